@@ -1,0 +1,15 @@
+/* The binding: the only part of the C code that knows Python. Each file here adds its types and functions
+ * to the one extension module, vxtool._native. */
+#ifndef VXTOOL_BINDING_H
+#define VXTOOL_BINDING_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+/* Add decode and encode of single packets. Returns 0, or -1 with a Python error set. */
+int vx_add_codec(PyObject *module);
+
+/* Add the Engine type. Returns 0, or -1 with a Python error set. */
+int vx_add_engine(PyObject *module);
+
+#endif

@@ -1,0 +1,19 @@
+"""The errors that vxtool raises. Each message is one line: the input, where, what was expected, what to do."""
+
+from __future__ import annotations
+
+
+class VxtoolError(Exception):
+    """Base of all errors that vxtool raises on purpose."""
+
+
+class PacketError(VxtoolError, ValueError):
+    """Bytes that are not the packet they should be, or values that no packet can carry."""
+
+
+class InputError(VxtoolError):
+    """An input that could not be read at all: the command exits with 3."""
+
+
+class UsageError(VxtoolError):
+    """Options or files that make no sense together: the command exits with 2."""
