@@ -1,0 +1,68 @@
+"""Records in, tables out: the one interface that the C engine and its pure-Python twin share."""
+
+from __future__ import annotations
+
+import os
+from typing import Protocol
+
+from vxtool.engine.options import EngineOptions
+from vxtool.engine.tables import Tables
+from vxtool.errors import UsageError
+
+
+class Engine(Protocol):
+    """Takes the bytes of one or more captures and gives the tables of what was observed.
+
+    Without I/O: the caller asks which input is wanted, pushes what it has of that one, and says when it ends.
+    Results do not depend on how the bytes were cut.
+    """
+
+    name: str
+
+    @property
+    def records(self) -> int:
+        """Records taken so far."""
+
+    def feed(self, index: int, data: bytes) -> None:
+        """Take the next bytes of an input."""
+
+    def end(self, index: int) -> None:
+        """No more bytes of this input will come."""
+
+    def wants(self) -> int | None:
+        """The input without whose next bytes nothing goes on; None when all have ended or are damaged."""
+
+    def merge(self, other: Engine) -> None:
+        """Take in the part that directly follows, made with `part=True`; `other` is used up."""
+
+    def tables(self) -> Tables:
+        """Close what is open and return the tables; the engine takes nothing more."""
+
+
+def engine_name() -> str:
+    """Which engine runs: "native" where it was built, else "pure"; VXTOOL_ENGINE forces one."""
+    wanted = os.environ.get("VXTOOL_ENGINE", "")
+    if wanted not in ("", "pure", "native"):
+        raise UsageError(f"VXTOOL_ENGINE={wanted}: expected 'pure' or 'native'")
+    if wanted == "pure":
+        return "pure"
+    try:
+        import vxtool._native  # noqa: F401
+    except ImportError as error:
+        if wanted == "native":
+            raise UsageError(
+                f"VXTOOL_ENGINE=native: the C extension is not built ({error}); install with a C compiler at hand"
+            ) from None
+        return "pure"
+    return "native"
+
+
+def make_engine(options: EngineOptions, name: str | None = None) -> Engine:
+    """An engine of the given name, or of the one that runs."""
+    if (name or engine_name()) == "native":
+        from vxtool.engine.native_engine import NativeEngine
+
+        return NativeEngine(options)
+    from vxtool.engine.pure import PureEngine
+
+    return PureEngine(options)

@@ -1,0 +1,248 @@
+"""The report's shape, as types: what analysis fills in and every renderer reads.
+
+The report is a plain tree of dicts and lists, so that JSON is the report itself and not a translation of it.
+Times are RFC 3339 strings with nanoseconds in UTC, `_ns` are integer nanoseconds, sizes are bytes; what is not
+known is None, never 0. `report/schema.json` states the same as a JSON Schema.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypedDict
+
+Severity = Literal["error", "warning", "info"]
+
+
+class Tool(TypedDict):
+    version: str
+    engine: Literal["native", "pure"]
+
+
+class Input(TypedDict):
+    path: str
+    format: str | None  # "pcap", "pcap-ns", "pcapng"
+    compression: str | None  # "gzip", "zstd", "xz"
+    link_types: list[str]
+    records: int
+    bytes: int  # bytes of capture data read, after decompression
+    snaplen: int | None
+    truncated: bool
+    error: str | None
+
+
+class Interface(TypedDict):
+    index: int | None
+    name: str | None
+    mtu: int | None
+    records_in: int
+    records_out: int
+    records_unknown: int
+
+
+class Capture(TypedDict):
+    records: int
+    tunnel_records: int
+    other_records: int
+    malformed_records: int
+    clipped_records: int
+    clock_skewed: int
+    orphan_fragments: int
+    first_time: str | None
+    last_time: str | None
+    duration_ns: int | None
+    vantage: Literal["router", "node", "link"] | None
+    interfaces: list[Interface]
+
+
+class TunnelPair(TypedDict):
+    source: str
+    destination: str
+    source_node: str | None
+    destination_node: str | None
+    datagrams: int
+    outer_bytes: int
+    source_ports: int
+
+
+class Tunnel(TypedDict):
+    datagrams: int
+    overlay: Literal["cilium", "vxlan"] | None
+    protocols: dict[str, int]  # {"vxlan": n, "geneve": n}
+    ports: dict[str, int]  # outer destination port -> datagrams
+    tunnels: list[TunnelPair]
+
+
+class Latency(TypedDict):
+    min: int
+    p50: int
+    p90: int
+    p99: int
+    max: int
+    mean: int
+
+
+class Path(TypedDict):
+    ingress: str | None
+    ingress_index: int | None
+    egress: str | None
+    egress_index: int | None
+    via: list[str]
+    datagrams: int
+    latency_ns: Latency | None
+
+
+class Drop(TypedDict):
+    ingress: str | None
+    source: str
+    destination: str
+    datagrams: int
+    smallest: int
+    largest: int
+    first_time: str
+    last_time: str
+
+
+class Counts(TypedDict):
+    """Outcomes of the datagrams of one scope; `datagrams` is the sum of the six."""
+
+    scope: Literal["tunnel", "ip"]
+    datagrams: int
+    forwarded: int
+    delivered: int
+    dropped: int
+    originated: int
+    missed: int
+    unresolved: int
+    wire_packets_lost: int
+    fragmented_at_source: int
+    fragmented_by_router: int
+    resegmented: int
+    translated: int
+    paths: list[Path]
+    drops: list[Drop]
+    unresolved_because: dict[str, int]  # reason -> datagrams
+
+
+class Forwarding(Counts):
+    other: Counts | None
+
+
+class Identity(TypedDict):
+    vni: int
+    kind: str  # "endpoint", "reserved", "well-known", "cluster-local", "clustermesh", "network", "unknown"
+    cluster_id: int | None
+    name: str | None
+    namespace: str | None
+    labels: list[str]
+    sources: list[str]  # inner source addresses seen, at most 16
+    datagrams: int
+    inner_bytes: int
+
+
+class IdentityPair(TypedDict):
+    source_vni: int
+    destination_vni: int | None
+    datagrams: int
+    inner_bytes: int
+
+
+class Flow(TypedDict):
+    vni: int | None
+    source: str | None
+    source_port: int | None
+    destination: str | None
+    destination_port: int | None
+    protocol: str
+    source_name: str | None
+    destination_name: str | None
+    source_vtep: str | None
+    destination_vtep: str | None
+    source_node: str | None
+    destination_node: str | None
+    ingress: str | None
+    egress: str | None
+    datagrams: int
+    inner_bytes: int
+    wire_packets: int
+    forwarded: int
+    dropped: int
+    retransmitted_bytes: int | None
+    first_time: str
+    last_time: str
+    answered: bool | None
+
+
+class Overhead(TypedDict):
+    datagrams: int
+    wire_packets: int
+    wire_packets_estimated: bool
+    inner_bytes: int
+    outer_bytes: int
+    overhead_bytes: int
+    wire_overhead_bytes: int
+    bytes_per_packet: dict[str, int]
+    percent_of_outer: float | None
+
+
+class Mss(TypedDict):
+    value: int
+    segments: int
+
+
+class SizeBin(TypedDict):
+    up_to: int
+    datagrams: int
+
+
+class Mtu(TypedDict):
+    underlay: int | None
+    overlay: int | None
+    underlay_evidence: str | None
+    overlay_evidence: str | None
+    largest_inner: int | None
+    at_overlay: int | None
+    over_overlay: int | None
+    super_frames: int
+    packet_too_big: int
+    mss: list[Mss]
+    inner_sizes: list[SizeBin]
+
+
+class TimeStep(TypedDict):
+    time: str
+    datagrams: int
+    outer_bytes: int
+    dropped: int
+
+
+class Evidence(TypedDict):
+    input: str | None
+    record: int | None
+    time: str | None
+    text: str
+
+
+class Finding(TypedDict):
+    id: str  # "family.what"
+    severity: Severity
+    title: str
+    count: int
+    evidence: list[Evidence]
+    remedy: str
+    unknown: str | None  # what the tool cannot know here
+
+
+class Report(TypedDict):
+    schema: str  # "vxtool.report/1"
+    tool: Tool
+    inputs: list[Input]
+    capture: Capture
+    tunnel: Tunnel
+    forwarding: Forwarding
+    identities: list[Identity]
+    identity_pairs: list[IdentityPair]
+    flows: list[Flow]
+    flows_total: int
+    overhead: Overhead
+    mtu: Mtu
+    timeline: list[TimeStep]
+    findings: list[Finding]

@@ -1,0 +1,27 @@
+/* The extension module: it only brings its parts together. */
+#include "binding.h"
+
+static int native_exec(PyObject *module)
+{
+    if (vx_add_codec(module) < 0)
+        return -1;
+    return vx_add_engine(module);
+}
+
+static PyModuleDef_Slot native_slots[] = {
+    {Py_mod_exec, native_exec},
+    {0, NULL},
+};
+
+static struct PyModuleDef native_module = {
+    .m_base = PyModuleDef_HEAD_INIT,
+    .m_name = "vxtool._native",
+    .m_doc = "The C engine and codec; see vxtool.engine and vxtool.packet.",
+    .m_size = 0,
+    .m_slots = native_slots,
+};
+
+PyMODINIT_FUNC PyInit__native(void)
+{
+    return PyModuleDef_Init(&native_module);
+}

@@ -1,0 +1,529 @@
+"""One record's headers, as the engine needs them: the pure twin of `native/frame.c`.
+
+A frame is read from the outside in: link header, VLAN tags, IP, and, where it is UDP to a tunnel port, the
+tunnel header and the inner frame. The result says where the frame stood (direction, interface index, MACs), what
+it wore, and which datagram it is: the key holds only what no hop may change.
+
+Two kinds of damage are told apart: a header that the record's original length has no room for is *malformed*; one
+that only the capture cut off is *cut*. Neither is refused: what was readable counts, and the rest is opaque.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from struct import Struct
+
+from vxtool.engine.tables import (
+    BROADCAST,
+    GENEVE,
+    IN,
+    MULTICAST,
+    NON_IP,
+    OPAQUE,
+    OTHER,
+    OUT,
+    PLAIN,
+    UNKNOWN,
+)
+
+# Link types, https://www.tcpdump.org/linktypes.html
+NULL, EN10MB, LOOP, LINUX_SLL, IPV4_RAW, IPV6_RAW, LINUX_SLL2 = 0, 1, 108, 113, 228, 229, 276
+RAW = frozenset({101, 12, 14})
+
+ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_TEB = 0x0800, 0x86DD, 0x6558
+VLAN_ETHERTYPES = frozenset({0x8100, 0x88A8, 0x9100})
+ARPHRD_LOOPBACK = 772  # linux/if_arp.h
+
+ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+WITH_PORTS = frozenset({33, 132, 136})  # DCCP, SCTP, UDP-Lite: ports first, as in TCP and UDP
+# IPv6 extension headers that are walked over (RFC 8200, RFC 6275, RFC 7401, RFC 5533), and the two special ones.
+EXTENSIONS = frozenset({0, 43, 60, 135, 139, 140})
+AH, FRAGMENT = 51, 44
+MOST_EXTENSIONS = 16
+
+# SLL and SLL2 packet types (linux/if_packet.h PACKET_*) as directions.
+PACKET_TYPES = {0: IN, 1: BROADCAST, 2: MULTICAST, 3: OTHER, 4: OUT}
+
+# How much of a datagram's payload belongs to its key, and the most that may lie before its innermost IP header:
+# SLL2 20, outer VLAN tags 8, outer IPv6 40, UDP 8, VXLAN 8, inner Ethernet 14, inner VLAN tag 4.
+KEY_PAYLOAD = 64
+DEEPEST_IP = 102
+
+ICMP_ERRORS = {4: frozenset({3, 4, 5, 11, 12}), 6: frozenset({1, 2, 3, 4})}
+
+# What a frame is.
+NON_IP_FRAME, MALFORMED, CUT, UNKNOWN_LINK, TAIL, DATAGRAM = range(6)
+
+_U16 = Struct(">H").unpack_from
+_U32 = Struct(">I").unpack_from
+
+
+class Frame:
+    """What one record shows; fields that do not apply keep the values below."""
+
+    __slots__ = (
+        "covered",
+        "cut",
+        "destination_port",
+        "direction",
+        "flow",
+        "fragment_key",
+        "fragmented",
+        "icmp_error",
+        "index",
+        "inner_length",
+        "inner_ttl",
+        "key",
+        "kind",
+        "loopback",
+        "macs",
+        "malformed",
+        "mss",
+        "options",
+        "outer_destination",
+        "outer_id",
+        "outer_length",
+        "outer_source",
+        "outer_ttl",
+        "payload_length",
+        "sequence",
+        "source_port",
+        "tail_of_datagram",
+        "tcp_flags",
+        "vni",
+        "wear",
+        "wire_length",
+    )
+
+    def __init__(self) -> None:
+        self.kind = NON_IP_FRAME
+        self.malformed = False  # also of a DATAGRAM, whose inner headers then are opaque
+        self.cut = False
+        self.direction = UNKNOWN
+        self.index = -1  # SLL2 interface index
+        self.loopback = False
+        self.macs = b""
+        self.wear = PLAIN
+        self.vni = -1
+        self.fragmented = False  # the outermost IP packet is the first fragment of several
+        self.fragment_key: tuple[object, ...] = ()  # of the outermost IP packet, where it is a fragment
+        self.tail_of_datagram = False  # an innermost fragment other than the first
+        self.covered = 0  # payload bytes of the outermost IP packet in this record
+        self.wire_length = 0  # IP length of the outermost packet in this record
+        self.outer_source = b""
+        self.outer_destination = b""
+        self.outer_id = 0
+        self.outer_ttl = 0
+        self.inner_ttl = 0
+        self.outer_length = 0  # of the whole outermost packet, its fragments together
+        self.inner_length = 0
+        self.source_port = -1  # of the tunnel
+        self.destination_port = -1
+        self.key: tuple[object, ...] = ()
+        self.flow: tuple[int, bytes, int, bytes, int] = (OPAQUE, b"", -1, b"", -1)
+        self.payload_length = 0  # behind the innermost TCP or UDP header
+        self.sequence = 0
+        self.tcp_flags = 0
+        self.mss = 0
+        self.options = 0
+        self.icmp_error: tuple[int, int, int, int] | None = None  # IP version, type, code, MTU
+
+
+class _Short(Exception):
+    """A header that is not there: `malformed` where the record itself is too short, else cut by the capture."""
+
+    def __init__(self, malformed: bool) -> None:
+        self.malformed = malformed
+
+
+class _Bytes:
+    """The captured bytes of one record, and where it ended before it was clipped."""
+
+    __slots__ = ("captured", "data", "end")
+
+    def __init__(self, data: bytes, length: int) -> None:
+        self.data = data
+        self.captured = len(data)
+        self.end = max(length, len(data))
+
+    def need(self, offset: int, size: int) -> None:
+        if offset + size > self.captured:
+            raise _Short(offset + size > self.end)
+
+    def limit(self, end: int) -> None:
+        """Nothing behind `end` belongs to the packet (Ethernet padding, or the bytes of an outer layer)."""
+        self.end = end
+        self.captured = min(self.captured, end)
+
+
+class _Ip:
+    """One IP header: where its payload starts, and what of it identifies the packet."""
+
+    __slots__ = (
+        "destination",
+        "dont_fragment",
+        "fragment_offset",
+        "header",
+        "identification",
+        "length",
+        "more_fragments",
+        "payload",
+        "protocol",
+        "source",
+        "ttl",
+        "version",
+    )
+
+    def __init__(self, octets: _Bytes, offset: int) -> None:
+        octets.need(offset, 1)
+        self.version = octets.data[offset] >> 4
+        if self.version == 4:
+            self._read_ipv4(octets, offset)
+        elif self.version == 6:
+            self._read_ipv6(octets, offset)
+        else:
+            raise _Short(malformed=True)
+
+    def _read_ipv4(self, octets: _Bytes, offset: int) -> None:
+        data = octets.data
+        octets.need(offset, 20)
+        self.header = (data[offset] & 15) * 4
+        if self.header < 20:
+            raise _Short(malformed=True)
+        # Linux writes 0 where the packet is longer than 65,535 bytes (BIG TCP): the record tells the length.
+        self.length = _U16(data, offset + 2)[0] or octets.end - offset
+        if self.length < self.header or offset + self.length > octets.end:
+            raise _Short(malformed=True)
+        octets.limit(offset + self.length)
+        octets.need(offset, self.header)
+        self.identification = _U16(data, offset + 4)[0]
+        flags = _U16(data, offset + 6)[0]
+        self.dont_fragment = bool(flags & 0x4000)
+        self.more_fragments = bool(flags & 0x2000)
+        self.fragment_offset = (flags & 0x1FFF) * 8
+        self.ttl = data[offset + 8]
+        self.protocol = data[offset + 9]
+        self.source = data[offset + 12 : offset + 16]
+        self.destination = data[offset + 16 : offset + 20]
+        self.payload = offset + self.header
+
+    def _read_ipv6(self, octets: _Bytes, offset: int) -> None:
+        data = octets.data
+        octets.need(offset, 40)
+        payload_length = _U16(data, offset + 4)[0]
+        self.protocol = data[offset + 6]
+        self.ttl = data[offset + 7]
+        self.source = data[offset + 8 : offset + 24]
+        self.destination = data[offset + 24 : offset + 40]
+        # 0 with something behind it is a jumbogram (RFC 2675), with or without its option (BIG TCP).
+        if payload_length == 0 and self.protocol != 59:
+            payload_length = octets.end - offset - 40
+        self.length = 40 + payload_length
+        if offset + self.length > octets.end:
+            raise _Short(malformed=True)
+        octets.limit(offset + self.length)
+        self.identification = 0
+        self.dont_fragment = True
+        self.more_fragments = False
+        self.fragment_offset = 0
+        self.header = 40
+        at = offset + 40
+        for _ in range(MOST_EXTENSIONS):
+            if self.protocol in EXTENSIONS:
+                octets.need(at, 8)
+                self.protocol, at = data[at], at + 8 + data[at + 1] * 8
+            elif self.protocol == AH:
+                octets.need(at, 8)
+                self.protocol, at = data[at], at + 8 + data[at + 1] * 4
+            elif self.protocol == FRAGMENT:
+                octets.need(at, 8)
+                self.protocol = data[at]
+                flags = _U16(data, at + 2)[0]
+                self.fragment_offset = flags & 0xFFF8
+                self.more_fragments = bool(flags & 1)
+                self.identification = _U32(data, at + 4)[0]
+                at += 8
+                self.header = at - offset
+                if self.fragment_offset:
+                    break
+            else:
+                break
+        else:
+            raise _Short(malformed=True)
+        if at > octets.end:
+            raise _Short(malformed=True)
+        self.header = at - offset
+        self.payload = at
+
+
+def read_frame(
+    data: bytes, length: int, link_type: int, direction: int, ports: Mapping[int, int], key_budget: int
+) -> Frame:
+    """Read one record.
+
+    `length` is its original length; `direction` what the container says of it, for link types that say nothing;
+    `ports` maps UDP destination ports to VXLAN or GENEVE; `key_budget` is how many bytes every input captures,
+    counted from the innermost IP header on (see `key_budget`).
+    """
+    frame = Frame()
+    octets = _Bytes(data, length)
+    try:
+        frame.direction = direction
+        ethertype, offset = _read_link(frame, octets, link_type)
+        if ethertype < 0:
+            return frame
+        if ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
+            return frame
+        frame.kind = CUT
+        _read_outermost(frame, octets, offset, ports, key_budget)
+    except _Short as short:
+        frame.kind = MALFORMED if short.malformed else CUT
+    return frame
+
+
+def key_budget(snaplen: int) -> int:
+    """How many bytes from the innermost IP header on every record holds that was cut at `snaplen` (0: no limit)."""
+    return max(0, snaplen - DEEPEST_IP) if snaplen else 1 << 30
+
+
+def _read_link(frame: Frame, octets: _Bytes, link_type: int) -> tuple[int, int]:
+    """The EtherType behind the link header (-1: nothing to read on) and the offset of what follows."""
+    data = octets.data
+    if link_type == EN10MB:
+        octets.need(0, 14)
+        if frame.direction == UNKNOWN:
+            frame.macs = data[0:12]
+        return _skip_vlan_tags(octets, _U16(data, 12)[0], 14)
+    if link_type == LINUX_SLL2:
+        octets.need(0, 20)
+        frame.index = _U32(data, 4)[0]
+        frame.loopback = _U16(data, 8)[0] == ARPHRD_LOOPBACK
+        frame.direction = PACKET_TYPES.get(data[10], UNKNOWN)
+        return _skip_vlan_tags(octets, _U16(data, 0)[0], 20)
+    if link_type == LINUX_SLL:
+        octets.need(0, 16)
+        frame.direction = PACKET_TYPES.get(_U16(data, 0)[0], UNKNOWN)
+        frame.loopback = _U16(data, 2)[0] == ARPHRD_LOOPBACK
+        return _skip_vlan_tags(octets, _U16(data, 14)[0], 16)
+    if link_type in RAW or link_type in (IPV4_RAW, IPV6_RAW):
+        octets.need(0, 1)
+        version = data[0] >> 4
+        if version not in (4, 6):
+            raise _Short(malformed=True)
+        return (ETHERTYPE_IPV4 if version == 4 else ETHERTYPE_IPV6), 0
+    if link_type in (NULL, LOOP):
+        octets.need(0, 4)
+        # The address family, in the byte order of the machine that captured: small either way round.
+        family = _U32(data, 0)[0]
+        family = family if family < 0x10000 else int.from_bytes(data[0:4], "little")
+        if family == 2:
+            return ETHERTYPE_IPV4, 4
+        if family in (10, 24, 28, 30):
+            return ETHERTYPE_IPV6, 4
+        return 0, 4
+    frame.kind = UNKNOWN_LINK
+    return -1, 0
+
+
+def _skip_vlan_tags(octets: _Bytes, ethertype: int, offset: int) -> tuple[int, int]:
+    while ethertype in VLAN_ETHERTYPES:
+        octets.need(offset, 4)
+        ethertype = _U16(octets.data, offset + 2)[0]
+        offset += 4
+    return ethertype, offset
+
+
+def _read_outermost(frame: Frame, octets: _Bytes, offset: int, ports: Mapping[int, int], budget: int) -> None:
+    ip = _Ip(octets, offset)
+    frame.outer_source, frame.outer_destination = ip.source, ip.destination
+    frame.outer_ttl = frame.inner_ttl = ip.ttl
+    frame.wire_length = frame.outer_length = frame.inner_length = ip.length
+    frame.covered = ip.length - ip.header
+    if ip.fragment_offset or ip.more_fragments:
+        frame.fragment_key = (ip.source, ip.destination, ip.protocol, ip.identification)
+        if ip.fragment_offset:
+            _describe(frame, octets, ip, budget)
+            frame.kind = TAIL
+            return
+        frame.fragmented = True
+    if ip.protocol == UDP:
+        octets.need(ip.payload, 8)
+        wear = ports.get(_U16(octets.data, ip.payload + 2)[0], PLAIN)
+        if wear != PLAIN and _read_tunnel(frame, octets, ip, wear, budget):
+            frame.kind = DATAGRAM
+            return
+    _describe(frame, octets, ip, budget)
+    frame.kind = DATAGRAM
+
+
+def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, budget: int) -> bool:
+    """Read the tunnel header and the inner frame. False: this is no tunnel packet after all."""
+    data = octets.data
+    udp = ip.payload
+    # A UDP length of 0 is that of a datagram over 65,535 bytes (RFC 2675, BIG TCP).
+    udp_length = _U16(data, udp + 4)[0] or octets.end - udp
+    header = udp + 8
+    if udp_length < 16 or (not frame.fragmented and udp + udp_length > octets.end):
+        frame.malformed = True
+        return False
+    octets.need(header, 8)
+    ethertype = ETHERTYPE_TEB
+    inner = header + 8
+    if wear == GENEVE:
+        ethertype = _U16(data, header + 2)[0]
+        inner += (data[header] & 0x3F) * 4
+        if data[header] >> 6:
+            frame.malformed = True
+            return False
+    frame_end = (
+        udp + udp_length
+    )  # of the inner frame: beyond this record where the outer packet is fragmented
+    if inner > frame_end:
+        frame.malformed = True
+        return False
+    frame.wear = wear
+    frame.vni = _U32(data, header + 4)[0] >> 8
+    frame.source_port = _U16(data, udp)[0]
+    frame.destination_port = _U16(data, udp + 2)[0]
+    frame.outer_id = ip.identification
+    if frame.fragmented:
+        frame.outer_length = ip.header + udp_length
+        # The first fragment holds the headers; what it does not hold follows in the tails.
+        octets.end = frame_end
+    else:
+        octets.limit(frame_end)
+    frame.inner_length = max(0, frame_end - inner - (14 if ethertype == ETHERTYPE_TEB else 0))
+    frame.flow = (OPAQUE, b"", -1, b"", -1)
+    frame.inner_ttl = 0
+    try:
+        _read_inner(frame, octets, inner, ethertype, budget)
+    except _Short as short:
+        if short.malformed:
+            frame.malformed = True
+        else:
+            frame.cut = True
+        # Told apart by what is outside, since the inside cannot be read.
+        frame.key = (
+            OPAQUE,
+            ip.source,
+            ip.destination,
+            ip.identification,
+            frame.source_port,
+            frame.vni,
+            udp_length,
+        )
+    return True
+
+
+def _read_inner(frame: Frame, octets: _Bytes, offset: int, ethertype: int, budget: int) -> None:
+    data = octets.data
+    start = offset
+    if ethertype == ETHERTYPE_TEB:
+        octets.need(offset, 14)
+        ethertype, offset = _skip_vlan_tags(octets, _U16(data, offset + 12)[0], offset + 14)
+    if ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
+        ip = _Ip(octets, offset)
+        frame.inner_ttl = ip.ttl
+        frame.inner_length = ip.length
+        _describe(frame, octets, ip, budget)
+        return
+    frame.flow = (NON_IP + ethertype, b"", -1, b"", -1)
+    taken = min(KEY_PAYLOAD, octets.captured - start, budget)
+    frame.key = (NON_IP, ethertype, frame.inner_length, data[start : start + taken])
+
+
+def _describe(frame: Frame, octets: _Bytes, ip: _Ip, budget: int) -> None:
+    """The key and the flow of the innermost IP packet, and what TCP and ICMP say of sizes."""
+    frame.flow = (ip.protocol, ip.source, -1, ip.destination, -1)
+    transport: tuple[int, ...] = ()
+    behind = ip.payload  # the last parsed header's end
+    taken = KEY_PAYLOAD
+    if ip.fragment_offset:
+        frame.tail_of_datagram = True
+    else:
+        try:
+            behind, transport = _read_transport(frame, octets, ip)
+        except _Short as short:
+            # A router passes such a packet on all the same: it counts, without ports.
+            frame.malformed |= short.malformed
+            frame.cut |= not short.malformed
+            taken = 0
+    header = behind - ip.payload + ip.header
+    taken = max(0, min(taken, octets.captured - behind, budget - header))
+    frame.key = (
+        ip.version,
+        *frame.flow,
+        ip.identification,
+        ip.fragment_offset,
+        # A router may fragment IPv4 without DF, and then the length of a fragment is not the datagram's.
+        ip.length if ip.dont_fragment else 0,
+        transport,
+        octets.data[behind : behind + taken],
+    )
+
+
+def _read_transport(frame: Frame, octets: _Bytes, ip: _Ip) -> tuple[int, tuple[int, ...]]:
+    """Where the transport header ends, and what of it identifies the datagram; ports go into the flow."""
+    data, at = octets.data, ip.payload
+    transport: tuple[int, ...] = ()
+    behind = at
+    source_port = destination_port = -1
+    if ip.protocol == TCP:
+        octets.need(at, 20)
+        size = (data[at + 12] >> 4) * 4
+        if size < 20:
+            raise _Short(malformed=True)
+        octets.need(at, size)
+        behind = at + size
+        source_port, destination_port = _U16(data, at)[0], _U16(data, at + 2)[0]
+        frame.sequence = _U32(data, at + 4)[0]
+        frame.tcp_flags = data[at + 13]
+        frame.options = size - 20
+        frame.payload_length = ip.length - ip.header - size
+        transport = (frame.sequence, _U32(data, at + 8)[0], *_read_tcp_options(frame, data, at + 20, behind))
+    elif ip.protocol == UDP:
+        octets.need(at, 8)
+        behind = at + 8
+        source_port, destination_port = _U16(data, at)[0], _U16(data, at + 2)[0]
+        frame.payload_length = ip.length - ip.header - 8
+        transport = (_U16(data, at + 4)[0],)
+    elif ip.protocol == (ICMP if ip.version == 4 else ICMPV6):
+        octets.need(at, 8)
+        behind = at + 8
+        kind, code, rest = data[at], data[at + 1], _U32(data, at + 4)[0]
+        if kind in ((0, 8) if ip.version == 4 else (128, 129)):
+            source_port = rest >> 16
+        elif kind in ICMP_ERRORS[ip.version]:
+            mtu = 0
+            if ip.version == 6 and kind == 2:
+                mtu = rest
+            elif ip.version == 4 and (kind, code) == (3, 4):
+                mtu = rest & 0xFFFF
+            frame.icmp_error = (ip.version, kind, code, mtu)
+        transport = (kind, code, rest)
+    elif ip.protocol in WITH_PORTS:
+        octets.need(at, 4)
+        source_port, destination_port = _U16(data, at)[0], _U16(data, at + 2)[0]
+    frame.flow = (ip.protocol, ip.source, source_port, ip.destination, destination_port)
+    return behind, transport
+
+
+def _read_tcp_options(frame: Frame, data: bytes, at: int, end: int) -> tuple[int, int]:
+    """MSS of a SYN into the frame; the timestamps (RFC 7323) are returned, 0 where there are none."""
+    value = echo = 0
+    while at < end:
+        kind = data[at]
+        if kind == 0:
+            break
+        if kind == 1:
+            at += 1
+            continue
+        if at + 2 > end or data[at + 1] < 2 or at + data[at + 1] > end:
+            break
+        size = data[at + 1]
+        if kind == 2 and size == 4 and frame.tcp_flags & 2:
+            frame.mss = _U16(data, at + 2)[0]
+        elif kind == 8 and size == 10:
+            value, echo = _U32(data, at + 2)[0], _U32(data, at + 6)[0]
+        at += size
+    return value, echo

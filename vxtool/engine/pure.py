@@ -1,0 +1,975 @@
+"""The engine in plain Python: the specification that the C engine is held against.
+
+Bytes are pushed in, input by input; records are taken in order of time across inputs. Each record becomes a
+sighting of a datagram, sightings with equal keys are joined into journeys, and a journey that closes is counted in
+the tables. Nothing is kept for longer than a journey can still be continued.
+
+The clock that closes journeys is the forward motion of the timestamps, summed: it never runs back, and one wild
+timestamp closes what is open and no more. Differences of that clock do not depend on where a capture is cut, which
+is what lets the tables of consecutive parts merge to exactly what one pass gives. A part that is not the first
+holds back every sighting that an earlier part's journeys could still claim: those whose key was seen within reach
+of the part's start, and has been seen again and again since without a gap. `merge` replays them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import fields, replace
+from typing import NamedTuple, TypeVar
+
+from vxtool.capture.container import Container, Record
+from vxtool.engine.frame import (
+    CUT,
+    DATAGRAM,
+    LINUX_SLL,
+    LINUX_SLL2,
+    MALFORMED,
+    NON_IP_FRAME,
+    TAIL,
+    TCP,
+    UNKNOWN_LINK,
+    Frame,
+    key_budget,
+    read_frame,
+)
+from vxtool.engine.options import EngineOptions
+from vxtool.engine.tables import (
+    AT_END,
+    AT_START,
+    EXACT_LATENCIES,
+    FIRST_ONLY,
+    FRAGMENTS,
+    IN,
+    INGRESS,
+    LARGE,
+    LOOPED,
+    OTHER_FLOWS,
+    OUT,
+    PARTIAL,
+    PLAIN,
+    SAMPLES,
+    TRANSLATED,
+    UNKNOWN,
+    WHOLE,
+    Cell,
+    Counters,
+    FlowKey,
+    FlowRow,
+    InputRow,
+    InterfaceKey,
+    InterfaceRow,
+    Latencies,
+    PathKey,
+    Sample,
+    Stage,
+    Tables,
+    TunnelRow,
+    latency_bucket,
+    timeline_step,
+)
+
+MOST_STAGES = 16  # of one journey
+MOST_RANGES = 32  # gaps in one flow's sequence space that are kept apart
+SHORTEST_END = 1_000_000  # ns: what came in this shortly before the end may have gone out after it
+
+_Key = TypeVar("_Key")
+_Place = tuple[InterfaceKey, int, int, bool, bytes]
+
+
+class _Sighting:
+    """One datagram at one stage: a record, or the records of its fragments."""
+
+    __slots__ = ("clock", "closed", "covered", "frame", "looped", "order", "packets", "place", "sample", "ttl",
+                 "wire_bytes")  # fmt: skip
+
+    def __init__(self, frame: Frame, interface: InterfaceKey, sample: Sample, clock: int, order: int) -> None:
+        self.frame = frame
+        self.place: _Place = (interface, frame.direction, frame.wear, frame.loopback, frame.macs)
+        self.sample = sample
+        self.clock = clock
+        self.order = order
+        self.ttl = frame.outer_ttl  # the lowest at this stage
+        self.packets = 1
+        self.covered = frame.covered
+        self.wire_bytes = frame.wire_length
+        self.closed = False
+        self.looped = False  # seen again at this stage with a lower TTL
+
+    @property
+    def time(self) -> int:
+        return self.sample.time
+
+
+class _Tails:
+    """Tail fragments of one datagram at one stage, whose first fragment may still come."""
+
+    __slots__ = ("clock", "covered", "key", "order", "packets", "sample", "wire_bytes")
+
+    def __init__(self, key: tuple[object, ...], frame: Frame, sample: Sample, clock: int, order: int) -> None:
+        self.key = key
+        self.sample = sample
+        self.clock = clock
+        self.order = order
+        self.packets = 1
+        self.covered = frame.covered
+        self.wire_bytes = frame.wire_length
+
+
+class _Group:
+    """The fragments of one datagram at one stage: its first fragment's sighting once seen, tails until then."""
+
+    __slots__ = ("clock", "pending", "sighting")
+
+    def __init__(self, clock: int) -> None:
+        self.clock = clock
+        self.sighting: _Sighting | None = None
+        self.pending: list[_Tails] = []
+
+
+class _Journey:
+    __slots__ = ("clock", "closed", "directions", "key", "order", "outer_id", "settled", "sightings")
+
+    def __init__(self, sighting: _Sighting) -> None:
+        self.key = sighting.frame.key
+        self.clock = sighting.clock
+        self.order = sighting.order
+        self.settled: int | None = None
+        self.closed = False
+        self.outer_id = 0
+        self.directions: set[int] = set()
+        self.sightings: list[_Sighting] = []
+        self.add(sighting)
+
+    def add(self, sighting: _Sighting) -> None:
+        self.sightings.append(sighting)
+        direction = sighting.place[1]
+        self.directions.add(IN if direction in INGRESS else direction)
+        if sighting.frame.wear != PLAIN and not self.outer_id:
+            self.outer_id = sighting.frame.outer_id
+
+    def is_settled(self) -> bool:
+        """Came in and went out, as far as directions are known."""
+        return {IN, OUT} <= self.directions or (UNKNOWN in self.directions and len(self.sightings) > 1)
+
+
+class PureEngine:
+    """See `vxtool.engine.Engine` for the interface that both engines share."""
+
+    name = "pure"
+
+    def __init__(self, options: EngineOptions) -> None:
+        self._options = options
+        self._containers = [Container() for _ in range(options.inputs)]
+        self._queues: list[deque[Record]] = [deque() for _ in range(options.inputs)]
+        self._ended = [False] * options.inputs
+        self._record_numbers = [0] * options.inputs
+        self._earlier_records = [0] * options.inputs  # of parts that were merged in
+        self._earlier_bytes = [0] * options.inputs
+        self._earlier_names: dict[str, str] = {}
+        self._budget: int | None = None
+        self._bytes = [0] * options.inputs
+
+        self._clock = 0
+        self._order = 0
+        self._first_record_time: int | None = None
+        self._last_record_time: int | None = None
+        self._first_time: int | None = None
+        self._last_time: int | None = None
+
+        self._chains: dict[tuple[object, ...], list[_Journey]] = {}
+        self._open: deque[_Journey] = deque()
+        self._settled: deque[_Journey] = deque()
+        self._open_count = 0
+        self._undecided: list[_Journey] = []  # went out right after the start
+        self._groups: dict[tuple[object, ...], _Group] = {}
+        self._group_order: deque[tuple[tuple[object, ...], _Group]] = deque()
+
+        self._attached: dict[tuple[object, ...], int] = {}
+        self._held: list[_Sighting | _Tails] = []
+
+        self._counters = Counters()
+        self._interfaces: dict[InterfaceKey, list[int]] = {}  # in, out, unknown
+        self._interface_names: dict[InterfaceKey, tuple[str | None, int]] = {}
+        self._flows: dict[FlowKey, FlowRow] = {}
+        self._cells: dict[tuple[FlowKey, PathKey], Cell] = {}
+        self._latencies: dict[PathKey, Latencies] = {}
+        self._tunnels: dict[tuple[bytes, bytes, int, int], TunnelRow] = {}
+        self._overheads: dict[int, int] = {}
+        self._sizes: dict[tuple[bool, int], int] = {}
+        self._large: dict[tuple[FlowKey, int, int, int], int] = {}
+        self._mss: dict[int, int] = {}
+        self._icmp_errors: dict[tuple[bool, int, int, int, int], list[Sample]] = {}
+        self._icmp_error_counts: dict[tuple[bool, int, int, int, int], int] = {}
+        self._step = timeline_step(0)
+        self._timeline: dict[tuple[int, PathKey, bytes], tuple[int, int]] = {}
+        self._samples: dict[str, list[Sample]] = {
+            name: [] for name in ("clipped", "cut", "malformed", "orphan")
+        }
+
+    # Bytes in.
+
+    def feed(self, index: int, data: bytes) -> None:
+        self._bytes[index] += len(data)
+        self._queues[index].extend(self._containers[index].feed(data))
+        self._take_records()
+
+    def end(self, index: int) -> None:
+        self._containers[index].end()
+        self._ended[index] = True
+        self._take_records()
+
+    def wants(self) -> int | None:
+        for index, queue in enumerate(self._queues):
+            if not queue and not self._is_over(index):
+                return index
+        return None
+
+    @property
+    def records(self) -> int:
+        return self._counters.records
+
+    def _is_over(self, index: int) -> bool:
+        return self._ended[index] or self._containers[index].damage is not None
+
+    def _take_records(self) -> None:
+        """Take what can be taken: while every input that goes on has a record to compare."""
+        queues = self._queues
+        while all(queue or self._is_over(index) for index, queue in enumerate(queues)):
+            best = -1
+            for index, queue in enumerate(queues):
+                if queue and (best < 0 or queue[0].time_ns < queues[best][0].time_ns):
+                    best = index
+            if best < 0:
+                return
+            if self._budget is None:
+                self._budget = self._find_budget()
+            self._take(best, queues[best].popleft())
+
+    def _find_budget(self) -> int:
+        """What all inputs capture of a packet, going by the interfaces described up to each one's first record."""
+        return min(
+            key_budget(described.snaplen)
+            for container, queue in zip(self._containers, self._queues, strict=True)
+            if queue
+            for described in container.interfaces[: queue[0].interface + 1]
+        )
+
+    # One record.
+
+    def _take(self, index: int, record: Record) -> None:
+        counters = self._counters
+        self._record_numbers[index] += 1
+        sample = Sample(record.time_ns, index, self._record_numbers[index])
+        self._advance(record.time_ns)
+        counters.records += 1
+        if len(record.data) < record.length:
+            counters.clipped_records += 1
+            _keep(self._samples["clipped"], sample)
+
+        described = self._containers[index].interfaces[record.interface]
+        assert self._budget is not None
+        frame = read_frame(
+            record.data,
+            record.length,
+            described.link_type,
+            record.direction,
+            self._options.ports,
+            self._budget,
+        )
+        interface = InterfaceKey(-1, index, record.interface)
+        name = described.name
+        if described.link_type == LINUX_SLL2:
+            interface, name = InterfaceKey(frame.index, -1, -1), None
+        elif described.link_type == LINUX_SLL:
+            interface, name = InterfaceKey(-1, -1, -1), None
+        self._interface_names.setdefault(interface, (name, described.link_type))
+        side = 1 if frame.direction == OUT else 0 if frame.direction in INGRESS else 2
+        self._interfaces.setdefault(interface, [0, 0, 0])[side] += 1
+
+        if frame.malformed or frame.kind == MALFORMED:
+            counters.malformed_records += 1
+            _keep(self._samples["malformed"], sample)
+        if frame.cut or frame.kind == CUT:
+            counters.cut_records += 1
+            _keep(self._samples["cut"], sample)
+        if frame.kind == UNKNOWN_LINK:
+            counters.unknown_link_records += 1
+        elif frame.kind == NON_IP_FRAME:
+            counters.non_ip_records += 1
+        elif frame.kind == DATAGRAM:
+            if frame.wear == PLAIN:
+                counters.ip_records += 1
+            else:
+                counters.tunnel_records += 1
+            self._order += 1
+            self._see(_Sighting(frame, interface, sample, self._clock, self._order))
+        elif frame.kind == TAIL:
+            counters.tail_fragments += 1
+            self._order += 1
+            tails = _Tails(_group_key(frame, interface), frame, sample, self._clock, self._order)
+            self._see_tails(tails)
+            self._see(_Sighting(frame, interface, sample, self._clock, self._order))
+
+    def _advance(self, time: int) -> None:
+        if self._last_record_time is None:
+            self._first_record_time = self._first_time = self._last_time = time
+        elif time < self._last_record_time:
+            self._counters.time_reversed += 1
+        else:
+            self._clock += time - self._last_record_time
+        self._last_record_time = time
+        assert self._first_time is not None
+        assert self._last_time is not None
+        self._first_time = min(self._first_time, time)
+        self._last_time = max(self._last_time, time)
+        self._expire(self._clock)
+
+    # Parts: what an earlier part may claim is held back.
+
+    def _is_attached(self, key: tuple[object, ...], clock: int) -> bool:
+        """Whether an earlier part may know this key: seen near the start, and since then without a gap."""
+        if not self._options.part:
+            return False
+        reach = self._options.window + self._options.settle
+        last = self._attached.get(key)
+        if clock <= reach or (last is not None and clock - last <= reach):
+            self._attached[key] = clock
+            return True
+        if last is not None:
+            del self._attached[key]
+        return False
+
+    def _see(self, sighting: _Sighting) -> None:
+        frame = sighting.frame
+        held = self._is_attached(frame.key, sighting.clock)
+        if frame.fragmented:
+            group_key = _group_key(frame, sighting.place[0])
+            if self._is_attached(group_key, sighting.clock):
+                # Its tails, and so what is known of its datagram, depend on the earlier part.
+                if not held:
+                    self._take_back(frame.key)
+                    self._attached[frame.key] = sighting.clock
+                held = True
+            else:
+                self._open_group(group_key, sighting)
+        if held:
+            self._held.append(sighting)
+        else:
+            self._join(sighting)
+
+    def _take_back(self, key: tuple[object, ...]) -> None:
+        """Undo what is open of this key: its sightings are held as if they had been from the start."""
+        for journey in self._chains.pop(key, []):
+            journey.closed = True
+            self._open_count -= 1
+            self._held.extend(journey.sightings)
+
+    def _see_tails(self, tails: _Tails) -> None:
+        if self._is_attached(tails.key, tails.clock):
+            self._held.append(tails)
+        else:
+            self._join_tails(tails)
+
+    # Fragments.
+
+    def _open_group(self, key: tuple[object, ...], sighting: _Sighting) -> None:
+        group = self._groups.get(key)
+        if group is None or group.sighting is not None:
+            group = _Group(sighting.clock)
+            self._groups[key] = group
+            self._group_order.append((key, group))
+        group.sighting = sighting
+        for tails in group.pending:
+            self._add_tails(sighting, tails)
+        group.pending = []
+
+    def _join_tails(self, tails: _Tails) -> None:
+        group = self._groups.get(tails.key)
+        if group is None:
+            group = _Group(tails.clock)
+            self._groups[tails.key] = group
+            self._group_order.append((tails.key, group))
+        if group.sighting is None:
+            group.pending.append(tails)
+        else:
+            self._add_tails(group.sighting, tails)
+
+    def _add_tails(self, sighting: _Sighting, tails: _Tails) -> None:
+        if sighting.frame.wear == PLAIN:
+            self._counters.ip_records += tails.packets
+        else:
+            self._counters.tunnel_records += tails.packets
+        if sighting.closed:
+            self._counters.late_fragments += tails.packets
+            return
+        sighting.packets += tails.packets
+        sighting.covered += tails.covered
+        sighting.wire_bytes += tails.wire_bytes
+
+    def _orphan(self, group: _Group) -> None:
+        for tails in group.pending:
+            self._counters.orphan_fragments += tails.packets
+            self._counters.ip_records += tails.packets
+            _keep(self._samples["orphan"], tails.sample)
+        group.pending = []
+
+    # Journeys.
+
+    def _join(self, sighting: _Sighting) -> None:
+        chain = self._chains.setdefault(sighting.frame.key, [])
+        for journey in reversed(chain):
+            if not _may_be_same(journey, sighting):
+                continue
+            held = next((other for other in journey.sightings if other.place == sighting.place), None)
+            if held is None:
+                if len(journey.sightings) == MOST_STAGES:
+                    continue
+                journey.add(sighting)
+                if journey.settled is None and journey.is_settled():
+                    journey.settled = sighting.clock
+                    self._settled.append(journey)
+                return
+            if sighting.frame.outer_ttl < held.ttl:
+                held.ttl = sighting.frame.outer_ttl
+                held.looped = True
+                sighting.closed = True
+                return
+        journey = _Journey(sighting)
+        chain.append(journey)
+        self._open.append(journey)
+        self._open_count += 1
+        while self._open_count > self._options.most_journeys:
+            oldest = self._open.popleft()
+            if not oldest.closed:
+                self._counters.evicted_journeys += 1
+                self._close(oldest)
+
+    def _expire(self, clock: int) -> None:
+        """Close what cannot be continued any more. Strictly later: equality still joins."""
+        while self._open and (self._open[0].closed or self._open[0].clock + self._options.window < clock):
+            journey = self._open.popleft()
+            if not journey.closed and journey.settled is None:
+                self._close(journey)
+        while self._settled:
+            journey = self._settled[0]
+            assert journey.settled is not None
+            if not journey.closed and journey.settled + self._options.settle >= clock:
+                break
+            self._settled.popleft()
+            if not journey.closed:
+                self._close(journey)
+        while self._group_order and self._group_order[0][1].clock + self._options.window < clock:
+            key, group = self._group_order.popleft()
+            if self._groups.get(key) is group:
+                del self._groups[key]
+            self._orphan(group)
+
+    def _close(self, journey: _Journey) -> None:
+        journey.closed = True
+        self._open_count -= 1
+        chain = self._chains[journey.key]
+        chain.remove(journey)
+        if not chain:
+            del self._chains[journey.key]
+        sides = _sides(journey)
+        if sides.ingress is None and not self._options.part and journey.clock <= self._options.window:
+            self._undecided.append(journey)
+        else:
+            self._count(journey, sides, 0)
+        for sighting in journey.sightings:
+            sighting.closed = True
+
+    # Counting.
+
+    def _count(self, journey: _Journey, sides: _Sides, flags: int) -> None:
+        sightings, ingress, egress = journey.sightings, sides.ingress, sides.egress
+        tunnelled = [sighting for sighting in sightings if sighting.frame.wear != PLAIN]
+        if not tunnelled and sightings[0].frame.tail_of_datagram:
+            return  # belongs to the datagram of its first fragment, and was added there
+        measured = ingress or egress or sightings[0]
+        if tunnelled and measured.frame.wear == PLAIN:
+            measured = egress if egress and egress.frame.wear != PLAIN else tunnelled[0]
+        start = ingress or egress or sightings[0]
+        frame = measured.frame
+
+        if (
+            ingress
+            and egress
+            and ingress.frame.wear == egress.frame.wear
+            and egress.covered < ingress.covered
+        ):
+            flags |= PARTIAL
+        if len({_outer(sighting) for sighting in tunnelled}) > 1:
+            flags |= TRANSLATED
+        if any(sighting.looped for sighting in sightings):
+            flags |= LOOPED
+        path = PathKey(
+            tuple(
+                Stage(place[0], direction, place[2], _form(sighting), place[3], place[4])
+                for sighting, direction, place in (
+                    (sighting, direction, sighting.place)
+                    for sighting, direction in zip(sightings, sides.directions, strict=True)
+                )
+            ),
+            flags,
+        )
+        flow_key = FlowKey(tunnelled[0].frame.vni if tunnelled else -1, *frame.flow)
+        flow = self._flow(flow_key, start.sample, frame if tunnelled else None)
+        if flow is None:
+            flow_key = OTHER_FLOWS
+        else:
+            self._describe_flow(flow, sightings[0].frame)
+        _add_to_cell(self._cells.setdefault((flow_key, path), Cell()), measured, start, egress)
+        if ingress and egress:
+            latency = egress.time - ingress.time
+            if latency < 0:
+                self._counters.clock_skewed += 1
+                latency = 0
+            _add_latency(self._latencies.setdefault(path, Latencies()), latency)
+
+        size = (bool(tunnelled), frame.inner_length)
+        self._sizes[size] = self._sizes.get(size, 0) + 1
+        if frame.inner_length > LARGE and not frame.fragmented:
+            large = (flow_key, frame.outer_length, frame.inner_length, frame.payload_length)
+            self._large[large] = self._large.get(large, 0) + 1
+        if frame.mss:
+            self._mss[frame.mss] = self._mss.get(frame.mss, 0) + 1
+        if frame.icmp_error is not None:
+            error = (bool(tunnelled), *frame.icmp_error)
+            self._icmp_error_counts[error] = self._icmp_error_counts.get(error, 0) + 1
+            _keep(self._icmp_errors.setdefault(error, []), start.sample)
+        if tunnelled:
+            overhead = frame.outer_length - frame.inner_length
+            self._overheads[overhead] = self._overheads.get(overhead, 0) + 1
+            tunnel = self._tunnels.setdefault(
+                (frame.outer_source, frame.outer_destination, frame.wear, frame.destination_port), TunnelRow()
+            )
+            tunnel.datagrams += 1
+            tunnel.outer_bytes += frame.outer_length
+            tunnel.source_ports.add(frame.source_port)
+        one_sided = b"" if ingress and egress else frame.outer_destination
+        self._add_to_timeline(start.time, path, one_sided, 1, frame.outer_length)
+
+    def _flow(self, key: FlowKey, first: Sample, tunnel: Frame | None) -> FlowRow | None:
+        flow = self._flows.get(key)
+        if flow is None or first < flow.first:
+            outer = (tunnel.outer_source, tunnel.outer_destination) if tunnel else (b"", b"")
+            if flow is None:
+                if len(self._flows) >= self._options.most_flows:
+                    self._counters.folded_flows += 1
+                    return None
+                flow = self._flows[key] = FlowRow(first, *outer)
+            else:
+                flow.first = first
+                flow.outer_source, flow.outer_destination = outer
+        return flow
+
+    @staticmethod
+    def _describe_flow(flow: FlowRow, frame: Frame) -> None:
+        if frame.flow[0] != TCP:
+            return
+        flow.tcp_flags |= frame.tcp_flags
+        if frame.mss and (not flow.mss or frame.mss < flow.mss):
+            flow.mss = frame.mss
+        if frame.payload_length > 0:
+            flow.options = max(flow.options, frame.options)
+            flow.data_bytes += frame.payload_length
+            start = frame.sequence + (1 if frame.tcp_flags & 2 else 0)  # a SYN takes the first number
+            _cover(flow, start, frame.payload_length)
+
+    def _add_to_timeline(
+        self, time: int, path: PathKey, destination: bytes, datagrams: int, octets: int
+    ) -> None:
+        self._fit_timeline()
+        self._add_step(time // self._step, path, destination, datagrams, octets)
+
+    def _fit_timeline(self) -> None:
+        """Make the steps as wide as the time seen so far needs."""
+        assert self._first_time is not None
+        assert self._last_time is not None
+        step = timeline_step(self._last_time - self._first_time)
+        if step != self._step:
+            finer, self._timeline = self._timeline, {}
+            for (number, old_path, old_destination), (count, size) in finer.items():
+                self._add_step(number * self._step // step, old_path, old_destination, count, size)
+            self._step = step
+
+    def _add_step(self, number: int, path: PathKey, destination: bytes, datagrams: int, octets: int) -> None:
+        count, size = self._timeline.get((number, path, destination), (0, 0))
+        self._timeline[number, path, destination] = (count + datagrams, size + octets)
+
+    # Tables out.
+
+    def tables(self) -> Tables:
+        """Close everything and return the tables. The engine takes no more bytes afterwards."""
+        if self._options.part:
+            whole = PureEngine(replace(self._options, part=False))
+            whole.merge(self)
+            return whole.tables()
+        self._count_the_rest()
+        return Tables(
+            inputs=[self._input_row(index) for index in range(len(self._containers))],
+            names=self._names(),
+            interfaces={
+                key: InterfaceRow(*self._interface_names[key], *counts)
+                for key, counts in self._interfaces.items()
+            },
+            counters=self._counters,
+            first_time=self._first_time,
+            last_time=self._last_time,
+            flows=self._flows,
+            cells=self._cells,
+            latencies=self._latencies,
+            tunnels=self._tunnels,
+            overheads=self._overheads,
+            sizes=self._sizes,
+            large=self._large,
+            mss=self._mss,
+            icmp_errors=self._icmp_errors,
+            icmp_error_counts=self._icmp_error_counts,
+            timeline_step=self._step,
+            timeline=self._timeline,
+            samples=self._samples,
+        )
+
+    def _count_the_rest(self) -> None:
+        """What is still open: told apart by whether the capture went on for long enough to see more of it."""
+        for group in self._groups.values():
+            self._orphan(group)
+        if self._first_time is None or self._last_time is None:
+            return
+        self._fit_timeline()
+        rest = [journey for journey in self._open if not journey.closed]
+        rest += [journey for journey in self._settled if not journey.closed and journey.settled is not None]
+        later = []
+        seen: set[int] = set()
+        for journey in self._undecided + rest:
+            if id(journey) in seen:
+                continue
+            seen.add(id(journey))
+            sides = _sides(journey)
+            if sides.ingress and sides.egress and sides.egress.covered >= sides.ingress.covered:
+                self._count(journey, sides, 0)
+            else:
+                later.append((journey, sides))
+        longest = max((row.largest for row in self._latencies.values()), default=0)
+        grace = max(longest, SHORTEST_END)
+        for journey, sides in later:
+            flags = 0
+            first = sides.ingress or sides.egress or journey.sightings[0]
+            if journey.closed:  # undecided: there was time for more, but none before
+                ends = False
+            else:
+                ends = self._last_time - first.time <= grace
+            if ends and (sides.egress is None or sides.ingress is not None):
+                flags |= AT_END
+            if sides.ingress is None and first.time - self._first_time <= grace:
+                flags |= AT_START
+            self._count(journey, sides, flags)
+
+    def _input_row(self, index: int) -> InputRow:
+        container = self._containers[index]
+        interfaces = container.interfaces
+        dropped = [row.dropped for row in interfaces if row.dropped is not None]
+        return InputRow(
+            format=container.format,
+            link_types=tuple(sorted({row.link_type for row in interfaces})),
+            records=self._earlier_records[index] + self._record_numbers[index],
+            bytes=self._earlier_bytes[index] + self._bytes[index],
+            snaplen=max((row.snaplen for row in interfaces), default=None),
+            dropped=sum(dropped) if dropped else None,
+            damage=container.damage,
+        )
+
+    def _names(self) -> dict[str, str]:
+        names = dict(self._earlier_names)
+        for container in self._containers:
+            for address, name in container.names.items():
+                names.setdefault(address, name)
+        return names
+
+    # Parts together.
+
+    def merge(self, other: PureEngine) -> None:
+        """Take in the part of the capture that directly follows; `other` is used up.
+
+        Its clock goes on where this one stopped, its records are numbered on, what it held back is seen as if it
+        had come here first, and its own open journeys and counts are added.
+        """
+        base = [
+            earlier + own for earlier, own in zip(self._earlier_records, self._record_numbers, strict=True)
+        ]
+        shift = self._clock
+        if other._first_record_time is not None:
+            if self._last_record_time is None:
+                self._first_record_time = other._first_record_time
+                self._first_time, self._last_time = other._first_time, other._last_time
+            else:
+                shift += max(0, other._first_record_time - self._last_record_time)
+                self._counters.time_reversed += other._first_record_time < self._last_record_time
+                self._first_time = min(self._first_time, other._first_time)  # type: ignore[type-var]
+                self._last_time = max(self._last_time, other._last_time)  # type: ignore[type-var]
+            self._last_record_time = other._last_record_time
+            self._replay(other, shift, base)
+            self._clock = shift + other._clock
+            self._expire(self._clock)
+            self._adopt(other, shift, base)
+            self._order += other._order
+            self._add_tables(other, base)
+        for field in fields(Counters):
+            total = getattr(self._counters, field.name) + getattr(other._counters, field.name)
+            setattr(self._counters, field.name, total)
+        self._earlier_names = self._names()
+        for index, container in enumerate(other._containers):
+            self._earlier_records[index] += other._earlier_records[index] + other._record_numbers[index]
+            self._earlier_bytes[index] += other._earlier_bytes[index] + other._bytes[index]
+            if container.format is not None or container.damage is not None:
+                self._containers[index] = container
+
+    def _replay(self, other: PureEngine, shift: int, base: list[int]) -> None:
+        for event in sorted(other._held, key=lambda event: event.order):
+            event.clock += shift
+            event.order += self._order
+            event.sample = _renumber(event.sample, base)
+            self._clock = event.clock
+            self._expire(event.clock)
+            if isinstance(event, _Tails):
+                self._see_tails(event)
+            else:
+                self._see(event)
+
+    def _adopt(self, other: PureEngine, shift: int, base: list[int]) -> None:
+        """Go on with what is open there. None of its keys is open here: it would have been held back."""
+        journeys = {id(journey): journey for journey in (*other._open, *other._settled) if not journey.closed}
+        for journey in journeys.values():
+            journey.clock += shift
+            journey.order += self._order
+            if journey.settled is not None:
+                journey.settled += shift
+            for sighting in journey.sightings:
+                sighting.clock += shift
+                sighting.order += self._order
+                sighting.sample = _renumber(sighting.sample, base)
+            self._chains.setdefault(journey.key, []).append(journey)
+        still_open = [journey for journey in (*self._open, *other._open) if not journey.closed]
+        self._open = deque(sorted(still_open, key=lambda journey: journey.order))
+        settled = [journey for journey in (*self._settled, *other._settled) if not journey.closed]
+        self._settled = deque(sorted(settled, key=lambda journey: journey.settled or 0))
+        self._open_count += len(journeys)
+        for key, group in other._group_order:
+            group.clock += shift
+            for tails in group.pending:
+                tails.clock += shift
+                tails.sample = _renumber(tails.sample, base)
+            if other._groups.get(key) is group:
+                self._groups[key] = group
+                self._group_order.append((key, group))
+        self._group_order = deque(sorted(self._group_order, key=lambda entry: entry[1].clock))
+
+    def _add_tables(self, other: PureEngine, base: list[int]) -> None:
+        for interface, counts in other._interfaces.items():
+            mine = self._interfaces.setdefault(interface, [0, 0, 0])
+            mine[:] = [one + two for one, two in zip(mine, counts, strict=True)]
+            self._interface_names.setdefault(interface, other._interface_names[interface])
+        for flow_key, flow in other._flows.items():
+            flow.first = _renumber(flow.first, base)
+            if flow_key in self._flows:
+                _merge_flow(self._flows[flow_key], flow)
+            else:
+                self._flows[flow_key] = flow
+        for cell_key, cell in other._cells.items():
+            cell.samples = [_renumber(sample, base) for sample in cell.samples]
+            if cell_key in self._cells:
+                _merge_cell(self._cells[cell_key], cell)
+            else:
+                self._cells[cell_key] = cell
+        for path, latencies in other._latencies.items():
+            _merge_latencies(self._latencies.setdefault(path, Latencies()), latencies)
+        for tunnel_key, row in other._tunnels.items():
+            tunnel = self._tunnels.setdefault(tunnel_key, TunnelRow())
+            tunnel.datagrams += row.datagrams
+            tunnel.outer_bytes += row.outer_bytes
+            tunnel.source_ports |= row.source_ports
+        _add_counts(self._overheads, other._overheads)
+        _add_counts(self._sizes, other._sizes)
+        _add_counts(self._large, other._large)
+        _add_counts(self._mss, other._mss)
+        _add_counts(self._icmp_error_counts, other._icmp_error_counts)
+        for error, samples in other._icmp_errors.items():
+            for sample in samples:
+                _keep(self._icmp_errors.setdefault(error, []), _renumber(sample, base))
+        for name, samples in other._samples.items():
+            for sample in samples:
+                _keep(self._samples[name], _renumber(sample, base))
+        self._fit_timeline()
+        for (number, path, destination), (count, size) in other._timeline.items():
+            self._add_step(number * other._step // self._step, path, destination, count, size)
+
+
+class _Sides(NamedTuple):
+    ingress: _Sighting | None
+    egress: _Sighting | None
+    directions: list[int]  # of each sighting, inferred where the capture does not tell
+
+
+def _sides(journey: _Journey) -> _Sides:
+    """Which sighting came in, and which went out.
+
+    Where the capture tells no direction, the TTL does: the higher came in. Without a difference, a bridge passed
+    it on: the first came in, the last went out. One sighting alone stays unknown.
+    """
+    sightings = journey.sightings
+    directions = [sighting.place[1] for sighting in sightings]
+    if UNKNOWN in directions and len(sightings) > 1:
+        same_wear = len({sighting.frame.wear for sighting in sightings}) == 1
+        ttls = [s.frame.outer_ttl if same_wear else s.frame.inner_ttl for s in sightings]
+        highest, lowest = max(ttls), min(ttls)
+        last = len(sightings) - 1
+        for at, direction in enumerate(directions):
+            if direction == UNKNOWN:
+                came_in = ttls[at] == highest if highest != lowest else at != last
+                directions[at] = IN if came_in else OUT
+    ingress = egress = None
+    for sighting, direction in zip(sightings, directions, strict=True):
+        if direction == OUT:
+            egress = sighting
+        elif direction != UNKNOWN and ingress is None:
+            ingress = sighting
+    return _Sides(ingress, egress, directions)
+
+
+def _group_key(frame: Frame, interface: InterfaceKey) -> tuple[object, ...]:
+    return (interface, frame.direction, frame.macs, *frame.fragment_key)
+
+
+def _may_be_same(journey: _Journey, sighting: _Sighting) -> bool:
+    """Equal inner packets are told apart by the outer identification, where both have one."""
+    theirs, ours = journey.outer_id, sighting.frame.outer_id
+    return not theirs or not ours or theirs == ours
+
+
+def _outer(sighting: _Sighting) -> tuple[bytes, bytes, int, int]:
+    frame = sighting.frame
+    return frame.outer_source, frame.outer_destination, frame.source_port, frame.destination_port
+
+
+def _form(sighting: _Sighting) -> int:
+    if not sighting.frame.fragmented:
+        return WHOLE
+    return FRAGMENTS if sighting.packets > 1 else FIRST_ONLY
+
+
+def _keep(samples: list[Sample], sample: Sample) -> None:
+    """Keep the earliest few."""
+    samples.append(sample)
+    samples.sort()
+    del samples[SAMPLES:]
+
+
+def _renumber(sample: Sample, base: list[int]) -> Sample:
+    return Sample(sample.time, sample.input, sample.record + base[sample.input])
+
+
+def _add_to_cell(cell: Cell, measured: _Sighting, start: _Sighting, egress: _Sighting | None) -> None:
+    length = measured.frame.inner_length
+    cell.smallest = min(cell.smallest, length) if cell.datagrams else length
+    cell.largest = max(cell.largest, length)
+    cell.first_time = min(cell.first_time, start.time) if cell.datagrams else start.time
+    cell.last_time = max(cell.last_time, start.time) if cell.datagrams else start.time
+    cell.datagrams += 1
+    cell.inner_bytes += length
+    cell.outer_bytes += measured.frame.outer_length
+    cell.wire_packets += measured.packets
+    cell.wire_bytes += measured.wire_bytes
+    cell.egress_packets += egress.packets if egress else 0
+    _keep(cell.samples, start.sample)
+
+
+def _add_latency(row: Latencies, latency: int) -> None:
+    row.smallest = min(row.smallest, latency) if row.count else latency
+    row.largest = max(row.largest, latency)
+    row.count += 1
+    row.total += latency
+    bucket = latency_bucket(latency)
+    row.buckets[bucket] = row.buckets.get(bucket, 0) + 1
+    if row.exact is not None:
+        row.exact = sorted([*row.exact, latency]) if row.count <= EXACT_LATENCIES else None
+
+
+def _cover(flow: FlowRow, start: int, length: int) -> None:
+    """Add to the sequence space that a flow's data has covered; numbers wrap at 32 bits (RFC 9293)."""
+    ranges = flow.ranges
+    if ranges:
+        start = _unwrap(start, ranges[-1][1])
+    end = start + length
+    if ranges and ranges[-1][0] <= start <= ranges[-1][1]:
+        ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+        return
+    _insert_range(flow, start, end)
+
+
+def _insert_range(flow: FlowRow, start: int, end: int) -> None:
+    apart = []
+    for low, high in flow.ranges:
+        if high < start or low > end:
+            apart.append((low, high))
+        else:
+            start, end = min(start, low), max(end, high)
+    flow.ranges = sorted([*apart, (start, end)])
+    while len(flow.ranges) > MOST_RANGES:
+        flow.ranges[:2] = [(flow.ranges[0][0], flow.ranges[1][1])]
+        flow.ranges_folded = True
+
+
+def _unwrap(number: int, near: int) -> int:
+    """The number equal to `number` modulo 2^32 that is nearest to `near`."""
+    return near + ((number - near + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+
+
+def _merge_flow(mine: FlowRow, theirs: FlowRow) -> None:
+    if theirs.first < mine.first:
+        mine.first = theirs.first
+        mine.outer_source, mine.outer_destination = theirs.outer_source, theirs.outer_destination
+    mine.tcp_flags |= theirs.tcp_flags
+    mine.mss = min(mine.mss, theirs.mss) if mine.mss and theirs.mss else mine.mss or theirs.mss
+    mine.options = max(mine.options, theirs.options)
+    mine.data_bytes += theirs.data_bytes
+    mine.ranges_folded |= theirs.ranges_folded
+    if mine.ranges and theirs.ranges:
+        shift = _unwrap(theirs.ranges[0][0], mine.ranges[-1][1]) - theirs.ranges[0][0]
+        for low, high in theirs.ranges:
+            _insert_range(mine, low + shift, high + shift)
+    elif theirs.ranges:
+        mine.ranges = theirs.ranges
+
+
+def _merge_cell(mine: Cell, theirs: Cell) -> None:
+    mine.datagrams += theirs.datagrams
+    mine.inner_bytes += theirs.inner_bytes
+    mine.outer_bytes += theirs.outer_bytes
+    mine.wire_packets += theirs.wire_packets
+    mine.wire_bytes += theirs.wire_bytes
+    mine.egress_packets += theirs.egress_packets
+    mine.smallest = min(mine.smallest, theirs.smallest)
+    mine.largest = max(mine.largest, theirs.largest)
+    mine.first_time = min(mine.first_time, theirs.first_time)
+    mine.last_time = max(mine.last_time, theirs.last_time)
+    for sample in theirs.samples:
+        _keep(mine.samples, sample)
+
+
+def _merge_latencies(mine: Latencies, theirs: Latencies) -> None:
+    mine.smallest = min(mine.smallest, theirs.smallest) if mine.count else theirs.smallest
+    mine.largest = max(mine.largest, theirs.largest)
+    mine.count += theirs.count
+    mine.total += theirs.total
+    _add_counts(mine.buckets, theirs.buckets)
+    if mine.exact is None or theirs.exact is None or mine.count > EXACT_LATENCIES:
+        mine.exact = None
+    else:
+        mine.exact = sorted([*mine.exact, *theirs.exact])
+
+
+def _add_counts(mine: dict[_Key, int], theirs: dict[_Key, int]) -> None:
+    for key, count in theirs.items():
+        mine[key] = mine.get(key, 0) + count
