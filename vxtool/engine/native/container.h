@@ -89,9 +89,9 @@ typedef struct {
 
 typedef struct {
     uint32_t link_type;
-    uint32_t snaplen;       /* 0: no limit */
-    char *name;             /* if_name as it was, ends with NUL, owned by the container; NULL: none */
-    uint64_t dropped;       /* isb_ifdrop of the last interface statistics, where has_dropped */
+    uint32_t snaplen; /* 0: no limit */
+    char *name;       /* if_name as it was, ends with NUL, owned by the container; NULL: none */
+    uint64_t dropped; /* isb_ifdrop of the last interface statistics, where has_dropped */
     bool has_dropped;
     uint8_t resolution;     /* if_tsresol: 10^-n s, or 2^-n s with the top bit set */
     int64_t offset_seconds; /* if_tsoffset */
@@ -116,7 +116,8 @@ void vx_container_free(vx_container *container);
 void vx_container_offer(vx_container *container, const uint8_t *data, size_t length);
 
 /* 1: *record is the next one. 0: all offered bytes are used, more are needed (after the end: there is nothing
- * more, and all was well). -1: stopped, for the reason that vx_container_damage tells; so is every later call. */
+ * more, and all was well). -1: stopped, for the reason that vx_container_damage tells; so is every later
+ * call. */
 int vx_container_next(vx_container *container, vx_record *record);
 
 /* Copy what is still unread, so that the offered bytes may go away. 0, or -1: no memory, stopped. */
