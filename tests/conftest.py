@@ -1,7 +1,8 @@
 """What all tests share: the sample captures, the tools that a test may need, and the two engines.
 
-A test that needs a tool, root or the compiled engine asks for it here. Where it is missing the test is skipped
-and says why; with VXTOOL_TEST_ALL=1 (the full run) it fails instead, so that nothing is left out unnoticed.
+A test that needs a tool, root or the compiled engine asks for it here. Where it is missing the test is
+skipped and says why; with VXTOOL_TEST_ALL=1 (the full run) it fails instead, so that nothing is left out
+unnoticed.
 """
 
 from __future__ import annotations

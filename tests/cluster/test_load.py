@@ -1,0 +1,238 @@
+"""Files of `--cluster`, told by content, merged into one look-up, and refused in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CLUSTER_FILES
+
+from vxtool.cluster import files as cluster_files
+from vxtool.cluster import load_cluster
+from vxtool.errors import UsageError
+
+TABLE = """\
+NAME                      SECURITY IDENTITY   ENDPOINT STATE   IPV4           IPV6
+curl-pod                  36705               ready            172.20.0.107
+webpod-697b545f57-8tcp6   17701               ready            172.20.2.4
+"""
+PODS = """\
+NAME       READY   STATUS    RESTARTS   AGE   IP             NODE      NOMINATED NODE   READINESS GATES
+curl-pod   1/1     Running   0          21m   172.20.0.107   k8s-ctr   <none>           <none>
+"""
+
+
+class Folder:
+    """Writes knowledge files and gives their paths."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.count = 0
+
+    def __call__(self, content: object) -> str:
+        self.count += 1
+        path = self.path / f"{self.count}.txt"
+        if isinstance(content, bytes):
+            path.write_bytes(content)
+        else:
+            path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+        return str(path)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Folder:
+    return Folder(tmp_path)
+
+
+def endpoint(name: str, address: str, number: int, namespace: str = "default", **more: Any) -> dict[str, Any]:
+    return {
+        "kind": "CiliumEndpoint",
+        "metadata": {"name": name, "namespace": namespace},
+        "status": {
+            "identity": {"id": number, **more},
+            "networking": {"addressing": [{"ipv4": address}], "node": "192.168.10.100"},
+        },
+    }
+
+
+def identity(number: int, **labels: str) -> dict[str, Any]:
+    return {
+        "kind": "CiliumIdentity",
+        "metadata": {"name": str(number)},
+        "security-labels": {f"k8s:{key}": value for key, value in labels.items()},
+    }
+
+
+def test_no_file_leaves_only_what_every_cluster_has() -> None:
+    cluster = load_cluster([])
+    assert not cluster.has_identities
+    assert cluster.identity(36705) is None
+    assert cluster.pod("172.20.0.107") is None
+    host = cluster.identity(1)
+    assert host is not None
+    assert host.name == "host"
+
+
+def test_a_pasted_table_names_pods_and_identities(file: Folder) -> None:
+    path = file(TABLE)
+    cluster = load_cluster([path], "default")
+    pod, web = cluster.pod("172.20.2.4"), cluster.identity(17701)
+    assert pod is not None
+    assert str(pod) == "default/webpod-697b545f57-8tcp6"
+    assert web is not None
+    assert (web.name, web.namespace) == ("webpod", "default")
+    assert cluster.has_identities
+    assert cluster.sources == [(path, "ciliumendpoints", 2, 0)]
+    assert cluster.files[17701] == cluster.files["172.20.2.4"] == path
+
+
+def test_the_founding_cases_files_name_pods_and_nodes() -> None:
+    cluster = load_cluster([str(CLUSTER_FILES / "ciliumendpoints.txt"), str(CLUSTER_FILES / "ciliumnodes.json")])
+    names = [getattr(cluster.identity(vni), "name", None) for vni in (36705, 17701)]
+    assert names == ["curl-pod", "webpod"]
+    assert cluster.node("192.168.10.100") == "k8s-ctr"
+    assert cluster.node("192.168.20.100") == "k8s-w0"
+
+
+def test_labels_of_an_identity_name_it_better_than_its_pods_do(file: Folder) -> None:
+    cluster = load_cluster(
+        [file(TABLE), file(identity(17701, app="shop", **{"io.kubernetes.pod.namespace": "web"}))]
+    )
+    info = cluster.identity(17701)
+    assert info is not None
+    assert (info.name, info.namespace) == ("shop", "web")
+    assert info.labels == ("k8s:app=shop", "k8s:io.kubernetes.pod.namespace=web")
+
+
+def test_labels_of_an_endpoint_name_its_identity(file: Folder) -> None:
+    cluster = load_cluster([file(endpoint("p-1", "172.20.0.9", 400, labels=["k8s:app=shop"]))])
+    info = cluster.identity(400)
+    assert info is not None
+    assert info.name == "shop"
+
+
+def test_two_files_about_one_pod_complete_each_other(file: Folder) -> None:
+    cluster = load_cluster([file(endpoint("curl-pod", "172.20.0.107", 36705)), file(PODS)])
+    pod = cluster.pod("172.20.0.107")
+    assert pod is not None
+    assert (pod.namespace, pod.identity, pod.node_name) == ("default", 36705, "k8s-ctr")
+    assert not cluster.conflicts
+
+
+def test_a_node_is_named_through_a_pod_that_both_files_know(file: Folder) -> None:
+    cluster = load_cluster([file(endpoint("curl-pod", "172.20.0.107", 36705)), file(PODS)])
+    assert cluster.node("192.168.10.100") == "k8s-ctr"
+
+
+def test_a_node_that_is_listed_as_a_pod_stays_a_node(file: Folder) -> None:
+    node = {
+        "kind": "CiliumNode",
+        "metadata": {"name": "k8s-ctr"},
+        "spec": {"addresses": [{"ip": "172.20.0.107"}]},
+    }
+    cluster = load_cluster([file(node), file(PODS)])
+    assert cluster.pod("172.20.0.107") is None
+    assert cluster.node("172.20.0.107") == "k8s-ctr"
+
+
+def test_one_address_with_two_names_goes_to_the_later_file_and_is_told(file: Folder) -> None:
+    first, second = file(TABLE), file(endpoint("other", "172.20.0.107", 500))
+    cluster = load_cluster([first, second])
+    pod = cluster.pod("172.20.0.107")
+    assert pod is not None
+    assert pod.name == "other"
+    (conflict,) = cluster.conflicts
+    assert str(conflict) == (
+        f"172.20.0.107 is default/other in {second}, but curl-pod in {first}; default/other is used"
+    )
+
+
+def test_one_name_in_two_namespaces_is_a_conflict(file: Folder) -> None:
+    cluster = load_cluster([file(endpoint("a", "10.0.0.1", 300, "x")), file(endpoint("a", "10.0.0.1", 300, "y"))])
+    assert [conflict.kept for conflict in cluster.conflicts] == ["y/a"]
+
+
+def test_one_pod_with_two_identities_is_a_conflict(file: Folder) -> None:
+    cluster = load_cluster([file(endpoint("a", "10.0.0.1", 300)), file(endpoint("a", "10.0.0.1", 301))])
+    assert [(conflict.kept, conflict.dropped) for conflict in cluster.conflicts] == [
+        ("default/a with identity 301", "default/a with identity 300")
+    ]
+
+
+def test_one_identity_with_two_label_sets_is_a_conflict(file: Folder) -> None:
+    cluster = load_cluster([file(identity(300, app="old")), file(identity(300, app="new"))])
+    info = cluster.identity(300)
+    assert info is not None
+    assert info.name == "new"
+    assert [conflict.subject for conflict in cluster.conflicts] == ["identity 300"]
+
+
+def test_the_same_file_twice_changes_nothing(file: Folder) -> None:
+    path = file(TABLE)
+    once, twice = load_cluster([path]), load_cluster([path, path])
+    assert once.pods == twice.pods
+    assert once.identities == twice.identities
+    assert not twice.conflicts
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_editors_and_powershell_do_to_a_file_is_no_harm(file: Folder, encoding: str) -> None:
+    assert load_cluster([file(TABLE.encode(encoding))]).pod("172.20.2.4") is not None
+    text = json.dumps(endpoint("a", "10.0.0.1", 300))
+    assert load_cluster([file(text.encode(encoding))]).pod("10.0.0.1") is not None
+
+
+def test_an_empty_list_is_accepted(file: Folder) -> None:
+    cluster = load_cluster([file({"kind": "List", "items": []})])
+    assert cluster.sources[0].items == 0
+
+
+REFUSED: dict[str, tuple[object, str]] = {
+    "empty": ("", "empty"),
+    "blank": (" \n\n", "empty"),
+    "bytes": (b"\xd4\xc3\xb2\xa1\x02\x00\x04\x00", "no text at byte 0"),
+    "half a UTF-16 character": (b"\xff\xfeN\x00A", "no text"),
+    "cut JSON": ('{"kind": "List", "items": [{"kind": "Cilium', "line 1"),
+    "cut behind a comma": ('{"kind": "List", "items": [{},', "cut short"),
+    "two documents": ('{"kind": "List"}\n{"kind": "List"}', "line 2, column 1"),
+    "deep nesting": ('{"items": ' + "[" * 200_000, "nested too deeply|no JSON"),
+    "a number of many digits": ('{"items": ' + "1" * 5000 + "}", "no JSON that can be used"),
+    "other kinds": (
+        {"kind": "List", "items": [{"kind": "Service"}, {"kind": "\x1b[2J"}]},
+        "'Service', '.x1b",
+    ),
+    "no object": ("[1, 2]", "understood are"),
+    "a string list": ('["a"]', "understood are"),
+    "interfaces": ('[{"ifindex": 1, "ifname": "lo"}]', "--links"),
+    "YAML": ("apiVersion: v1\nitems:\n- kind: CiliumEndpoint\n", "-o json"),
+    "prose": ("No resources found in default namespace.\n", "understood are"),
+    "narrow pods": (
+        "NAME       READY   STATUS    RESTARTS   AGE\na   1/1   Running   0   1m\n",
+        "wide table",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "told"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_names_nothing_is_refused_in_one_line(file: Folder, content: object, told: str) -> None:
+    path = file(content)
+    with pytest.raises(UsageError, match=told) as caught:
+        load_cluster([path])
+    message = str(caught.value)
+    assert message.startswith(path)
+    assert message.isprintable()
+    assert len(message) < 600
+
+
+def test_a_missing_file_a_folder_and_an_impossible_path_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.json", tmp_path, "a\0b"):
+        with pytest.raises(UsageError, match="cannot be read"):
+            load_cluster([str(path)])
+
+
+def test_a_file_beyond_the_limit_is_refused(file: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_files, "MAX_BYTES", 100)
+    with pytest.raises(UsageError, match="larger than"):
+        load_cluster([file(TABLE)])

@@ -1,0 +1,92 @@
+"""Reading a knowledge file: bytes to text to JSON values, every failure in one line.
+
+Such a file is an option's value, so whatever is wrong with it is a UsageError. What comes back is still
+untrusted: the helpers at the foot take a value out of it only where it has the type that is asked for.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from typing import Any
+
+from vxtool.errors import UsageError
+
+# Some 4 KB of JSON for each endpoint make this some 30,000 pods; a capture given by mistake stops here too.
+MAX_BYTES = 128 << 20
+
+# Neither a Kubernetes name nor a label is longer; more is not a name but an attempt to flood a terminal.
+MAX_NAME = 512
+
+_JSON_START = re.compile(r"\s*(?:\{|\[\s*[\[\]{\"])")
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def read_text(path: str) -> str:
+    """Return the text of a knowledge file; UsageError where that cannot be done or it is empty."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UsageError(f"{path}: cannot be read: {reason}; name a readable file") from None
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MiB; take fewer objects, such as one namespace's")
+    # Windows PowerShell writes UTF-16 where a program's output is redirected into a file.
+    encoding = "utf-16" if data.startswith(_UTF16) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path}: no text at byte {error.start}: expected JSON or a table in UTF-8, as kubectl and ip print it"
+        ) from None
+    if not text.strip():
+        raise UsageError(f"{path}: empty; see whether the command that wrote it failed")
+    return text
+
+
+def looks_like_json(text: str) -> bool:
+    """Whether a text begins as JSON does (a shell prompt may begin with a bracket, too)."""
+    return _JSON_START.match(text) is not None
+
+
+def parse_json(path: str, text: str) -> Any:
+    """Return the JSON value that `text` is; UsageError naming line and column where it is not one."""
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        cut = "is cut short" if not text[error.pos :].strip() else f"is no JSON there ({error.msg})"
+        raise UsageError(
+            f"{path}: line {error.lineno}, column {error.colno}: {cut}; take the output anew, one command to a file"
+        ) from None
+    except RecursionError:
+        raise UsageError(f"{path}: nested too deeply for anything that kubectl or ip prints") from None
+    except ValueError as error:
+        # A number of thousands of digits: Python refuses to convert it.
+        raise UsageError(f"{path}: is no JSON that can be used: {error}") from None
+
+
+def as_mapping(value: object) -> dict[str, Any]:
+    """Return `value` where it is a JSON object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """Return `value` where it is a JSON array, else an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def as_name(value: object) -> str | None:
+    """Return `value` where it has a name's length, else None; what UTF-8 cannot carry is replaced."""
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME:
+        return None
+    return value.encode("utf-8", "replace").decode()
+
+
+def as_number(value: object, largest: int) -> int | None:
+    """Return `value` where it is a whole number from 0 to `largest`, else None."""
+    # True and False are ints to Python.
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest:
+        return value
+    return None

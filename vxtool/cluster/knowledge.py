@@ -1,0 +1,251 @@
+"""What the operator's files say about a cluster, merged into look-ups.
+
+Each loader turns one file into `Facts` and knows nothing of the others. Here the facts of all files are laid
+upon each other, in the order in which the files were given: what a later file says wins, what it leaves open
+stays, and where two files contradict each other the conflict is kept, so that a report can say on whose word
+a name stands. Addresses are compared as text, in the one spelling that `ipaddress` gives them; a look-up is
+one dict access.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from vxtool.cluster.identities import IdentityInfo, labelled_identity, reserved_identity, workload_name
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One pod: its names, security identity and addresses, as far as the files tell.
+
+    `addresses` and `node_address` are in the spelling of `ipaddress`; `node_address` is its node's underlay
+    address, the VTEP of its traffic.
+    """
+
+    name: str
+    namespace: str | None = None
+    identity: int | None = None
+    addresses: tuple[str, ...] = ()
+    node_address: str | None = None
+    labels: tuple[str, ...] = ()
+    node_name: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class NodeAddress(NamedTuple):
+    """An address that belongs to a node itself: of its underlay, or Cilium's own on it."""
+
+    address: str
+    name: str
+
+
+class Source(NamedTuple):
+    """One file that was read: what it holds, how many items were used, how many could not be."""
+
+    path: str
+    kind: str
+    items: int
+    skipped: int
+
+
+class Conflict(NamedTuple):
+    """Two answers to one question; `kept` is used, because it came later."""
+
+    subject: str
+    kept: str
+    kept_file: str
+    dropped: str
+    dropped_file: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.subject} is {self.kept} in {self.kept_file}, but {self.dropped} in {self.dropped_file}; "
+            f"{self.kept} is used"
+        )
+
+
+@dataclass
+class Facts:
+    """What one file says. `kinds` counts the items that were used by kind, `skipped` the others."""
+
+    endpoints: list[Endpoint] = field(default_factory=list)
+    identities: list[IdentityInfo] = field(default_factory=list)
+    nodes: list[NodeAddress] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+    skipped: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class Cluster:
+    """The merged knowledge.
+
+    `pods` and `nodes` are by address, `identities` by number (only those of the files). `files` tells which
+    file a name came from, by address (text) or identity (number).
+    """
+
+    pods: dict[str, Endpoint] = field(default_factory=dict)
+    nodes: dict[str, str] = field(default_factory=dict)
+    identities: dict[int, IdentityInfo] = field(default_factory=dict)
+    sources: list[Source] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    files: dict[str | int, str] = field(default_factory=dict)
+
+    @property
+    def has_identities(self) -> bool:
+        """Whether the files name any security identity, so that a VNI can be looked up at all."""
+        return bool(self.identities)
+
+    def identity(self, vni: int) -> IdentityInfo | None:
+        """Return what `vni` stands for: by the files, else by Cilium's reserved numbers; None where unknown.
+
+        ValueError where `vni` does not fit into 24 bits.
+        """
+        return self.identities.get(vni) or reserved_identity(vni)
+
+    def pod(self, address: str) -> Endpoint | None:
+        """Return the pod at `address` (in the spelling of `ipaddress`); None for nodes and strangers."""
+        return self.pods.get(address)
+
+    def node(self, address: str) -> str | None:
+        """Return the name of the node that has `address` itself, such as a VTEP's; None where unknown."""
+        return self.nodes.get(address)
+
+
+def canonical(address: object) -> str | None:
+    """Return an IP address in the one spelling that look-ups use; None for what is no plain IP address."""
+    if not isinstance(address, str) or "%" in address:
+        return None
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return None
+
+
+def merge(files: Iterable[tuple[str, Facts]]) -> Cluster:
+    """Lay the facts of several files (path and facts) upon each other; later ones win."""
+    cluster = Cluster()
+    without_address: list[Endpoint] = []
+    for path, facts in files:
+        kinds = " + ".join(facts.kinds) or "nothing"
+        cluster.sources.append(Source(path, kinds, facts.kinds.total(), facts.skipped.total()))
+        for identity in facts.identities:
+            _lay_identity(cluster, identity, path)
+        for address, name in facts.nodes:
+            _lay_node(cluster, address, name, path)
+        for endpoint in facts.endpoints:
+            if endpoint.addresses:
+                _lay_endpoint(cluster, endpoint, path)
+            elif endpoint.identity is not None:
+                without_address.append(endpoint)
+                cluster.files.setdefault(endpoint.identity, path)
+    _name_nodes(cluster)
+    for address in cluster.nodes.keys() & cluster.pods.keys():
+        # A pod on the host's network is listed with the node's address, which other pods and the node share.
+        del cluster.pods[address]
+    _name_identities(cluster, without_address)
+    return cluster
+
+
+def _lay_identity(cluster: Cluster, identity: IdentityInfo, path: str) -> None:
+    old = cluster.identities.get(identity.number)
+    if old is not None and old.labels != identity.labels:
+        cluster.conflicts.append(
+            Conflict(
+                f"identity {identity.number}",
+                ",".join(identity.labels),
+                path,
+                ",".join(old.labels),
+                cluster.files[identity.number],
+            )
+        )
+    cluster.identities[identity.number] = identity
+    cluster.files[identity.number] = path
+
+
+def _lay_node(cluster: Cluster, address: str, name: str, path: str) -> None:
+    old = cluster.nodes.get(address)
+    if old is not None and old != name:
+        cluster.conflicts.append(Conflict(address, name, path, old, cluster.files[address]))
+    cluster.nodes[address] = name
+    cluster.files[address] = path
+
+
+def _lay_endpoint(cluster: Cluster, endpoint: Endpoint, path: str) -> None:
+    merged = endpoint
+    for address in endpoint.addresses:
+        old = cluster.pods.get(address)
+        if old is None:
+            continue
+        if _same_pod(old, endpoint):
+            merged = _filled(merged, old)
+        difference = _difference(old, endpoint)
+        if difference is not None:
+            kept, dropped = difference
+            cluster.conflicts.append(Conflict(address, kept, path, dropped, cluster.files[address]))
+    for address in merged.addresses:
+        # An address that only the earlier file gave to this pod may have become another's in between.
+        if address in endpoint.addresses or _same_pod(cluster.pods[address], endpoint):
+            cluster.pods[address] = merged
+            cluster.files[address] = path
+    if endpoint.identity is not None:
+        cluster.files.setdefault(endpoint.identity, path)
+
+
+def _same_pod(one: Endpoint, other: Endpoint) -> bool:
+    namespaces = {one.namespace, other.namespace} - {None}
+    return one.name == other.name and len(namespaces) < 2
+
+
+def _filled(new: Endpoint, old: Endpoint) -> Endpoint:
+    """Return `new`, with what it leaves open taken from `old`, the same pod in an earlier file."""
+    return replace(
+        new,
+        namespace=new.namespace or old.namespace,
+        identity=old.identity if new.identity is None else new.identity,
+        addresses=tuple(dict.fromkeys(new.addresses + old.addresses)),
+        node_address=new.node_address or old.node_address,
+        labels=new.labels or old.labels,
+        node_name=new.node_name or old.node_name,
+    )
+
+
+def _difference(old: Endpoint, new: Endpoint) -> tuple[str, str] | None:
+    """Return how the two files describe one address, new and old, where they contradict each other."""
+    if not _same_pod(old, new):
+        return str(new), str(old)
+    if None not in (old.identity, new.identity) and old.identity != new.identity:
+        return f"{new} with identity {new.identity}", f"{old} with identity {old.identity}"
+    return None
+
+
+def _name_nodes(cluster: Cluster) -> None:
+    """Name VTEPs through pods: one file tells a pod's node by address, another by name."""
+    for address, endpoint in cluster.pods.items():
+        if endpoint.node_address and endpoint.node_name and endpoint.node_address not in cluster.nodes:
+            cluster.nodes[endpoint.node_address] = endpoint.node_name
+            cluster.files[endpoint.node_address] = cluster.files[address]
+
+
+def _name_identities(cluster: Cluster, without_address: list[Endpoint]) -> None:
+    """Add the identities that only endpoints tell of, and name by their pods those that no label names."""
+    members: dict[int, list[Endpoint]] = defaultdict(list)
+    for endpoint in [*cluster.pods.values(), *without_address]:
+        if endpoint.identity is not None:
+            members[endpoint.identity].append(endpoint)
+    for number, endpoints in members.items():
+        info = cluster.identities.get(number)
+        if info is None:
+            labels = next((endpoint.labels for endpoint in endpoints if endpoint.labels), ())
+            info = labelled_identity(number, labels)
+        namespaces = {endpoint.namespace for endpoint in endpoints}
+        if info.namespace is None and len(namespaces) == 1:
+            info = replace(info, namespace=namespaces.pop())
+        if info.name is None:
+            info = replace(info, name=workload_name(endpoint.name for endpoint in endpoints))
+        cluster.identities[number] = info

@@ -1,0 +1,210 @@
+"""The interfaces of the machine that captured, as `ip -j link` and `ip -j addr` print them.
+
+A capture holds interface indexes and MACs; names, MTUs and own addresses stand in these files only. They are
+never looked up on the machine that reads: its interfaces are other ones. Both commands print one JSON array
+of objects (iproute2, ip/ipaddress.c); `ip -j addr` adds the addresses, `-d` and `-s` add fields that are of
+no use here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from vxtool.cluster.files import (
+    as_list,
+    as_mapping,
+    as_name,
+    as_number,
+    looks_like_json,
+    parse_json,
+    read_text,
+)
+from vxtool.cluster.knowledge import Conflict, Source, canonical
+from vxtool.errors import UsageError
+
+_LARGEST_INDEX = (1 << 32) - 1
+_MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
+_PLAIN_IP = re.compile(r"^\s*\d+: \S+: <[A-Z0-9_,-]*>", re.MULTILINE)
+_WANTED = "take `ip -j addr` on the machine that captured"
+
+
+@dataclass(frozen=True)
+class Link:
+    """One interface. `addresses` are its own ones, without prefix lengths, in the spelling of `ipaddress`.
+
+    `kind` is the device's (bridge, vlan, veth, vxlan ...; None for hardware and where `-d` was not given),
+    `master` the name of the bridge or bond above it.
+    """
+
+    index: int
+    name: str
+    mtu: int | None = None
+    mac: bytes | None = None
+    addresses: tuple[str, ...] = ()
+    kind: str | None = None
+    loopback: bool = False
+    master: str | None = None
+
+
+@dataclass
+class Links:
+    """All interfaces that the files tell of, merged.
+
+    `macs` and `addresses` are all own ones: a packet sent to such a MAC was meant for this machine, a
+    datagram for such an address ends in it.
+    """
+
+    by_index: dict[int, Link] = field(default_factory=dict)
+    sources: list[Source] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    files: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def by_name(self) -> dict[str, Link]:
+        """The interfaces by name."""
+        return {link.name: link for link in self.by_index.values()}
+
+    @property
+    def macs(self) -> frozenset[bytes]:
+        """The machine's own MACs, each 6 bytes; none for loopback."""
+        return frozenset(link.mac for link in self.by_index.values() if link.mac is not None)
+
+    @property
+    def addresses(self) -> frozenset[str]:
+        """The machine's own IP addresses, in the spelling of `ipaddress`."""
+        return frozenset(address for link in self.by_index.values() for address in link.addresses)
+
+    def name(self, index: int) -> str | None:
+        """Return the name of the interface `index`; None where unknown."""
+        link = self.by_index.get(index)
+        return link.name if link else None
+
+
+def load_links(paths: Sequence[str], interfaces: Mapping[int, str] | None = None) -> Links:
+    """Read the files of `--links` and lay them upon each other; later ones win, `interfaces` wins over all.
+
+    `interfaces` are names by index, as `parse_interface_options` gives them. UsageError names the file that
+    cannot be used, and what to take instead.
+    """
+    links = Links()
+    for path in paths:
+        found, skipped = _read_links(path)
+        links.sources.append(Source(path, "links", len(found), skipped))
+        for link in found:
+            _lay(links, link, path)
+    _rename(links, interfaces or {})
+    return links
+
+
+def parse_interface_options(options: Iterable[str]) -> dict[int, str]:
+    """Return names by index from options such as `3=eth1`; UsageError where one is not of that form."""
+    names: dict[int, str] = {}
+    for option in options:
+        number, equals, name = option.partition("=")
+        number, name = number.strip().removeprefix("#"), name.strip()
+        if not (equals and number.isascii() and number.isdigit() and len(number) <= len(str(_LARGEST_INDEX))):
+            raise UsageError(f"--interface {option!r}: expected INDEX=NAME, such as 3=eth1")
+        if int(number) > _LARGEST_INDEX:
+            raise UsageError(f"--interface {option!r}: an interface index is at most {_LARGEST_INDEX}")
+        if not name.isprintable() or not name or " " in name:
+            raise UsageError(f"--interface {option!r}: expected a name after the equals sign, such as 3=eth1")
+        if name == "any":
+            raise UsageError(
+                f"--interface {option!r}: 'any' stands for all interfaces and is none; "
+                "name a real one, such as eth1"
+            )
+        if names.setdefault(int(number), name) != name:
+            raise UsageError(
+                f"--interface {option!r}: interface {int(number)} was already called {names[int(number)]!r}; "
+                "give each index one name"
+            )
+    return names
+
+
+def is_links(document: object) -> bool:
+    """Whether a JSON document is what `ip -j link` or `ip -j addr` prints."""
+    return any("ifindex" in as_mapping(item) and "ifname" in as_mapping(item) for item in as_list(document))
+
+
+def _read_links(path: str) -> tuple[list[Link], int]:
+    text = read_text(path)
+    if not looks_like_json(text):
+        if _PLAIN_IP.search(text):
+            raise UsageError(f"{path}: is the plain text of `ip`, meant for reading; {_WANTED}")
+        raise UsageError(f"{path}: holds no JSON; {_WANTED}")
+    document = parse_json(path, text)
+    if not is_links(document):
+        if as_mapping(document).get("kind") is not None:
+            raise UsageError(f"{path}: holds Kubernetes objects, no interfaces; give it as --cluster")
+        raise UsageError(f"{path}: holds no interface with index and name; {_WANTED}")
+    found: list[Link] = []
+    skipped = 0
+    for item in as_list(document):
+        # Asked for some interfaces only, ip prints an empty object for each of the others.
+        if item == {}:
+            continue
+        link = _link(item)
+        if link is None:
+            skipped += 1
+        else:
+            found.append(link)
+    if not found:
+        raise UsageError(f"{path}: no interface in it has a usable index and name; {_WANTED}")
+    return found, skipped
+
+
+def _link(value: object) -> Link | None:
+    item = as_mapping(value)
+    index, name = as_number(item.get("ifindex"), _LARGEST_INDEX), as_name(item.get("ifname"))
+    if index is None or name is None:
+        return None
+    address = item.get("address")
+    mac = bytes.fromhex(address.replace(":", "")) if isinstance(address, str) and _MAC.fullmatch(address) else None
+    own = (canonical(as_mapping(entry).get("local")) for entry in as_list(item.get("addr_info")))
+    return Link(
+        index,
+        name,
+        as_number(item.get("mtu"), _LARGEST_INDEX),
+        mac if mac and any(mac) else None,
+        tuple(dict.fromkeys(address for address in own if address is not None)),
+        as_name(as_mapping(item.get("linkinfo")).get("info_kind")),
+        "LOOPBACK" in as_list(item.get("flags")) or item.get("link_type") == "loopback",
+        as_name(item.get("master")),
+    )
+
+
+def _lay(links: Links, link: Link, path: str) -> None:
+    old = links.by_index.get(link.index)
+    if old is not None and old.name == link.name:
+        link = replace(
+            link,
+            mtu=old.mtu if link.mtu is None else link.mtu,
+            mac=link.mac or old.mac,
+            addresses=tuple(dict.fromkeys(link.addresses + old.addresses)),
+            kind=link.kind or old.kind,
+            loopback=link.loopback or old.loopback,
+            master=link.master or old.master,
+        )
+    elif old is not None:
+        links.conflicts.append(
+            Conflict(f"interface {link.index}", link.name, path, old.name, links.files[link.index])
+        )
+    links.by_index[link.index] = link
+    links.files[link.index] = path
+
+
+def _rename(links: Links, interfaces: Mapping[int, str]) -> None:
+    """Call interfaces by the names that the command line gives their indexes, whatever the files say.
+
+    Where the files know a name under another index, the index has changed since (a machine was restarted, a device
+    made anew): what they say of the name stays true, and moves. All move at once, so that two can change places.
+    """
+    by_name, by_index = links.by_name, dict(links.by_index)
+    for name in interfaces.values():
+        if name in by_name:
+            links.by_index.pop(by_name[name].index, None)
+    for index, name in interfaces.items():
+        known = by_name.get(name) or by_index.get(index) or Link(index, name)
+        links.by_index[index] = replace(known, index=index, name=name)
