@@ -43,7 +43,7 @@ SECOND = int(datetime(2025, 8, 10, 2, 27, 50, tzinfo=JST).timestamp())
 def checksum(data: bytes) -> int:
     """Return the Internet checksum of ``data`` (RFC 1071)."""
     padded = data + b"\0" * (len(data) % 2)
-    total = sum(word for (word,) in struct.iter_unpack(">H", padded))
+    total: int = sum(struct.unpack(f">{len(padded) // 2}H", padded))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
