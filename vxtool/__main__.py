@@ -1,0 +1,8 @@
+"""`python -m vxtool`, the same as the `vxtool` command."""
+
+from __future__ import annotations
+
+from vxtool.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Where a command's text goes: a terminal, a pipe or a file, and what each of them can take."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from vxtool.errors import UsageError
+from vxtool.report import Target
+
+_PIPED_WIDTH = 80
+STDOUT = "-"
+
+
+def check_output(path: str, inputs: tuple[str, ...]) -> None:
+    """Raise UsageError, before the long work, if `path` cannot be written or is one of `inputs`."""
+    if path == STDOUT:
+        return
+    if any(_same_file(path, name) for name in inputs):
+        raise UsageError(f"{path}: is an input too; give --output another file.")
+    target = Path(path)
+    if target.is_dir():
+        raise UsageError(f"{path}: is a directory; give --output a file in it.")
+    if not target.parent.is_dir():
+        raise UsageError(f"{path}: no directory {target.parent}; make it, or give --output another file.")
+
+
+def _same_file(path: str, other: str) -> bool:
+    # Devices are no inputs to protect: /dev/stdout may well be both.
+    return os.path.isfile(path) and os.path.exists(other) and os.path.samefile(path, other)
+
+
+def target_for(path: str, color: str, rows: int) -> Target:
+    """What is written to `path`: width, colour ("auto", "always" or "never") and encoding of its stream."""
+    if path != STDOUT:
+        return Target(_PIPED_WIDTH, color == "always", "utf-8", rows)
+    terminal = sys.stdout.isatty()
+    return Target(
+        shutil.get_terminal_size((_PIPED_WIDTH, 24)).columns if terminal else _PIPED_WIDTH,
+        color == "always" or (color == "auto" and terminal and _color_welcome()),
+        sys.stdout.encoding or "utf-8",
+        rows,
+    )
+
+
+def _color_welcome() -> bool:
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def write(path: str, text: str, encoding: str) -> None:
+    """Write `text` in `encoding`. Raises UsageError where the file or stream takes no more."""
+    data = text.encode(encoding)
+    try:
+        if path == STDOUT:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.buffer.flush()
+        else:
+            Path(path).write_bytes(data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        name = "standard output" if path == STDOUT else path
+        why = f"{name}: cannot write the report: {error.strerror}; give --output another file."
+        raise UsageError(why) from error

@@ -1,0 +1,550 @@
+"""The report as a terminal page for an operator: the verdict first, then what it rests on, then what to do.
+
+Each section is one function that adds its lines to the page, and adds none where it has nothing to say; so a
+capture of four records gives a short page, and one of ten million a page that is hardly longer. What the
+report does not know stays unsaid, and what is an estimate is called one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from vxtool.report import Target
+from vxtool.report.layout import GAP, INDENT, Cell, Page, Row, cells
+from vxtool.report.units import clock, count, counted, date, duration, human, percent, plural, size
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Counts, Evidence, Finding, Identity, Input, Latency, Path, Report
+
+_COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
+_SEVERITIES = tuple(_COLORS)
+_EVIDENCE = 5  # records named for each finding
+_FILE_WIDTH = 40  # columns of a file's name beside its evidence
+_BAR = 30  # columns of the longest bar of a histogram
+_PROTOCOLS = {"vxlan": "VXLAN", "geneve": "Geneve"}
+_VANTAGES = {"router": "taken on a router", "node": "taken on a node", "link": "taken on a link"}
+
+
+def render(report: Report, target: Target) -> str:
+    """The page for `report`, ending in a line feed. No line is wider than `target.width` (at least 72)."""
+    page = Page(target)
+    _verdict(page, report)
+    _damage(page, report["inputs"])
+    _capture(page, report, target.rows)
+    _forwarding(page, report["forwarding"], target.rows)
+    _identities(page, report, target.rows)
+    _pairs(page, report, target.rows)
+    _tunnels(page, report, target.rows)
+    _flows(page, report)
+    _overhead(page, report)
+    _mtu(page, report)
+    other = report["forwarding"]["other"]
+    if other is not None and other["datagrams"]:
+        kind = "IP" if other["scope"] == "ip" else "tunnel"
+        page.heading("Other traffic")
+        page.prose(f"{count(other['datagrams'])} {kind} datagrams: {_outcomes(other)}.")
+        _outcome_details(page, other, target.rows)
+    _findings(page, report)
+    return str(page)
+
+
+def _verdict(page: Page, report: Report) -> None:
+    counts = report["forwarding"]
+    findings = _ordered(report["findings"])
+    worst = findings[0]["severity"] if findings else None
+    if worst == "error" or counts["dropped"]:
+        word, color = "PROBLEM", "red"
+    elif worst == "warning":
+        word, color = "WARNING", "yellow"
+    elif not counts["datagrams"]:
+        word, color = "EMPTY", "yellow"
+    elif counts["unresolved"] == counts["datagrams"]:
+        word, color = "UNKNOWN", "yellow"
+    else:
+        word, color = "OK", "green"
+    hang = cells(word) + 2
+    page.prose(_outcome_sentence(report), label=word, hang=hang, indent=0, label_color=color)
+    serious = [finding for finding in findings if finding["severity"] != "info"]
+    if serious:
+        rest = len(serious) - 1
+        more = f" (and {count(rest)} more {plural(rest, 'finding')} below)" if rest else ""
+        page.prose(f"{serious[0]['title'].rstrip('.')}{more}.", hang=hang)
+
+
+def _outcome_sentence(report: Report) -> str:
+    counts = report["forwarding"]
+    total = counts["datagrams"]
+    if not total:
+        records = report["capture"]["records"]
+        if not records:
+            return "The capture holds no records."
+        return f"Nothing to judge: no IP datagram in {counted(records, 'record')}."
+    if counts["unresolved"] == total:
+        return f"{counted(total, 'datagram')}, of none of which can be told what became of it."
+    return f"{counted(total, 'datagram')}, {_outcomes(counts)}."
+
+
+def _outcomes(counts: Counts) -> str:
+    parts = [f"{count(number)} {name}" for name, number in _by_outcome(counts) if number]
+    dropped, total = counts["dropped"], counts["datagrams"]
+    if dropped:
+        return ", ".join(parts) + f" ({percent(100 * dropped / total)} dropped)"
+    parts.append("nothing seen dropped" if counts["unresolved"] else "nothing dropped")
+    return ", ".join(parts)
+
+
+def _by_outcome(counts: Counts) -> list[tuple[str, int]]:
+    return [
+        ("forwarded", counts["forwarded"]),
+        ("delivered", counts["delivered"]),
+        ("dropped", counts["dropped"]),
+        ("originated", counts["originated"]),
+        ("missed on the way in", counts["missed"]),
+        ("unresolved", counts["unresolved"]),
+    ]
+
+
+def _damage(page: Page, inputs: Sequence[Input]) -> None:
+    for item in inputs:
+        if item["error"] is None and not item["truncated"]:
+            continue
+        if item["truncated"]:
+            before = counted(item["records"], "record")
+            label, after = "CUT", f" What came before it, {before}, is reported here."
+        else:
+            label, after = "NOT READ", ""
+        why = item["error"] or "the file ends early"
+        named = why if item["path"] in why else f"{item['path']}: {why}"
+        told = f"{named.rstrip('.')}.{after}"
+        page.prose(told, label=label, hang=cells(label) + 2, indent=0, label_color="yellow")
+
+
+def _capture(page: Page, report: Report, rows: int) -> None:
+    capture, inputs = report["capture"], report["inputs"]
+    page.heading("Capture")
+    read = [_input_row(item) for item in inputs if item["records"] or item["error"] is None]
+    page.table(read, limit=rows, noun=plural(len(read) - rows, "file"))
+    facts = []
+    if len(read) > 1:
+        facts.append(f"{counted(capture['records'], 'record')} together")
+    if capture["duration_ns"] is not None and capture["first_time"]:
+        first = f"{date(capture['first_time'])} {clock(capture['first_time'])} UTC"
+        facts.append(f"{duration(capture['duration_ns'])} from {first}")
+    if capture["vantage"]:
+        facts.append(_VANTAGES[capture["vantage"]])
+    if facts:
+        page.prose(", ".join(facts))
+    page.table(
+        [
+            Row(
+                (_interface(item["name"], item["index"]) or "(no name)",),
+                (
+                    Cell(count(item["records_in"]), "in"),
+                    Cell(count(item["records_out"]), "out"),
+                    _nonzero(item["records_unknown"], "direction unknown"),
+                    Cell("mtu", str(item["mtu"])) if item["mtu"] is not None else Cell(""),
+                ),
+            )
+            for item in capture["interfaces"]
+        ],
+        limit=rows,
+        noun=plural(len(capture["interfaces"]) - rows, "interface"),
+    )
+    odd = [
+        f"{count(number)} {what}"
+        for number, what in (
+            (capture["clipped_records"], "cut short by the snap length"),
+            (capture["malformed_records"], "malformed"),
+            (capture["orphan_fragments"], "fragments without their first"),
+            (capture["clock_skewed"], "stamped out before in (counted as 0 ns)"),
+        )
+        if number
+    ]
+    if odd:
+        page.prose("Of the records: " + ", ".join(odd) + ".")
+
+
+def _input_row(item: Input) -> Row:
+    kind = ", ".join(part for part in (item["format"], item["compression"], *item["link_types"]) if part)
+    return Row((item["path"],), (_counted(item["records"], "record"), _size(item["bytes"]), Cell(kind)))
+
+
+def _forwarding(page: Page, counts: Counts, rows: int) -> None:
+    # Without datagrams there is no outcome to tell of, and the verdict has said so.
+    if counts["datagrams"]:
+        page.heading("Forwarding")
+        _outcome_details(page, counts, rows)
+
+
+def _outcome_details(page: Page, counts: Counts, rows: int) -> None:
+    paths, facts = counts["paths"], _facts(counts)
+    page.table([_path_row(path) for path in paths], limit=rows, noun=plural(len(paths) - rows, "path"))
+    if facts:
+        page.prose(", ".join(facts) + ".")
+    if counts["drops"]:
+        page.prose("Dropped:", color="red")
+        page.table(
+            [
+                Row(
+                    (drop["source"], drop["destination"]),
+                    (
+                        Cell(f"in {drop['ingress']}" if drop["ingress"] else ""),
+                        _counted(drop["datagrams"], "datagram"),
+                        Cell(_range(drop["smallest"], drop["largest"]), "bytes"),
+                        Cell(_span(drop["first_time"], drop["last_time"])),
+                    ),
+                )
+                for drop in counts["drops"]
+            ],
+            limit=rows,
+            noun="with drops",
+        )
+    reasons = counts["unresolved_because"]
+    if reasons:
+        why = "; ".join(f"{count(number)}: {reason}" for reason, number in _largest(reasons)[:rows])
+        page.prose(f"Unresolved, {why}.")
+
+
+def _facts(counts: Counts) -> list[str]:
+    named = (
+        (counts["fragmented_at_source"], "fragmented by the sender"),
+        (counts["fragmented_by_router"], "fragmented by the router"),
+        (counts["resegmented"], "cut or joined into other segments"),
+        (counts["translated"], "with a changed outer header"),
+    )
+    facts = [f"{count(number)} {what}" for number, what in named if number]
+    lost = counts["wire_packets_lost"]
+    # Each dropped datagram loses at least one packet: worth a word only where it lost more.
+    if lost and lost != counts["dropped"]:
+        facts.append(f"{counted(lost, 'packet')} lost on the wire")
+    return facts
+
+
+def _path_row(path: Path) -> Row:
+    return Row(_stages(path), (_counted(path["datagrams"], "datagram"), *_latency(path["latency_ns"])))
+
+
+def _stages(path: Path) -> tuple[str, ...]:
+    ingress = _interface(path["ingress"], path["ingress_index"])
+    egress = _interface(path["egress"], path["egress_index"])
+    # A latency needs both ends: beside one, an end without a name was seen, in a capture without interfaces.
+    if path["latency_ns"] is not None:
+        return (ingress or "in", *path["via"], egress or "out")
+    if ingress and egress:
+        return (ingress, *path["via"], egress)
+    if ingress:
+        return (ingress, *path["via"], "not seen")
+    if egress:
+        return ("not seen", *path["via"], egress)
+    return (*path["via"], "direction unknown")
+
+
+def _interface(name: str | None, index: int | None) -> str | None:
+    return name if name is not None else f"#{index}" if index is not None else None
+
+
+def _latency(latency: Latency | None) -> tuple[Cell, Cell, Cell]:
+    if latency is None:
+        return Cell(""), Cell(""), Cell("")
+    if latency["min"] == latency["max"]:
+        return Cell(duration(latency["min"])), Cell(""), Cell("")
+    return (
+        Cell(f"p50 {duration(latency['p50'])}"),
+        Cell(f"p99 {duration(latency['p99'])}"),
+        Cell(f"max {duration(latency['max'])}"),
+    )
+
+
+def _identities(page: Page, report: Report, rows: int) -> None:
+    identities = report["identities"]
+    if not identities:
+        return
+    page.heading("Identities" if report["tunnel"]["overlay"] == "cilium" else "Networks by VNI")
+    width = max(len(str(item["vni"])) for item in identities[:rows])
+    page.table(
+        [
+            Row(
+                (f"{item['vni']:>{width}}  {_identity_name(item)}",),
+                (
+                    Cell(item["namespace"] or ""),
+                    _counted(item["datagrams"], "datagram"),
+                    _size(item["inner_bytes"]),
+                    Cell(_listed(item["sources"], 2)),
+                ),
+            )
+            for item in identities
+        ],
+        limit=rows,
+        noun=plural(len(identities) - rows, "identity", "identities"),
+    )
+
+
+def _identity_name(item: Identity) -> str:
+    name = item["name"] or (item["labels"][0] if item["labels"] else f"({item['kind']})")
+    return f"{name} (cluster {item['cluster_id']})" if item["cluster_id"] else name
+
+
+def _pairs(page: Page, report: Report, rows: int) -> None:
+    pairs = report["identity_pairs"]
+    # While every flow is shown, the flows say the same by name and port.
+    if not pairs or report["flows_total"] <= len(report["flows"]):
+        return
+    names = {item["vni"]: _identity_name(item) for item in report["identities"]}
+    page.heading("Who talks to whom")
+    page.table(
+        [
+            Row(
+                tuple(
+                    "(unknown)" if vni is None else f"{names.get(vni, '(unknown)')} {vni}"
+                    for vni in (pair["source_vni"], pair["destination_vni"])
+                ),
+                (_counted(pair["datagrams"], "datagram"), _size(pair["inner_bytes"])),
+            )
+            for pair in pairs
+        ],
+        limit=rows,
+        noun=plural(len(pairs) - rows, "pair"),
+    )
+
+
+def _tunnels(page: Page, report: Report, rows: int) -> None:
+    tunnel = report["tunnel"]
+    tunnels = tunnel["tunnels"]
+    if not tunnels:
+        return
+    kinds = " and ".join(_PROTOCOLS.get(kind, kind) for kind, number in tunnel["protocols"].items() if number)
+    ports = [port for port, _ in _largest(tunnel["ports"])]
+    where = f"{kinds} on UDP {plural(len(ports), 'port')} {_listed(ports, 4)}" if ports else kinds
+    page.heading("Tunnels", f"Cilium, {where}" if tunnel["overlay"] == "cilium" else where)
+    page.table(
+        [
+            Row(
+                (
+                    _node(item["source_node"], item["source"]),
+                    _node(item["destination_node"], item["destination"]),
+                ),
+                (
+                    _counted(item["datagrams"], "datagram"),
+                    _size(item["outer_bytes"]),
+                    # One datagram has one source port; how many there are tells of ECMP only beyond that.
+                    _counted(item["source_ports"], "source port") if item["datagrams"] > 1 else Cell(""),
+                ),
+            )
+            for item in tunnels
+        ],
+        limit=rows,
+        noun=plural(len(tunnels) - rows, "tunnel"),
+    )
+
+
+def _node(name: str | None, address: str) -> str:
+    return f"{name} {address}" if name else address
+
+
+def _flows(page: Page, report: Report) -> None:
+    flows, total = report["flows"], report["flows_total"]
+    if not flows:
+        return
+    page.heading("Flows", f"the largest {count(len(flows))} of {count(total)}" if total > len(flows) else "")
+    rows = []
+    for flow in flows:
+        notes = []
+        if flow["dropped"]:
+            notes.append(f"{count(flow['dropped'])} dropped")
+        if flow["retransmitted_bytes"]:
+            notes.append(f"{' '.join(size(flow['retransmitted_bytes']))} sent again")
+        if flow["answered"] is False:
+            notes.append("never answered")
+        through = [end for end in (flow["ingress"], flow["egress"]) if end]
+        rows.append(
+            Row(
+                (
+                    _end(flow["source_name"], flow["source"], flow["source_port"]),
+                    _end(flow["destination_name"], flow["destination"], flow["destination_port"]),
+                ),
+                (
+                    Cell(flow["protocol"]),
+                    _counted(flow["datagrams"], "datagram"),
+                    _size(flow["inner_bytes"]),
+                    Cell(" → ".join(through)),
+                ),
+                ", ".join(notes),
+                "red" if flow["dropped"] else "yellow",
+            )
+        )
+    page.table(rows, limit=len(rows), total=total, noun=plural(total - len(rows), "flow"))
+
+
+def _end(name: str | None, address: str | None, port: int | None) -> str:
+    if port is None:
+        return name or address or "?"
+    host = name or (f"[{address}]" if address and ":" in address else address) or "?"
+    return f"{host}:{port}"
+
+
+def _overhead(page: Page, report: Report) -> None:
+    overhead = report["overhead"]
+    if not overhead["datagrams"]:
+        return
+    page.heading("Overhead of the tunnel")
+    classes = _largest(overhead["bytes_per_packet"])
+    exact, rounded = counted(overhead["overhead_bytes"], "byte"), human(overhead["overhead_bytes"])
+    details = [] if rounded == exact else [rounded]
+    if len(classes) == 1:
+        details.append(f"{classes[0][0]} a packet")
+    else:
+        details += [f"{octets} on {counted(number, 'datagram')}" for octets, number in classes[:4]]
+    if overhead["percent_of_outer"] is not None:
+        sent = human(overhead["outer_bytes"])
+        details.append(f"{percent(overhead['percent_of_outer'])} of the {sent} sent")
+    page.prose(f"{exact} ({', '.join(details)})")
+    packets = overhead["wire_packets"]
+    if packets != overhead["datagrams"] or overhead["wire_packets_estimated"]:
+        about, mark = ("about ", " (an estimate)") if overhead["wire_packets_estimated"] else ("", "")
+        page.prose(
+            f"on the wire {about}{counted(packets, 'packet')} "
+            f"for {counted(overhead['datagrams'], 'datagram')}, "
+            f"{about}{human(overhead['wire_overhead_bytes'])} of tunnel headers{mark}"
+        )
+
+
+def _mtu(page: Page, report: Report) -> None:
+    mtu = report["mtu"]
+    lines: list[tuple[str, str]] = []
+    for name, value, evidence in (
+        ("underlay", mtu["underlay"], mtu["underlay_evidence"]),
+        ("overlay", mtu["overlay"], mtu["overlay_evidence"]),
+    ):
+        if value is not None:
+            lines.append((name, f"{value}  {evidence}" if evidence else str(value)))
+    if mtu["largest_inner"] is not None:
+        against = [
+            f"{counted(number, 'datagram')} {where}"
+            for number, where in ((mtu["at_overlay"], "at the overlay MTU"), (mtu["over_overlay"], "over it"))
+            if number
+        ]
+        lines.append(("largest inner", "  ".join([str(mtu["largest_inner"]), ", ".join(against)]).rstrip()))
+    if mtu["mss"]:
+        values = [f"{item['value']} ({counted(item['segments'], 'segment')})" for item in mtu["mss"]]
+        lines.append(("TCP MSS", _listed(values, 4)))
+    if mtu["super_frames"]:
+        lines.append(("super-frames", f"{count(mtu['super_frames'])}, each several packets on the wire"))
+    if mtu["packet_too_big"]:
+        lines.append(("too big", counted(mtu["packet_too_big"], "ICMP packet-too-big message")))
+    if not lines:
+        return
+    page.heading("MTU")
+    hang = INDENT + max(len(name) for name, _ in lines) + GAP
+    for name, text in lines:
+        page.prose(text, label=name, hang=hang)
+    _histogram(page, report)
+
+
+def _histogram(page: Page, report: Report) -> None:
+    limit = report["mtu"]["overlay"]
+    bins = report["mtu"]["inner_sizes"]
+    filled = [index for index, item in enumerate(bins) if item["datagrams"]]
+    # One bar compares with nothing.
+    if len(filled) < 2:
+        return
+    shown = bins[filled[0] : filled[-1] + 1]
+    most = max(item["datagrams"] for item in shown)
+    label = max(len(str(item["up_to"])) for item in shown)
+    number = max(len(count(item["datagrams"])) for item in shown)
+    unit = page.clean("█")
+    upto = page.clean("≤")
+    page.line("  inner sizes in bytes, by datagrams")
+    below = bins[filled[0] - 1]["up_to"] if filled[0] else 0
+    for item in shown:
+        # A bin that is not empty shows at least one mark, however small it is beside the largest.
+        bar = unit * -(-item["datagrams"] * _BAR // most)
+        line = f"    {upto} {item['up_to']:>{label}}  {count(item['datagrams']):>{number}}  "
+        over = limit is not None and below >= limit
+        page.line((line + page.style(bar, "yellow" if over else "cyan")).rstrip())
+        if limit is not None and below < limit <= item["up_to"]:
+            where = "" if limit == item["up_to"] else " lies within the bar above"
+            page.line(page.style(page.clean(f"    ─── overlay MTU {limit}{where}"), dim=True))
+        below = item["up_to"]
+
+
+def _findings(page: Page, report: Report) -> None:
+    findings = _ordered(report["findings"])
+    if not findings:
+        return
+    page.heading("Findings")
+    day = date(report["capture"]["first_time"] or "")
+    several = len(report["inputs"]) > 1
+    for index, finding in enumerate(findings):
+        if index:
+            page.line()
+        label = finding["severity"].upper()
+        page.prose(
+            f"{finding['title'].rstrip('.')}. ({finding['id']})",
+            label=label,
+            hang=INDENT + cells(label) + 2,
+            label_color=_COLORS[finding["severity"]],
+        )
+        shown = finding["evidence"][:_EVIDENCE]
+        labelled = [("evidence", _evidence(page, item, day, several)) for item in shown]
+        rest = finding["count"] - len(shown)
+        if shown and shown[-1]["record"] is not None and rest > 0:
+            labelled.append(("", f"… {count(rest)} more"))
+        labelled.append(("remedy", finding["remedy"]))
+        if finding["unknown"]:
+            labelled.append(("not known", finding["unknown"]))
+        previous = ""
+        for name, text in labelled:
+            label = "" if name == previous else name
+            page.prose(text, label=label, hang=2 * INDENT + len("not known") + 2, indent=2 * INDENT)
+            previous = name or previous
+
+
+def _evidence(page: Page, item: Evidence, day: str, several: bool) -> str:
+    where = []
+    if item["input"] is not None and several:
+        where.append(page.shorten(page.clean(item["input"]), _FILE_WIDTH))
+    if item["record"] is not None:
+        where.append(f"record {item['record']}")
+    if item["time"] is not None:
+        other_day = date(item["time"]) != day
+        where.append(f"{date(item['time'])} {clock(item['time'])}" if other_day else clock(item["time"]))
+    place = ", ".join(where)
+    return f"{place}: {item['text']}" if place else item["text"]
+
+
+def _ordered(findings: Iterable[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda finding: _SEVERITIES.index(finding["severity"]))
+
+
+def _counted(number: int, noun: str) -> Cell:
+    return Cell(count(number), plural(number, noun))
+
+
+def _nonzero(number: int, what: str) -> Cell:
+    return Cell(count(number), what) if number else Cell("")
+
+
+def _size(octets: int) -> Cell:
+    value, unit = size(octets)
+    return Cell(value, unit)
+
+
+def _range(low: int, high: int) -> str:
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _span(first: str, last: str) -> str:
+    since, until = clock(first), clock(last)
+    if since[:8] == until[:8]:
+        return since
+    return f"{since[:8]} to {until[:8]}"
+
+
+def _listed(items: Sequence[str], most: int) -> str:
+    rest = len(items) - most
+    return ", ".join(items[:most]) + (f" and {count(rest)} more" if rest > 0 else "")
+
+
+def _largest(numbers: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(numbers.items(), key=lambda item: -item[1])
