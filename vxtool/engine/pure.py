@@ -751,6 +751,9 @@ class PureEngine:
                 sighting.order += self._order
                 sighting.sample = _renumber(sighting.sample, base)
             self._chains.setdefault(journey.key, []).append(journey)
+        for key in {journey.key for journey in journeys.values()}:
+            # Oldest first: a settled one may have left the open ones before those that opened after it.
+            self._chains[key].sort(key=lambda journey: journey.order)
         still_open = [journey for journey in (*self._open, *other._open) if not journey.closed]
         self._open = deque(sorted(still_open, key=lambda journey: journey.order))
         settled = [journey for journey in (*self._settled, *other._settled) if not journey.closed]
