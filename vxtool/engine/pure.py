@@ -373,15 +373,16 @@ class PureEngine:
     # Fragments.
 
     def _open_group(self, key: tuple[object, ...], sighting: _Sighting) -> None:
-        group = self._groups.get(key)
-        if group is None or group.sighting is not None:
-            group = _Group(sighting.clock)
-            self._groups[key] = group
-            self._group_order.append((key, group))
+        """Its first fragment takes the tails that waited for it, and waits a window for more from here on."""
+        waiting = self._groups.get(key)
+        if waiting is not None:
+            for tails in waiting.pending:
+                self._add_tails(sighting, tails)
+            waiting.pending = []
+        group = _Group(sighting.clock)
         group.sighting = sighting
-        for tails in group.pending:
-            self._add_tails(sighting, tails)
-        group.pending = []
+        self._groups[key] = group
+        self._group_order.append((key, group))
 
     def _join_tails(self, tails: _Tails) -> None:
         group = self._groups.get(tails.key)
