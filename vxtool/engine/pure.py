@@ -352,6 +352,8 @@ class PureEngine:
                 held = True
             else:
                 self._open_group(group_key, sighting)
+                if held:
+                    self._hold_group(group_key, sighting.clock)
         if held:
             self._held.append(sighting)
         else:
@@ -362,7 +364,18 @@ class PureEngine:
         for journey in self._chains.pop(key, []):
             journey.closed = True
             self._open_count -= 1
-            self._held.extend(journey.sightings)
+            for sighting in journey.sightings:
+                self._held.append(sighting)
+                if sighting.frame.fragmented:
+                    group_key = _group_key(sighting.frame, sighting.place[0])
+                    group = self._groups.get(group_key)
+                    if group is not None and group.sighting is sighting:
+                        self._hold_group(group_key, sighting.clock)
+
+    def _hold_group(self, key: tuple[object, ...], clock: int) -> None:
+        """Hold the tails that are still to come: how long their datagram is open depends on the earlier part."""
+        del self._groups[key]
+        self._attached[key] = clock
 
     def _see_tails(self, tails: _Tails) -> None:
         if self._is_attached(tails.key, tails.clock):
