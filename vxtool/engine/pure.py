@@ -506,12 +506,7 @@ class PureEngine:
         start = ingress or egress or sightings[0]
         frame = measured.frame
 
-        if (
-            ingress
-            and egress
-            and ingress.frame.wear == egress.frame.wear
-            and egress.covered < ingress.covered
-        ):
+        if ingress and egress and _is_partial(ingress, egress):
             flags |= PARTIAL
         if len({_outer(sighting) for sighting in tunnelled}) > 1:
             flags |= TRANSLATED
@@ -662,7 +657,7 @@ class PureEngine:
                 continue
             seen.add(id(journey))
             sides = _sides(journey)
-            if sides.ingress and sides.egress and sides.egress.covered >= sides.ingress.covered:
+            if sides.ingress and sides.egress and not _is_partial(sides.ingress, sides.egress):
                 self._count(journey, sides, 0)
             else:
                 later.append((journey, sides))
@@ -853,6 +848,11 @@ def _sides(journey: _Journey) -> _Sides:
         elif direction != UNKNOWN and ingress is None:
             ingress = sighting
     return _Sides(ingress, egress, directions)
+
+
+def _is_partial(ingress: _Sighting, egress: _Sighting) -> bool:
+    """Whether fewer bytes left than came in; sizes compare only where it wears the same."""
+    return ingress.frame.wear == egress.frame.wear and egress.covered < ingress.covered
 
 
 def _group_key(frame: Frame, interface: InterfaceKey) -> tuple[object, ...]:
