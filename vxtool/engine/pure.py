@@ -616,6 +616,8 @@ class PureEngine:
             whole.merge(self)
             return whole.tables()
         self._count_the_rest()
+        for flow in self._flows.values():
+            _rebase(flow)
         return Tables(
             inputs=[self._input_row(index) for index in range(len(self._containers))],
             names=self._names(),
@@ -936,6 +938,13 @@ def _insert_range(flow: FlowRow, start: int, end: int) -> None:
     while len(flow.ranges) > MOST_RANGES:
         flow.ranges[:2] = [(flow.ranges[0][0], flow.ranges[1][1])]
         flow.ranges_folded = True
+
+
+def _rebase(flow: FlowRow) -> None:
+    """Let the sequence space start below 2^32, whichever of its segments was counted first."""
+    if flow.ranges:
+        base = flow.ranges[0][0] & ~0xFFFFFFFF
+        flow.ranges = [(low - base, high - base) for low, high in flow.ranges]
 
 
 def _unwrap(number: int, near: int) -> int:
