@@ -246,12 +246,16 @@ class PureEngine:
             self._take(best, queues[best].popleft())
 
     def _find_budget(self) -> int:
-        """What all inputs capture of a packet, going by the interfaces described up to each one's first record."""
+        """What all inputs capture of a packet, going by the interfaces described up to each one's first record.
+
+        An input without records counts with all of its interfaces: other parts of it may have some.
+        """
         return min(
             key_budget(described.snaplen)
             for container, queue in zip(self._containers, self._queues, strict=True)
-            if queue
-            for described in container.interfaces[: queue[0].interface + 1]
+            for described in (
+                container.interfaces[: queue[0].interface + 1] if queue else container.interfaces
+            )
         )
 
     # One record.
