@@ -1,0 +1,110 @@
+# Each target is enough alone on a fresh clone: it makes .venv, installs into it what it needs, and runs. All that is
+# needed beforehand is Python 3.11 or later with its venv module, and the package index. A C compiler is made use
+# of where there is one. What is installed is installed again only when the sources have changed.
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+    $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
+VENV ?= .venv
+PYTEST_ARGS ?=
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+EXTRAS := test,craft,wireshark,zstd,yaml
+SOURCES := $(shell find vxtool -name '*.py' -o -name '*.pyi' -o -name '*.json' -o -name py.typed -o -name '*.[ch]') \
+    pyproject.toml setup.py README.md LICENSE
+
+NATIVE_C := $(wildcard vxtool/packet/native/*.c vxtool/engine/native/*.c)
+NATIVE_TESTS := $(wildcard tests/packet/native/test_*.c tests/engine/native/test_*.c)
+NATIVE_INCLUDES := -Ivxtool/packet/native -Ivxtool/engine/native
+WARNINGS := -std=c11 -Wall -Wextra -Werror
+SANITIZERS := -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+
+.PHONY: help demo test lint types native-warnings native-test clean sources-listed
+.DELETE_ON_ERROR:
+
+help:
+	@echo 'make demo             install vxtool into $(VENV) and analyze a sample capture'
+	@echo 'make test             install vxtool with all extras and run the tests (PYTEST_ARGS are passed on)'
+	@echo 'make lint             ruff, and clang-format where it is installed'
+	@echo 'make types            mypy --strict'
+	@echo 'make native-warnings  compile all C with warnings as errors (CC chooses the compiler)'
+	@echo 'make native-test      run the tests of the C core under address and undefined-behaviour sanitizers'
+	@echo 'make clean            remove what these have made'
+
+# The note comes before the output, so that the output's last line stays last.
+define ENGINE_NOTE
+	@$(BIN)/python -I -c 'import vxtool._native' 2>/dev/null || \
+	    echo 'note: the pure-Python engine runs; the C engine needs a C compiler and the Python headers to be built'
+endef
+
+demo: $(VENV)/installed
+	$(ENGINE_NOTE)
+	@$(BIN)/vxtool analyze captures/vxlan.pcap --cluster captures/cluster/ciliumendpoints.txt \
+	    --cluster captures/cluster/ciliumnodes.json --links captures/vxlan.links.json
+
+# Not `python -m pytest`, and no search path of the user's: the tests are to see the package that was installed.
+test: $(VENV)/installed-for-test
+	$(ENGINE_NOTE)
+	@env -u PYTHONPATH $(BIN)/pytest $(PYTEST_ARGS)
+
+lint: $(VENV)/installed-for-development
+	$(BIN)/ruff check .
+	@if command -v clang-format >/dev/null; then \
+	    clang-format --dry-run --Werror $$(find vxtool tests -name '*.[ch]') && echo 'clang-format: no difference'; \
+	else echo 'note: clang-format is not installed, the layout of the C is not checked'; fi
+
+types: $(VENV)/installed-for-development
+	$(BIN)/mypy
+
+# The binding sees what setup.py lets it see: the stable ABI of Python 3.11.
+native-warnings: $(VENV)/tools
+	@for source in $(NATIVE_C); do \
+	    echo "$(CC) $(WARNINGS) $$source"; \
+	    $(CC) $(WARNINGS) -O2 $(NATIVE_INCLUDES) -c $$source -o /dev/null || exit 1; done
+	@include=$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))'); \
+	for source in vxtool/binding/*.c; do \
+	    echo "$(CC) $(WARNINGS) $$source"; \
+	    $(CC) $(WARNINGS) -O2 -DPy_LIMITED_API=0x030B0000 -Ivxtool/binding $(NATIVE_INCLUDES) -isystem $$include \
+	        -c $$source -o /dev/null || exit 1; done
+
+# A test may include a source to see its inside (or to make its allocations fail); it is linked with all others.
+native-test:
+	@mkdir -p build/native
+	@for test in $(NATIVE_TESTS); do \
+	    program=build/native/$$(basename $$test .c); rest=; \
+	    for source in $(NATIVE_C); do \
+	        grep -q "^#include \"$$(basename $$source)\"" $$test || rest="$$rest $$source"; done; \
+	    $(CC) $(WARNINGS) $(SANITIZERS) $(NATIVE_INCLUDES) $$test $$rest -o $$program || exit 1; \
+	    echo "$$program"; $$program || exit 1; done
+
+clean:
+	rm -rf $(VENV) build vxtool.egg-info
+
+# setuptools stands in the environment itself, so that installing again builds without fetching it again.
+$(VENV)/tools:
+	@test -n '$(PYTHON)' || { echo 'vxtool needs Python 3.11 or later: none was found; name one by PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install 'setuptools>=77'
+	@touch $@
+
+# The list of sources, written anew only when it changes: so a source that was removed counts as a change too.
+$(VENV)/sources: sources-listed $(VENV)/tools
+	@echo $(SOURCES) | cmp -s - $@ || echo $(SOURCES) > $@
+
+# Left-overs of an earlier build would be installed along with what is there now.
+define INSTALL
+	@rm -rf build/lib* build/bdist*
+	@$(PIP) install --no-build-isolation $(1)
+endef
+
+$(VENV)/installed: $(SOURCES) $(VENV)/sources
+	$(call INSTALL,.)
+	@touch $@
+
+$(VENV)/installed-for-test: $(SOURCES) $(VENV)/sources
+	$(call INSTALL,'.[$(EXTRAS)]')
+	@touch $(VENV)/installed $@
+
+$(VENV)/installed-for-development: pyproject.toml $(VENV)/tools
+	$(call INSTALL,'.[dev]')
+	@touch $@
