@@ -23,6 +23,7 @@ from vxtool.engine.tables import (
     OTHER,
     OUT,
     PLAIN,
+    TAIL_PORT,
     UNKNOWN,
 )
 
@@ -440,6 +441,7 @@ def _describe(frame: Frame, octets: _Bytes, ip: _Ip, budget: int) -> None:
     taken = KEY_PAYLOAD
     if ip.fragment_offset:
         frame.tail_of_datagram = True
+        frame.flow = (ip.protocol, ip.source, TAIL_PORT, ip.destination, -1)
     else:
         try:
             behind, transport = _read_transport(frame, octets, ip)

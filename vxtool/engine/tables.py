@@ -67,6 +67,10 @@ class PathKey(NamedTuple):
     flags: int
 
 
+# The source port of innermost fragments behind the first: they carry none.
+TAIL_PORT = -2
+
+
 class FlowKey(NamedTuple):
     """One direction of a conversation. Ports are -1 where there are none; ICMP echo has its identifier as the
     source port. `vni` is -1 for what was never seen in a tunnel."""
