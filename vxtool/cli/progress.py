@@ -46,10 +46,10 @@ class Progress:
             if not self._wanted or self._now() < self._due:
                 return
             self._bar = _bar()
-            self._task = self._bar.add_task("", total=total)
+            self._task = self._bar.add_task("", total=total, records="")
             self._bar.start()
         if self._task is not None:
-            self._bar.update(self._task, completed=done, total=total, records=f"{records:,}")
+            self._bar.update(self._task, completed=done, total=total, records=f"{records:,} records")
 
 
 def _bar() -> RichProgress:
@@ -60,8 +60,10 @@ def _bar() -> RichProgress:
     return RichProgress(
         BarColumn(),
         DownloadColumn(),
-        TextColumn("{task.fields[records]} records"),
+        TextColumn("{task.fields[records]}"),
         TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
     )

@@ -108,7 +108,7 @@ class Page:
 
     def style(self, text: str, color: str | None = None, *, bold: bool = False, dim: bool = False) -> str:
         """Lay colour over `text` where the target takes it."""
-        if not self._color or not (color or bold or dim):
+        if not self._color or not text or not (color or bold or dim):
             return text
         return click.style(text, fg=color, bold=bold or None, dim=dim or None)
 

@@ -1,0 +1,179 @@
+"""However a command ends, there is an exit code and at most one line, and never a traceback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pytest
+
+import vxtool
+from vxtool import cli
+from vxtool.errors import InputError, PacketError, UsageError
+
+REPOSITORY = Path(vxtool.__file__).parents[1]
+
+
+def raising(error: BaseException) -> click.Command:
+    def callback() -> None:
+        raise error
+
+    return click.Command("analyze", callback=callback)
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
+    """Let `vxtool analyze` raise an error."""
+
+    def put(error: BaseException) -> None:
+        monkeypatch.setattr(cli._Commands, "get_command", lambda *_: raising(error))
+
+    return put
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "line"),
+    [
+        (InputError("a.pcap: no such file; check the name."), 3, "vxtool: a.pcap: no such file; check the name.\n"),
+        (PacketError("udp: cut short"), 3, "vxtool: udp: cut short\n"),
+        (UsageError("b.json: not understood"), 2, "vxtool: b.json: not understood\n"),
+        (KeyboardInterrupt(), 130, ""),
+        (BrokenPipeError(), 141, ""),
+    ],
+)
+def test_each_kind_of_error_has_its_exit_code(
+    error: BaseException,
+    code: int,
+    line: str,
+    command: Callable[[BaseException], None],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cli, "_drop_output", lambda: None)
+    command(error)
+    assert cli.run(["analyze"]) == code
+    assert capfd.readouterr() == ("", line)
+
+
+@pytest.mark.parametrize("error", [KeyError("x"), EOFError(), RecursionError("deep"), ValueError("a\nb\x1b[2J")])
+def test_an_unexpected_error_is_one_line_that_asks_for_a_report(
+    error: Exception,
+    command: Callable[[BaseException], None],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("VXTOOL_DEBUG", raising=False)
+    command(error)
+    assert cli.run(["analyze"]) == 70
+    lines = capfd.readouterr().err.strip("\n").split("\n")
+    assert len(lines) == 1
+    assert lines[0].startswith(f"vxtool: unexpected {type(error).__name__}")
+    assert "please report it" in lines[0]
+    assert "\x1b" not in lines[0]
+
+
+def test_a_traceback_is_shown_only_on_request(
+    command: Callable[[BaseException], None],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("VXTOOL_DEBUG", "1")
+    command(KeyError("x"))
+    assert cli.run(["analyze"]) == 70
+    assert "Traceback" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["analyse"], "Try 'vxtool --help'."),
+        (["--wrong"], "Try 'vxtool --help'."),
+        (["analyze"], "Try 'vxtool analyze --help'."),
+        (["analyze", "a.pcap", "--wrong"], "Try 'vxtool analyze --help'."),
+        (["analyze", "a.pcap", "--format", "xml"], "Try 'vxtool analyze --help'."),
+    ],
+)
+def test_a_wrong_option_is_one_line_and_where_to_look(
+    arguments: list[str], hint: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(arguments) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    first, second = err.strip("\n").split("\n")
+    assert first.startswith("vxtool: ")
+    assert second == hint
+
+
+def test_without_a_command_the_help_is_shown_as_an_error(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.run([]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "Usage: vxtool" in err
+    assert "analyze" in err
+
+
+@pytest.mark.parametrize("arguments", [["-h"], ["--help"], ["analyze", "-h"], ["analyze", "--help"]])
+def test_help_is_at_hand_everywhere(arguments: list[str], capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(arguments) == 0
+    assert capfd.readouterr().out.startswith("Usage: vxtool")
+
+
+def run_python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_version_names_the_engine_that_runs() -> None:
+    done = run_python("from vxtool.cli import run; run(['--version'])", VXTOOL_ENGINE="pure")
+    assert done.stdout == f"vxtool {vxtool.__version__} (pure engine)\n"
+
+
+def test_a_wrong_engine_is_a_usage_error() -> None:
+    done = run_python(
+        "from vxtool.cli import main; import sys; sys.argv[1:] = ['--version']; main()", VXTOOL_ENGINE="x"
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("vxtool: VXTOOL_ENGINE=x")
+    assert done.stderr.count("\n") == 1
+
+
+def test_the_version_costs_no_heavy_import() -> None:
+    heavy = "{'rich', 'dpkt', 'scapy', 'lzma', 'json', 'vxtool.api', 'vxtool.cluster', 'vxtool.cli.analyze'}"
+    code = "import sys; from vxtool.cli import run; run(['--version'])"
+    assert run_python(f"{code}; print(sorted({heavy} & set(sys.modules)))").stdout.endswith("\n[]\n")
+
+
+def test_the_module_runs_as_the_command_does() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "vxtool", "--version"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"vxtool {vxtool.__version__} (")
+
+
+def test_a_reader_that_goes_away_is_met_with_silence() -> None:
+    code = (
+        "import sys, types, click; from vxtool import cli\n"
+        "command = click.Command('analyze', callback=lambda: [print('x' * 1000) for _ in range(1000)])\n"
+        "cli._Commands.get_command = lambda *_: command\n"
+        "sys.exit(cli.run(['analyze']))"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.read(10)
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 141
