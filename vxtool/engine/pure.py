@@ -672,10 +672,8 @@ class PureEngine:
         for journey, sides in later:
             flags = 0
             first = sides.ingress or sides.egress or journey.sightings[0]
-            if journey.closed:  # undecided: there was time for more, but none before
-                ends = False
-            else:
-                ends = self._last_time - first.time <= grace
+            # One that closed is undecided: there was time for more, but none before.
+            ends = not journey.closed and self._last_time - first.time <= grace
             if ends and (sides.egress is None or sides.ingress is not None):
                 flags |= AT_END
             if sides.ingress is None and first.time - self._first_time <= grace:
