@@ -1,0 +1,147 @@
+"""Findings on the capture itself: what it cannot show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
+from vxtool.analysis.model import Finding
+from vxtool.analysis.outcomes import EGRESS_NOT_CAPTURED, INGRESS_NOT_CAPTURED, NO_DIRECTION
+from vxtool.engine.tables import FIRST_ONLY, UNKNOWN
+
+FULL_FILTER = "udp port 8472 or icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44"
+
+
+def find(case: Case) -> Iterator[Finding]:
+    yield from _truncated(case)
+    yield from _clipped(case)
+    yield from _one_sided(case)
+    yield from _super_frames(case)
+    yield from _fragments_hidden(case)
+
+
+def _truncated(case: Case) -> Iterator[Finding]:
+    damaged = [row for row in case.inputs if row["truncated"]]
+    if not damaged:
+        return
+    yield {
+        "id": "capture.truncated",
+        "severity": "warning",
+        "title": f"{number(len(damaged), 'input')} cut short or damaged: what came before is counted",
+        "count": len(damaged),
+        "evidence": [
+            {
+                "input": row["path"],
+                "record": row["records"] or None,
+                "time": None,
+                "text": row["error"] or "cut short",
+            }
+            for row in damaged
+        ],
+        "remedy": "stop tcpdump with Ctrl-C or SIGTERM and let it finish writing (`-U` writes each packet at once), "
+        "check the disk's free space, and copy the file again",
+        "unknown": "what the missing part held",
+    }
+
+
+def _clipped(case: Case) -> Iterator[Finding]:
+    counters = case.tables.counters
+    if not counters.clipped_records:
+        return
+    snaplens = sorted({row["snaplen"] for row in case.inputs if row["snaplen"]})
+    cut = counters.cut_records
+    text = "captured with fewer bytes than the packet had"
+    if cut:
+        title = f"{number(cut, 'record')} cut off within their headers: they count without addresses or ports"
+        samples = case.tables.samples["cut"]
+        text = "cut off within its headers"
+    else:
+        title = f"{number(counters.clipped_records, 'record')} cut off behind their headers: nothing counted is affected"
+        samples = case.tables.samples["clipped"]
+    yield {
+        "id": "capture.clipped",
+        "severity": "warning" if cut else "info",
+        "title": title,
+        "count": counters.clipped_records,
+        "evidence": [case.evidence(sample, text) for sample in samples[:MOST_EVIDENCE]],
+        "remedy": "capture with `-s 256`, which holds all headers of a tunnel packet, or `-s 0` for whole packets"
+        + (f" (this one has a snaplen of {snaplens[0]})" if snaplens else ""),
+        "unknown": "what the packets held behind the cut",
+    }
+
+
+def _one_sided(case: Case) -> Iterator[Finding]:
+    reasons = (EGRESS_NOT_CAPTURED, INGRESS_NOT_CAPTURED, NO_DIRECTION)
+    items = [item for item in case.in_scope if item.reason in reasons]
+    count = sum(item.cell.datagrams for item in items)
+    if not count:
+        return
+    without = sum(item.cell.datagrams for item in items if item.reason == NO_DIRECTION)
+    if without:
+        title = f"{number(count, 'datagram')} seen on one side only, {without:,} of them without a direction"
+    else:
+        title = f"{number(count, 'datagram')} seen on one side only: whether they were passed on cannot be told"
+    text = {
+        EGRESS_NOT_CAPTURED: "{flow}: in {ingress}; where it leaves was not captured",
+        INGRESS_NOT_CAPTURED: "{flow}: out {egress}; where it came in was not captured",
+        NO_DIRECTION: "{flow}: seen once, and an Ethernet capture does not tell the direction",
+    }
+    evidence = [entry for reason in reasons for entry in case.samples([i for i in items if i.reason == reason], text[reason])]
+    remedy = "capture on all interfaces at once: `tcpdump -i any -w vxlan.pcap`, or one file for each interface"
+    if without and any(stage.direction == UNKNOWN for item in items for stage in [item.route.measured]):
+        remedy += "; give `--links` with the router's `ip -j addr`, so that its MACs tell the directions"
+    yield {
+        "id": "capture.one-sided",
+        "severity": "warning",
+        "title": title,
+        "count": count,
+        "evidence": evidence[:MOST_EVIDENCE],
+        "remedy": remedy,
+        "unknown": "whether these datagrams were forwarded or dropped",
+    }
+
+
+def _super_frames(case: Case) -> Iterator[Finding]:
+    found = case.super_frames
+    if not found.datagrams:
+        return
+    items = [item for item in case.in_scope if item.flow in found.extra_packets and item.cell.largest in found.sizes]
+    yield {
+        "id": "capture.super-frames",
+        "severity": "info",
+        "title": f"{number(found.datagrams, 'record')} stand for several packets each: segmentation offload hands the "
+        "capture one large packet",
+        "count": found.datagrams,
+        "evidence": case.samples(items, "{flow}, {size} bytes inside"),
+        "remedy": "nothing is wrong; for one record a packet, capture after "
+        "`ethtool -K INTERFACE tso off gso off gro off tx-udp_tnl-segmentation off`",
+        "unknown": "how the card cut them: packets on the wire are "
+        + ("estimated, since no SYN told the segment size" if found.estimated else "counted from the flow's MSS"),
+    }
+
+
+def _fragments_hidden(case: Case) -> Iterator[Finding]:
+    items = [
+        item
+        for item in case.judged
+        if any(stage is not None and stage.form == FIRST_ONLY for stage in (item.route.ingress, item.route.egress))
+        and item.outcome != "dropped"
+    ]
+    count = sum(item.cell.datagrams for item in items)
+    if not count:
+        return
+    hidden = not case.tables.counters.tail_fragments
+    why = (
+        "the capture has no other fragment at all, so its filter hides them"
+        if hidden
+        else "the capture has those of others"
+    )
+    yield {
+        "id": "capture.fragments-hidden",
+        "severity": "warning",
+        "title": f"{number(count, 'first fragment')} without the fragments that follow: {why}",
+        "count": count,
+        "evidence": case.samples(items, "{flow}, {size} bytes inside: a first fragment alone"),
+        "remedy": f"a filter on a UDP port cannot match later fragments; capture with `tcpdump -i any '{FULL_FILTER}'`",
+        "unknown": "how many packets crossed the wire, and whether the other fragments were passed on",
+    }

@@ -1,0 +1,92 @@
+"""Findings on packet sizes and fragments."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vxtool.analysis.findings.evidence import Case, number
+from vxtool.analysis.model import Finding
+from vxtool.analysis.sizes import USUAL_OVERHEAD
+
+# Where a node's pods get their MTU from.
+_SET_MTU = (
+    "set the pods' MTU to {mtu} (Cilium: `mtu: {mtu}` in its Helm values, then restart its agents and the pods)"
+)
+
+
+def find(case: Case) -> Iterator[Finding]:
+    yield from _fragmented_at_source(case)
+    yield from _fragmented_by_router(case)
+    yield from _inner_exceeds_overlay(case)
+
+
+def _fragmented_at_source(case: Case) -> Iterator[Finding]:
+    items = [item for item in case.in_scope if item.route.fragmented_at_source]
+    count = sum(item.cell.datagrams for item in items)
+    if not count:
+        return
+    largest = max(item.cell.largest for item in items)
+    if case.scope == "tunnel":
+        title = f"{number(count, 'datagram')} left the sending node in fragments: the tunnel's headers did not fit"
+        remedy = _SET_MTU.format(mtu=case.mtu["overlay"]) if case.mtu["overlay"] else (
+            "lower the pods' MTU by what the tunnel adds "
+            f"({USUAL_OVERHEAD} bytes over IPv4), or raise the MTU of the links between the nodes"
+        )
+    else:
+        title = f"{number(count, 'datagram')} came in fragments"
+        remedy = "lower the sender's packet size, or raise the MTU of its link"
+    yield {
+        "id": "mtu.fragmented-at-source",
+        "severity": "warning",
+        "title": title,
+        "count": count,
+        "evidence": case.samples(items, "{flow}, {size} bytes inside, came in fragments"),
+        "remedy": remedy,
+        "unknown": "which MTU made the sender fragment: its own link's, or one that it learned for the path "
+        f"(`ip route get VTEP` on the node shows it); the largest packet inside has {largest:,} bytes",
+    }
+
+
+def _fragmented_by_router(case: Case) -> Iterator[Finding]:
+    items = [item for item in case.in_scope if item.route.fragmented_by_router]
+    count = sum(item.cell.datagrams for item in items)
+    if not count:
+        return
+    egresses = sorted({case.label(item, "egress") for item in items})
+    where = " and ".join(egresses)
+    remedy = f"raise the MTU of {where} to that of the other links"
+    if case.scope == "tunnel" and case.mtu["overlay"]:
+        remedy += ", or " + _SET_MTU.format(mtu=case.mtu["overlay"])
+    yield {
+        "id": "mtu.fragmented-by-router",
+        "severity": "warning",
+        "title": f"{number(count, 'datagram')} came in whole and left {where} in fragments",
+        "count": count,
+        "evidence": case.samples(items, "{flow}, {size} bytes: whole in {ingress}, in fragments out {egress}"),
+        "remedy": remedy,
+        "unknown": "whether the fragments arrive: many networks drop them, and the receiving node drops a datagram "
+        "whose first fragment is overtaken",
+    }
+
+
+def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
+    overlay, count = case.mtu["overlay"], case.mtu["over_overlay"]
+    if overlay is None or not count:
+        return
+    items = [item for item in case.in_scope if item.cell.largest > overlay and _is_ordinary(case, item.cell.largest)]
+    largest = case.mtu["largest_inner"]
+    yield {
+        "id": "mtu.inner-exceeds-overlay",
+        "severity": "warning",
+        "title": f"{number(count, 'inner packet')} of up to {largest:,} bytes exceed the overlay MTU of {overlay:,}",
+        "count": count,
+        "evidence": case.samples(items, "{flow}, {size} bytes inside: too large for one packet of the underlay"),
+        "remedy": _SET_MTU.format(mtu=overlay) + "; on the nodes `ip route` should show mtu "
+        f"{overlay} on routes to other nodes' pods",
+        "unknown": f"the MTU of links that this machine does not see; {overlay:,} is {case.mtu['overlay_evidence']}",
+    }
+
+
+def _is_ordinary(case: Case, size: int) -> bool:
+    """Not only super-frames have this size."""
+    return size not in case.super_frames.sizes

@@ -1,0 +1,183 @@
+"""Outcomes counted: the forwarding part of the report, for one scope."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+from vxtool.analysis.knowledge import Knowledge, address_text
+from vxtool.analysis.model import Counts, Drop, Latency, Path
+from vxtool.analysis.outcomes import Judge, Judged, Outcome, Route
+from vxtool.analysis.times import rfc3339
+from vxtool.engine.tables import EXACT_LATENCIES, TRANSLATED, WHOLE, Latencies, Stage, Tables, bucket_value
+
+
+class _Hop(NamedTuple):
+    ingress: str | None
+    ingress_index: int | None
+    egress: str | None
+    egress_index: int | None
+    via: tuple[str, ...]
+
+
+def count_outcomes(
+    scope: Literal["tunnel", "ip"],
+    tables: Tables,
+    judge: Judge,
+    judged: Sequence[Judged],
+    knowledge: Knowledge,
+) -> Counts:
+    """The counts of one scope; `judged` holds its journeys alone."""
+    outcomes: Counter[Outcome] = Counter()
+    reasons: Counter[str] = Counter()
+    lost = at_source = by_router = translated = 0
+    for item in judged:
+        datagrams = item.cell.datagrams
+        outcomes[item.outcome] += datagrams
+        if item.reason is not None:
+            reasons[item.reason] += datagrams
+        if item.outcome == "dropped":
+            lost += wire_packets_lost(item)
+        if item.route.fragmented_at_source:
+            at_source += datagrams
+        if item.route.fragmented_by_router:
+            by_router += datagrams
+        if item.route.flags & TRANSLATED:
+            translated += datagrams
+    return {
+        "scope": scope,
+        "datagrams": outcomes.total(),
+        "forwarded": outcomes["forwarded"],
+        "delivered": outcomes["delivered"],
+        "dropped": outcomes["dropped"],
+        "originated": outcomes["originated"],
+        "missed": outcomes["missed"],
+        "unresolved": outcomes["unresolved"],
+        "wire_packets_lost": lost,
+        "fragmented_at_source": at_source,
+        "fragmented_by_router": by_router,
+        "resegmented": 0,
+        "translated": translated,
+        "paths": _paths(tables, judge, judged, knowledge),
+        "drops": _drops(tables, judged, knowledge),
+        "unresolved_because": dict(sorted(reasons.items())),
+    }
+
+
+def wire_packets_lost(item: Judged) -> int:
+    """Packets that came in, or were made on the way, and did not leave."""
+    cell = item.cell
+    if item.route.egress is None:
+        return cell.wire_packets
+    if item.route.ingress is not None and item.route.ingress.form == WHOLE:
+        return cell.datagrams  # the router fragmented it: at least one of its fragments is missing
+    return max(cell.datagrams, cell.wire_packets - cell.egress_packets)
+
+
+def _paths(
+    tables: Tables, judge: Judge, judged: Sequence[Judged], knowledge: Knowledge
+) -> list[Path]:
+    datagrams: Counter[_Hop] = Counter()
+    for item in judged:
+        if item.outcome == "forwarded":
+            datagrams[_hop(item.route, tables, knowledge)] += item.cell.datagrams
+    scopes = {item.route.tunnelled for item in judged}
+    rows: dict[_Hop, list[Latencies]] = defaultdict(list)
+    for path, row in tables.latencies.items():
+        route = judge.route(path)
+        if route.tunnelled in scopes and judge.judge(path, b"", b"")[0] == "forwarded":
+            rows[_hop(route, tables, knowledge)].append(row)
+    ordered = sorted(datagrams.items(), key=lambda entry: (-entry[1], repr(entry[0])))
+    return [
+        {
+            "ingress": hop.ingress,
+            "ingress_index": hop.ingress_index,
+            "egress": hop.egress,
+            "egress_index": hop.egress_index,
+            "via": list(hop.via),
+            "datagrams": count,
+            "latency_ns": summarize(rows[hop]),
+        }
+        for hop, count in ordered
+    ]
+
+
+def _hop(route: Route, tables: Tables, knowledge: Knowledge) -> _Hop:
+    assert route.ingress is not None
+    assert route.egress is not None
+    ingress = knowledge.interface(route.ingress.interface, tables)
+    egress = knowledge.interface(route.egress.interface, tables)
+    via = [interface_label(stage, tables, knowledge) for stage in route.via]
+    return _Hop(
+        ingress.label, ingress.index, egress.label, egress.index, tuple(label for label in via if label)
+    )
+
+
+def interface_label(stage: Stage | None, tables: Tables, knowledge: Knowledge) -> str | None:
+    return knowledge.interface(stage.interface, tables).label if stage else None
+
+
+def _drops(tables: Tables, judged: Sequence[Judged], knowledge: Knowledge) -> list[Drop]:
+    drops: dict[tuple[str | None, bytes, bytes], list[Judged]] = defaultdict(list)
+    for item in judged:
+        if item.outcome == "dropped":
+            ingress = interface_label(item.route.ingress, tables, knowledge)
+            drops[ingress, *inner_ends(tables, item)].append(item)
+    rows: list[Drop] = [
+        {
+            "ingress": ingress,
+            "source": address_text(source) or "?",
+            "destination": address_text(destination) or "?",
+            "datagrams": sum(item.cell.datagrams for item in items),
+            "smallest": min(item.cell.smallest for item in items),
+            "largest": max(item.cell.largest for item in items),
+            "first_time": rfc3339(min(item.cell.first_time for item in items)),
+            "last_time": rfc3339(max(item.cell.last_time for item in items)),
+        }
+        for (ingress, source, destination), items in drops.items()
+    ]
+    return sorted(rows, key=lambda row: (-row["datagrams"], row["ingress"] or "", row["source"], row["destination"]))
+
+
+def inner_ends(tables: Tables, item: Judged) -> tuple[bytes, bytes]:
+    """Source and destination of the datagram; of its outer packet where the inside holds no IP."""
+    flow = item.flow
+    if flow.source:
+        return flow.source, flow.destination
+    row = tables.flows.get(flow)
+    return (row.outer_source, row.outer_destination) if row else (b"", b"")
+
+
+def summarize(rows: Sequence[Latencies]) -> Latency | None:
+    """Percentiles by nearest rank: exact where all were kept, else from the histogram (at most 1 % off)."""
+    count = sum(row.count for row in rows)
+    if not count:
+        return None
+    smallest = min(row.smallest for row in rows)
+    largest = max(row.largest for row in rows)
+    exact = [latency for row in rows for latency in row.exact or ()]
+    if len(exact) == count and count <= EXACT_LATENCIES:
+        values = [(latency, 1) for latency in sorted(exact)]
+    else:
+        buckets: Counter[int] = Counter()
+        for row in rows:
+            buckets.update(row.buckets)
+        values = [(bucket_value(bucket), number) for bucket, number in sorted(buckets.items())]
+
+    def percentile(percent: int) -> int:
+        rank = max(1, -(-count * percent // 100))
+        for value, number in values:
+            rank -= number
+            if rank <= 0:
+                return max(smallest, min(largest, value))
+        return largest
+
+    return {
+        "min": smallest,
+        "p50": percentile(50),
+        "p90": percentile(90),
+        "p99": percentile(99),
+        "max": largest,
+        "mean": sum(row.total for row in rows) // count,
+    }

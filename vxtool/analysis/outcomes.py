@@ -1,0 +1,248 @@
+"""Verdicts: what became of the journeys that the engine counted.
+
+A journey that came in and went out was forwarded. One that only came in was for this machine itself, or was owed an
+egress; if that egress was watched it was dropped, else it cannot be told. One that only went out was sent by this
+machine, or its ingress was missed. All of this is decided here, once, from paths, addresses and what the operator
+knows; nothing else in the program asks which it was.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from vxtool.analysis.knowledge import Knowledge, never_forwarded, outermost
+from vxtool.engine.tables import (
+    AT_END,
+    AT_START,
+    BROADCAST,
+    FIRST_ONLY,
+    IN,
+    INGRESS,
+    MULTICAST,
+    OTHER,
+    OUT,
+    PARTIAL,
+    PLAIN,
+    UNKNOWN,
+    WHOLE,
+    Cell,
+    FlowKey,
+    InterfaceKey,
+    PathKey,
+    Stage,
+    Tables,
+)
+
+Outcome = Literal["forwarded", "delivered", "dropped", "originated", "missed", "unresolved"]
+
+# Why a datagram's outcome cannot be told.
+CAPTURE_ENDED = "capture-ended"  # within the longest latency of its ingress
+CAPTURE_BEGAN = "capture-began"  # within the longest latency before its egress
+EGRESS_NOT_CAPTURED = "egress-not-captured"
+INGRESS_NOT_CAPTURED = "ingress-not-captured"
+NOT_ADDRESSED = "not-addressed"  # seen, but sent to another machine's MAC
+NO_DIRECTION = "direction-unknown"
+
+
+class Route(NamedTuple):
+    """A path with its directions settled."""
+
+    ingress: Stage | None  # the first In
+    egress: Stage | None  # the last Out
+    via: tuple[Stage, ...]
+    tunnelled: bool
+    measured: Stage  # where sizes were taken: see `vxtool.engine`
+    flags: int
+
+    @property
+    def fragmented_at_source(self) -> bool:
+        """It came in fragments; or this machine put it into the tunnel and fragmented it there."""
+        return self.measured.form != WHOLE
+
+    @property
+    def fragmented_by_router(self) -> bool:
+        return (
+            self.ingress is not None
+            and self.egress is not None
+            and self.ingress.wear == self.egress.wear
+            and self.ingress.form == WHOLE
+            and self.egress.form != WHOLE
+        )
+
+
+class Judged(NamedTuple):
+    flow: FlowKey
+    route: Route
+    cell: Cell
+    outcome: Outcome
+    reason: str | None
+
+
+class Judge:
+    """Decides outcomes for one set of tables."""
+
+    def __init__(self, tables: Tables, knowledge: Knowledge) -> None:
+        self._tables = tables
+        self._knowledge = knowledge
+        self._routes: dict[PathKey, Route] = {}
+        self._own_macs = self._find_own_macs()
+        self._own_addresses = knowledge.own_addresses
+        self.egresses: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost destination
+        self._behind: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost source
+        self._look_around()
+
+    def own_addresses(self) -> frozenset[bytes]:
+        return self._own_addresses
+
+    def judged(self) -> Iterator[Judged]:
+        for (flow, path), cell in self._tables.cells.items():
+            source, destination = self.ends(flow)
+            outcome, reason = self.judge(path, source, destination)
+            yield Judged(flow, self.route(path), cell, outcome, reason)
+
+    def ends(self, flow: FlowKey) -> tuple[bytes, bytes]:
+        """Source and destination as the router sees them."""
+        row = self._tables.flows.get(flow)
+        if row is None:
+            return b"", b""
+        return (
+            outermost(flow, row.outer_source, flow.source),
+            outermost(flow, row.outer_destination, flow.destination),
+        )
+
+    def judge(self, path: PathKey, source: bytes, destination: bytes) -> tuple[Outcome, str | None]:
+        """The outcome of a datagram along `path`; the addresses are the outermost packet's."""
+        route = self.route(path)
+        ingress, egress = route.ingress, route.egress
+        if ingress and egress:
+            if not route.flags & PARTIAL or self._tails_are_hidden(egress):
+                return "forwarded", None
+            return ("unresolved", CAPTURE_ENDED) if route.flags & AT_END else ("dropped", None)
+        if ingress:
+            return self._judge_arrived(route, ingress, destination)
+        if egress:
+            return self._judge_left(route, egress, source)
+        return "unresolved", NO_DIRECTION
+
+    def _judge_arrived(self, route: Route, ingress: Stage, destination: bytes) -> tuple[Outcome, str | None]:
+        if (
+            ingress.loopback
+            or ingress.direction in (BROADCAST, MULTICAST)
+            or destination in self._own_addresses
+            or never_forwarded(destination)
+        ):
+            return "delivered", None
+        if ingress.direction == OTHER:
+            return "unresolved", NOT_ADDRESSED
+        if route.flags & AT_END:
+            return "unresolved", CAPTURE_ENDED
+        if self._watches_all(ingress) or destination in self.egresses or destination in self._behind:
+            return "dropped", None
+        return "unresolved", EGRESS_NOT_CAPTURED
+
+    def _judge_left(self, route: Route, egress: Stage, source: bytes) -> tuple[Outcome, str | None]:
+        if egress.loopback or source in self._own_addresses or never_forwarded(source):
+            return "originated", None
+        if route.flags & AT_START:
+            return "unresolved", CAPTURE_BEGAN
+        if self._watches_all(egress) or source in self._behind:
+            return "missed", None
+        return "unresolved", INGRESS_NOT_CAPTURED
+
+    @staticmethod
+    def _watches_all(stage: Stage) -> bool:
+        """Whether the capture was one of all interfaces: only then does the link header say so (SLL, SLL2)."""
+        return stage.interface.input < 0
+
+    def _tails_are_hidden(self, egress: Stage) -> bool:
+        """Only first fragments went out, and the capture has no other fragment at all: a filter hides them."""
+        return egress.form == FIRST_ONLY and not self._tables.counters.tail_fragments
+
+    def route(self, path: PathKey) -> Route:
+        route = self._routes.get(path)
+        if route is None:
+            route = self._routes[path] = self._settle(path)
+        return route
+
+    def _settle(self, path: PathKey) -> Route:
+        stages = tuple(self._directed(stage) for stage in path.stages)
+        ingress = next((stage for stage in stages if stage.direction in INGRESS), None)
+        egress = next((stage for stage in reversed(stages) if stage.direction == OUT), None)
+        tunnelled = [stage for stage in stages if stage.wear != PLAIN]
+        measured = ingress or egress or stages[0]
+        if tunnelled and measured.wear == PLAIN:
+            measured = egress if egress and egress.wear != PLAIN else tunnelled[0]
+        via = tuple(stage for stage in stages if stage is not ingress and stage is not egress)
+        return Route(ingress, egress, via, bool(tunnelled), measured, path.flags)
+
+    # Directions that the capture does not tell: Ethernet captures, by MAC.
+
+    def _directed(self, stage: Stage) -> Stage:
+        if stage.direction != UNKNOWN or not stage.macs:
+            return stage
+        own = self._own_macs.get(stage.interface)
+        if not own:
+            return stage
+        destination, source = stage.macs[:6], stage.macs[6:]
+        if source in own:
+            return stage._replace(direction=OUT)
+        if destination in own:
+            return stage._replace(direction=IN)
+        if destination[0] & 1:
+            return stage._replace(direction=BROADCAST if destination == b"\xff" * 6 else MULTICAST)
+        return stage._replace(direction=OTHER)
+
+    def _find_own_macs(self) -> dict[InterfaceKey, set[bytes]]:
+        """Own MACs by interface: as the operator says, and as routed journeys show them.
+
+        What a router passes on leaves with its own MAC as source and came with its own MAC as destination.
+        A bridge changes neither, and teaches nothing.
+        """
+        own: dict[InterfaceKey, set[bytes]] = defaultdict(set)
+        for key in self._tables.interfaces:
+            mac = self._knowledge.mac(key, self._tables)
+            if mac is not None:
+                own[key].add(mac)
+        for path in self._tables.latencies:
+            with_macs = [stage for stage in path.stages if stage.macs]
+            if len({stage.macs for stage in with_macs}) < 2:
+                continue
+            for stage in with_macs:
+                if stage.direction == OUT:
+                    own[stage.interface].add(stage.macs[6:])
+                elif stage.direction == IN and not stage.macs[0] & 1:
+                    own[stage.interface].add(stage.macs[:6])
+        return own
+
+    # Addresses: which are this machine's own, and where the others are.
+
+    def _look_around(self) -> None:
+        came_in: set[bytes] = set()
+        went_out: set[bytes] = set()
+        only_in: set[bytes] = set()
+        only_out: set[bytes] = set()
+        errors: set[bytes] = set()
+        for (flow, path), cell in self._tables.cells.items():
+            route = self.route(path)
+            source, destination = self.ends(flow)
+            if route.ingress and not route.ingress.loopback:
+                came_in.add(source)
+                if route.ingress.direction == IN:
+                    self._behind[source][route.ingress.interface] += cell.datagrams
+                if not route.egress:
+                    only_in.add(destination)
+            if route.egress:
+                went_out.add(destination)
+                if route.ingress:
+                    self.egresses[destination][route.egress.interface] += cell.datagrams
+                elif not route.flags & AT_START and self._watches_all(route.egress):
+                    only_out.add(source)
+                    if flow.protocol in (1, 58) and flow.source_port < 0:
+                        errors.add(source)
+        # Without `ip addr`: an address that sends without ever coming in, and that what came in for goes nowhere.
+        silent = only_out - came_in - went_out
+        self._own_addresses |= (silent & only_in) | (silent & errors)
+        for address in self._own_addresses:
+            self._behind.pop(address, None)

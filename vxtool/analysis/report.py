@@ -1,0 +1,152 @@
+"""The report, put together from the parts that the other modules work out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from vxtool.analysis.conversations import Conversations
+from vxtool.analysis.findings import find_all
+from vxtool.analysis.findings.evidence import Case
+from vxtool.analysis.forwarding import count_outcomes
+from vxtool.analysis.knowledge import Knowledge
+from vxtool.analysis.model import Capture, Input, Interface, Report, Tool
+from vxtool.analysis.outcomes import Judge, Judged
+from vxtool.analysis.sizes import find_super_frames, measure_mtu, measure_overhead
+from vxtool.analysis.times import rfc3339
+from vxtool.analysis.traffic import (
+    describe_flows,
+    describe_identities,
+    describe_timeline,
+    describe_tunnel,
+    pair_identities,
+    tell_overlay,
+    total_flows,
+)
+from vxtool.engine.tables import PLAIN, Tables
+
+SCHEMA = "vxtool.report/1"
+
+
+@dataclass(frozen=True)
+class Question:
+    """What the operator wants to see."""
+
+    scope: Literal["auto", "tunnel", "ip"] = "auto"
+    overlay: Literal["auto", "cilium", "vxlan"] = "auto"
+    top: int = 100
+
+
+def build_report(
+    tables: Tables, inputs: Sequence[Input], tool: Tool, knowledge: Knowledge, question: Question
+) -> Report:
+    """The report on one run. `inputs` are in the order in which the engine numbered them."""
+    judge = Judge(tables, knowledge)
+    judged = list(judge.judged())
+    conversations = Conversations(tables)
+    scope: Literal["tunnel", "ip"] = (
+        ("tunnel" if tables.tunnels else "ip") if question.scope == "auto" else question.scope
+    )
+    tunnelled = scope == "tunnel"
+    here = [item for item in judged if item.route.tunnelled == tunnelled]
+    elsewhere = [item for item in judged if item.route.tunnelled != tunnelled]
+    counts = count_outcomes(scope, tables, judge, here, knowledge)
+    other_scope: Literal["tunnel", "ip"] = "ip" if tunnelled else "tunnel"
+    other = count_outcomes(other_scope, tables, judge, elsewhere, knowledge) if elsewhere else None
+
+    in_tunnels = find_super_frames(tables, judged, conversations, knowledge, tunnelled=True)
+    found = in_tunnels if tunnelled else find_super_frames(tables, judged, conversations, knowledge, tunnelled=False)
+    overhead = measure_overhead(tables, judged, in_tunnels)
+    mtu = measure_mtu(tables, judged, found, knowledge, tunnelled)
+    overlay = tell_overlay(question.overlay, tables, conversations, knowledge)
+    totals = total_flows(tables, here, knowledge)
+    case = Case(
+        tables=tables,
+        inputs=inputs,
+        knowledge=knowledge,
+        judge=judge,
+        judged=judged,
+        scope=scope,
+        counts=counts,
+        conversations=conversations,
+        overlay=overlay,
+        overhead=overhead,
+        mtu=mtu,
+        super_frames=found,
+    )
+    return {
+        "schema": SCHEMA,
+        "tool": tool,
+        "inputs": list(inputs),
+        "capture": _describe_capture(tables, judged, knowledge),
+        "tunnel": describe_tunnel(tables, knowledge, overlay),
+        "forwarding": {**counts, "other": other},
+        "identities": describe_identities(judged, knowledge, overlay),
+        "identity_pairs": pair_identities(judged, conversations, knowledge, overlay),
+        "flows": describe_flows(totals, tables, conversations, found, knowledge, overlay, question.top),
+        "flows_total": len(totals),
+        "overhead": overhead,
+        "mtu": mtu,
+        "timeline": describe_timeline(tables, judge, tunnelled),
+        "findings": find_all(case),
+    }
+
+
+def _describe_capture(tables: Tables, judged: Sequence[Judged], knowledge: Knowledge) -> Capture:
+    counters = tables.counters
+    first, last = tables.first_time, tables.last_time
+    return {
+        "records": counters.records,
+        "tunnel_records": counters.tunnel_records,
+        "other_records": counters.records - counters.tunnel_records,
+        "malformed_records": counters.malformed_records,
+        "clipped_records": counters.clipped_records,
+        "clock_skewed": counters.clock_skewed,
+        "orphan_fragments": counters.orphan_fragments,
+        "first_time": None if first is None else rfc3339(first),
+        "last_time": None if last is None else rfc3339(last),
+        "duration_ns": None if first is None or last is None else last - first,
+        "vantage": _tell_vantage(judged),
+        "interfaces": _describe_interfaces(tables, knowledge),
+    }
+
+
+def _describe_interfaces(tables: Tables, knowledge: Knowledge) -> list[Interface]:
+    rows: list[Interface] = []
+    for key, row in sorted(tables.interfaces.items()):
+        name = knowledge.interface(key, tables)
+        rows.append(
+            {
+                "index": name.index,
+                "name": name.name,
+                "mtu": name.mtu,
+                "records_in": row.records_in,
+                "records_out": row.records_out,
+                "records_unknown": row.records_unknown,
+            }
+        )
+    return rows
+
+
+def _tell_vantage(judged: Sequence[Judged]) -> Literal["router", "node", "link"] | None:
+    """Where the capture was taken: a node puts datagrams into the tunnel or takes them out, a router passes them
+    on as they are, and on a mirrored link each is seen once, without a direction."""
+    passed = changed = once = 0
+    for item in judged:
+        ingress, egress = item.route.ingress, item.route.egress
+        datagrams = item.cell.datagrams
+        if ingress and egress and not ingress.loopback:
+            if (ingress.wear == PLAIN) != (egress.wear == PLAIN):
+                changed += datagrams
+            else:
+                passed += datagrams
+        elif ingress is None and egress is None:
+            once += datagrams
+    if changed:
+        return "node"
+    if passed:
+        return "router"
+    return "link" if once else None
+
+

@@ -1,0 +1,254 @@
+"""What the tunnel costs, and what the packets' sizes say of the MTU.
+
+A record may be a super-frame: segmentation offload hands the tap one packet for many. What is one is told by the
+MTU of the link that it came in by, where the operator's files give it; else by the MSS that the two ends agreed on,
+else by the largest MSS seen at all. The number of packets it stood for follows from the flow's segment size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from vxtool.analysis.conversations import Conversations
+from vxtool.analysis.knowledge import Knowledge
+from vxtool.analysis.model import Mtu, Overhead
+from vxtool.analysis.outcomes import Judged
+from vxtool.engine.frame import TCP
+from vxtool.engine.tables import FIRST_ONLY, PLAIN, FlowKey, InterfaceKey, Tables
+
+IPV4_HEADER, IPV6_HEADER, TCP_HEADER, UDP_HEADER = 20, 40, 20, 8
+IPV6_FRAGMENT_HEADER = 8
+TIMESTAMPS = 12  # the TCP option of RFC 7323 with its padding
+USUAL_OVERHEAD = 50
+# Without any MTU or MSS to go by: the longest packet that links in the field carry unsegmented.
+LARGEST_JUMBO = 9216
+
+SIZE_EDGES = (64, 128, 256, 512, 768, 1024, 1280, 1400, 1450, 1500, 2048, 4096, 9000, 16384, 32768, 65535)
+
+_TOO_BIG = {(4, 3, 4), (6, 2, 0)}  # IP version, ICMP type, code: RFC 1191, RFC 4443
+
+
+class SegmentSize(NamedTuple):
+    size: int
+    estimated: bool
+
+
+@dataclass
+class SuperFrames:
+    """The super-frames among the unfragmented datagrams of a scope."""
+
+    datagrams: int = 0
+    extra_packets: dict[FlowKey, int] = field(default_factory=lambda: defaultdict(int))
+    extra_overhead: int = 0
+    estimated: bool = False
+    sizes: Counter[int] = field(default_factory=Counter)  # inner length -> datagrams
+
+
+def find_super_frames(
+    tables: Tables,
+    judged: Iterable[Judged],
+    conversations: Conversations,
+    knowledge: Knowledge,
+    tunnelled: bool,
+) -> SuperFrames:
+    mtus = _mtu_by_flow(tables, judged, knowledge)
+    largest_mss = max(tables.mss, default=0)
+    found = SuperFrames()
+    for (flow, outer, inner, payload), datagrams in tables.large.items():
+        if (flow.vni >= 0) != tunnelled or payload <= 0:
+            continue
+        mtu = mtus.get(flow)
+        mss = conversations.agreed_mss(flow) or largest_mss
+        if mtu is not None:
+            is_super = outer > mtu
+        elif mss:
+            is_super = inner > mss + _ip_header(flow) + TCP_HEADER
+        else:
+            is_super = outer > LARGEST_JUMBO
+        if not is_super:
+            continue
+        segment = segment_size(tables, conversations, flow, (mtu or 0) - (outer - inner))
+        packets = max(1, -(-payload // segment.size))
+        found.datagrams += datagrams
+        found.extra_packets[flow] += (packets - 1) * datagrams
+        found.extra_overhead += (packets - 1) * datagrams * (outer - inner)
+        found.estimated |= segment.estimated
+        found.sizes[inner] += datagrams
+    return found
+
+
+def segment_size(
+    tables: Tables, conversations: Conversations, flow: FlowKey, inner_mtu: int
+) -> SegmentSize:
+    """Bytes of payload in a full segment of this flow; `inner_mtu` where positive is what the link carries."""
+    header = _ip_header(flow)
+    if flow.protocol != TCP:
+        return SegmentSize(max(1, (inner_mtu if inner_mtu > 0 else 1450) - header - UDP_HEADER), estimated=True)
+    row = tables.flows[flow]
+    options = TIMESTAMPS if row.options >= TIMESTAMPS else 0
+    mss = conversations.agreed_mss(flow)
+    if mss:
+        return SegmentSize(max(1, mss - options), estimated=False)
+    if inner_mtu > 0:
+        return SegmentSize(max(1, inner_mtu - header - TCP_HEADER - options), estimated=True)
+    mss = max(tables.mss, default=1450 - header - TCP_HEADER)
+    return SegmentSize(max(1, mss - options), estimated=True)
+
+
+def measure_overhead(tables: Tables, judged: Sequence[Judged], found: SuperFrames) -> Overhead:
+    """The tunnel's cost: once for each datagram, and for each packet that crossed the wire."""
+    datagrams = inner = outer = packets = wire = 0
+    estimated = found.estimated
+    for item in judged:
+        if not item.route.tunnelled:
+            continue
+        cell = item.cell
+        datagrams += cell.datagrams
+        inner += cell.inner_bytes
+        outer += cell.outer_bytes
+        packets += cell.wire_packets
+        if item.route.measured.form == FIRST_ONLY:
+            # The tails were not captured: at least one more packet, with an IP header of its own.
+            packets += cell.datagrams
+            estimated = True
+            wire += cell.outer_bytes - cell.inner_bytes + cell.datagrams * _fragment_header(tables, item.flow)
+        else:
+            wire += cell.wire_bytes - cell.inner_bytes
+    overhead = outer - inner
+    return {
+        "datagrams": datagrams,
+        "wire_packets": packets + sum(found.extra_packets.values()),
+        "wire_packets_estimated": estimated,
+        "inner_bytes": inner,
+        "outer_bytes": outer,
+        "overhead_bytes": overhead,
+        "wire_overhead_bytes": wire + found.extra_overhead,
+        "bytes_per_packet": {str(size): count for size, count in sorted(tables.overheads.items())},
+        "percent_of_outer": round(100 * overhead / outer, 2) if outer else None,
+    }
+
+
+def measure_mtu(
+    tables: Tables, judged: Sequence[Judged], found: SuperFrames, knowledge: Knowledge, tunnelled: bool
+) -> Mtu:
+    sizes = Counter({size: count for (inside, size), count in tables.sizes.items() if inside == tunnelled})
+    sizes.subtract(found.sizes)
+    sizes = +sizes
+    underlay, underlay_evidence = _underlay(tables, judged, knowledge, tunnelled)
+    overlay, overlay_evidence = _overlay(tables, judged, underlay, tunnelled)
+    if underlay is None and overlay is not None and tunnelled and not _has_source_fragments(judged):
+        underlay = overlay + _usual_overhead(tables)
+        underlay_evidence = f"the overlay MTU of {overlay} and the tunnel's {underlay - overlay} bytes"
+    return {
+        "underlay": underlay,
+        "overlay": overlay,
+        "underlay_evidence": underlay_evidence,
+        "overlay_evidence": overlay_evidence,
+        "largest_inner": max(sizes, default=None),
+        "at_overlay": None if overlay is None else sizes[overlay],
+        "over_overlay": None
+        if overlay is None
+        else sum(count for size, count in sizes.items() if size > overlay),
+        "super_frames": found.datagrams,
+        "packet_too_big": sum(
+            count for key, count in tables.icmp_error_counts.items() if key[1:4] in _TOO_BIG
+        ),
+        "mss": [{"value": mss, "segments": count} for mss, count in sorted(tables.mss.items())],
+        "inner_sizes": [{"up_to": edge, "datagrams": count} for edge, count in _bins(sizes, overlay)],
+    }
+
+
+def _bins(sizes: Counter[int], overlay: int | None) -> list[tuple[int, int]]:
+    """Counts up to each edge, from the first that has any to the last; the overlay MTU is an edge."""
+    if not sizes:
+        return []
+    edges = sorted({*SIZE_EDGES, *([overlay] if overlay else [])})
+    largest = max(sizes)
+    if largest > edges[-1]:
+        edges.append(largest)
+    counts = [0] * len(edges)
+    for size, count in sizes.items():
+        counts[next(at for at, edge in enumerate(edges) if size <= edge)] += count
+    filled = [at for at, count in enumerate(counts) if count]
+    return list(zip(edges, counts, strict=True))[filled[0] : filled[-1] + 1]
+
+
+def _underlay(
+    tables: Tables, judged: Sequence[Judged], knowledge: Knowledge, tunnelled: bool
+) -> tuple[int | None, str | None]:
+    """The smallest MTU among the links that this traffic crossed."""
+    known: dict[str, int] = {}
+    for item in judged:
+        if item.route.tunnelled != tunnelled:
+            continue
+        for stage in (item.route.ingress, item.route.egress, *item.route.via):
+            if stage is None or stage.loopback or (tunnelled and stage.wear == PLAIN):
+                continue
+            name = knowledge.interface(stage.interface, tables)
+            if name.mtu is not None:
+                known[name.label or "?"] = name.mtu
+    if not known:
+        return None, None
+    smallest = min(known.values())
+    where = ", ".join(sorted(label for label, mtu in known.items() if mtu == smallest))
+    return smallest, f"links file: {where} {smallest}"
+
+
+def _overlay(
+    tables: Tables, judged: Sequence[Judged], underlay: int | None, tunnelled: bool
+) -> tuple[int | None, str | None]:
+    """The largest inner packet that the underlay carries in one piece; else what the pods' MSS says they use."""
+    if not tunnelled:
+        return None, None
+    if underlay is not None:
+        overhead = _usual_overhead(tables)
+        return underlay - overhead, f"the underlay MTU of {underlay} less {overhead} bytes of tunnel headers"
+    if _has_source_fragments(judged):
+        return None, None
+    told: Counter[int] = Counter()
+    for flow, row in tables.flows.items():
+        if row.mss and flow.vni >= 0:
+            told[row.mss + _ip_header(flow) + TCP_HEADER] += 1
+    if not told:
+        return None, None
+    mtu, flows = max(told.items(), key=lambda entry: (entry[1], entry[0]))
+    return mtu, f"the MSS in the SYNs of {flows} flow{'s' if flows != 1 else ''}"
+
+
+def _usual_overhead(tables: Tables) -> int:
+    """What most datagrams of this capture cost: it differs with the IP version and VLAN tags."""
+    counts = tables.overheads
+    return max(counts, key=lambda size: (counts[size], size)) if counts else USUAL_OVERHEAD
+
+
+def _has_source_fragments(judged: Sequence[Judged]) -> bool:
+    return any(item.route.tunnelled and item.route.fragmented_at_source for item in judged)
+
+
+def _mtu_by_flow(tables: Tables, judged: Iterable[Judged], knowledge: Knowledge) -> dict[FlowKey, int]:
+    """The MTU of the link where each flow was measured."""
+    by_interface: dict[InterfaceKey, int | None] = {}
+    mtus: dict[FlowKey, int] = {}
+    for item in judged:
+        key = item.route.measured.interface
+        if key not in by_interface:
+            by_interface[key] = knowledge.interface(key, tables).mtu
+        mtu = by_interface[key]
+        if mtu is not None:
+            mtus[item.flow] = max(mtu, mtus.get(item.flow, 0))
+    return mtus
+
+
+def _ip_header(flow: FlowKey) -> int:
+    return IPV6_HEADER if len(flow.source) == 16 else IPV4_HEADER
+
+
+def _fragment_header(tables: Tables, flow: FlowKey) -> int:
+    row = tables.flows.get(flow)
+    if row is not None and len(row.outer_source) == 16:
+        return IPV6_HEADER + IPV6_FRAGMENT_HEADER
+    return IPV4_HEADER
+

@@ -1,0 +1,17 @@
+"""Times as reports write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(nanoseconds: int) -> str:
+    """RFC 3339 in UTC with nanoseconds; a time beyond the years 1 to 9999 is held at their end."""
+    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
+    try:
+        moment = _EPOCH + timedelta(seconds=seconds)
+    except OverflowError:  # a damaged timestamp
+        moment = datetime.max if seconds > 0 else datetime.min
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"

@@ -1,0 +1,284 @@
+"""Who talks to whom: tunnels, identities, flows, and how much of it when."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vxtool.analysis.conversations import Conversations
+from vxtool.analysis.forwarding import interface_label
+from vxtool.analysis.knowledge import Knowledge, address_text
+from vxtool.analysis.model import Flow, Identity, IdentityPair, TimeStep, Tunnel, TunnelPair
+from vxtool.analysis.outcomes import Judge, Judged
+from vxtool.analysis.sizes import SuperFrames
+from vxtool.analysis.times import rfc3339
+from vxtool.cluster import cluster_id_of, kind_of
+from vxtool.engine.tables import FIRST_ONLY, NON_IP, OPAQUE, TAIL_PORT, WEAR_NAMES, FlowKey, Tables
+
+Overlay = Literal["cilium", "vxlan"]
+
+MOST_SOURCES = 16  # addresses listed for an identity
+
+_PROTOCOLS = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 47: "gre", 50: "esp", 51: "ah", 58: "icmpv6",
+              89: "ospf", 112: "vrrp", 132: "sctp", 136: "udplite"}  # fmt: skip
+_ETHERTYPES = {0x0806: "arp", 0x8847: "mpls", 0x88CC: "lldp", 0x8863: "pppoe", 0x8864: "pppoe"}
+
+
+def protocol_name(protocol: int) -> str:
+    if protocol < 0:
+        return "other"
+    if protocol >= OPAQUE:
+        return "unreadable"
+    if protocol >= NON_IP:
+        return _ETHERTYPES.get(protocol - NON_IP, f"ethertype-{protocol - NON_IP:04x}")
+    return _PROTOCOLS.get(protocol, f"ip-{protocol}")
+
+
+def describe_tunnel(tables: Tables, knowledge: Knowledge, overlay: Overlay | None) -> Tunnel:
+    protocols: Counter[str] = Counter()
+    ports: Counter[int] = Counter()
+    pairs: dict[tuple[bytes, bytes], list[int]] = defaultdict(lambda: [0, 0])
+    source_ports: dict[tuple[bytes, bytes], set[int]] = defaultdict(set)
+    for (source, destination, wear, port), row in tables.tunnels.items():
+        protocols[WEAR_NAMES[wear]] += row.datagrams
+        ports[port] += row.datagrams
+        pairs[source, destination][0] += row.datagrams
+        pairs[source, destination][1] += row.outer_bytes
+        source_ports[source, destination] |= row.source_ports
+    rows: list[TunnelPair] = [
+        {
+            "source": address_text(source) or "?",
+            "destination": address_text(destination) or "?",
+            "source_node": knowledge.node(source),
+            "destination_node": knowledge.node(destination),
+            "datagrams": datagrams,
+            "outer_bytes": octets,
+            "source_ports": len(source_ports[source, destination]),
+        }
+        for (source, destination), (datagrams, octets) in pairs.items()
+    ]
+    rows.sort(key=lambda row: (-row["datagrams"], row["source"], row["destination"]))
+    return {
+        "datagrams": protocols.total(),
+        "overlay": overlay,
+        "protocols": {name: protocols[name] for name in WEAR_NAMES[1:]},
+        "ports": {str(port): count for port, count in sorted(ports.items())},
+        "tunnels": rows,
+    }
+
+
+def tell_overlay(
+    wanted: Literal["auto", "cilium", "vxlan"], tables: Tables, conversations: Conversations, knowledge: Knowledge
+) -> Overlay | None:
+    """Whether a VNI is a Cilium identity: the operator's files say so, or the two directions of a conversation
+    carry different VNIs. Other overlays use one VNI for a network."""
+    if not tables.tunnels:
+        return None
+    if wanted != "auto":
+        return wanted
+    if knowledge.cluster.has_identities:
+        return "cilium"
+    for flow in tables.flows:
+        if flow.vni >= 0:
+            reverse = conversations.reverse(flow)
+            if reverse is not None and reverse.vni != flow.vni:
+                return "cilium"
+    return "vxlan"
+
+
+@dataclass
+class _IdentityTotals:
+    datagrams: int = 0
+    inner_bytes: int = 0
+    sources: Counter[bytes] = field(default_factory=Counter)
+
+
+def describe_identities(
+    judged: Sequence[Judged], knowledge: Knowledge, overlay: Overlay | None
+) -> list[Identity]:
+    totals: dict[int, _IdentityTotals] = defaultdict(_IdentityTotals)
+    for item in judged:
+        if item.flow.vni < 0:
+            continue
+        row = totals[item.flow.vni]
+        row.datagrams += item.cell.datagrams
+        row.inner_bytes += item.cell.inner_bytes
+        if item.flow.source:
+            row.sources[item.flow.source] += item.cell.datagrams
+    identities: list[Identity] = []
+    for vni, row in sorted(totals.items(), key=lambda entry: (-entry[1].datagrams, entry[0])):
+        info = knowledge.cluster.identity(vni) if overlay == "cilium" else None
+        sources = sorted(row.sources.items(), key=lambda entry: (-entry[1], entry[0]))[:MOST_SOURCES]
+        identities.append(
+            {
+                "vni": vni,
+                "kind": (info.kind if info else kind_of(vni)) if overlay == "cilium" else "network",
+                "cluster_id": cluster_id_of(vni) if overlay == "cilium" else None,
+                "name": info.name if info else None,
+                "namespace": info.namespace if info else None,
+                "labels": list(info.labels) if info else [],
+                "sources": [text for address, _ in sources if (text := address_text(address))],
+                "datagrams": row.datagrams,
+                "inner_bytes": row.inner_bytes,
+            }
+        )
+    return identities
+
+
+def pair_identities(
+    judged: Sequence[Judged], conversations: Conversations, knowledge: Knowledge, overlay: Overlay | None
+) -> list[IdentityPair]:
+    """Source and destination identities: the destination's from the answering flow, else from the files."""
+    if overlay != "cilium":
+        return []
+    totals: dict[tuple[int, int | None], list[int]] = defaultdict(lambda: [0, 0])
+    for item in judged:
+        if item.flow.vni < 0:
+            continue
+        reverse = conversations.reverse(item.flow)
+        destination = reverse.vni if reverse else None
+        if destination is None:
+            pod = knowledge.cluster.pod(address_text(item.flow.destination) or "")
+            destination = pod.identity if pod else None
+        totals[item.flow.vni, destination][0] += item.cell.datagrams
+        totals[item.flow.vni, destination][1] += item.cell.inner_bytes
+    return [
+        {"source_vni": source, "destination_vni": destination, "datagrams": row[0], "inner_bytes": row[1]}
+        for (source, destination), row in sorted(
+            totals.items(), key=lambda entry: (-entry[1][0], entry[0][0], entry[0][1] or -1)
+        )
+    ]
+
+
+@dataclass
+class FlowTotals:
+    """One flow over all its paths."""
+
+    datagrams: int = 0
+    inner_bytes: int = 0
+    wire_packets: int = 0
+    forwarded: int = 0
+    dropped: int = 0
+    first_time: int = 0
+    last_time: int = 0
+    paths: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
+
+    def add(self, item: Judged, labels: tuple[str | None, str | None]) -> None:
+        cell = item.cell
+        self.first_time = min(self.first_time, cell.first_time) if self.datagrams else cell.first_time
+        self.last_time = max(self.last_time, cell.last_time) if self.datagrams else cell.last_time
+        self.datagrams += cell.datagrams
+        self.inner_bytes += cell.inner_bytes
+        self.wire_packets += cell.wire_packets
+        if item.route.measured.form == FIRST_ONLY:
+            self.wire_packets += cell.datagrams
+        self.forwarded += cell.datagrams if item.outcome == "forwarded" else 0
+        self.dropped += cell.datagrams if item.outcome == "dropped" else 0
+        self.paths[labels] += cell.datagrams
+
+
+def total_flows(tables: Tables, judged: Sequence[Judged], knowledge: Knowledge) -> dict[FlowKey, FlowTotals]:
+    """Fragments behind the first carry no ports: they count with their flow where only one can be theirs."""
+    flows: dict[FlowKey, FlowTotals] = defaultdict(FlowTotals)
+    with_ports: dict[FlowKey, list[FlowKey]] = defaultdict(list)
+    for item in judged:
+        if item.flow.source_port >= 0:
+            with_ports[_without_ports(item.flow)].append(item.flow)
+    for item in judged:
+        flow = item.flow
+        if flow.source_port == TAIL_PORT:
+            owners = set(with_ports.get(_without_ports(flow), ()))
+            if len(owners) == 1:
+                flow = owners.pop()
+        labels = (
+            interface_label(item.route.ingress, tables, knowledge),
+            interface_label(item.route.egress, tables, knowledge),
+        )
+        flows[flow].add(item, labels)
+    return flows
+
+
+def _without_ports(flow: FlowKey) -> FlowKey:
+    return flow._replace(source_port=-1, destination_port=-1)
+
+
+def describe_flows(
+    totals: dict[FlowKey, FlowTotals],
+    tables: Tables,
+    conversations: Conversations,
+    found: SuperFrames,
+    knowledge: Knowledge,
+    overlay: Overlay | None,
+    top: int,
+) -> list[Flow]:
+    ordered = sorted(totals.items(), key=lambda entry: (-entry[1].inner_bytes, entry[0]))
+    return [
+        _describe_flow(flow, row, tables, conversations, found, knowledge, overlay) for flow, row in ordered[:top]
+    ]
+
+
+def _describe_flow(
+    flow: FlowKey,
+    totals: FlowTotals,
+    tables: Tables,
+    conversations: Conversations,
+    found: SuperFrames,
+    knowledge: Knowledge,
+    overlay: Overlay | None,
+) -> Flow:
+    row = tables.flows.get(flow)
+    outer_source, outer_destination = (row.outer_source, row.outer_destination) if row else (b"", b"")
+    ingress, egress = min(totals.paths.items(), key=lambda entry: (-entry[1], repr(entry[0])))[0]
+    vni = flow.vni if overlay == "cilium" and flow.vni >= 0 else None
+    reverse = conversations.reverse(flow)
+    is_tcp = flow.protocol == 6 and row is not None
+    return {
+        "vni": flow.vni if flow.vni >= 0 else None,
+        "source": address_text(flow.source),
+        "source_port": flow.source_port if flow.source_port >= 0 else None,
+        "destination": address_text(flow.destination),
+        "destination_port": flow.destination_port if flow.destination_port >= 0 else None,
+        "protocol": protocol_name(flow.protocol),
+        "source_name": knowledge.endpoint_name(flow.source, vni),
+        "destination_name": knowledge.endpoint_name(flow.destination, reverse.vni if reverse and vni else None),
+        "source_vtep": address_text(outer_source),
+        "destination_vtep": address_text(outer_destination),
+        "source_node": knowledge.node(outer_source),
+        "destination_node": knowledge.node(outer_destination),
+        "ingress": ingress,
+        "egress": egress,
+        "datagrams": totals.datagrams,
+        "inner_bytes": totals.inner_bytes,
+        "wire_packets": totals.wire_packets + found.extra_packets.get(flow, 0),
+        "forwarded": totals.forwarded,
+        "dropped": totals.dropped,
+        "retransmitted_bytes": row.data_bytes - sum(high - low for low, high in row.ranges)
+        if is_tcp and row
+        else None,
+        "first_time": rfc3339(totals.first_time),
+        "last_time": rfc3339(totals.last_time),
+        "answered": reverse is not None if flow.source_port >= 0 else None,
+    }
+
+
+def describe_timeline(tables: Tables, judge: Judge, tunnelled: bool) -> list[TimeStep]:
+    """Equal steps from the first datagram of the scope to its last."""
+    step = tables.timeline_step
+    steps: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
+    for (number, path, destination), (datagrams, octets) in tables.timeline.items():
+        if judge.route(path).tunnelled != tunnelled:
+            continue
+        row = steps[number]
+        row[0] += datagrams
+        row[1] += octets
+        if judge.judge(path, b"", destination)[0] == "dropped":
+            row[2] += datagrams
+    if not steps:
+        return []
+    return [
+        {"time": rfc3339(number * step), "datagrams": row[0], "outer_bytes": row[1], "dropped": row[2]}
+        for number in range(min(steps), max(steps) + 1)
+        for row in (steps[number] if number in steps else [0, 0, 0],)
+    ]

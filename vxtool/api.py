@@ -1,0 +1,144 @@
+"""`vxtool.analyze`: captures and what the operator knows in, the report out. All reading happens here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from vxtool import __version__
+from vxtool.analysis.model import Input, Report, Tool
+from vxtool.capture.source import Source, open_source
+from vxtool.engine import Engine, engine_name, make_engine
+from vxtool.engine.options import DEFAULT_PORTS, EngineOptions
+from vxtool.engine.tables import WEAR_NAMES, InputRow
+from vxtool.errors import InputError, UsageError
+
+LINK_TYPES = {
+    0: "NULL",
+    1: "EN10MB",
+    12: "RAW",
+    14: "RAW",
+    101: "RAW",
+    108: "LOOP",
+    113: "LINUX_SLL",
+    228: "IPV4",
+    229: "IPV6",
+    276: "LINUX_SLL2",
+}
+
+# Called with the bytes read, the bytes in all (None where that is not known) and the records so far.
+ProgressCallback = Callable[[int, int | None, int], None]
+
+
+def analyze(
+    paths: Sequence[str],
+    *,
+    cluster: Sequence[str] = (),
+    links: Sequence[str] = (),
+    interfaces: Mapping[int, str] | None = None,
+    namespace: str | None = None,
+    top: int = 100,
+    scope: Literal["auto", "tunnel", "ip"] = "auto",
+    overlay: Literal["auto", "cilium", "vxlan"] = "auto",
+    ports: Mapping[int, str] | None = None,
+    window_ns: int = 1_000_000_000,
+    settle_ns: int = 10_000_000,
+    progress: ProgressCallback | None = None,
+) -> Report:
+    """Analyze captures taken at one place, merged by time.
+
+    `paths` are pcap or pcapng files, plain or compressed, or "-" for standard input. `cluster` and `links` are
+    files as `kubectl` and `ip -j` print them; `interfaces` names interfaces by index; `namespace` is that of
+    tables which name none. `top` is how many flows the report lists, by bytes. `ports` maps further UDP ports
+    to "vxlan" or "geneve". Times are ns of capture time.
+
+    An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
+    Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
+    """
+    from vxtool.analysis import Knowledge, Question, build_report
+    from vxtool.cluster import load_cluster, load_links
+
+    knowledge = Knowledge(paths, load_cluster(cluster, namespace), load_links(links, interfaces))
+    wears = dict(DEFAULT_PORTS)
+    for port, wear in (ports or {}).items():
+        if wear not in WEAR_NAMES[1:]:
+            raise UsageError(f"port {port}={wear}: expected one of {', '.join(WEAR_NAMES[1:])}")
+        wears[port] = WEAR_NAMES.index(wear)
+    options = EngineOptions(inputs=len(paths), ports=wears, window=window_ns, settle=settle_ns)
+    name = engine_name()
+    engine = make_engine(options, name)
+    sources, errors = _open_all(paths)
+    try:
+        _pump(engine, sources, errors, progress)
+        tables = engine.tables()
+    finally:
+        for source in sources:
+            if source is not None:
+                source.close()
+    inputs = [
+        _describe_input(path, source, error, row)
+        for path, source, error, row in zip(paths, sources, errors, tables.inputs, strict=True)
+    ]
+    tool: Tool = {"version": __version__, "engine": "native" if name == "native" else "pure"}
+    return build_report(tables, inputs, tool, knowledge, Question(scope, overlay, top))
+
+
+def _open_all(paths: Sequence[str]) -> tuple[list[Source | None], list[str | None]]:
+    sources: list[Source | None] = []
+    errors: list[str | None] = []
+    for path in paths:
+        try:
+            sources.append(open_source(path))
+            errors.append(None)
+        except InputError as error:
+            sources.append(None)
+            errors.append(str(error))
+    return sources, errors
+
+
+def _pump(
+    engine: Engine, sources: Sequence[Source | None], errors: list[str | None], progress: ProgressCallback | None
+) -> None:
+    """Give the engine the bytes that it asks for, until every input has ended."""
+    sizes = [source.size if source is not None else 0 for source in sources]
+    known = [size for size in sizes if size is not None]
+    total = sum(known) if len(known) == len(sizes) else None
+    while (index := engine.wants()) is not None:
+        source = sources[index]
+        chunk = b""
+        if source is not None:
+            try:
+                chunk = source.read()
+            except InputError as error:
+                errors[index] = str(error)
+        if chunk:
+            engine.feed(index, chunk)
+        else:
+            engine.end(index)
+        if progress is not None:
+            progress(sum(each.position() for each in sources if each is not None), total, engine.records)
+
+
+def _describe_input(path: str, source: Source | None, error: str | None, row: InputRow) -> Input:
+    truncated = False
+    if error is None and row.damage is not None:
+        error = f"{path}: {row.damage.text()}"
+        truncated = not row.damage.unreadable
+    if source is not None and source.error is not None:
+        # What the decompressor met explains the cut that the container then saw.
+        error, truncated = source.error, row.records > 0 or truncated
+    unsupported = [link_type for link_type in row.link_types if link_type not in LINK_TYPES]
+    if error is None and unsupported:
+        listed = ", ".join(str(link_type) for link_type in unsupported)
+        error = f"{path}: link type {listed} is not supported, its records are not decoded: capture Ethernet or `any`"
+    return {
+        "path": path,
+        "format": row.format,
+        "compression": source.compression if source is not None else None,
+        "link_types": [LINK_TYPES.get(link_type, f"LINKTYPE_{link_type}") for link_type in row.link_types],
+        "records": row.records,
+        "bytes": row.bytes,
+        "snaplen": row.snaplen or None,
+        "truncated": truncated,
+        "error": error,
+    }
