@@ -1,0 +1,82 @@
+"""Which codec runs: the C one where it was built, the plain Python one otherwise, or what VXTOOL_ENGINE says.
+
+The C codec makes values of the same classes, so it is given the classes and imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Protocol
+
+from vxtool.errors import PacketError, UsageError
+from vxtool.packet import (
+    arp,
+    decoder,
+    encoder,
+    ethernet,
+    geneve,
+    icmp,
+    icmpv6,
+    ipv4,
+    ipv6,
+    loopback,
+    sll,
+    tcp,
+    udp,
+    vxlan,
+)
+from vxtool.packet.decoder import Layer, Packet
+
+
+class Decode(Protocol):
+    """The signature of `decode`."""
+
+    def __call__(
+        self,
+        data: bytes | bytearray | memoryview,
+        link_type: int | str = 1,
+        length: int | None = None,
+        ports: Mapping[int, str] | None = None,
+    ) -> Packet: ...
+
+
+class Encode(Protocol):
+    """The signature of `encode`."""
+
+    def __call__(self, *layers: Layer, payload: bytes = b"", padding: bytes = b"") -> bytes: ...
+
+
+def native_codec() -> tuple[Decode, Encode] | None:
+    """The C codec's decode and encode, or None where the extension was not built."""
+    try:
+        extension = import_module("vxtool._native")
+    except ImportError:
+        return None
+    # The order is that of enum class_index in binding/codec.c.
+    classes = (
+        ethernet.Ethernet, ethernet.Vlan, sll.SLL, sll.SLL2, loopback.Loopback, ipv4.IPv4, ipv6.IPv6, udp.UDP,
+        tcp.TCP, icmp.ICMP, icmpv6.ICMPv6, arp.ARP, vxlan.VXLAN, geneve.Geneve,
+        ipv6.IPv6Extension, ipv6.IPv6Fragment,
+        tcp.EndOfOptions, tcp.Nop, tcp.MSS, tcp.WindowScale, tcp.SackPermitted, tcp.Sack, tcp.Timestamps,
+        tcp.UnknownOption, tcp.BrokenOption,
+        Packet, PacketError,
+    )  # fmt: skip
+    codec: tuple[Decode, Encode] = extension.codec(classes, decoder.LINK_TYPES, decoder.DEFAULT_PORTS)
+    return codec
+
+
+def _chosen() -> tuple[Decode, Encode]:
+    wanted = os.environ.get("VXTOOL_ENGINE", "")
+    if wanted not in ("", "pure", "native"):
+        raise UsageError(f"VXTOOL_ENGINE: expected 'pure' or 'native', found {wanted!r}")
+    native = None if wanted == "pure" else native_codec()
+    if native is None and wanted == "native":
+        raise UsageError(
+            "VXTOOL_ENGINE=native: the C extension was not built; install with a C compiler, or unset it"
+        )
+    return native or (decoder.decode, encoder.encode)
+
+
+decode, encode = _chosen()
