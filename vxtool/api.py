@@ -130,7 +130,7 @@ def _describe_input(path: str, source: Source | None, error: str | None, row: In
     unsupported = [link_type for link_type in row.link_types if link_type not in LINK_TYPES]
     if error is None and unsupported:
         listed = ", ".join(str(link_type) for link_type in unsupported)
-        error = f"{path}: link type {listed} is not supported, its records are not decoded: capture Ethernet or `any`"
+        error = f"{path}: link type {listed} is not supported, its records are not decoded: capture on `any`"
     return {
         "path": path,
         "format": row.format,

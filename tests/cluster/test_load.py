@@ -96,18 +96,26 @@ def test_the_founding_cases_files_name_pods_and_nodes() -> None:
     assert cluster.node("192.168.20.100") == "k8s-w0"
 
 
-def test_labels_of_an_identity_name_it_better_than_its_pods_do(file: Folder) -> None:
+def test_pods_of_one_workload_name_their_identity_and_its_labels_the_rest(file: Folder) -> None:
     cluster = load_cluster(
         [file(TABLE), file(identity(17701, app="shop", **{"io.kubernetes.pod.namespace": "web"}))]
     )
     info = cluster.identity(17701)
     assert info is not None
-    assert (info.name, info.namespace) == ("shop", "web")
+    assert (info.name, info.namespace) == ("webpod", "web")
     assert info.labels == ("k8s:app=shop", "k8s:io.kubernetes.pod.namespace=web")
 
 
-def test_labels_of_an_endpoint_name_its_identity(file: Folder) -> None:
-    cluster = load_cluster([file(endpoint("p-1", "172.20.0.9", 400, labels=["k8s:app=shop"]))])
+def test_labels_name_an_identity_whose_pods_are_called_differently(file: Folder) -> None:
+    pods = [endpoint(f"p-{n}", f"172.20.0.{n}", 400, labels=["k8s:app=shop"]) for n in (1, 2)]
+    cluster = load_cluster([file(pod) for pod in pods])
+    info = cluster.identity(400)
+    assert info is not None
+    assert info.name == "shop"
+
+
+def test_labels_name_an_identity_without_known_pods(file: Folder) -> None:
+    cluster = load_cluster([file(identity(400, app="shop"))])
     info = cluster.identity(400)
     assert info is not None
     assert info.name == "shop"

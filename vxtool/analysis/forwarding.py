@@ -75,9 +75,7 @@ def wire_packets_lost(item: Judged) -> int:
     return max(cell.datagrams, cell.wire_packets - cell.egress_packets)
 
 
-def _paths(
-    tables: Tables, judge: Judge, judged: Sequence[Judged], knowledge: Knowledge
-) -> list[Path]:
+def _paths(tables: Tables, judge: Judge, judged: Sequence[Judged], knowledge: Knowledge) -> list[Path]:
     datagrams: Counter[_Hop] = Counter()
     for item in judged:
         if item.outcome == "forwarded":
@@ -109,9 +107,7 @@ def _hop(route: Route, tables: Tables, knowledge: Knowledge) -> _Hop:
     ingress = knowledge.interface(route.ingress.interface, tables)
     egress = knowledge.interface(route.egress.interface, tables)
     via = [interface_label(stage, tables, knowledge) for stage in route.via]
-    return _Hop(
-        ingress.label, ingress.index, egress.label, egress.index, tuple(label for label in via if label)
-    )
+    return _Hop(ingress.label, ingress.number, egress.label, egress.number, tuple(label for label in via if label))
 
 
 def interface_label(stage: Stage | None, tables: Tables, knowledge: Knowledge) -> str | None:
@@ -137,7 +133,9 @@ def _drops(tables: Tables, judged: Sequence[Judged], knowledge: Knowledge) -> li
         }
         for (ingress, source, destination), items in drops.items()
     ]
-    return sorted(rows, key=lambda row: (-row["datagrams"], row["ingress"] or "", row["source"], row["destination"]))
+    return sorted(
+        rows, key=lambda row: (-row["datagrams"], row["ingress"] or "", row["source"], row["destination"])
+    )
 
 
 def inner_ends(tables: Tables, item: Judged) -> tuple[bytes, bytes]:

@@ -22,7 +22,7 @@ _PARTS = re.compile(r"[^A-Za-z0-9@]+")
 
 
 class InterfaceName(NamedTuple):
-    index: int | None
+    number: int | None
     name: str | None
     mtu: int | None
 
@@ -31,7 +31,7 @@ class InterfaceName(NamedTuple):
         """As reports show it: the name, else `#3`, else None."""
         if self.name is not None:
             return self.name
-        return f"#{self.index}" if self.index is not None else None
+        return f"#{self.number}" if self.number is not None else None
 
 
 @dataclass
@@ -48,9 +48,9 @@ class Knowledge:
         return frozenset(ipaddress.ip_address(address).packed for address in self.links.addresses)
 
     def interface(self, key: InterfaceKey, tables: Tables) -> InterfaceName:
-        if key.index >= 0:
-            link = self.links.by_index.get(key.index)
-            return InterfaceName(key.index, link.name if link else None, link.mtu if link else None)
+        if key.number >= 0:
+            link = self.links.by_index.get(key.number)
+            return InterfaceName(key.number, link.name if link else None, link.mtu if link else None)
         if key.input < 0:
             return InterfaceName(None, None, None)
         name = tables.interfaces[key].name or self._file_name(key.input)

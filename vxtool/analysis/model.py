@@ -152,6 +152,7 @@ class Flow(TypedDict):
     destination: str | None
     destination_port: int | None
     protocol: str
+    icmp_id: int | None  # of ICMP echo
     source_name: str | None
     destination_name: str | None
     source_vtep: str | None

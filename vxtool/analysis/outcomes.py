@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge, never_forwarded, outermost
+from vxtool.engine.frame import TCP
 from vxtool.engine.tables import (
     AT_END,
     AT_START,
@@ -20,6 +21,7 @@ from vxtool.engine.tables import (
     FIRST_ONLY,
     IN,
     INGRESS,
+    LARGE,
     MULTICAST,
     OTHER,
     OUT,
@@ -35,6 +37,8 @@ from vxtool.engine.tables import (
     Tables,
 )
 
+_HEADERS = 60  # of IPv6 and TCP, which an MSS does not count
+
 Outcome = Literal["forwarded", "delivered", "dropped", "originated", "missed", "unresolved"]
 
 # Why a datagram's outcome cannot be told.
@@ -44,6 +48,7 @@ EGRESS_NOT_CAPTURED = "egress-not-captured"
 INGRESS_NOT_CAPTURED = "ingress-not-captured"
 NOT_ADDRESSED = "not-addressed"  # seen, but sent to another machine's MAC
 NO_DIRECTION = "direction-unknown"
+RESEGMENTED = "resegmented"  # cut into segments, or put together, between In and Out: not followed
 
 
 class Route(NamedTuple):
@@ -97,10 +102,31 @@ class Judge:
         return self._own_addresses
 
     def judged(self) -> Iterator[Judged]:
+        resegmented = self._find_resegmented()
         for (flow, path), cell in self._tables.cells.items():
             source, destination = self.ends(flow)
             outcome, reason = self.judge(path, source, destination)
+            if flow in resegmented and outcome in ("dropped", "missed"):
+                outcome, reason = "unresolved", RESEGMENTED
             yield Judged(flow, self.route(path), cell, outcome, reason)
+
+    def _find_resegmented(self) -> set[FlowKey]:
+        """TCP flows of which super-frames were seen on one side only, and packets on the other side only.
+
+        The router's segmentation offload cut them, or put them together: none of them need be lost.
+        """
+        largest: dict[tuple[FlowKey, bool], int] = {}
+        for (flow, path), cell in self._tables.cells.items():
+            route = self.route(path)
+            if flow.protocol == TCP and (route.ingress is None) != (route.egress is None):
+                side = (flow, route.ingress is not None)
+                largest[side] = max(largest.get(side, 0), cell.largest)
+        usual = max(self._tables.mss, default=LARGE) + _HEADERS
+        return {
+            flow
+            for (flow, came_in), size in largest.items()
+            if came_in and (other := largest.get((flow, False))) and min(size, other) <= usual < max(size, other)
+        }
 
     def ends(self, flow: FlowKey) -> tuple[bytes, bytes]:
         """Source and destination as the router sees them."""

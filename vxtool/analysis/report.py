@@ -56,7 +56,9 @@ def build_report(
     other = count_outcomes(other_scope, tables, judge, elsewhere, knowledge) if elsewhere else None
 
     in_tunnels = find_super_frames(tables, judged, conversations, knowledge, tunnelled=True)
-    found = in_tunnels if tunnelled else find_super_frames(tables, judged, conversations, knowledge, tunnelled=False)
+    found = (
+        in_tunnels if tunnelled else find_super_frames(tables, judged, conversations, knowledge, tunnelled=False)
+    )
     overhead = measure_overhead(tables, judged, in_tunnels)
     mtu = measure_mtu(tables, judged, found, knowledge, tunnelled)
     overlay = tell_overlay(question.overlay, tables, conversations, knowledge)
@@ -118,7 +120,7 @@ def _describe_interfaces(tables: Tables, knowledge: Knowledge) -> list[Interface
         name = knowledge.interface(key, tables)
         rows.append(
             {
-                "index": name.index,
+                "index": name.number,
                 "name": name.name,
                 "mtu": name.mtu,
                 "records_in": row.records_in,
@@ -148,5 +150,3 @@ def _tell_vantage(judged: Sequence[Judged]) -> Literal["router", "node", "link"]
     if passed:
         return "router"
     return "link" if once else None
-
-

@@ -80,9 +80,7 @@ def find_super_frames(
     return found
 
 
-def segment_size(
-    tables: Tables, conversations: Conversations, flow: FlowKey, inner_mtu: int
-) -> SegmentSize:
+def segment_size(tables: Tables, conversations: Conversations, flow: FlowKey, inner_mtu: int) -> SegmentSize:
     """Bytes of payload in a full segment of this flow; `inner_mtu` where positive is what the link carries."""
     header = _ip_header(flow)
     if flow.protocol != TCP:
@@ -149,13 +147,9 @@ def measure_mtu(
         "overlay_evidence": overlay_evidence,
         "largest_inner": max(sizes, default=None),
         "at_overlay": None if overlay is None else sizes[overlay],
-        "over_overlay": None
-        if overlay is None
-        else sum(count for size, count in sizes.items() if size > overlay),
+        "over_overlay": None if overlay is None else sum(count for size, count in sizes.items() if size > overlay),
         "super_frames": found.datagrams,
-        "packet_too_big": sum(
-            count for key, count in tables.icmp_error_counts.items() if key[1:4] in _TOO_BIG
-        ),
+        "packet_too_big": sum(count for key, count in tables.icmp_error_counts.items() if key[1:4] in _TOO_BIG),
         "mss": [{"value": mss, "segments": count} for mss, count in sorted(tables.mss.items())],
         "inner_sizes": [{"up_to": edge, "datagrams": count} for edge, count in _bins(sizes, overlay)],
     }
@@ -251,4 +245,3 @@ def _fragment_header(tables: Tables, flow: FlowKey) -> int:
     if row is not None and len(row.outer_source) == 16:
         return IPV6_HEADER + IPV6_FRAGMENT_HEADER
     return IPV4_HEADER
-

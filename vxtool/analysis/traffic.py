@@ -95,9 +95,7 @@ class _IdentityTotals:
     sources: Counter[bytes] = field(default_factory=Counter)
 
 
-def describe_identities(
-    judged: Sequence[Judged], knowledge: Knowledge, overlay: Overlay | None
-) -> list[Identity]:
+def describe_identities(judged: Sequence[Judged], knowledge: Knowledge, overlay: Overlay | None) -> list[Identity]:
     totals: dict[int, _IdentityTotals] = defaultdict(_IdentityTotals)
     for item in judged:
         if item.flow.vni < 0:
@@ -233,14 +231,16 @@ def _describe_flow(
     ingress, egress = min(totals.paths.items(), key=lambda entry: (-entry[1], repr(entry[0])))[0]
     vni = flow.vni if overlay == "cilium" and flow.vni >= 0 else None
     reverse = conversations.reverse(flow)
+    is_echo = flow.source_port >= 0 and flow.destination_port < 0
     is_tcp = flow.protocol == 6 and row is not None
     return {
         "vni": flow.vni if flow.vni >= 0 else None,
         "source": address_text(flow.source),
-        "source_port": flow.source_port if flow.source_port >= 0 else None,
+        "source_port": flow.source_port if flow.source_port >= 0 and not is_echo else None,
         "destination": address_text(flow.destination),
         "destination_port": flow.destination_port if flow.destination_port >= 0 else None,
         "protocol": protocol_name(flow.protocol),
+        "icmp_id": flow.source_port if is_echo else None,
         "source_name": knowledge.endpoint_name(flow.source, vni),
         "destination_name": knowledge.endpoint_name(flow.destination, reverse.vni if reverse and vni else None),
         "source_vtep": address_text(outer_source),
@@ -280,5 +280,5 @@ def describe_timeline(tables: Tables, judge: Judge, tunnelled: bool) -> list[Tim
     return [
         {"time": rfc3339(number * step), "datagrams": row[0], "outer_bytes": row[1], "dropped": row[2]}
         for number in range(min(steps), max(steps) + 1)
-        for row in (steps[number] if number in steps else [0, 0, 0],)
+        for row in (steps.get(number, [0, 0, 0]),)
     ]

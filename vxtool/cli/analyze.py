@@ -15,6 +15,8 @@ from vxtool.errors import UsageError
 from vxtool.report import RENDERERS
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from vxtool.analysis.model import Input
 
 EXIT_FOUND = 1
@@ -130,8 +132,8 @@ def command(
     format_: str,
     output: str,
     top: int | None,
-    scope: str,
-    overlay: str,
+    scope: Literal["auto", "tunnel", "ip"],
+    overlay: Literal["auto", "cilium", "vxlan"],
     ports: tuple[tuple[int, str], ...],
     window: int,
     settle: int,

@@ -233,7 +233,10 @@ def _name_nodes(cluster: Cluster) -> None:
 
 
 def _name_identities(cluster: Cluster, without_address: list[Endpoint]) -> None:
-    """Add the identities that only endpoints tell of, and name by their pods those that no label names."""
+    """Add the identities that only endpoints tell of, and name each by its pods where their names agree.
+
+    A pod's own name says more to an operator than the label that a policy selects it by.
+    """
     members: dict[int, list[Endpoint]] = defaultdict(list)
     for endpoint in [*cluster.pods.values(), *without_address]:
         if endpoint.identity is not None:
@@ -246,6 +249,7 @@ def _name_identities(cluster: Cluster, without_address: list[Endpoint]) -> None:
         namespaces = {endpoint.namespace for endpoint in endpoints}
         if info.namespace is None and len(namespaces) == 1:
             info = replace(info, namespace=namespaces.pop())
-        if info.name is None:
-            info = replace(info, name=workload_name(endpoint.name for endpoint in endpoints))
+        workload = workload_name(endpoint.name for endpoint in endpoints)
+        if workload is not None and (info.name is None or ", " not in workload):
+            info = replace(info, name=workload)
         cluster.identities[number] = info

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, Self, cast
 
-from vxtool.engine.options import EngineOptions
-from vxtool.engine.tables import Tables
 from vxtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from vxtool.engine.options import EngineOptions
+    from vxtool.engine.tables import Tables
 
 
 class Engine(Protocol):
@@ -32,7 +34,7 @@ class Engine(Protocol):
     def wants(self) -> int | None:
         """The input without whose next bytes nothing goes on; None when all have ended or are damaged."""
 
-    def merge(self, other: Engine) -> None:
+    def merge(self, other: Self) -> None:
         """Take in the part that directly follows, made with `part=True`; `other` is used up."""
 
     def tables(self) -> Tables:
@@ -51,7 +53,7 @@ def engine_name() -> str:
     except ImportError as error:
         if wanted == "native":
             raise UsageError(
-                f"VXTOOL_ENGINE=native: the C extension is not built ({error}); install with a C compiler at hand"
+                f"VXTOOL_ENGINE=native: the C extension is not built ({error}); install where there is a C compiler"
             ) from None
         return "pure"
     return "native"
@@ -62,7 +64,7 @@ def make_engine(options: EngineOptions, name: str | None = None) -> Engine:
     if (name or engine_name()) == "native":
         from vxtool.engine.native_engine import NativeEngine
 
-        return NativeEngine(options)
+        return cast(Engine, NativeEngine(options))
     from vxtool.engine.pure import PureEngine
 
     return PureEngine(options)

@@ -376,9 +376,7 @@ def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, budget: int) 
         if data[header] >> 6:
             frame.malformed = True
             return False
-    frame_end = (
-        udp + udp_length
-    )  # of the inner frame: beyond this record where the outer packet is fragmented
+    frame_end = udp + udp_length  # of the inner frame: beyond this record where the outer packet is fragmented
     if inner > frame_end:
         frame.malformed = True
         return False

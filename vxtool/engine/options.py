@@ -15,13 +15,9 @@ class EngineOptions:
     """How records become journeys. Times are ns of capture time."""
 
     inputs: int = 1
-    ports: Mapping[int, int] = field(
-        default_factory=lambda: dict(DEFAULT_PORTS)
-    )  # UDP destination port -> wear
+    ports: Mapping[int, int] = field(default_factory=lambda: dict(DEFAULT_PORTS))  # UDP destination port -> wear
     window: int = 1_000_000_000  # how long a journey waits for its next sighting
     settle: int = 10_000_000  # how long one that came in and went out stays open for more stages
-    part: bool = (
-        False  # not the first part of a capture: what an earlier part may continue is kept for `merge`
-    )
+    part: bool = False  # not the first part of a capture: what an earlier part may continue is kept for `merge`
     most_journeys: int = 4_000_000  # open at once
     most_flows: int = 4_000_000

@@ -202,9 +202,7 @@ class PureEngine:
         self._icmp_error_counts: dict[tuple[bool, int, int, int, int], int] = {}
         self._step = timeline_step(0)
         self._timeline: dict[tuple[int, PathKey, bytes], tuple[int, int]] = {}
-        self._samples: dict[str, list[Sample]] = {
-            name: [] for name in ("clipped", "cut", "malformed", "orphan")
-        }
+        self._samples: dict[str, list[Sample]] = {name: [] for name in ("clipped", "cut", "malformed", "orphan")}
 
     # Bytes in.
 
@@ -253,9 +251,7 @@ class PureEngine:
         return min(
             key_budget(described.snaplen)
             for container, queue in zip(self._containers, self._queues, strict=True)
-            for described in (
-                container.interfaces[: queue[0].interface + 1] if queue else container.interfaces
-            )
+            for described in (container.interfaces[: queue[0].interface + 1] if queue else container.interfaces)
         )
 
     # One record.
@@ -590,9 +586,7 @@ class PureEngine:
             start = frame.sequence + (1 if frame.tcp_flags & 2 else 0)  # a SYN takes the first number
             _cover(flow, start, frame.payload_length)
 
-    def _add_to_timeline(
-        self, time: int, path: PathKey, destination: bytes, datagrams: int, octets: int
-    ) -> None:
+    def _add_to_timeline(self, time: int, path: PathKey, destination: bytes, datagrams: int, octets: int) -> None:
         self._fit_timeline()
         self._add_step(time // self._step, path, destination, datagrams, octets)
 
@@ -626,8 +620,7 @@ class PureEngine:
             inputs=[self._input_row(index) for index in range(len(self._containers))],
             names=self._names(),
             interfaces={
-                key: InterfaceRow(*self._interface_names[key], *counts)
-                for key, counts in self._interfaces.items()
+                key: InterfaceRow(*self._interface_names[key], *counts) for key, counts in self._interfaces.items()
             },
             counters=self._counters,
             first_time=self._first_time,
@@ -709,9 +702,7 @@ class PureEngine:
         Its clock goes on where this one stopped, its records are numbered on, what it held back is seen as if it
         had come here first, and its own open journeys and counts are added.
         """
-        base = [
-            earlier + own for earlier, own in zip(self._earlier_records, self._record_numbers, strict=True)
-        ]
+        base = [earlier + own for earlier, own in zip(self._earlier_records, self._record_numbers, strict=True)]
         shift = self._clock
         if other._first_record_time is not None:
             if self._last_record_time is None:

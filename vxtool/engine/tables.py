@@ -45,10 +45,10 @@ LARGE = 1280  # above the IPv6 minimum MTU a packet may be a super-frame; its ex
 
 
 class InterfaceKey(NamedTuple):
-    """Where a record was captured. `index` is the SLL2 interface index and -1 where the link header has none;
+    """Where a record was captured. `number` is the SLL2 interface index and -1 where the link header has none;
     then (`input`, `interface`) is the capture file and its interface, or -1 for SLL version 1, which has none."""
 
-    index: int
+    number: int
     input: int
     interface: int
 
@@ -192,19 +192,13 @@ class Tables:
     flows: dict[FlowKey, FlowRow]
     cells: dict[tuple[FlowKey, PathKey], Cell]
     latencies: dict[PathKey, Latencies]
-    tunnels: dict[
-        tuple[bytes, bytes, int, int], TunnelRow
-    ]  # outer source, destination, wear, destination port
+    tunnels: dict[tuple[bytes, bytes, int, int], TunnelRow]  # outer source, destination, wear, destination port
     overheads: dict[int, int]  # outer minus inner length -> datagrams
     sizes: dict[tuple[bool, int], int]  # (in a tunnel, inner length) -> datagrams
-    large: dict[
-        tuple[FlowKey, int, int, int], int
-    ]  # flow, outer, inner, payload length
+    large: dict[tuple[FlowKey, int, int, int], int]  # flow, outer, inner, payload length
     mss: dict[int, int]  # MSS option of SYNs -> segments
     icmp_errors: dict[tuple[bool, int, int, int, int], list[Sample]]
-    icmp_error_counts: dict[
-        tuple[bool, int, int, int, int], int
-    ]  # (in a tunnel, IP version, type, code, MTU)
+    icmp_error_counts: dict[tuple[bool, int, int, int, int], int]  # (in a tunnel, IP version, type, code, MTU)
     timeline_step: int  # ns
     timeline: dict[tuple[int, PathKey, bytes], tuple[int, int]]
     # (time // step, path, outer destination where only one side was seen) -> (datagrams, outer bytes)

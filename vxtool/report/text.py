@@ -26,6 +26,18 @@ _PROTOCOLS = {"vxlan": "VXLAN", "geneve": "Geneve"}
 _VANTAGES = {"router": "taken on a router", "node": "taken on a node", "link": "taken on a link"}
 
 
+# What the model's `unresolved_because` stands for.
+_REASONS = {
+    "capture-began": "the capture began too shortly before they left",
+    "capture-ended": "the capture ended too soon after they came in",
+    "direction-unknown": "seen once, and the capture tells no direction",
+    "egress-not-captured": "where they leave was not captured",
+    "ingress-not-captured": "where they came in was not captured",
+    "not-addressed": "seen on their way to another machine",
+    "resegmented": "cut into other segments, or put together, on their way through",
+}
+
+
 def render(report: Report, target: Target) -> str:
     """The page for `report`, ending in a line feed. No line is wider than `target.width` (at least 72)."""
     page = Page(target)
@@ -202,7 +214,7 @@ def _outcome_details(page: Page, counts: Counts, rows: int) -> None:
         )
     reasons = counts["unresolved_because"]
     if reasons:
-        why = "; ".join(f"{count(number)}: {reason}" for reason, number in _largest(reasons)[:rows])
+        why = "; ".join(f"{count(number)}: {_REASONS.get(reason, reason)}" for reason, number in _largest(reasons)[:rows])
         page.prose(f"Unresolved, {why}.")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.model import Finding
-from vxtool.analysis.outcomes import EGRESS_NOT_CAPTURED, INGRESS_NOT_CAPTURED, NO_DIRECTION
+from vxtool.analysis.outcomes import EGRESS_NOT_CAPTURED, INGRESS_NOT_CAPTURED, NO_DIRECTION, RESEGMENTED
 from vxtool.engine.tables import FIRST_ONLY, UNKNOWN
 
 FULL_FILTER = "udp port 8472 or icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44"
@@ -38,8 +38,8 @@ def _truncated(case: Case) -> Iterator[Finding]:
             }
             for row in damaged
         ],
-        "remedy": "stop tcpdump with Ctrl-C or SIGTERM and let it finish writing (`-U` writes each packet at once), "
-        "check the disk's free space, and copy the file again",
+        "remedy": "stop tcpdump with Ctrl-C or SIGTERM and let it finish writing (`-U` writes each packet "
+        "at once), check the disk's free space, and copy the file again",
         "unknown": "what the missing part held",
     }
 
@@ -56,16 +56,19 @@ def _clipped(case: Case) -> Iterator[Finding]:
         samples = case.tables.samples["cut"]
         text = "cut off within its headers"
     else:
-        title = f"{number(counters.clipped_records, 'record')} cut off behind their headers: nothing counted is affected"
+        title = f"{number(counters.clipped_records, 'record')} cut off behind their headers: no count is affected"
         samples = case.tables.samples["clipped"]
+    if cut:
+        remedy = "capture with `-s 256`, which holds all headers of a tunnel packet, or `-s 0` for whole packets"
+    else:
+        remedy = "none is needed; `-s 0` captures whole packets"
     yield {
         "id": "capture.clipped",
         "severity": "warning" if cut else "info",
         "title": title,
         "count": counters.clipped_records,
-        "evidence": [case.evidence(sample, text) for sample in samples[:MOST_EVIDENCE]],
-        "remedy": "capture with `-s 256`, which holds all headers of a tunnel packet, or `-s 0` for whole packets"
-        + (f" (this one has a snaplen of {snaplens[0]})" if snaplens else ""),
+        "evidence": [case.evidence(sample, text) for sample in samples[: MOST_EVIDENCE if cut else 1]],
+        "remedy": remedy + (f" (this one has a snaplen of {snaplens[0]})" if snaplens else ""),
         "unknown": "what the packets held behind the cut",
     }
 
@@ -86,7 +89,11 @@ def _one_sided(case: Case) -> Iterator[Finding]:
         INGRESS_NOT_CAPTURED: "{flow}: out {egress}; where it came in was not captured",
         NO_DIRECTION: "{flow}: seen once, and an Ethernet capture does not tell the direction",
     }
-    evidence = [entry for reason in reasons for entry in case.samples([i for i in items if i.reason == reason], text[reason])]
+    evidence = [
+        entry
+        for reason in reasons
+        for entry in case.samples([i for i in items if i.reason == reason], text[reason])
+    ]
     remedy = "capture on all interfaces at once: `tcpdump -i any -w vxlan.pcap`, or one file for each interface"
     if without and any(stage.direction == UNKNOWN for item in items for stage in [item.route.measured]):
         remedy += "; give `--links` with the router's `ip -j addr`, so that its MACs tell the directions"
@@ -105,18 +112,25 @@ def _super_frames(case: Case) -> Iterator[Finding]:
     found = case.super_frames
     if not found.datagrams:
         return
-    items = [item for item in case.in_scope if item.flow in found.extra_packets and item.cell.largest in found.sizes]
+    items = [
+        item for item in case.in_scope if item.flow in found.extra_packets and item.cell.largest in found.sizes
+    ]
+    unknown = "how the card cut them: packets on the wire are " + (
+        "estimated, since no SYN told the segment size" if found.estimated else "counted from the flow's MSS"
+    )
+    unfollowed = sum(item.cell.datagrams for item in case.in_scope if item.reason == RESEGMENTED)
+    if unfollowed:
+        unknown += f"; {number(unfollowed, 'datagram')} left in other pieces than they came in, and are not followed"
     yield {
         "id": "capture.super-frames",
         "severity": "info",
-        "title": f"{number(found.datagrams, 'record')} stand for several packets each: segmentation offload hands the "
-        "capture one large packet",
+        "title": f"{number(found.datagrams, 'record')} stand for several packets each: segmentation offload hands "
+        "the capture one large packet",
         "count": found.datagrams,
         "evidence": case.samples(items, "{flow}, {size} bytes inside"),
         "remedy": "nothing is wrong; for one record a packet, capture after "
         "`ethtool -K INTERFACE tso off gso off gro off tx-udp_tnl-segmentation off`",
-        "unknown": "how the card cut them: packets on the wire are "
-        + ("estimated, since no SYN told the segment size" if found.estimated else "counted from the flow's MSS"),
+        "unknown": unknown,
     }
 
 
@@ -142,6 +156,7 @@ def _fragments_hidden(case: Case) -> Iterator[Finding]:
         "title": f"{number(count, 'first fragment')} without the fragments that follow: {why}",
         "count": count,
         "evidence": case.samples(items, "{flow}, {size} bytes inside: a first fragment alone"),
-        "remedy": f"a filter on a UDP port cannot match later fragments; capture with `tcpdump -i any '{FULL_FILTER}'`",
+        "remedy": "a filter on a UDP port cannot match later fragments: "
+        f"capture with `tcpdump -i any '{FULL_FILTER}'`",
         "unknown": "how many packets crossed the wire, and whether the other fragments were passed on",
     }

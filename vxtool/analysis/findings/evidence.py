@@ -54,9 +54,7 @@ class Case:
 
     def samples(self, items: Iterable[Judged], describe: str) -> list[Evidence]:
         """The earliest records of these journeys; `describe` may use {flow}, {size}, {ingress} and {egress}."""
-        rows = sorted(
-            ((sample, item) for item in items for sample in item.cell.samples), key=lambda row: row[0]
-        )
+        rows = sorted(((sample, item) for item in items for sample in item.cell.samples), key=lambda row: row[0])
         return [
             self.evidence(
                 sample,

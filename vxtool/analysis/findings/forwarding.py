@@ -42,9 +42,15 @@ def _dropped(case: Case) -> Iterator[Finding]:
             "nothing for these destinations left at all: ask the router where it sends them with "
             "`ip route get DESTINATION`, then look at the drop counters of `nft list ruleset`"
         )
-    unknown = "what dropped them: a capture shows that they did not leave, not whether a queue, a filter or a missing route stopped them"
+    unknown = (
+        "what dropped them: a capture shows that they did not leave, not whether a queue, a filter or a missing "
+        "route stopped them"
+    )
     if case.counts["missed"]:
-        unknown += f"; and the capture itself missed {number(case.counts['missed'], 'ingress', 'ingresses')}, so it may have missed some egresses too"
+        unknown += (
+            f"; and the capture itself missed {number(case.counts['missed'], 'ingress', 'ingresses')}, "
+            "so it may have missed some egresses too"
+        )
     title = f"{number(count, 'datagram')} ({share:.2g} %) came in {came} and never went out"
     if partial:
         title += f", {partial:,} of them in part"

@@ -33,11 +33,7 @@ def _unknown(case: Case) -> Iterator[Finding]:
         "severity": "warning",
         "title": f"{number(len(unnamed), 'identity', 'identities')} in no file given: {vnis}{more}",
         "count": sum(item.cell.datagrams for item in items),
-        "evidence": [
-            entry
-            for vni in shown
-            for entry in case.samples(unnamed[vni], f"VNI {vni}: " "{flow}")[:1]
-        ],
+        "evidence": [entry for vni in shown for entry in case.samples(unnamed[vni], f"VNI {vni}: {{flow}}")[:1]],
         "remedy": f"`kubectl get ciliumidentities {shown[0]}` names it; give all of them with "
         "`kubectl get ciliumidentities -o json > identities.json` and `--cluster identities.json`",
         "unknown": "whether the identity was deleted before the list was taken, or belongs to another cluster",

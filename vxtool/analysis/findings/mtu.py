@@ -28,9 +28,13 @@ def _fragmented_at_source(case: Case) -> Iterator[Finding]:
     largest = max(item.cell.largest for item in items)
     if case.scope == "tunnel":
         title = f"{number(count, 'datagram')} left the sending node in fragments: the tunnel's headers did not fit"
-        remedy = _SET_MTU.format(mtu=case.mtu["overlay"]) if case.mtu["overlay"] else (
-            "lower the pods' MTU by what the tunnel adds "
-            f"({USUAL_OVERHEAD} bytes over IPv4), or raise the MTU of the links between the nodes"
+        remedy = (
+            _SET_MTU.format(mtu=case.mtu["overlay"])
+            if case.mtu["overlay"]
+            else (
+                "lower the pods' MTU by what the tunnel adds "
+                f"({USUAL_OVERHEAD} bytes over IPv4), or raise the MTU of the links between the nodes"
+            )
         )
     else:
         title = f"{number(count, 'datagram')} came in fragments"
@@ -73,17 +77,19 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
     overlay, count = case.mtu["overlay"], case.mtu["over_overlay"]
     if overlay is None or not count:
         return
-    items = [item for item in case.in_scope if item.cell.largest > overlay and _is_ordinary(case, item.cell.largest)]
+    items = [
+        item for item in case.in_scope if item.cell.largest > overlay and _is_ordinary(case, item.cell.largest)
+    ]
     largest = case.mtu["largest_inner"]
     yield {
         "id": "mtu.inner-exceeds-overlay",
         "severity": "warning",
-        "title": f"{number(count, 'inner packet')} of up to {largest:,} bytes exceed the overlay MTU of {overlay:,}",
+        "title": f"{number(count, 'inner packet')} of up to {largest} bytes exceed the overlay MTU of {overlay}",
         "count": count,
         "evidence": case.samples(items, "{flow}, {size} bytes inside: too large for one packet of the underlay"),
         "remedy": _SET_MTU.format(mtu=overlay) + "; on the nodes `ip route` should show mtu "
         f"{overlay} on routes to other nodes' pods",
-        "unknown": f"the MTU of links that this machine does not see; {overlay:,} is {case.mtu['overlay_evidence']}",
+        "unknown": f"the MTU of links that this machine does not see; {overlay} is {case.mtu['overlay_evidence']}",
     }
 
 
