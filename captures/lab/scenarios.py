@@ -193,7 +193,10 @@ class Run:
         command = f"iperf3 -J -c {target} {options}"
         client = self.lab.start("pod-a", command)
         sockets: set[str] = set()
+        deadline = time.monotonic() + 20
         while client.poll() is None:
+            if time.monotonic() > deadline:
+                raise Disagreement(f"{self.name}: iperf3 hangs")
             shown = self.lab.run("pod-a", "ss -tinH state established", check=False)
             sockets.update(re.findall(r"\bmss:\d+", shown))
             time.sleep(0.02)
@@ -323,7 +326,7 @@ def black_hole(run: Run) -> None:
     # Before the counters of the forward chain, so that these see only what may pass.
     rule = (
         "table inet hole { chain hole { type filter hook forward priority -10; "
-        'oifname "eth2" meta length > 1400 drop; } }'
+        'oifname "eth2" meta length > 1400 drop; }; }'
     )
     run.lab.run("router", ["nft", rule])
     run.traffic.append({"on": "router", "command": f"nft '{rule}'"})
@@ -437,7 +440,7 @@ def unfiltered(run: Run) -> None:
     run.lab.build()
     run.lab.overlay()
     run.lab.offloads_off()
-    with run.capturing(filter=""), run.web_server("pod-b"), run.web_server("router", 22, size=3000):
+    with run.capturing(filter=""), run.web_server("pod-b"), run.web_server("router", 22, size=1000):
         run.ping("pod-a", POD_B)
         run.fetch("pod-a", f"http://{POD_B}/")
         run.ping("k8s-ctr", "192.168.10.200")
@@ -487,7 +490,7 @@ def rewrite(run: Run) -> None:
     run.lab.offloads_off()
     rule = (
         "table ip rewrite { chain post { type nat hook postrouting priority srcnat; "
-        'oifname "eth2" ip saddr 192.168.10.100 udp dport 8472 snat to 192.168.20.200; } }'
+        'oifname "eth2" ip saddr 192.168.10.100 udp dport 8472 snat to 192.168.20.200; }; }'
     )
     run.lab.run("router", ["nft", rule])
     run.traffic.append({"on": "router", "command": f"nft '{rule}'"})

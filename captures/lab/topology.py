@@ -237,6 +237,8 @@ class Lab:
              "172.20.0.0/24", "172.20.0.229"),
         ):  # fmt: skip
             ends = f"local {local} remote {remote} dstport {PORT} nolearning df set"
+            # Else a router of pods keeps to its routes' MTU, and what the node learns never reaches them.
+            self.sysctl(node, "net.ipv4.ip_forward_use_pmtu", 1)
             self._tunnel_device(node, "vxlan_out", TUNNEL_INDEX, f"id {vni} {ends}")
             self._tunnel_device(node, "vxlan_in", TUNNEL_INDEX + 1, f"id {peer_vni} {ends}")
             self._remote_pods(node, "vxlan_out", peer, pods, gateway, mtu, "")
