@@ -14,6 +14,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
@@ -66,7 +67,7 @@ def main() -> int:
             _play(name, options.out)
     except KeyboardInterrupt:
         return _refuse("interrupted; the lab is removed", 130)
-    except LabError as error:
+    except (LabError, OSError, subprocess.SubprocessError) as error:
         return _refuse(str(error), 1)
     return 0
 

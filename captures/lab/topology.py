@@ -76,12 +76,15 @@ class Lab:
 
     def close(self) -> None:
         """End the processes that still run, then remove the namespaces."""
+        # A second Ctrl-C must not leave half of the lab behind.
+        interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)
         for process in reversed(self._processes):
             if process.poll() is None:
                 self.stop(process)
         for name in self._made:
             subprocess.run(["ip", "netns", "delete", self._prefix + name], check=False)
         self._made.clear()
+        signal.signal(signal.SIGINT, interrupt)
 
     # Commands and processes
 

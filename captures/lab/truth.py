@@ -215,7 +215,7 @@ def count_records(path: Path) -> dict[str, int]:
         index, packet_type, name, offset, offset6, port, protocol, next_header = line.split(",")
         if int(offset or 0) or int(offset6 or 0):
             class_name = "tail"
-        elif port == str(PORT):
+        elif port == str(PORT) and protocol != "1" and next_header != "58":  # ICMP errors quote a UDP header
             class_name = "tunnel"
         else:
             class_name = "other" if protocol or next_header else "not-ip"
