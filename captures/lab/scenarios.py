@@ -84,7 +84,7 @@ class Run:
             "taken_on": watched,
             "command": f"captures/lab/run.py {self.name}",
             "taps": [" ".join(_quoted(tap.argv(tap.file))) for tap in taps],
-            "kernel": platform.release(),
+            "kernel": platform.release().split("-")[0],
             "links": f"{self.name}.links.json",
             "links_command": f"ip -j {links}",
             "routes": f"{self.name}.routes.json",
