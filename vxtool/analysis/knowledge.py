@@ -41,28 +41,42 @@ class Knowledge:
     paths: Sequence[str]
     cluster: Cluster = field(default_factory=Cluster)
     links: Links = field(default_factory=Links)
+    _named_tables: Tables | None = field(default=None, init=False, repr=False)
+    _names: dict[InterfaceKey, InterfaceName] = field(default_factory=dict, init=False, repr=False)
 
     @cached_property
     def own_addresses(self) -> frozenset[bytes]:
         """Of the machine that captured, as far as `ip addr` told."""
         return frozenset(ipaddress.ip_address(address).packed for address in self.links.addresses)
 
+    @cached_property
+    def own_macs(self) -> frozenset[bytes]:
+        """Of the machine that captured: a frame from one of them left it, a frame to one of them reached it."""
+        return self.links.macs
+
     def interface(self, key: InterfaceKey, tables: Tables) -> InterfaceName:
+        """What an interface of `tables` is called. Asked for every journey, so each answer is kept."""
+        if tables is not self._named_tables:
+            self._named_tables = tables
+            self._names = {}
+        name = self._names.get(key)
+        if name is None:
+            name = self._names[key] = self._find_name(key, tables)
+        return name
+
+    def _find_name(self, key: InterfaceKey, tables: Tables) -> InterfaceName:
         if key.number >= 0:
             link = self.links.by_index.get(key.number)
             return InterfaceName(key.number, link.name if link else None, link.mtu if link else None)
         if key.input < 0:
             return InterfaceName(None, None, None)
-        name = tables.interfaces[key].name or self._file_name(key.input)
+        name = tables.interfaces[key].name
+        if name is None and sum(other.input == key.input for other in tables.interfaces) == 1:
+            name = self._file_name(key.input)
         if name == "any":
             name = None
         link = self.links.by_name.get(name) if name else None
         return InterfaceName(link.index if link else None, name, link.mtu if link else None)
-
-    def mac(self, key: InterfaceKey, tables: Tables) -> bytes | None:
-        name = self.interface(key, tables).name
-        link = self.links.by_name.get(name) if name else None
-        return link.mac if link else None
 
     def _file_name(self, index: int) -> str | None:
         path = self.paths[index]

@@ -98,9 +98,6 @@ class Judge:
         self._behind: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost source
         self._look_around()
 
-    def own_addresses(self) -> frozenset[bytes]:
-        return self._own_addresses
-
     def judged(self) -> Iterator[Judged]:
         resegmented = self._find_resegmented()
         for (flow, path), cell in self._tables.cells.items():
@@ -208,29 +205,27 @@ class Judge:
     def _directed(self, stage: Stage) -> Stage:
         if stage.direction != UNKNOWN or not stage.macs:
             return stage
-        own = self._own_macs.get(stage.interface)
-        if not own:
+        learned, own = self._own_macs.get(stage.interface, frozenset()), self._knowledge.own_macs
+        if not learned and not own:
             return stage
         destination, source = stage.macs[:6], stage.macs[6:]
-        if source in own:
-            return stage._replace(direction=OUT)
-        if destination in own:
-            return stage._replace(direction=IN)
+        # This interface's own before the machine's others: two of its interfaces may be on one link.
+        for macs in (learned, own):
+            if source in macs:
+                return stage._replace(direction=OUT)
+            if destination in macs:
+                return stage._replace(direction=IN)
         if destination[0] & 1:
             return stage._replace(direction=BROADCAST if destination == b"\xff" * 6 else MULTICAST)
         return stage._replace(direction=OTHER)
 
     def _find_own_macs(self) -> dict[InterfaceKey, set[bytes]]:
-        """Own MACs by interface: as the operator says, and as routed journeys show them.
+        """Own MACs by interface, as routed journeys show them.
 
         What a router passes on leaves with its own MAC as source and came with its own MAC as destination.
         A bridge changes neither, and teaches nothing.
         """
         own: dict[InterfaceKey, set[bytes]] = defaultdict(set)
-        for key in self._tables.interfaces:
-            mac = self._knowledge.mac(key, self._tables)
-            if mac is not None:
-                own[key].add(mac)
         for path in self._tables.latencies:
             with_macs = [stage for stage in path.stages if stage.macs]
             if len({stage.macs for stage in with_macs}) < 2:
