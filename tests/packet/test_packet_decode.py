@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conftest import require_native
 from hypothesis import given
 from packet import packet_values as values
 
@@ -51,10 +52,8 @@ def codec(request):
     """decode and encode of each codec that is built."""
     if request.param == "pure":
         return pure_decode, pure_encode
-    found = native_codec()
-    if found is None:
-        pytest.skip("the C extension was not built")
-    return found
+    require_native()
+    return native_codec()
 
 
 @pytest.fixture

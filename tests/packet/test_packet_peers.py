@@ -80,6 +80,8 @@ def test_scapy_reads_the_same_layers_and_fields(layers, payload):
 @slow
 @given(values.frame_stacks(1), values.payloads)
 def test_scapy_computes_the_checksums_that_encode_filled_in(layers, payload):
+    # Bytes behind ARP are padding, which scapy moves when it builds the packet again.
+    payload = b"" if any(isinstance(layer, ARP) for layer in layers) else payload
     data = encode(*plain(layers), payload=payload)
     theirs = scapy.Ether(data)
     filled = scapy.Ether(data)

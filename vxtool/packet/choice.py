@@ -63,7 +63,7 @@ def native_codec() -> tuple[Decode, Encode] | None:
         tcp.UnknownOption, tcp.BrokenOption,
         Packet, PacketError,
     )  # fmt: skip
-    codec: tuple[Decode, Encode] = extension.codec(classes, decoder.LINK_TYPES, decoder.DEFAULT_PORTS)
+    codec: tuple[Decode, Encode] = extension.codec(classes)
     return codec
 
 

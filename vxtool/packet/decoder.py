@@ -187,7 +187,7 @@ def decode(
     Raises PacketError for an unknown link type, length or kind of tunnel, and where `data` is too short for
     the link header. Anything deeper stops the decoding and is told in `Packet.problems`.
     """
-    data = bytes(data)
+    data = bytes(memoryview(data))
     number = link_number(link_type)
     tunnels = _tunnels(ports)
     limit = max(len(data), 0 if length is None else fit(length, 32, "record", "length"))
@@ -257,8 +257,7 @@ def decode(
                     claim = str(short("IPv6", start, _IPV6_SIZE + declared, whole))
                 else:
                     limit = start + _IPV6_SIZE + declared
-                fragment = layer.fragment
-                if fragment is None or fragment.offset == 0:
+                if not layer.later_fragment:
                     following = _BY_IPV6_PROTOCOL.get(layer.protocol or 0)
             case UDP():
                 claimed = layer.length or 0
@@ -288,14 +287,11 @@ def decode(
             if not partial:
                 problems.append(claim)
             partial = True
-        if isinstance(layer, IPv4):
+        if isinstance(layer, IPv4 | IPv6):
             partial = partial or layer.more_fragments
-        elif isinstance(layer, IPv6):
-            fragment = layer.fragment
-            partial = partial or (fragment is not None and fragment.more_fragments)
-            if layer.protocol in EXTENSIONS and (fragment is None or fragment.offset == 0):
-                left = data[at:limit]
-                problems.append(str(short("IPv6", at, extension_size(layer.protocol, left), len(left))))
+        if isinstance(layer, IPv6) and layer.protocol in EXTENSIONS and not layer.later_fragment:
+            left = data[at:limit]
+            problems.append(str(short("IPv6", at, extension_size(layer.protocol, left), len(left))))
     return Packet(tuple(layers), data[at:limit], data[limit:], tuple(problems))
 
 

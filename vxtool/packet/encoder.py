@@ -55,9 +55,10 @@ def encode(*layers: Layer, payload: bytes = b"", padding: bytes = b"") -> bytes:
 
     Raises PacketError for a value that its field cannot carry, and for a None that nothing tells.
     """
+    payload, padding = bytes(memoryview(payload)), bytes(memoryview(padding))
     ips = [index for index, layer in enumerate(layers) if isinstance(layer, IPv4 | IPv6)]
     innermost = ips[-1] if ips else None
-    data = bytes(payload) if innermost is not None else bytes(payload) + bytes(padding)
+    data = payload if innermost is not None else payload + padding
     for index in range(len(layers) - 1, -1, -1):
         layer = layers[index]
         if not isinstance(layer, _LAYERS):
@@ -68,7 +69,7 @@ def encode(*layers: Layer, payload: bytes = b"", padding: bytes = b"") -> bytes:
         else:
             data = _filled(layer, layers[index + 1 :]).emit(data)
         if index == innermost:
-            data += bytes(padding)
+            data += padding
     return data
 
 

@@ -138,6 +138,16 @@ class IPv6(NamedTuple):
         return next((one for one in self.extensions if isinstance(one, IPv6Fragment)), None)
 
     @property
+    def later_fragment(self) -> bool:
+        """Whether this is a fragment that begins in the middle of its datagram."""
+        return any(isinstance(one, IPv6Fragment) and one.offset > 0 for one in self.extensions)
+
+    @property
+    def more_fragments(self) -> bool:
+        """Whether this is a fragment and not the last one."""
+        return any(isinstance(one, IPv6Fragment) and one.more_fragments for one in self.extensions)
+
+    @property
     def jumbo_length(self) -> int | None:
         """The jumbo payload option's length in bytes (RFC 2675, section 2), or None without one."""
         if not self.extensions:
