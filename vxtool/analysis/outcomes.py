@@ -159,20 +159,16 @@ class Judge:
             return "delivered", None
         if ingress.direction == OTHER:
             return "unresolved", NOT_ADDRESSED
-        if route.flags & AT_END:
-            return "unresolved", CAPTURE_ENDED
-        if self._watches_all(ingress) or destination in self.egresses or destination in self._behind:
-            return "dropped", None
-        return "unresolved", EGRESS_NOT_CAPTURED
+        if not (self._watches_all(ingress) or destination in self.egresses or destination in self._behind):
+            return "unresolved", EGRESS_NOT_CAPTURED
+        return ("unresolved", CAPTURE_ENDED) if route.flags & AT_END else ("dropped", None)
 
     def _judge_left(self, route: Route, egress: Stage, source: bytes) -> tuple[Outcome, str | None]:
         if egress.loopback or source in self._own_addresses or never_forwarded(source):
             return "originated", None
-        if route.flags & AT_START:
-            return "unresolved", CAPTURE_BEGAN
-        if self._watches_all(egress) or source in self._behind:
-            return "missed", None
-        return "unresolved", INGRESS_NOT_CAPTURED
+        if not (self._watches_all(egress) or source in self._behind):
+            return "unresolved", INGRESS_NOT_CAPTURED
+        return ("unresolved", CAPTURE_BEGAN) if route.flags & AT_START else ("missed", None)
 
     @staticmethod
     def _watches_all(stage: Stage) -> bool:
@@ -245,9 +241,13 @@ class Judge:
         only_in: set[bytes] = set()
         only_out: set[bytes] = set()
         errors: set[bytes] = set()
+        tunnel_ends: set[bytes] = set()
         for (flow, path), cell in self._tables.cells.items():
             route = self.route(path)
             source, destination = self.ends(flow)
+            if route.ingress and route.egress and (route.ingress.wear == PLAIN) != (route.egress.wear == PLAIN):
+                # Put into the tunnel here, or taken out of it: this machine is that end of the tunnel.
+                tunnel_ends.add(source if route.ingress.wear == PLAIN else destination)
             if route.ingress and not route.ingress.loopback:
                 came_in.add(source)
                 if route.ingress.direction == IN:
@@ -264,6 +264,6 @@ class Judge:
                         errors.add(source)
         # Without `ip addr`: an address that sends without ever coming in, and that what came in for goes nowhere.
         silent = only_out - came_in - went_out
-        self._own_addresses |= (silent & only_in) | (silent & errors)
+        self._own_addresses |= (silent & only_in) | (silent & errors) | tunnel_ends
         for address in self._own_addresses:
             self._behind.pop(address, None)
