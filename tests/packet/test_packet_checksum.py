@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
+from conftest import require_module
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,5 +27,7 @@ def test_data_with_its_checksum_sums_to_ones(data):
 
 @given(st.binary(max_size=3000))
 def test_scapy_computes_the_same(data):
-    utils = pytest.importorskip("scapy.utils")
-    assert internet_checksum(data) == utils.checksum(data)
+    require_module("scapy")
+    from scapy.utils import checksum
+
+    assert internet_checksum(data) == checksum(data)

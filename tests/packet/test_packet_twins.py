@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from conftest import require_native
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from packet import packet_values as values
 
+from vxtool.errors import UsageError
 from vxtool.packet import PacketError, choice
 from vxtool.packet.decoder import decode as pure_decode
 from vxtool.packet.encoder import encode as pure_encode
@@ -140,3 +143,16 @@ def test_the_c_codec_wants_its_classes(native):
 def test_the_environment_chooses(native, monkeypatch, wanted, expected):
     monkeypatch.setenv("VXTOOL_ENGINE", wanted)
     assert (choice._chosen()[0] is pure_decode) == expected
+
+
+def test_an_unknown_engine_is_refused(monkeypatch):
+    monkeypatch.setenv("VXTOOL_ENGINE", "fast")
+    with pytest.raises(UsageError, match="VXTOOL_ENGINE: expected 'pure' or 'native', found 'fast'"):
+        choice._chosen()
+
+
+def test_native_without_the_extension_is_refused(monkeypatch):
+    monkeypatch.setenv("VXTOOL_ENGINE", "native")
+    monkeypatch.setitem(sys.modules, "vxtool._native", None)
+    with pytest.raises(UsageError, match="VXTOOL_ENGINE=native: the C extension was not built"):
+        choice._chosen()
