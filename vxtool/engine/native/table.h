@@ -1,0 +1,248 @@
+/* Pools of equal items, and open-addressing hash tables over them.
+ *
+ * A pool hands out items by number, from chunks that never move, so that a number and a pointer both stay
+ * good until the item is given back. An index finds an item's number by a hash of its key; it knows nothing
+ * of keys, so the caller compares them. A map is the two together for keys of a fixed size that lie first in
+ * the item.
+ *
+ * Hashes are keyed by a seed, so that nobody can make a capture whose keys all meet in one place. Nothing
+ * that is counted depends on the seed.
+ *
+ * Every allocation of the engine goes through vx_allocate and vx_resize. Where there is no memory, functions
+ * answer VX_NONE, NULL or -1, and what they were called on can still be freed. */
+#ifndef VXTOOL_TABLE_H
+#define VXTOOL_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* The number of no item. */
+#define VX_NONE UINT32_MAX
+
+/* `count` items of `size` bytes, all zero; NULL where there is no memory. Freed with free(). */
+void *vx_allocate(size_t count, size_t size);
+/* As realloc. */
+void *vx_resize(void *array, size_t count, size_t size);
+
+/* Hashing: two words at a time are multiplied to 128 bits, whose halves are folded into one. */
+
+static inline uint64_t vx_mix(uint64_t one, uint64_t other) {
+    __extension__ unsigned __int128 product = (unsigned __int128)one * other;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+static inline uint64_t vx_load64(const uint8_t *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static inline uint64_t vx_load32(const uint8_t *at) {
+    uint32_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+static inline uint64_t vx_hash(const void *bytes, size_t size, uint64_t seed) {
+    /* Odd constants without a pattern: digits of pi. */
+    const uint64_t first = UINT64_C(0x243f6a8885a308d3), second = UINT64_C(0x13198a2e03707345);
+    const uint8_t *at = bytes;
+    size_t left = size;
+    for (; left > 16; left -= 16, at += 16)
+        seed = vx_mix(vx_load64(at) ^ first, vx_load64(at + 8) ^ seed);
+    uint64_t low, high;
+    if (left >= 8) {
+        low = vx_load64(at);
+        high = vx_load64(at + left - 8);
+    } else if (left >= 4) {
+        low = vx_load32(at);
+        high = vx_load32(at + left - 4);
+    } else {
+        low = left > 0 ? (uint64_t)at[0] << 16 | (uint64_t)at[left >> 1] << 8 | at[left - 1] : 0;
+        high = 0;
+    }
+    return vx_mix(second ^ size, vx_mix(low ^ first, high ^ seed));
+}
+
+/* Pools. */
+
+typedef struct {
+    uint8_t **chunks;
+    uint32_t chunk_count;
+    uint32_t item_size;
+    uint32_t shift; /* a chunk holds 2^shift items */
+    uint32_t used;  /* items 0 to used - 1 have been handed out at least once */
+    uint32_t
+        given_back; /* the first of a list of items to hand out again: each begins with the next's number */
+} vx_pool;
+
+void vx_pool_init(vx_pool *pool, size_t item_size);
+void vx_pool_free(vx_pool *pool);
+/* One more chunk: 0, or -1. */
+int vx_pool_grow(vx_pool *pool);
+
+static inline void *vx_pool_at(const vx_pool *pool, uint32_t number) {
+    uint32_t mask = (UINT32_C(1) << pool->shift) - 1;
+    return pool->chunks[number >> pool->shift] + (size_t)(number & mask) * pool->item_size;
+}
+
+/* The number of an item whose bytes are whatever they were; VX_NONE: no memory. */
+static inline uint32_t vx_pool_take(vx_pool *pool) {
+    uint32_t number = pool->given_back;
+    if (number != VX_NONE) {
+        memcpy(&pool->given_back, vx_pool_at(pool, number), sizeof pool->given_back);
+        return number;
+    }
+    if (pool->used >> pool->shift == pool->chunk_count && vx_pool_grow(pool) < 0)
+        return VX_NONE;
+    return pool->used++;
+}
+
+static inline void vx_pool_give_back(vx_pool *pool, uint32_t number) {
+    memcpy(vx_pool_at(pool, number), &pool->given_back, sizeof pool->given_back);
+    pool->given_back = number;
+}
+
+/* Indexes: linear probing from where the tag says, never more than half full. */
+
+typedef struct {
+    uint32_t tag;        /* half of the key's hash */
+    uint32_t number_up1; /* the item's number plus one; 0: empty */
+} vx_slot;
+
+typedef struct {
+    vx_slot *slots;
+    uint32_t mask; /* slots less one; without slots 0 */
+    uint32_t used;
+} vx_index;
+
+static inline uint32_t vx_tag(uint64_t hash) { return (uint32_t)(hash >> 32); }
+
+void vx_index_free(vx_index *index);
+/* Twice the slots: 0, or -1. */
+int vx_index_grow(vx_index *index);
+
+/* The items that may have the key of this tag, one after the other, then VX_NONE. *at is where to look next,
+ * and to begin with the tag; after an answer the item's slot is the one before it. */
+static inline uint32_t vx_index_next(const vx_index *index, uint32_t tag, uint32_t *at) {
+    if (index->slots == NULL)
+        return VX_NONE;
+    for (;;) {
+        vx_slot slot = index->slots[*at & index->mask];
+        ++*at;
+        if (slot.number_up1 == 0)
+            return VX_NONE;
+        if (slot.tag == tag)
+            return slot.number_up1 - 1;
+    }
+}
+
+/* Add an item whose key is not yet there: 0, or -1. */
+static inline int vx_index_add(vx_index *index, uint32_t tag, uint32_t number) {
+    if ((index->slots == NULL || index->used > index->mask / 2) && vx_index_grow(index) < 0)
+        return -1;
+    uint32_t at = tag & index->mask;
+    while (index->slots[at].number_up1 != 0)
+        at = (at + 1) & index->mask;
+    index->slots[at] = (vx_slot){tag, number + 1};
+    index->used++;
+    return 0;
+}
+
+/* The slot of an item that is there. */
+static inline vx_slot *vx_index_slot(const vx_index *index, uint32_t tag, uint32_t number) {
+    uint32_t at = tag & index->mask;
+    while (index->slots[at].number_up1 != number + 1)
+        at = (at + 1) & index->mask;
+    return &index->slots[at];
+}
+
+/* Take out the item of this slot, and let those that had to step aside for it move up. */
+static inline void vx_index_remove(vx_index *index, vx_slot *slot) {
+    uint32_t mask = index->mask, hole = (uint32_t)(slot - index->slots);
+    for (uint32_t at = (hole + 1) & mask; index->slots[at].number_up1 != 0; at = (at + 1) & mask) {
+        uint32_t home = index->slots[at].tag & mask;
+        if (((at - home) & mask) >= ((at - hole) & mask)) {
+            index->slots[hole] = index->slots[at];
+            hole = at;
+        }
+    }
+    index->slots[hole].number_up1 = 0;
+    index->used--;
+}
+
+/* Maps. The key's size is given at each call, so that comparing and hashing are compiled for it. */
+
+typedef struct {
+    vx_index index;
+    vx_pool pool;
+    uint64_t seed;
+} vx_map;
+
+void vx_map_init(vx_map *map, size_t item_size, uint64_t seed);
+void vx_map_free(vx_map *map);
+
+/* How many items there are in a map from which none is ever removed: they are numbered from 0. */
+static inline uint32_t vx_map_count(const vx_map *map) { return map->pool.used; }
+
+static inline void *vx_map_at(const vx_map *map, uint32_t number) { return vx_pool_at(&map->pool, number); }
+
+static inline uint32_t vx_map_find_hashed(const vx_map *map, const void *key, size_t size, uint64_t hash) {
+    uint32_t at = vx_tag(hash), number;
+    while ((number = vx_index_next(&map->index, vx_tag(hash), &at)) != VX_NONE)
+        if (memcmp(vx_map_at(map, number), key, size) == 0)
+            break;
+    return number;
+}
+
+static inline uint32_t vx_map_find(const vx_map *map, const void *key, size_t size) {
+    return vx_map_find_hashed(map, key, size, vx_hash(key, size, map->seed));
+}
+
+/* The item with this key, made where there is none: all zero behind the key. VX_NONE: no memory. */
+static inline uint32_t vx_map_intern(vx_map *map, const void *key, size_t size, bool *made) {
+    uint64_t hash = vx_hash(key, size, map->seed);
+    uint32_t number = vx_map_find_hashed(map, key, size, hash);
+    *made = false;
+    if (number != VX_NONE)
+        return number;
+    number = vx_pool_take(&map->pool);
+    if (number == VX_NONE)
+        return VX_NONE;
+    if (vx_index_add(&map->index, vx_tag(hash), number) < 0) {
+        vx_pool_give_back(&map->pool, number);
+        return VX_NONE;
+    }
+    uint8_t *item = vx_map_at(map, number);
+    memcpy(item, key, size);
+    memset(item + size, 0, map->pool.item_size - size);
+    *made = true;
+    return number;
+}
+
+static inline void vx_map_remove(vx_map *map, uint32_t number, size_t size) {
+    uint64_t hash = vx_hash(vx_map_at(map, number), size, map->seed);
+    vx_index_remove(&map->index, vx_index_slot(&map->index, vx_tag(hash), number));
+    vx_pool_give_back(&map->pool, number);
+}
+
+/* Counts by number. */
+
+typedef struct {
+    uint64_t key;
+    uint64_t count;
+} vx_count;
+
+/* 0, or -1: no memory. */
+static inline int vx_map_count_up(vx_map *counts, uint64_t key, uint64_t by) {
+    bool made;
+    uint32_t number = vx_map_intern(counts, &key, sizeof key, &made);
+    if (number == VX_NONE)
+        return -1;
+    ((vx_count *)vx_map_at(counts, number))->count += by;
+    return 0;
+}
+
+#endif

@@ -1,0 +1,937 @@
+/* See tally.h for what is counted, and vxtool/engine/pure.py for the same in plain words. */
+#include "tally.h"
+
+#include <stdlib.h>
+
+enum { FINEST_STEP = 1000000, STEPS = 200, PORT_WORDS = 65536 / 64 };
+
+void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t seed) {
+    *tally = (vx_tally){
+        .most_flows = most_flows,
+        .last_path = VX_NONE,
+        .step = FINEST_STEP,
+        .step_factor = 2,
+        .step_span = (uint64_t)FINEST_STEP * (STEPS - 1),
+    };
+    vx_map_init(&tally->interfaces, sizeof(vx_interface_row), seed);
+    vx_map_init(&tally->places, sizeof(vx_place), seed);
+    vx_map_init(&tally->underlays, sizeof(vx_underlay), seed);
+    vx_map_init(&tally->paths, sizeof(vx_path), seed);
+    vx_map_init(&tally->flows, sizeof(vx_flow), seed);
+    vx_map_init(&tally->cells, sizeof(vx_cell), seed);
+    vx_map_init(&tally->overheads, sizeof(vx_count), seed);
+    vx_map_init(&tally->sizes, sizeof(vx_count), seed);
+    vx_map_init(&tally->mss, sizeof(vx_count), seed);
+    vx_map_init(&tally->large, sizeof(vx_large), seed);
+    vx_map_init(&tally->icmp, sizeof(vx_icmp), seed);
+    vx_map_init(&tally->timeline, sizeof(vx_step), seed);
+}
+
+static void free_latencies(vx_latencies *latencies) {
+    if (latencies == NULL)
+        return;
+    for (unsigned i = 0; i < VX_LATENCY_PAGES; i++)
+        free(latencies->pages[i]);
+    free(latencies->exact);
+    free(latencies);
+}
+
+void vx_tally_free(vx_tally *tally) {
+    for (uint32_t i = 0; i < vx_map_count(&tally->interfaces); i++)
+        free(((vx_interface_row *)vx_map_at(&tally->interfaces, i))->name);
+    for (uint32_t i = 0; i < vx_map_count(&tally->underlays); i++)
+        free(((vx_underlay *)vx_map_at(&tally->underlays, i))->ports);
+    for (uint32_t i = 0; i < vx_map_count(&tally->paths); i++)
+        free_latencies(((vx_path *)vx_map_at(&tally->paths, i))->latencies);
+    for (uint32_t i = 0; i < vx_map_count(&tally->flows); i++)
+        free(((vx_flow *)vx_map_at(&tally->flows, i))->more_ranges);
+    vx_map_free(&tally->interfaces);
+    vx_map_free(&tally->places);
+    vx_map_free(&tally->underlays);
+    vx_map_free(&tally->paths);
+    vx_map_free(&tally->flows);
+    vx_map_free(&tally->cells);
+    vx_map_free(&tally->overheads);
+    vx_map_free(&tally->sizes);
+    vx_map_free(&tally->mss);
+    vx_map_free(&tally->large);
+    vx_map_free(&tally->icmp);
+    vx_map_free(&tally->timeline);
+}
+
+void vx_samples_keep(vx_samples *samples, vx_sample sample) {
+    unsigned at = samples->count;
+    if (at == VX_SAMPLES) {
+        if (!vx_sample_before(sample, samples->samples[VX_SAMPLES - 1]))
+            return;
+        at--;
+    } else {
+        samples->count++;
+    }
+    for (; at > 0 && vx_sample_before(sample, samples->samples[at - 1]); at--)
+        samples->samples[at] = samples->samples[at - 1];
+    samples->samples[at] = sample;
+}
+
+/* What is kept once and numbered. */
+
+uint32_t vx_tally_interface(vx_tally *tally, int64_t index, int32_t input, int32_t interface,
+                            const char *name, uint32_t link_type) {
+    vx_interface_row key = {.index = index, .input = input, .interface = interface};
+    bool made;
+    uint32_t number = vx_map_intern(&tally->interfaces, &key, VX_INTERFACE_KEY, &made);
+    if (number == VX_NONE || !made)
+        return number;
+    vx_interface_row *row = vx_map_at(&tally->interfaces, number);
+    row->link_type = link_type;
+    if (name != NULL) {
+        size_t size = strlen(name) + 1;
+        row->name = vx_allocate(size, 1);
+        if (row->name == NULL)
+            return VX_NONE;
+        memcpy(row->name, name, size);
+    }
+    return number;
+}
+
+uint32_t vx_tally_place(vx_tally *tally, const vx_place *place) {
+    bool made;
+    return vx_map_intern(&tally->places, place, sizeof *place, &made);
+}
+
+uint32_t vx_tally_underlay(vx_tally *tally, const uint8_t addresses[32], bool ipv6, uint8_t wear,
+                           uint16_t destination_port) {
+    vx_underlay key = {.destination_port = destination_port, .wear = wear, .ipv6 = ipv6};
+    memcpy(key.addresses, addresses, sizeof key.addresses);
+    bool made;
+    return vx_map_intern(&tally->underlays, &key, VX_UNDERLAY_KEY, &made);
+}
+
+static int add_port(vx_underlay *underlay, uint16_t port) {
+    if (underlay->ports == NULL) {
+        for (uint32_t i = 0; i < underlay->few_ports; i++)
+            if (underlay->few[i] == port)
+                return 0;
+        if (underlay->few_ports < VX_FEW_PORTS) {
+            underlay->few[underlay->few_ports++] = port;
+            return 0;
+        }
+        underlay->ports = vx_allocate(PORT_WORDS, sizeof *underlay->ports);
+        if (underlay->ports == NULL)
+            return -1;
+        for (uint32_t i = 0; i < underlay->few_ports; i++)
+            underlay->ports[underlay->few[i] >> 6] |= UINT64_C(1) << (underlay->few[i] & 63);
+    }
+    underlay->ports[port >> 6] |= UINT64_C(1) << (port & 63);
+    return 0;
+}
+
+/* Views. */
+
+/* Where the capture tells no direction, the TTL does: the higher came in. Without a difference, a bridge
+ * passed it on: the first came in, the last went out. One sighting alone stays unknown. */
+static void infer_directions(vx_view *view) {
+    bool same_wear = true;
+    for (unsigned i = 1; i < view->count; i++)
+        same_wear &= view->sightings[i]->wear == view->sightings[0]->wear;
+    uint8_t ttls[VX_MOST_STAGES], highest = 0, lowest = UINT8_MAX;
+    for (unsigned i = 0; i < view->count; i++) {
+        ttls[i] = same_wear ? view->sightings[i]->outer_ttl : view->sightings[i]->inner_ttl;
+        highest = ttls[i] > highest ? ttls[i] : highest;
+        lowest = ttls[i] < lowest ? ttls[i] : lowest;
+    }
+    for (unsigned i = 0; i < view->count; i++) {
+        if (view->directions[i] != VX_UNKNOWN)
+            continue;
+        bool came_in = highest != lowest ? ttls[i] == highest : i != view->count - 1;
+        view->directions[i] = came_in ? VX_IN : VX_OUT;
+    }
+}
+
+void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more) {
+    view->key = &journey->key;
+    view->count = journey->count;
+    view->ingress = view->egress = NULL;
+    for (unsigned i = 0; i < view->count; i++) {
+        view->sightings[i] = vx_sighting_at(journey, more, i);
+        view->directions[i] = view->sightings[i]->direction;
+    }
+    if (journey->unknown && view->count > 1)
+        infer_directions(view);
+    for (unsigned i = 0; i < view->count; i++) {
+        if (view->directions[i] == VX_OUT)
+            view->egress = view->sightings[i];
+        else if (view->directions[i] != VX_UNKNOWN && view->ingress == NULL)
+            view->ingress = view->sightings[i];
+    }
+}
+
+bool vx_view_is_partial(const vx_view *view) {
+    return view->ingress->wear == view->egress->wear && view->egress->covered < view->ingress->covered;
+}
+
+const vx_sighting *vx_view_start(const vx_view *view) {
+    return view->ingress != NULL ? view->ingress : view->egress != NULL ? view->egress : view->sightings[0];
+}
+
+/* Paths. */
+
+static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
+    vx_path key;
+    key.count = view->count;
+    key.flags = flags;
+    for (unsigned i = 0; i < view->count; i++) {
+        const vx_sighting *sighting = view->sightings[i];
+        unsigned form = !sighting->fragmented   ? VX_WHOLE
+                        : sighting->packets > 1 ? VX_FRAGMENTS
+                                                : VX_FIRST_ONLY;
+        key.stages[i] = (uint64_t)sighting->place << 5 | (unsigned)view->directions[i] << 2 | form;
+    }
+    size_t size = 8 + 8 * (size_t)view->count;
+    if (tally->last_path != VX_NONE && memcmp(vx_map_at(&tally->paths, tally->last_path), &key, size) == 0)
+        return tally->last_path;
+    bool made;
+    tally->last_path = vx_map_intern(&tally->paths, &key, size, &made);
+    return tally->last_path;
+}
+
+static vx_latencies *latencies_of(vx_path *path) {
+    if (path->latencies == NULL)
+        path->latencies = vx_allocate(1, sizeof *path->latencies);
+    return path->latencies;
+}
+
+/* A histogram exact below 128, then with 64 buckets an octave: latency_bucket of tables.py. */
+static int count_bucket(vx_latencies *latencies, uint64_t latency) {
+    unsigned bucket = (unsigned)latency;
+    if (latency >= 128) {
+        unsigned shift = 64 - (unsigned)__builtin_clzll(latency) - 7;
+        bucket = (shift << 6) + (unsigned)(latency >> shift);
+    }
+    uint64_t **page = &latencies->pages[bucket >> 6];
+    if (*page == NULL) {
+        *page = vx_allocate(64, sizeof **page);
+        if (*page == NULL)
+            return -1;
+    }
+    (*page)[bucket & 63]++;
+    return 0;
+}
+
+/* Space for `count` exact latencies. */
+static int reserve_exact(vx_latencies *latencies, uint64_t count) {
+    if (count <= latencies->exact_capacity)
+        return 0;
+    uint64_t capacity = latencies->exact_capacity > 0 ? (uint64_t)latencies->exact_capacity * 2 : 8;
+    if (capacity < count)
+        capacity = count;
+    uint64_t *grown = vx_resize(latencies->exact, capacity, sizeof *grown);
+    if (grown == NULL)
+        return -1;
+    latencies->exact = grown;
+    latencies->exact_capacity = (uint32_t)capacity;
+    return 0;
+}
+
+static void forget_exact(vx_latencies *latencies) {
+    free(latencies->exact);
+    latencies->exact = NULL;
+    latencies->exact_capacity = 0;
+}
+
+static int add_latency(vx_path *path, uint64_t latency) {
+    vx_latencies *latencies = latencies_of(path);
+    if (latencies == NULL || count_bucket(latencies, latency) < 0)
+        return -1;
+    if (latencies->count < VX_EXACT_LATENCIES) {
+        if (reserve_exact(latencies, latencies->count + 1) < 0)
+            return -1;
+        latencies->exact[latencies->count] = latency;
+    } else if (latencies->count == VX_EXACT_LATENCIES) {
+        forget_exact(latencies);
+    }
+    if (latencies->count == 0 || latency < latencies->smallest)
+        latencies->smallest = latency;
+    if (latency > latencies->largest)
+        latencies->largest = latency;
+    latencies->count++;
+    latencies->total += latency;
+    return 0;
+}
+
+uint64_t vx_tally_longest(const vx_tally *tally) {
+    uint64_t longest = 0;
+    for (uint32_t i = 0; i < vx_map_count(&tally->paths); i++) {
+        const vx_path *path = vx_map_at(&tally->paths, i);
+        if (path->latencies != NULL && path->latencies->largest > longest)
+            longest = path->latencies->largest;
+    }
+    return longest;
+}
+
+/* Flows. */
+
+static void flow_key_of(vx_flow *flow, const vx_key *key, int64_t vni) {
+    flow->vni = vni;
+    flow->source_port = flow->destination_port = -1;
+    flow->address_size = 0;
+    memset(flow->addresses, 0, sizeof flow->addresses);
+    if (key->shape & VX_KEY_OPAQUE) {
+        flow->protocol = VX_OPAQUE;
+    } else if (key->shape & VX_KEY_NON_IP) {
+        flow->protocol = VX_NON_IP + key->fragment_offset;
+    } else {
+        flow->protocol = key->protocol;
+        flow->address_size = key->shape & VX_KEY_IPV6 ? 16 : 4;
+        memcpy(flow->addresses, key->addresses, sizeof flow->addresses);
+        if (key->shape & VX_KEY_SOURCE_PORT)
+            flow->source_port = key->source_port;
+        if (key->shape & VX_KEY_DESTINATION_PORT)
+            flow->destination_port = key->destination_port;
+        if (key->fragment_offset > 0)
+            flow->source_port = VX_TAIL_PORT;
+    }
+}
+
+/* The flow of a key, VX_OTHER_FLOWS beyond the limit. */
+static uint32_t flow_of(vx_tally *tally, const vx_flow *key, vx_sample first, uint32_t underlay) {
+    uint32_t number;
+    bool made = false;
+    if (vx_map_count(&tally->flows) < tally->most_flows) {
+        number = vx_map_intern(&tally->flows, key, VX_FLOW_KEY, &made);
+        if (number == VX_NONE)
+            return VX_NONE;
+    } else {
+        number = vx_map_find(&tally->flows, key, VX_FLOW_KEY);
+        if (number == VX_NONE) {
+            tally->counters.folded_flows++;
+            return VX_OTHER_FLOWS;
+        }
+    }
+    vx_flow *flow = vx_map_at(&tally->flows, number);
+    if (made || vx_sample_before(first, flow->first)) {
+        flow->first = first;
+        flow->underlay = underlay;
+    }
+    return number;
+}
+
+/* The number equal to `number` modulo 2^32 that is nearest to `near`. */
+static int64_t unwrap(int64_t number, int64_t near) {
+    return near + (int64_t)(((uint64_t)number - (uint64_t)near + (UINT64_C(1) << 31)) & UINT32_MAX) -
+           (INT64_C(1) << 31);
+}
+
+/* Add a range to those that are there, and let it swallow what it touches. */
+static int insert_range(vx_flow *flow, int64_t start, int64_t end) {
+    if (flow->range_count == 0) {
+        flow->range[0] = start;
+        flow->range[1] = end;
+        flow->range_count = 1;
+        if (flow->more_ranges != NULL)
+            memcpy(flow->more_ranges, flow->range, sizeof flow->range);
+        return 0;
+    }
+    int64_t *ranges = flow->more_ranges != NULL ? flow->more_ranges : flow->range;
+    int64_t kept[2 * (VX_MOST_RANGES + 1)];
+    uint32_t count = 0, before = 0;
+    for (uint32_t i = 0; i < flow->range_count; i++) {
+        int64_t low = ranges[2 * i], high = ranges[2 * i + 1];
+        if (high < start || low > end) {
+            kept[2 * count] = low;
+            kept[2 * count + 1] = high;
+            count++;
+        } else {
+            start = low < start ? low : start;
+            end = high > end ? high : end;
+        }
+    }
+    while (before < count && kept[2 * before] < start)
+        before++;
+    memmove(kept + 2 * before + 2, kept + 2 * before, (count - before) * 2 * sizeof *kept);
+    kept[2 * before] = start;
+    kept[2 * before + 1] = end;
+    count++;
+    if (count > VX_MOST_RANGES) {
+        kept[1] = kept[3];
+        memmove(kept + 2, kept + 4, (count - 2) * 2 * sizeof *kept);
+        count--;
+        flow->ranges_folded = true;
+    }
+    if (count > 1 && flow->more_ranges == NULL) {
+        flow->more_ranges = vx_allocate(VX_MOST_RANGES, 2 * sizeof *flow->more_ranges);
+        if (flow->more_ranges == NULL)
+            return -1;
+        ranges = flow->more_ranges;
+    }
+    memcpy(ranges, kept, count * 2 * sizeof *kept);
+    flow->range_count = count;
+    return 0;
+}
+
+/* Add to the sequence space that a flow's data has covered; numbers wrap at 32 bits (RFC 9293). */
+static int cover(vx_flow *flow, int64_t start, uint32_t length) {
+    if (flow->range_count > 0) {
+        int64_t *last =
+            (flow->more_ranges != NULL ? flow->more_ranges : flow->range) + 2 * (flow->range_count - 1);
+        start = unwrap(start, last[1]);
+        if (last[0] <= start && start <= last[1]) {
+            if (start + length > last[1])
+                last[1] = start + length;
+            return 0;
+        }
+    }
+    return insert_range(flow, start, start + length);
+}
+
+static int describe_flow(vx_flow *flow, const vx_key *key, const vx_sighting *first) {
+    flow->tcp_flags |= first->tcp_flags;
+    if (first->mss > 0 && (flow->mss == 0 || first->mss < flow->mss))
+        flow->mss = first->mss;
+    if (first->payload_length == 0)
+        return 0;
+    if (first->options > flow->options)
+        flow->options = first->options;
+    flow->data_bytes += first->payload_length;
+    /* A SYN takes the first number. */
+    return cover(flow, (int64_t)key->transport[0] + (first->tcp_flags & 2 ? 1 : 0), first->payload_length);
+}
+
+void vx_tally_rebase(vx_tally *tally) {
+    for (uint32_t i = 0; i < vx_map_count(&tally->flows); i++) {
+        vx_flow *flow = vx_map_at(&tally->flows, i);
+        int64_t *ranges = flow->more_ranges != NULL ? flow->more_ranges : flow->range;
+        int64_t base = flow->range_count > 0 ? ranges[0] & ~(int64_t)UINT32_MAX : 0;
+        for (uint32_t j = 0; base != 0 && j < 2 * flow->range_count; j++)
+            ranges[j] -= base;
+    }
+}
+
+/* Cells. */
+
+static vx_cell *cell_of(vx_tally *tally, uint32_t flow_number, uint32_t path) {
+    vx_flow *flow = flow_number != VX_OTHER_FLOWS ? vx_map_at(&tally->flows, flow_number) : NULL;
+    if (flow != NULL && flow->last_cell > 0 && flow->last_path == path)
+        return vx_map_at(&tally->cells, flow->last_cell - 1);
+    uint32_t key[2] = {flow_number, path};
+    bool made;
+    uint32_t number = vx_map_intern(&tally->cells, key, VX_CELL_KEY, &made);
+    if (number == VX_NONE)
+        return NULL;
+    if (flow != NULL) {
+        flow->last_path = path;
+        flow->last_cell = number + 1;
+    }
+    return vx_map_at(&tally->cells, number);
+}
+
+static void add_to_cell(vx_cell *cell, const vx_sighting *measured, const vx_sighting *start,
+                        const vx_sighting *egress) {
+    uint32_t length = measured->inner_length;
+    int64_t time = start->sample.time;
+    if (cell->datagrams == 0) {
+        cell->smallest = length;
+        cell->first_time = cell->last_time = time;
+    }
+    cell->smallest = length < cell->smallest ? length : cell->smallest;
+    cell->largest = length > cell->largest ? length : cell->largest;
+    cell->first_time = time < cell->first_time ? time : cell->first_time;
+    cell->last_time = time > cell->last_time ? time : cell->last_time;
+    cell->datagrams++;
+    cell->inner_bytes += length;
+    cell->outer_bytes += measured->outer_length;
+    cell->wire_packets += measured->packets;
+    cell->wire_bytes += measured->wire_bytes;
+    cell->egress_packets += egress != NULL ? egress->packets : 0;
+    vx_samples_keep(&cell->samples, start->sample);
+}
+
+/* Timeline. */
+
+static int64_t floor_divide(int64_t number, int64_t by) { return number / by - (number % by < 0 ? 1 : 0); }
+
+static int64_t step_of(vx_tally *tally, int64_t time) {
+    /* Times and where steps begin are compared modulo 2^64, so that no sum overflows. */
+    if (!tally->has_last_step || (uint64_t)time - tally->last_step_begins >= (uint64_t)tally->step) {
+        tally->last_step = floor_divide(time, tally->step);
+        tally->last_step_begins = (uint64_t)tally->last_step * (uint64_t)tally->step;
+        tally->has_last_step = true;
+    }
+    return tally->last_step;
+}
+
+/* The row of a step; VX_NONE: no memory. */
+static uint32_t step_row(vx_tally *tally, const vx_step *key, uint64_t datagrams, uint64_t outer_bytes) {
+    bool made;
+    uint32_t number = vx_map_intern(&tally->timeline, key, VX_STEP_KEY, &made);
+    if (number == VX_NONE)
+        return VX_NONE;
+    vx_step *row = vx_map_at(&tally->timeline, number);
+    row->datagrams += datagrams;
+    row->outer_bytes += outer_bytes;
+    return number;
+}
+
+int vx_tally_fit_timeline(vx_tally *tally) {
+    uint64_t span = (uint64_t)tally->last_time - (uint64_t)tally->first_time;
+    if (span < tally->step_span)
+        return 0;
+    int64_t finer = tally->step;
+    while (span >= tally->step_span) {
+        tally->step *= tally->step_factor;
+        tally->step_factor = tally->step_factor == 2 ? 5 : 2;
+        if (__builtin_mul_overflow((uint64_t)tally->step, (uint64_t)(STEPS - 1), &tally->step_span))
+            tally->step_span = UINT64_MAX;
+    }
+    vx_map old = tally->timeline;
+    vx_map_init(&tally->timeline, sizeof(vx_step), old.seed);
+    tally->has_last_step = false;
+    for (uint32_t i = 0; i < vx_map_count(&tally->paths); i++)
+        ((vx_path *)vx_map_at(&tally->paths, i))->step_row = 0;
+    int status = 0;
+    for (uint32_t i = 0; i < vx_map_count(&old) && status == 0; i++) {
+        vx_step row;
+        memcpy(&row, vx_map_at(&old, i), sizeof row);
+        row.step = floor_divide(row.step, tally->step / finer);
+        status = step_row(tally, &row, row.datagrams, row.outer_bytes) == VX_NONE ? -1 : 0;
+    }
+    vx_map_free(&old);
+    return status;
+}
+
+static int add_to_timeline(vx_tally *tally, const vx_view *view, const vx_sighting *measured, int64_t time,
+                           uint32_t path_number) {
+    if (vx_tally_fit_timeline(tally) < 0)
+        return -1;
+    vx_path *path = vx_map_at(&tally->paths, path_number);
+    vx_step key = {.step = step_of(tally, time), .path = path_number};
+    bool both = view->ingress != NULL && view->egress != NULL;
+    if (both && path->step_row > 0 && path->step == key.step) {
+        vx_step *row = vx_map_at(&tally->timeline, path->step_row - 1);
+        row->datagrams++;
+        row->outer_bytes += measured->outer_length;
+        return 0;
+    }
+    if (!both) {
+        bool ipv6 = view->key->shape & VX_KEY_IPV6;
+        const uint8_t *addresses = view->key->addresses;
+        if (measured->underlay != VX_NONE) {
+            const vx_underlay *underlay = vx_map_at(&tally->underlays, measured->underlay);
+            ipv6 = underlay->ipv6;
+            addresses = underlay->addresses;
+        }
+        key.address_size = ipv6 ? 16 : 4;
+        memcpy(key.address, addresses + key.address_size, key.address_size);
+    }
+    uint32_t row = step_row(tally, &key, 1, measured->outer_length);
+    if (row == VX_NONE)
+        return -1;
+    if (both) {
+        path->step = key.step;
+        path->step_row = row + 1;
+    }
+    return 0;
+}
+
+/* Journeys. */
+
+static int count_large(vx_tally *tally, uint32_t flow, const vx_sighting *measured, uint64_t by) {
+    uint32_t key[4] = {flow, measured->outer_length, measured->inner_length, measured->payload_length};
+    bool made;
+    uint32_t number = vx_map_intern(&tally->large, key, VX_LARGE_KEY, &made);
+    if (number == VX_NONE)
+        return -1;
+    ((vx_large *)vx_map_at(&tally->large, number))->count += by;
+    return 0;
+}
+
+/* The key in `icmp` of an error, as type, code and MTU have it; false: it is none. */
+static bool icmp_error_of(const vx_key *key, bool tunnelled, uint64_t *error) {
+    if (!(key->shape & VX_KEY_TRANSPORT) || (key->protocol != VX_ICMP && key->protocol != VX_ICMPV6))
+        return false;
+    uint32_t kind = key->transport[0], code = key->transport[1], rest = key->transport[2], mtu = 0;
+    bool ipv6 = key->shape & VX_KEY_IPV6;
+    if (ipv6) {
+        if (kind < 1 || kind > 4)
+            return false;
+        if (kind == 2) /* packet too big */
+            mtu = rest;
+    } else {
+        if (kind != 3 && kind != 4 && kind != 5 && kind != 11 && kind != 12)
+            return false;
+        if (kind == 3 && code == 4) /* fragmentation needed */
+            mtu = rest & 0xffff;
+    }
+    *error =
+        (uint64_t)tunnelled << 49 | (uint64_t)ipv6 << 48 | (uint64_t)kind << 40 | (uint64_t)code << 32 | mtu;
+    return true;
+}
+
+static int count_icmp_error(vx_tally *tally, const vx_key *key, bool tunnelled, vx_sample sample) {
+    uint64_t error;
+    if (!icmp_error_of(key, tunnelled, &error))
+        return 0;
+    bool made;
+    uint32_t number = vx_map_intern(&tally->icmp, &error, sizeof error, &made);
+    if (number == VX_NONE)
+        return -1;
+    vx_icmp *row = vx_map_at(&tally->icmp, number);
+    row->count++;
+    vx_samples_keep(&row->samples, sample);
+    return 0;
+}
+
+/* Underlays are equal in addresses and destination port just when their numbers are: the port tells the wear.
+ */
+static bool is_translated(const vx_view *view, const vx_sighting *tunnelled) {
+    for (unsigned i = 0; i < view->count; i++) {
+        const vx_sighting *sighting = view->sightings[i];
+        if (sighting->wear == VX_PLAIN)
+            continue;
+        if (sighting->underlay != tunnelled->underlay || sighting->source_port != tunnelled->source_port)
+            return true;
+    }
+    return false;
+}
+
+static int count_latency(vx_tally *tally, const vx_view *view, uint32_t path) {
+    int64_t came = view->ingress->sample.time, went = view->egress->sample.time;
+    if (went < came)
+        tally->counters.clock_skewed++;
+    return add_latency(vx_map_at(&tally->paths, path), went < came ? 0 : (uint64_t)went - (uint64_t)came);
+}
+
+static int count_tunnel(vx_tally *tally, const vx_sighting *measured) {
+    uint64_t overhead = (uint64_t)((int64_t)measured->outer_length - measured->inner_length);
+    if (vx_map_count_up(&tally->overheads, overhead, 1) < 0)
+        return -1;
+    vx_underlay *underlay = vx_map_at(&tally->underlays, measured->underlay);
+    underlay->datagrams++;
+    underlay->outer_bytes += measured->outer_length;
+    return add_port(underlay, measured->source_port);
+}
+
+int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
+    const vx_sighting *ingress = view->ingress, *egress = view->egress, *tunnelled = NULL;
+    for (unsigned i = 0; i < view->count; i++) {
+        if (tunnelled == NULL && view->sightings[i]->wear != VX_PLAIN)
+            tunnelled = view->sightings[i];
+        if (view->sightings[i]->looped)
+            flags |= VX_LOOPED;
+    }
+    bool is_ip = !(view->key->shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP));
+    if (tunnelled == NULL && is_ip && view->key->fragment_offset > 0)
+        return 0; /* belongs to the datagram of its first fragment, and was added there */
+    const vx_sighting *start = vx_view_start(view);
+    const vx_sighting *measured = start;
+    if (tunnelled != NULL && measured->wear == VX_PLAIN)
+        measured = egress != NULL && egress->wear != VX_PLAIN ? egress : tunnelled;
+    if (ingress != NULL && egress != NULL && vx_view_is_partial(view))
+        flags |= VX_PARTIAL;
+    if (tunnelled != NULL && is_translated(view, tunnelled))
+        flags |= VX_TRANSLATED;
+
+    uint32_t path = path_of(tally, view, flags);
+    if (path == VX_NONE)
+        return -1;
+    vx_flow key;
+    flow_key_of(&key, view->key, tunnelled != NULL ? (int64_t)tunnelled->vni : -1);
+    uint32_t flow = flow_of(tally, &key, start->sample, measured->underlay);
+    if (flow == VX_NONE)
+        return -1;
+    if (flow != VX_OTHER_FLOWS && key.protocol == VX_TCP &&
+        describe_flow(vx_map_at(&tally->flows, flow), view->key, view->sightings[0]) < 0)
+        return -1;
+    vx_cell *cell = cell_of(tally, flow, path);
+    if (cell == NULL)
+        return -1;
+    add_to_cell(cell, measured, start, egress);
+    if (ingress != NULL && egress != NULL && count_latency(tally, view, path) < 0)
+        return -1;
+
+    uint64_t size = (uint64_t)(tunnelled != NULL) << 32 | measured->inner_length;
+    if (vx_map_count_up(&tally->sizes, size, 1) < 0)
+        return -1;
+    if (measured->inner_length > VX_LARGE && !measured->fragmented &&
+        count_large(tally, flow, measured, 1) < 0)
+        return -1;
+    if (measured->mss > 0 && vx_map_count_up(&tally->mss, measured->mss, 1) < 0)
+        return -1;
+    if (is_ip && count_icmp_error(tally, view->key, tunnelled != NULL, start->sample) < 0)
+        return -1;
+    if (tunnelled != NULL && count_tunnel(tally, measured) < 0)
+        return -1;
+    return add_to_timeline(tally, view, measured, start->sample.time, path);
+}
+
+/* Two tallies together. */
+
+void vx_numbers_free(vx_numbers *numbers) {
+    free(numbers->interfaces);
+    free(numbers->places);
+    free(numbers->underlays);
+    *numbers = (vx_numbers){0};
+}
+
+int vx_tally_translate(vx_tally *tally, const vx_tally *other, vx_numbers *numbers) {
+    uint32_t interfaces = vx_map_count(&other->interfaces);
+    uint32_t places = vx_map_count(&other->places);
+    uint32_t underlays = vx_map_count(&other->underlays);
+    numbers->interfaces = vx_allocate((size_t)interfaces + 1, sizeof(uint32_t));
+    numbers->places = vx_allocate((size_t)places + 1, sizeof(uint32_t));
+    numbers->underlays = vx_allocate((size_t)underlays + 1, sizeof(uint32_t));
+    if (numbers->interfaces == NULL || numbers->places == NULL || numbers->underlays == NULL)
+        return -1;
+    for (uint32_t i = 0; i < interfaces; i++) {
+        const vx_interface_row *row = vx_map_at(&other->interfaces, i);
+        numbers->interfaces[i] =
+            vx_tally_interface(tally, row->index, row->input, row->interface, row->name, row->link_type);
+        if (numbers->interfaces[i] == VX_NONE)
+            return -1;
+    }
+    for (uint32_t i = 0; i < places; i++) {
+        vx_place place;
+        memcpy(&place, vx_map_at(&other->places, i), sizeof place);
+        place.interface = numbers->interfaces[place.interface];
+        numbers->places[i] = vx_tally_place(tally, &place);
+        if (numbers->places[i] == VX_NONE)
+            return -1;
+    }
+    for (uint32_t i = 0; i < underlays; i++) {
+        const vx_underlay *row = vx_map_at(&other->underlays, i);
+        numbers->underlays[i] =
+            vx_tally_underlay(tally, row->addresses, row->ipv6, row->wear, row->destination_port);
+        if (numbers->underlays[i] == VX_NONE)
+            return -1;
+    }
+    return 0;
+}
+
+static void add_samples(vx_samples *mine, const vx_samples *theirs, const uint64_t *base) {
+    for (unsigned i = 0; i < theirs->count; i++)
+        vx_samples_keep(mine, vx_renumber(theirs->samples[i], base));
+}
+
+static int add_latencies(vx_path *mine, vx_path *other) {
+    vx_latencies *theirs = other->latencies;
+    if (theirs == NULL)
+        return 0;
+    if (mine->latencies == NULL) {
+        mine->latencies = theirs;
+        other->latencies = NULL;
+        return 0;
+    }
+    vx_latencies *sum = mine->latencies;
+    uint64_t count = sum->count + theirs->count;
+    if (count <= VX_EXACT_LATENCIES) {
+        if (reserve_exact(sum, count) < 0)
+            return -1;
+        memcpy(sum->exact + sum->count, theirs->exact, theirs->count * sizeof *sum->exact);
+    } else {
+        forget_exact(sum);
+    }
+    sum->count = count;
+    sum->total += theirs->total;
+    sum->smallest = theirs->smallest < sum->smallest ? theirs->smallest : sum->smallest;
+    sum->largest = theirs->largest > sum->largest ? theirs->largest : sum->largest;
+    for (unsigned page = 0; page < VX_LATENCY_PAGES; page++) {
+        if (sum->pages[page] == NULL) {
+            sum->pages[page] = theirs->pages[page];
+            theirs->pages[page] = NULL;
+        } else if (theirs->pages[page] != NULL) {
+            for (unsigned i = 0; i < 64; i++)
+                sum->pages[page][i] += theirs->pages[page][i];
+        }
+    }
+    return 0;
+}
+
+/* Take over the other's paths; paths[i] is the number here of its path i. */
+static int add_paths(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, uint32_t *paths) {
+    for (uint32_t i = 0; i < vx_map_count(&other->paths); i++) {
+        vx_path *theirs = vx_map_at(&other->paths, i);
+        vx_path key = {.count = theirs->count, .flags = theirs->flags};
+        for (uint32_t j = 0; j < key.count; j++)
+            key.stages[j] = (uint64_t)numbers->places[theirs->stages[j] >> 5] << 5 | (theirs->stages[j] & 31);
+        bool made;
+        paths[i] = vx_map_intern(&tally->paths, &key, 8 + 8 * (size_t)key.count, &made);
+        if (paths[i] == VX_NONE || add_latencies(vx_map_at(&tally->paths, paths[i]), theirs) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_ranges(vx_flow *mine, vx_flow *theirs) {
+    if (theirs->range_count == 0)
+        return 0;
+    if (mine->range_count == 0) {
+        mine->range_count = theirs->range_count;
+        memcpy(mine->range, theirs->range, sizeof mine->range);
+        free(mine->more_ranges);
+        mine->more_ranges = theirs->more_ranges;
+        theirs->more_ranges = NULL;
+        return 0;
+    }
+    const int64_t *ranges = vx_flow_ranges(theirs);
+    int64_t near = vx_flow_ranges(mine)[2 * mine->range_count - 1];
+    int64_t shift = unwrap(ranges[0], near) - ranges[0];
+    for (uint32_t i = 0; i < theirs->range_count; i++)
+        if (insert_range(mine, ranges[2 * i] + shift, ranges[2 * i + 1] + shift) < 0)
+            return -1;
+    return 0;
+}
+
+static int merge_flow(vx_flow *mine, vx_flow *theirs, vx_sample first, uint32_t underlay, bool made) {
+    if (made || vx_sample_before(first, mine->first)) {
+        mine->first = first;
+        mine->underlay = underlay;
+    }
+    mine->tcp_flags |= theirs->tcp_flags;
+    if (theirs->mss > 0 && (mine->mss == 0 || theirs->mss < mine->mss))
+        mine->mss = theirs->mss;
+    if (theirs->options > mine->options)
+        mine->options = theirs->options;
+    mine->data_bytes += theirs->data_bytes;
+    mine->ranges_folded |= theirs->ranges_folded;
+    return add_ranges(mine, theirs);
+}
+
+static int add_flows(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, const uint64_t *base,
+                     uint32_t *flows) {
+    for (uint32_t i = 0; i < vx_map_count(&other->flows); i++) {
+        vx_flow *theirs = vx_map_at(&other->flows, i);
+        bool made;
+        flows[i] = vx_map_intern(&tally->flows, theirs, VX_FLOW_KEY, &made);
+        if (flows[i] == VX_NONE)
+            return -1;
+        uint32_t underlay = theirs->underlay != VX_NONE ? numbers->underlays[theirs->underlay] : VX_NONE;
+        vx_flow *mine = vx_map_at(&tally->flows, flows[i]);
+        if (merge_flow(mine, theirs, vx_renumber(theirs->first, base), underlay, made) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_cells(vx_tally *tally, const vx_tally *other, const uint64_t *base, const uint32_t *flows,
+                     const uint32_t *paths) {
+    for (uint32_t i = 0; i < vx_map_count(&other->cells); i++) {
+        const vx_cell *theirs = vx_map_at(&other->cells, i);
+        uint32_t flow = theirs->flow == VX_OTHER_FLOWS ? VX_OTHER_FLOWS : flows[theirs->flow];
+        vx_cell *mine = cell_of(tally, flow, paths[theirs->path]);
+        if (mine == NULL)
+            return -1;
+        bool first = mine->datagrams == 0;
+        mine->smallest = first || theirs->smallest < mine->smallest ? theirs->smallest : mine->smallest;
+        mine->largest = theirs->largest > mine->largest ? theirs->largest : mine->largest;
+        mine->first_time =
+            first || theirs->first_time < mine->first_time ? theirs->first_time : mine->first_time;
+        mine->last_time = first || theirs->last_time > mine->last_time ? theirs->last_time : mine->last_time;
+        mine->datagrams += theirs->datagrams;
+        mine->inner_bytes += theirs->inner_bytes;
+        mine->outer_bytes += theirs->outer_bytes;
+        mine->wire_packets += theirs->wire_packets;
+        mine->wire_bytes += theirs->wire_bytes;
+        mine->egress_packets += theirs->egress_packets;
+        add_samples(&mine->samples, &theirs->samples, base);
+    }
+    return 0;
+}
+
+static int add_large(vx_tally *tally, const vx_tally *other, const uint32_t *flows) {
+    for (uint32_t i = 0; i < vx_map_count(&other->large); i++) {
+        const vx_large *row = vx_map_at(&other->large, i);
+        uint32_t flow = row->flow == VX_OTHER_FLOWS ? VX_OTHER_FLOWS : flows[row->flow];
+        vx_sighting like = {.outer_length = row->outer_length,
+                            .inner_length = row->inner_length,
+                            .payload_length = row->payload_length};
+        if (count_large(tally, flow, &like, row->count) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_timeline(vx_tally *tally, const vx_tally *other, const uint32_t *paths) {
+    if (vx_tally_fit_timeline(tally) < 0)
+        return -1;
+    for (uint32_t i = 0; i < vx_map_count(&other->timeline); i++) {
+        vx_step row;
+        memcpy(&row, vx_map_at(&other->timeline, i), sizeof row);
+        row.step = floor_divide(row.step, tally->step / other->step);
+        row.path = paths[row.path];
+        if (step_row(tally, &row, row.datagrams, row.outer_bytes) == VX_NONE)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_underlays(vx_tally *tally, const vx_tally *other, const vx_numbers *numbers) {
+    for (uint32_t i = 0; i < vx_map_count(&other->underlays); i++) {
+        const vx_underlay *theirs = vx_map_at(&other->underlays, i);
+        vx_underlay *mine = vx_map_at(&tally->underlays, numbers->underlays[i]);
+        mine->datagrams += theirs->datagrams;
+        mine->outer_bytes += theirs->outer_bytes;
+        for (uint32_t port = 0; theirs->ports != NULL && port < 65536; port++)
+            if (theirs->ports[port >> 6] >> (port & 63) & 1 && add_port(mine, (uint16_t)port) < 0)
+                return -1;
+        for (uint32_t j = 0; theirs->ports == NULL && j < theirs->few_ports; j++)
+            if (add_port(mine, theirs->few[j]) < 0)
+                return -1;
+    }
+    return 0;
+}
+
+static int add_counts(vx_map *mine, const vx_map *theirs) {
+    for (uint32_t i = 0; i < vx_map_count(theirs); i++) {
+        const vx_count *row = vx_map_at(theirs, i);
+        if (vx_map_count_up(mine, row->key, row->count) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static int add_icmp(vx_tally *tally, const vx_tally *other, const uint64_t *base) {
+    for (uint32_t i = 0; i < vx_map_count(&other->icmp); i++) {
+        const vx_icmp *theirs = vx_map_at(&other->icmp, i);
+        bool made;
+        uint32_t number = vx_map_intern(&tally->icmp, &theirs->key, sizeof theirs->key, &made);
+        if (number == VX_NONE)
+            return -1;
+        vx_icmp *mine = vx_map_at(&tally->icmp, number);
+        mine->count += theirs->count;
+        add_samples(&mine->samples, &theirs->samples, base);
+    }
+    return 0;
+}
+
+static void add_counters(vx_counters *mine, const vx_counters *theirs) {
+    uint64_t *sums = (uint64_t *)mine;
+    const uint64_t *more = (const uint64_t *)theirs;
+    for (size_t i = 0; i < sizeof *mine / sizeof *sums; i++)
+        sums[i] += more[i];
+}
+
+int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, const uint64_t *base) {
+    for (uint32_t i = 0; i < vx_map_count(&other->interfaces); i++) {
+        const vx_interface_row *theirs = vx_map_at(&other->interfaces, i);
+        vx_interface_row *mine = vx_map_at(&tally->interfaces, numbers->interfaces[i]);
+        for (unsigned side = 0; side < 3; side++)
+            mine->records[side] += theirs->records[side];
+    }
+    add_counters(&tally->counters, &other->counters);
+    for (unsigned kind = 0; kind < VX_SAMPLE_KINDS; kind++)
+        add_samples(&tally->samples[kind], &other->samples[kind], base);
+    uint32_t *paths = vx_allocate((size_t)vx_map_count(&other->paths) + 1, sizeof *paths);
+    uint32_t *flows = vx_allocate((size_t)vx_map_count(&other->flows) + 1, sizeof *flows);
+    int status = -1;
+    if (paths != NULL && flows != NULL && add_paths(tally, other, numbers, paths) == 0 &&
+        add_flows(tally, other, numbers, base, flows) == 0 &&
+        add_cells(tally, other, base, flows, paths) == 0 && add_large(tally, other, flows) == 0 &&
+        add_timeline(tally, other, paths) == 0 && add_underlays(tally, other, numbers) == 0 &&
+        add_counts(&tally->overheads, &other->overheads) == 0 &&
+        add_counts(&tally->sizes, &other->sizes) == 0 && add_counts(&tally->mss, &other->mss) == 0 &&
+        add_icmp(tally, other, base) == 0)
+        status = 0;
+    free(paths);
+    free(flows);
+    return status;
+}

@@ -1,0 +1,282 @@
+/* What is counted of journeys that have closed: the tables of vxtool/engine/tables.py, with numbers in place
+ * of values. Interfaces, places, underlays, paths and flows are each kept once and numbered from 0 in the
+ * order in which they were first met; all else refers to them by number.
+ *
+ * Functions that give an int answer 0, or -1 where there was no memory; those that give a number, VX_NONE. */
+#ifndef VXTOOL_TALLY_H
+#define VXTOOL_TALLY_H
+
+#include "sighting.h"
+
+enum {
+    VX_SAMPLES = 4,
+    VX_EXACT_LATENCIES = 1000,
+    VX_LATENCY_PAGES = 60, /* of 64 buckets each: an octave */
+    VX_MOST_RANGES = 32,
+    VX_LARGE = 1280,
+    VX_FEW_PORTS = 12,
+};
+
+/* Flags of a path. */
+enum { VX_PARTIAL = 1, VX_TRANSLATED = 2, VX_LOOPED = 4, VX_AT_END = 8, VX_AT_START = 16 };
+
+/* How a datagram was seen at a stage. */
+enum { VX_WHOLE, VX_FRAGMENTS, VX_FIRST_ONLY };
+
+/* Protocols of inner frames that are no IP, from here on, and of those that could not be read. */
+enum { VX_NON_IP = 1 << 16, VX_OPAQUE = 1 << 17 };
+enum { VX_TAIL_PORT = -2 };
+
+/* The flow that stands for all beyond the limit; the only one that is not in `flows`. */
+#define VX_OTHER_FLOWS (VX_NONE - 1)
+
+/* The earliest few records, in order. */
+typedef struct {
+    vx_sample samples[VX_SAMPLES];
+    uint8_t count;
+} vx_samples;
+
+void vx_samples_keep(vx_samples *samples, vx_sample sample);
+
+typedef struct {
+    int64_t index;
+    int32_t input;
+    int32_t interface;
+    /* end of the key */
+    uint64_t records[3]; /* in, out, unknown */
+    char *name;          /* as a pcapng file names it; owned; NULL: not */
+    uint32_t link_type;
+} vx_interface_row;
+enum { VX_INTERFACE_KEY = 16 };
+
+/* Where a sighting is, but for its form. A place with a wear of VX_PLAIN and without loopback also stands for
+ * all of the same interface, direction and MACs in the keys of fragments. */
+typedef struct {
+    uint32_t interface;
+    uint8_t direction;
+    uint8_t wear;
+    bool loopback;
+    bool has_macs;
+    uint8_t macs[12];
+} vx_place;
+
+/* Where a tunnel's packets go from and to. */
+typedef struct {
+    uint8_t addresses[32]; /* source, then destination */
+    uint16_t destination_port;
+    uint8_t wear;
+    bool ipv6;
+    /* end of the key */
+    uint32_t few_ports;
+    uint64_t datagrams; /* 0: met, but never the measured side */
+    uint64_t outer_bytes;
+    uint64_t *ports; /* one bit for each source port; NULL while there are few: */
+    uint16_t few[VX_FEW_PORTS];
+} vx_underlay;
+enum { VX_UNDERLAY_KEY = 36 };
+
+typedef struct {
+    uint64_t count;
+    uint64_t total;
+    uint64_t smallest;
+    uint64_t largest;
+    uint64_t *exact; /* in no order; NULL above VX_EXACT_LATENCIES */
+    uint32_t exact_capacity;
+    uint64_t *pages[VX_LATENCY_PAGES]; /* counts of bucket page * 64 + i; NULL: none of these */
+} vx_latencies;
+
+/* A stage of a path is place << 5 | inferred direction << 2 | form. */
+typedef struct {
+    uint32_t count;
+    uint32_t flags;
+    uint64_t stages[VX_MOST_STAGES];
+    /* end of the key */
+    vx_latencies *latencies; /* NULL: none */
+    int64_t step;            /* the last step counted where both sides were seen, and */
+    uint32_t step_row;       /* its row + 1; 0: none */
+} vx_path;
+enum { VX_PATH_KEY = 8 + 8 * VX_MOST_STAGES };
+
+typedef struct {
+    int64_t vni; /* -1: none */
+    uint32_t protocol;
+    int32_t source_port;
+    int32_t destination_port;
+    uint32_t address_size; /* 0, 4 or 16 */
+    uint8_t addresses[32]; /* source, then destination */
+    /* end of the key */
+    vx_sample first;
+    uint32_t underlay; /* of the first; VX_NONE: plain */
+    uint32_t last_path;
+    uint32_t last_cell; /* of last_path, + 1; 0: none */
+    uint16_t mss;
+    uint8_t tcp_flags;
+    uint8_t options;
+    uint64_t data_bytes;
+    /* Sequence space covered: pairs of start and end; the first in the row itself. */
+    uint32_t range_count;
+    bool ranges_folded;
+    int64_t range[2];
+    int64_t *more_ranges; /* all of them, where there is more than one */
+} vx_flow;
+enum { VX_FLOW_KEY = 56 };
+
+typedef struct {
+    uint32_t flow;
+    uint32_t path;
+    /* end of the key */
+    uint64_t datagrams;
+    uint64_t inner_bytes;
+    uint64_t outer_bytes;
+    uint64_t wire_packets;
+    uint64_t wire_bytes;
+    uint64_t egress_packets;
+    uint32_t smallest;
+    uint32_t largest;
+    int64_t first_time;
+    int64_t last_time;
+    vx_samples samples;
+} vx_cell;
+enum { VX_CELL_KEY = 8 };
+
+typedef struct {
+    uint32_t flow;
+    uint32_t outer_length;
+    uint32_t inner_length;
+    uint32_t payload_length;
+    /* end of the key */
+    uint64_t count;
+} vx_large;
+enum { VX_LARGE_KEY = 16 };
+
+/* Keys of `icmp`: in a tunnel << 49 | IPv6 << 48 | type << 40 | code << 32 | MTU. */
+typedef struct {
+    uint64_t key;
+    uint64_t count;
+    vx_samples samples;
+} vx_icmp;
+
+typedef struct {
+    int64_t step;
+    uint32_t path;
+    uint32_t address_size; /* of the outer destination where only one side was seen; else 0 */
+    uint8_t address[16];
+    /* end of the key */
+    uint64_t datagrams;
+    uint64_t outer_bytes;
+} vx_step;
+enum { VX_STEP_KEY = 32 };
+
+/* In the order of `Counters`. */
+typedef struct {
+    uint64_t records;
+    uint64_t tunnel_records;
+    uint64_t ip_records;
+    uint64_t non_ip_records;
+    uint64_t unknown_link_records;
+    uint64_t malformed_records;
+    uint64_t clipped_records;
+    uint64_t cut_records;
+    uint64_t tail_fragments;
+    uint64_t orphan_fragments;
+    uint64_t late_fragments;
+    uint64_t clock_skewed;
+    uint64_t time_reversed;
+    uint64_t evicted_journeys;
+    uint64_t folded_flows;
+} vx_counters;
+
+enum { VX_SAMPLE_CLIPPED, VX_SAMPLE_CUT, VX_SAMPLE_MALFORMED, VX_SAMPLE_ORPHAN, VX_SAMPLE_KINDS };
+
+typedef struct {
+    uint64_t most_flows;
+    int64_t first_time; /* of all records so far */
+    int64_t last_time;
+    vx_counters counters;
+    vx_map interfaces; /* of vx_interface_row */
+    vx_map places;     /* of vx_place */
+    vx_map underlays;  /* of vx_underlay */
+    vx_map paths;      /* of vx_path */
+    vx_map flows;      /* of vx_flow */
+    vx_map cells;      /* of vx_cell */
+    vx_map overheads;  /* of vx_count, by bytes */
+    vx_map sizes;      /* of vx_count, by in a tunnel << 32 | bytes */
+    vx_map mss;        /* of vx_count, by bytes */
+    vx_map large;      /* of vx_large */
+    vx_map icmp;       /* of vx_icmp */
+    vx_map timeline;   /* of vx_step */
+    vx_samples samples[VX_SAMPLE_KINDS];
+    uint32_t last_path; /* the number of the path that was counted last */
+    int64_t step; /* of the timeline, in ns; the next wider is this times step_factor, due at step_span */
+    int64_t step_factor;
+    uint64_t step_span;
+    int64_t last_step; /* the number of the step that was counted last, and when it begins */
+    uint64_t last_step_begins;
+    bool has_last_step;
+} vx_tally;
+
+void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t seed);
+void vx_tally_free(vx_tally *tally);
+
+/* The numbers of these, made where they are new. */
+uint32_t vx_tally_interface(vx_tally *tally, int64_t index, int32_t input, int32_t interface,
+                            const char *name, uint32_t link_type);
+uint32_t vx_tally_place(vx_tally *tally, const vx_place *place);
+uint32_t vx_tally_underlay(vx_tally *tally, const uint8_t addresses[32], bool ipv6, uint8_t wear,
+                           uint16_t destination_port);
+
+static inline vx_sighting *vx_sighting_at(const vx_journey *journey, const vx_pool *more, unsigned number) {
+    if (number < VX_FIRST_SIGHTINGS)
+        return (vx_sighting *)&journey->sightings[number];
+    return &((vx_more *)vx_pool_at(more, journey->more))->sightings[number - VX_FIRST_SIGHTINGS];
+}
+
+/* A journey, seen by those who count it: which sighting came in, which went out (NULL: none), and the
+ * direction of each, inferred where the capture does not tell. */
+typedef struct {
+    const vx_key *key;
+    unsigned count;
+    const vx_sighting *sightings[VX_MOST_STAGES];
+    uint8_t directions[VX_MOST_STAGES];
+    const vx_sighting *ingress;
+    const vx_sighting *egress;
+} vx_view;
+
+void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more);
+/* Whether fewer bytes left than came in; sizes compare only where it wears the same. Both sides are there. */
+bool vx_view_is_partial(const vx_view *view);
+/* The sighting whose time is the journey's. */
+const vx_sighting *vx_view_start(const vx_view *view);
+
+/* Count a journey under its path with these flags, and those that follow from its sightings. */
+int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags);
+
+/* Make the steps of the timeline as wide as the time seen so far needs. */
+int vx_tally_fit_timeline(vx_tally *tally);
+/* The largest latency of any path. */
+uint64_t vx_tally_longest(const vx_tally *tally);
+/* Let every flow's sequence space start below 2^32, whichever of its segments was counted first. */
+void vx_tally_rebase(vx_tally *tally);
+/* A flow's ranges: pairs of start and end. */
+static inline const int64_t *vx_flow_ranges(const vx_flow *flow) {
+    return flow->more_ranges != NULL ? flow->more_ranges : flow->range;
+}
+
+/* What another tally's numbers are here. Each array is as long as the other's table. */
+typedef struct {
+    uint32_t *interfaces;
+    uint32_t *places;
+    uint32_t *underlays;
+} vx_numbers;
+
+int vx_tally_translate(vx_tally *tally, const vx_tally *other, vx_numbers *numbers);
+void vx_numbers_free(vx_numbers *numbers);
+/* Add what another counted; its records of input i are numbered on from base[i]. The span of time must
+ * already be that of both. The other is used up but for being freed. */
+int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, const uint64_t *base);
+
+static inline vx_sample vx_renumber(vx_sample sample, const uint64_t *base) {
+    return (vx_sample){sample.time, sample.where + base[sample.where >> VX_RECORD_BITS]};
+}
+
+#endif
