@@ -1,0 +1,575 @@
+"""Captures made of chosen packets, byte by byte, with what is true of each record beside it.
+
+Three layers. Headers (`ipv4`, `udp`, `vxlan`, ...) are plain functions from values to bytes; checksums stay 0, as
+the engine does not look at them. `to_bytes` writes records into a capture file. `Spec` says in a few small numbers
+what one record shows; `build` makes a capture of a list of them, and a `Seen` for each: which datagram it is,
+where it stands, what it wears, which fragment it is. The strategies draw specs from small alphabets, so that equal
+keys, loops, shared identifications and the edges of the waiting times are common.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+from vxtool.engine.options import EngineOptions
+from vxtool.engine.tables import GENEVE, IN, OTHER, OUT, PLAIN, UNKNOWN, VXLAN
+
+EN10MB, SLL, SLL2 = 1, 113, 276
+ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
+IPV4, IPV6, ARP, TEB = 0x0800, 0x86DD, 0x0806, 0x6558
+EPOCH = 1_754_760_470_000_000_000
+
+# Headers.
+
+
+def address(text: str) -> bytes:
+    """A dotted IPv4 address as its four bytes."""
+    return bytes(int(part) for part in text.split("."))
+
+
+def ipv4(
+    source: str,
+    destination: str,
+    protocol: int,
+    payload: bytes,
+    *,
+    ttl: int = 64,
+    identification: int = 0,
+    offset: int = 0,
+    more: bool = False,
+    dont_fragment: bool = False,
+    length: int | None = None,
+    options: bytes = b"",
+) -> bytes:
+    """RFC 791; `offset` in bytes; `length` where the total length is to be another than the true one."""
+    header = 20 + len(options)
+    flags = (0x4000 if dont_fragment else 0) | (0x2000 if more else 0) | offset // 8
+    total = header + len(payload) if length is None else length
+    front = struct.pack(">BBHHHBBH", 0x40 | header // 4, 0, total, identification, flags, ttl, protocol, 0)
+    return front + address(source) + address(destination) + options + payload
+
+
+def ipv6(
+    source: bytes,
+    destination: bytes,
+    next_header: int,
+    payload: bytes,
+    *,
+    hop_limit: int = 64,
+    length: int | None = None,
+) -> bytes:
+    """RFC 8200; extension headers are part of `payload`."""
+    size = len(payload) if length is None else length
+    return struct.pack(">IHBB", 0x60000000, size, next_header, hop_limit) + source + destination + payload
+
+
+def fragment_header(next_header: int, identification: int, offset: int, more: bool) -> bytes:
+    """RFC 8200, section 4.5; `offset` in bytes."""
+    return struct.pack(">BBHI", next_header, 0, offset | more, identification)
+
+
+def udp(source: int, destination: int, payload: bytes, length: int | None = None) -> bytes:
+    return struct.pack(">HHHH", source, destination, 8 + len(payload) if length is None else length, 0) + payload
+
+
+def tcp(
+    source: int,
+    destination: int,
+    sequence: int,
+    payload: bytes = b"",
+    *,
+    acknowledgement: int = 0,
+    flags: int = 0x10,
+    options: bytes = b"",
+) -> bytes:
+    """RFC 9293; `options` fill whole words."""
+    words = (20 + len(options)) // 4
+    front = struct.pack(
+        ">HHIIBBHHH", source, destination, sequence, acknowledgement, words << 4, flags, 65535, 0, 0
+    )
+    return front + options + payload
+
+
+def mss(size: int) -> bytes:
+    return struct.pack(">BBH", 2, 4, size)
+
+
+def timestamps(value: int, echo: int) -> bytes:
+    return struct.pack(">BBBBII", 1, 1, 8, 10, value, echo)
+
+
+def icmp(kind: int, code: int, rest: int, payload: bytes = b"") -> bytes:
+    return struct.pack(">BBHI", kind, code, 0, rest) + payload
+
+
+def echo(identifier: int, sequence: int, payload: bytes = b"", reply: bool = False) -> bytes:
+    return icmp(0 if reply else 8, 0, identifier << 16 | sequence, payload)
+
+
+def vxlan(vni: int, frame: bytes) -> bytes:
+    """RFC 7348, section 5."""
+    return struct.pack(">II", 0x08000000, vni << 8) + frame
+
+
+def geneve(vni: int, frame: bytes, options: bytes = b"", ethertype: int = TEB) -> bytes:
+    """RFC 8926, section 3.4."""
+    return struct.pack(">BBHI", len(options) // 4, 0, ethertype, vni << 8) + options + frame
+
+
+def ethernet(
+    payload: bytes,
+    ethertype: int = IPV4,
+    *,
+    destination: bytes = b"\x02\0\0\0\0\x02",
+    source: bytes = b"\x02\0\0\0\0\x01",
+    tags: Sequence[int] = (),
+) -> bytes:
+    return (
+        destination
+        + source
+        + b"".join(struct.pack(">HH", 0x8100, tag) for tag in tags)
+        + struct.pack(">H", ethertype)
+        + payload
+    )
+
+
+def sll2(payload: bytes, interface: int, packet_type: int, ethertype: int = IPV4, arphrd: int = 1) -> bytes:
+    """https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL2.html"""
+    return struct.pack(">HHIHBB8x", ethertype, 0, interface, arphrd, packet_type, 6) + payload
+
+
+def sll(payload: bytes, packet_type: int, ethertype: int = IPV4, arphrd: int = 1) -> bytes:
+    """https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html"""
+    return struct.pack(">HHH8xH", packet_type, arphrd, 6, ethertype) + payload
+
+
+# Containers.
+
+
+class Entry(NamedTuple):
+    """One record of a capture file."""
+
+    time: int
+    data: bytes
+    length: int | None = None  # on the wire, where more than was captured
+    input: int = 0
+    direction: int = UNKNOWN  # pcapng's epb_flags, bits 0 and 1
+
+
+def to_pcap(entries: Sequence[Entry], link_type: int, snaplen: int = 262144) -> bytes:
+    """A little-endian pcap file with nanoseconds."""
+    parts = [struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, snaplen, link_type)]
+    for entry in entries:
+        seconds, nanoseconds = divmod(entry.time, 10**9)
+        data = entry.data[:snaplen]
+        length = len(entry.data) if entry.length is None else entry.length
+        parts.append(struct.pack("<IIII", seconds, nanoseconds, len(data), length) + data)
+    return b"".join(parts)
+
+
+def to_pcapng(entries: Sequence[Entry], link_type: int, snaplen: int = 262144) -> bytes:
+    """A big-endian pcapng section with one interface, named eth<input>, in nanoseconds."""
+
+    def block(kind: int, body: bytes) -> bytes:
+        total = struct.pack(">I", len(body) + 12)
+        return struct.pack(">I", kind) + total + body + total
+
+    def option(code: int, value: bytes) -> bytes:
+        return struct.pack(">HH", code, len(value)) + value + bytes(-len(value) % 4)
+
+    number = entries[0].input if entries else 0
+    parts = [
+        block(0x0A0D0D0A, struct.pack(">IHHq", 0x1A2B3C4D, 1, 0, -1)),
+        block(1, struct.pack(">HHI", link_type, 0, snaplen) + option(2, b"eth%d" % number) + option(9, b"\x09")),
+    ]
+    for entry in entries:
+        data = entry.data[:snaplen]
+        length = len(entry.data) if entry.length is None else entry.length
+        head = struct.pack(">IQII", 0, entry.time, len(data), length)
+        flags = option(2, struct.pack(">I", entry.direction)) if entry.direction else b""
+        parts.append(block(6, head + data + bytes(-len(data) % 4) + flags))
+    return b"".join(parts)
+
+
+# Specs.
+
+WHOLE, FIRST, MIDDLE, LAST, INNER_FIRST, INNER_LAST = range(6)
+
+
+class Spec(NamedTuple):
+    """One record, in small numbers."""
+
+    gap: int  # since the record before, in ns
+    interface: int = 1
+    direction: int = IN  # IN, OUT or OTHER
+    wear: int = VXLAN
+    datagram: int = 0  # which one: flow and identification
+    hop: int = 0  # how much lower the outermost TTL is
+    outer_id: int = 1
+    vtep: int = 0  # which outer addresses
+    piece: int = WHOLE  # of the outermost packet, or, in a tunnel, of the innermost
+    special: int = 0  # 0: a datagram as above; else an index into `_special`
+    clip: int = 0  # bytes that the capture left out at the end
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What is true of one record that is a datagram or a piece of one."""
+
+    clock: int  # forward motion of time since the first record
+    place: tuple[object, ...]  # interface, direction (UNKNOWN where the capture does not tell), wear, MACs
+    identity: tuple[object, ...]  # equal for all sightings of one datagram
+    wear: int
+    direction: int
+    outer_id: int
+    outer: tuple[object, ...]
+    outer_ttl: int
+    inner_ttl: int
+    covered: int  # payload bytes of the outermost packet in this record
+    group: tuple[object, ...] | None  # of the outermost packet's fragments; None where it is whole
+    is_tail: bool  # of the outermost packet
+    is_inner_tail: bool  # of the innermost
+
+
+@dataclass(frozen=True)
+class Made:
+    """A capture: its records in order of time, and what is true of those that are datagrams."""
+
+    link_type: int
+    entries: tuple[Entry, ...]
+    seen: tuple[Seen, ...]
+    inputs: int
+    pcapng: bool = False
+    snaplens: tuple[int, ...] = (262144,)  # of each input
+    options: EngineOptions = field(default_factory=EngineOptions)
+
+    def files(self, start: int = 0, stop: int | None = None) -> list[bytes]:
+        """The records from `start` to `stop` as files, one for each input, each with its header."""
+        write = to_pcapng if self.pcapng else to_pcap
+        part = self.entries[start:stop]
+        return [
+            write([entry for entry in part if entry.input == index], self.link_type, snaplen)
+            for index, snaplen in enumerate(self.snaplens)
+        ]
+
+
+_INNER_PAYLOAD = 160  # behind the inner UDP header, so that a first fragment holds the 64 bytes of the key
+_INNER_CUT = 88  # where the innermost packet's payload is cut, in two
+_PLAIN_CUTS = (88, 128)  # where a plain packet's payload is cut, in three
+_TUNNEL_CUTS = (128, 192)
+_DATAGRAMS = (  # flow, identification, and the byte that its payload repeats
+    (0, 100, 1),
+    (0, 101, 1),
+    (1, 100, 2),
+    (0, 100, 3),  # another datagram under the same identification: its fragments mix with the first one's
+)
+
+
+def build(
+    specs: Sequence[Spec],
+    link_type: int = SLL2,
+    options: EngineOptions | None = None,
+    *,
+    pcapng: bool = False,
+    snaplens: Sequence[int] = (262144,) * 3,
+) -> Made:
+    """The capture that these specs describe; with link type EN10MB each interface has a file of its own."""
+    inputs = 3 if link_type == EN10MB else 1
+    queues: list[list[tuple[int, Spec]]] = [[] for _ in range(inputs)]
+    time = EPOCH
+    for number, spec in enumerate(specs):
+        time += spec.gap if number else 0
+        queues[spec.interface - 1 if inputs > 1 else 0].append((time, spec))
+
+    entries: list[Entry] = []
+    seen: list[Seen] = []
+    clock = 0
+    while any(queues):
+        # The earliest of the files' next records; of equal ones that of the file named first.
+        index = min((queue[0][0], at) for at, queue in enumerate(queues) if queue)[1]
+        time, spec = queues[index].pop(0)
+        clock += max(0, time - entries[-1].time) if entries else 0
+        entry, fact = _record(spec, link_type, time, index, clock, pcapng)
+        entries.append(entry)
+        if fact is not None:
+            seen.append(fact)
+    return Made(
+        link_type,
+        tuple(entries),
+        tuple(seen),
+        inputs,
+        pcapng,
+        tuple(snaplens[:inputs]),
+        replace(options or EngineOptions(), inputs=inputs),
+    )
+
+
+def _record(
+    spec: Spec, link_type: int, time: int, index: int, clock: int, pcapng: bool
+) -> tuple[Entry, Seen | None]:
+    ethertype, packet, fact = _special(spec) if spec.special else _datagram(spec)
+    outward = spec.direction == OUT
+    if link_type == SLL2:
+        data = sll2(packet, spec.interface, {IN: 0, OTHER: 3, OUT: 4}[spec.direction], ethertype)
+        place: tuple[object, ...] = (spec.interface, spec.direction)
+    elif link_type == SLL:
+        data = sll(packet, {IN: 0, OTHER: 3, OUT: 4}[spec.direction], ethertype)
+        place = (None, spec.direction)
+    else:
+        router, neighbour = b"\x02\0\0\0\xff" + bytes([index]), b"\x02\0\0\0\0" + bytes([index])
+        macs = (
+            {"destination": neighbour, "source": router}
+            if outward
+            else {"destination": router, "source": neighbour}
+        )
+        data = ethernet(packet, ethertype, **macs)
+        place = (index, data[:12])
+    told = spec.direction if link_type != EN10MB else UNKNOWN
+    if pcapng and link_type == EN10MB:
+        told = OUT if outward else IN
+        place = (index, told)
+    kept = data[: len(data) - spec.clip]
+    entry = Entry(time, kept, len(data), index, told if pcapng and link_type == EN10MB else UNKNOWN)
+    if fact is None:
+        return entry, None
+    place = (*place, fact.wear)
+    group = (*place[:-1], *fact.group) if fact.group is not None else None
+    return entry, replace(fact, clock=clock, place=place, direction=told, group=group)
+
+
+def _datagram(spec: Spec) -> tuple[int, bytes, Seen]:
+    """A UDP datagram, plain or in a tunnel, whole or a fragment of it or of its outer packet."""
+    flow, identification, filling = _DATAGRAMS[spec.datagram]
+    source, destination = f"10.0.0.{flow + 1}", f"10.0.1.{flow + 1}"
+    payload = udp(1000, 2000, bytes([filling]) * _INNER_PAYLOAD)
+    ttl = 64 - spec.hop
+    identity: tuple[object, ...] = (flow, identification, filling)
+
+    if spec.wear == PLAIN:
+        start, stop = _cut(spec.piece, _PLAIN_CUTS, len(payload))
+        packet = ipv4(
+            source,
+            destination,
+            UDP,
+            payload[start:stop],
+            ttl=ttl,
+            identification=identification,
+            offset=start,
+            more=stop < len(payload),
+        )
+        whole = stop - start == len(payload)
+        return (
+            IPV4,
+            packet,
+            Seen(
+                clock=0,
+                place=(),
+                identity=identity if start == 0 else (*identity, start, min(stop, start + 64)),
+                wear=PLAIN,
+                direction=UNKNOWN,
+                outer_id=0,
+                outer=(),
+                outer_ttl=ttl,
+                inner_ttl=ttl,
+                covered=stop - start,
+                group=None if whole else (flow, identification),
+                is_tail=start > 0,
+                is_inner_tail=start > 0,
+            ),
+        )
+
+    inner_start, inner_stop = 0, len(payload)
+    if spec.piece == INNER_FIRST:
+        inner_stop = _INNER_CUT
+    elif spec.piece == INNER_LAST:
+        inner_start = _INNER_CUT
+        identity = (*identity, inner_start, inner_start + 64)
+    inner_ttl = 63
+    inner = ethernet(
+        ipv4(
+            source,
+            destination,
+            UDP,
+            payload[inner_start:inner_stop],
+            ttl=inner_ttl,
+            identification=identification,
+            offset=inner_start,
+            more=inner_stop < len(payload),
+        )
+    )
+    vni = 256 + flow
+    port, header = (8472, vxlan(vni, inner)) if spec.wear == VXLAN else (6081, geneve(vni, inner))
+    outer_source, outer_destination = f"192.168.1.{spec.vtep + 1}", "192.168.2.1"
+    outer_payload = udp(50000, port, header)
+    start, stop = _cut(spec.piece, _TUNNEL_CUTS, len(outer_payload))
+    packet = ipv4(
+        outer_source,
+        outer_destination,
+        UDP,
+        outer_payload[start:stop],
+        ttl=ttl,
+        identification=spec.outer_id,
+        offset=start,
+        more=stop < len(outer_payload),
+    )
+    group = (outer_source, spec.outer_id)
+    return (
+        IPV4,
+        packet,
+        Seen(
+            clock=0,
+            place=(),
+            # A tail holds nothing of the inner packet: it is known by the outer header alone.
+            identity=(group, start, bytes(outer_payload[start : start + 64])) if start else identity,
+            wear=PLAIN if start else spec.wear,
+            direction=UNKNOWN,
+            outer_id=0 if start else spec.outer_id,
+            outer=() if start else (outer_source, outer_destination, 50000, port),
+            outer_ttl=ttl,
+            inner_ttl=ttl if start else inner_ttl,
+            covered=stop - start,
+            group=None if stop - start == len(outer_payload) else group,
+            is_tail=start > 0,
+            is_inner_tail=start > 0 or spec.piece == INNER_LAST,
+        ),
+    )
+
+
+def _cut(piece: int, cuts: tuple[int, int], size: int) -> tuple[int, int]:
+    edges = {FIRST: (0, cuts[0]), MIDDLE: cuts, LAST: (cuts[1], size)}
+    return edges.get(piece, (0, size))
+
+
+V6_A, V6_B = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
+SPECIALS = 20
+
+
+def _special(spec: Spec) -> tuple[int, bytes, None]:
+    """What real captures hold besides, each under a number: nothing is said of it but its bytes."""
+    number, ttl = spec.special, 64 - spec.hop
+    pods = ("10.0.0.1", "10.0.1.1")
+    identification = 200 + spec.datagram
+
+    def plain(protocol: int, payload: bytes, length: int | None = None) -> bytes:
+        return ipv4(*pods, protocol, payload, ttl=ttl, identification=identification, length=length)
+
+    def tunnelled(frame: bytes, port: int = 8472, length: int | None = None) -> bytes:
+        header = vxlan(256, frame) if port != 6081 else geneve(256, frame)
+        outer = ("192.168.1.1", "192.168.2.1")
+        return ipv4(*outer, UDP, udp(50000, port, header, length), ttl=ttl, identification=spec.outer_id)
+
+    sequence = (0xFFFFFFD8, 60, 160, 0x00FFFFFF)[spec.datagram]
+    segment = tcp(4000, 80, sequence, bytes(100), options=timestamps(1, 2))
+    big = ipv6(V6_A, V6_B, TCP, tcp(4000, 80, 1, bytes(70000)), hop_limit=ttl, length=0)
+    v6 = ipv6(V6_A, V6_B, UDP, udp(1000, 2000, bytes([spec.datagram]) * 70), hop_limit=ttl)
+    v6_payload = udp(50000, 8472, vxlan(300, ethernet(v6, IPV6)))
+    packets: dict[int, tuple[int, bytes]] = {
+        1: (ARP, bytes([spec.datagram]) * 28),
+        2: (IPV4, plain(UDP, bytes(8), length=400)),
+        3: (IPV4, tunnelled(ethernet(plain(TCP, tcp(4000, 80, sequence, flags=2, options=mss(1410 - spec.hop)))))),
+        4: (IPV4, tunnelled(ethernet(plain(TCP, segment)))),
+        5: (IPV4, plain(TCP, segment)),
+        6: (IPV4, plain(ICMP, icmp(3, 4, 1400, bytes(28)))),
+        7: (IPV4, tunnelled(ethernet(plain(ICMP, icmp(11, 0, 0, bytes(28)))))),
+        8: (IPV4, tunnelled(ethernet(bytes([spec.datagram]) * 28, ARP))),
+        9: (IPV4, tunnelled(ethernet(plain(UDP, udp(1000, 2000, bytes(3000)))), 6081)),
+        10: (IPV4, tunnelled(ethernet(v6, IPV6, tags=(7,)))),
+        11: (
+            IPV6,
+            ipv6(V6_A, V6_B, 44, fragment_header(UDP, spec.outer_id, 0, True) + v6_payload[:136], hop_limit=ttl),
+        ),
+        12: (
+            IPV6,
+            ipv6(V6_A, V6_B, 44, fragment_header(UDP, spec.outer_id, 136, False) + v6_payload[136:], hop_limit=ttl),
+        ),
+        13: (
+            IPV4,
+            ipv4(*pods, UDP, udp(1, 6081, geneve(9, plain(UDP, udp(5, 6, b"x")), bytes(8), IPV4)), ttl=ttl),
+        ),
+        14: (IPV4, plain(UDP, udp(50000, 8472, b"no tunnel"[: 4 + spec.hop]))),
+        15: (IPV4, plain(132, struct.pack(">HHII", 7, 8, 9, spec.datagram))),
+        16: (IPV6, big),
+        17: (IPV4, tunnelled(ethernet(b"\x70" * 60))),
+        18: (IPV4, tunnelled(b"short")),
+        19: (IPV4, tunnelled(ethernet(v6, IPV6), length=0)),
+        20: (IPV4, plain(ICMP, echo(7, spec.datagram, bytes(56), reply=spec.vtep == 1))),
+    }
+    return (*packets[number], None)
+
+
+# Strategies. Shrinking goes towards few records, whole datagrams, and no gaps.
+
+
+@st.composite
+def waits(draw: st.DrawFn) -> EngineOptions:
+    """Options whose waiting times are so short that a few records reach their ends."""
+    unit = draw(st.sampled_from([1, 10_000]))
+    return EngineOptions(window=1000 * unit, settle=draw(st.sampled_from([100, 700])) * unit)
+
+
+def gaps(options: EngineOptions) -> Sequence[int]:
+    """Times between records: none, tiny, within and at the edges of the waiting times, long, and a little back."""
+    window, settle = options.window, options.settle
+    within = [0, 0, 1, 1, settle // 2, window // 10, window // 5, window // 3, window // 2]
+    edges = [settle - 1, settle, settle + 1, window - settle, window - 1, window, window + 1]
+    beyond = [window + settle, window + settle + 1, 3 * window, 3_000_000_000]
+    return [*within, *edges, *beyond, -1, -settle, -window]
+
+
+_DIRECTIONS = (IN, OUT, OUT, IN, OTHER)
+_PIECES = (WHOLE, WHOLE, FIRST, MIDDLE, LAST, FIRST, LAST, INNER_FIRST, INNER_LAST)
+
+
+@st.composite
+def records(draw: st.DrawFn, options: EngineOptions, special: bool, most: int) -> list[Spec]:
+    """Up to `most` records; with `special`, also such that are no datagram of ours, and clipped ones.
+
+    Each capture draws a few values for each field first, and its records take from those: so records collide
+    in some captures often, in others in ways that a single wide alphabet would hardly give.
+    """
+
+    def few(values: Sequence[int], most: int = 4) -> st.SearchStrategy[int]:
+        return st.sampled_from(draw(st.lists(st.sampled_from(values), min_size=1, max_size=most)))
+
+    numbers = draw(st.lists(st.integers(0, SPECIALS), max_size=4)) if special else []
+    spec = st.builds(
+        Spec,
+        gap=few(gaps(options), 6),
+        interface=few((1, 2, 3)),
+        direction=few(_DIRECTIONS),
+        wear=few((VXLAN, VXLAN, PLAIN, GENEVE)),
+        datagram=few((0, 0, 1, 2, 3)),
+        hop=few((0, 0, 1, 2)),
+        outer_id=few((1, 1, 2, 0)),
+        vtep=few((0, 0, 1)),
+        piece=few(_PIECES),
+        special=st.sampled_from([0, *numbers]),
+        clip=st.sampled_from([0] * 9 + [draw(st.sampled_from([0, 10, 150, 200]))] if special else [0]),
+    )
+    least = draw(st.sampled_from([1, 1, most // 4, most // 2]))
+    return draw(st.lists(spec, min_size=least, max_size=most))
+
+
+@st.composite
+def captures(draw: st.DrawFn, special: bool = True, most: int = 30) -> Made:
+    """A capture of up to `most` records; without `special`, the truth of every record is known."""
+    options = draw(waits())
+    link_type, pcapng = draw(
+        st.sampled_from([(SLL2, False), (SLL2, True), (SLL, False), (EN10MB, False), (EN10MB, True)])
+    )
+    snaplens = draw(st.lists(st.sampled_from([262144, 166]), min_size=3, max_size=3)) if special else [262144] * 3
+    return build(draw(records(options, special, most)), link_type, options, pcapng=pcapng, snaplens=snaplens)
+
+
+@st.composite
+def splits(draw: st.DrawFn, size: int) -> list[tuple[int, int]]:
+    """Consecutive parts of `size` records, some of them empty."""
+    cuts = sorted(draw(st.lists(st.integers(0, size), min_size=1, max_size=5)))
+    edges = [0, *cuts, size]
+    return list(pairwise(edges))
