@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from functools import cached_property
 
 from vxtool.engine.tables import FlowKey, Tables
 
@@ -30,9 +31,25 @@ class Conversations:
             flow.destination_port if echo else flow.source_port,
         )
         same_side = [vni for vni in self._vnis.get(key, ()) if (vni >= 0) == (flow.vni >= 0)]
+        if flow.vni in same_side:
+            # Two networks may use the same addresses: the answer is in the same one.
+            return key._replace(vni=flow.vni)
         return key._replace(vni=min(same_side)) if same_side else None
 
-    def agreed_mss(self, flow: FlowKey) -> int:
-        """The smaller MSS of the two SYNs; of one where only one was seen, 0 where none was."""
-        both = (self._flows.get(flow), self._flows.get(self.reverse(flow) or flow))
-        return min((row.mss for row in both if row is not None and row.mss), default=0)
+    def told_mss(self, flow: FlowKey) -> list[int]:
+        """The MSS in the SYNs of both directions, as far as they were seen: none, one or two."""
+        keys = (flow, self.reverse(flow))
+        rows = [self._flows[key] for key in keys if key is not None and key in self._flows]
+        return [row.mss for row in rows if row.mss]
+
+    def largest_mss(self, tunnelled: bool) -> int:
+        """The largest MSS that any flow told, in tunnels or outside of them; 0 where none did."""
+        return self._largest_mss[tunnelled]
+
+    @cached_property
+    def _largest_mss(self) -> dict[bool, int]:
+        largest = {False: 0, True: 0}
+        for flow, row in self._flows.items():
+            if row.mss > largest[flow.vni >= 0]:
+                largest[flow.vni >= 0] = row.mss
+        return largest

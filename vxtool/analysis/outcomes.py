@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from vxtool.analysis.conversations import Conversations
 from vxtool.analysis.knowledge import Knowledge, never_forwarded, outermost
 from vxtool.engine.frame import TCP
 from vxtool.engine.tables import (
@@ -88,8 +89,9 @@ class Judged(NamedTuple):
 class Judge:
     """Decides outcomes for one set of tables."""
 
-    def __init__(self, tables: Tables, knowledge: Knowledge) -> None:
+    def __init__(self, tables: Tables, knowledge: Knowledge, conversations: Conversations) -> None:
         self._tables = tables
+        self._conversations = conversations
         self._knowledge = knowledge
         self._routes: dict[PathKey, Route] = {}
         self._own_macs = self._find_own_macs()
@@ -118,11 +120,14 @@ class Judge:
             if flow.protocol == TCP and (route.ingress is None) != (route.egress is None):
                 side = (flow, route.ingress is not None)
                 largest[side] = max(largest.get(side, 0), cell.largest)
-        usual = max(self._tables.mss, default=LARGE) + _HEADERS
+        largest_mss = self._conversations.largest_mss
+        usual = {inside: (largest_mss(inside) or LARGE) + _HEADERS for inside in (False, True)}
         return {
             flow
             for (flow, came_in), size in largest.items()
-            if came_in and (other := largest.get((flow, False))) and min(size, other) <= usual < max(size, other)
+            if came_in
+            and (other := largest.get((flow, False)))
+            and min(size, other) <= usual[flow.vni >= 0] < max(size, other)
         }
 
     def ends(self, flow: FlowKey) -> tuple[bytes, bytes]:

@@ -42,9 +42,9 @@ def build_report(
     tables: Tables, inputs: Sequence[Input], tool: Tool, knowledge: Knowledge, question: Question
 ) -> Report:
     """The report on one run. `inputs` are in the order in which the engine numbered them."""
-    judge = Judge(tables, knowledge)
-    judged = list(judge.judged())
     conversations = Conversations(tables)
+    judge = Judge(tables, knowledge, conversations)
+    judged = list(judge.judged())
     scope: Literal["tunnel", "ip"] = (
         ("tunnel" if tables.tunnels else "ip") if question.scope == "auto" else question.scope
     )

@@ -55,22 +55,27 @@ def find_super_frames(
     tunnelled: bool,
 ) -> SuperFrames:
     mtus = _mtu_by_flow(tables, judged, knowledge)
-    largest_mss = max(tables.mss, default=0)
     found = SuperFrames()
+    large: list[tuple[FlowKey, int, int, int, int]] = []
+    ordinary: dict[FlowKey, int] = {}  # flow -> payload of its largest packet that is one on the wire too
     for (flow, outer, inner, payload), datagrams in tables.large.items():
         if (flow.vni >= 0) != tunnelled or payload <= 0:
             continue
         mtu = mtus.get(flow)
-        mss = conversations.agreed_mss(flow) or largest_mss
+        mss = min(conversations.told_mss(flow), default=conversations.largest_mss(tunnelled))
         if mtu is not None:
             is_super = outer > mtu
         elif mss:
             is_super = inner > mss + _ip_header(flow) + TCP_HEADER
         else:
             is_super = outer > LARGEST_JUMBO
-        if not is_super:
-            continue
-        segment = segment_size(tables, conversations, flow, (mtu or 0) - (outer - inner))
+        if is_super:
+            large.append((flow, outer, inner, payload, datagrams))
+        else:
+            ordinary[flow] = max(payload, ordinary.get(flow, 0))
+    for flow, outer, inner, payload, datagrams in large:
+        inner_mtu = mtus.get(flow, 0) - (outer - inner)
+        segment = segment_size(tables, conversations, flow, inner_mtu, ordinary.get(flow, 0))
         packets = max(1, -(-payload // segment.size))
         found.datagrams += datagrams
         found.extra_packets[flow] += (packets - 1) * datagrams
@@ -80,19 +85,29 @@ def find_super_frames(
     return found
 
 
-def segment_size(tables: Tables, conversations: Conversations, flow: FlowKey, inner_mtu: int) -> SegmentSize:
-    """Bytes of payload in a full segment of this flow; `inner_mtu` where positive is what the link carries."""
+def segment_size(
+    tables: Tables, conversations: Conversations, flow: FlowKey, inner_mtu: int, ordinary: int
+) -> SegmentSize:
+    """Bytes of payload in a full segment of this flow.
+
+    `inner_mtu` where positive is what the link carries; `ordinary` is the payload of the flow's largest packet
+    that is no super-frame, 0 where there is none. An MSS limits what the *other* side sends, so one SYN alone is
+    an upper bound only.
+    """
     header = _ip_header(flow)
     if flow.protocol != TCP:
         return SegmentSize(max(1, (inner_mtu if inner_mtu > 0 else 1450) - header - UDP_HEADER), estimated=True)
-    row = tables.flows[flow]
-    options = TIMESTAMPS if row.options >= TIMESTAMPS else 0
-    mss = conversations.agreed_mss(flow)
-    if mss:
-        return SegmentSize(max(1, mss - options), estimated=False)
+    row = tables.flows.get(flow)
+    options = TIMESTAMPS if row is not None and row.options >= TIMESTAMPS else 0
+    told = conversations.told_mss(flow)
+    if told:
+        size = max(1, min(told) - options)
+        if len(told) > 1:
+            return SegmentSize(size, estimated=False)
+        return SegmentSize(min(size, ordinary or size), estimated=True)
     if inner_mtu > 0:
         return SegmentSize(max(1, inner_mtu - header - TCP_HEADER - options), estimated=True)
-    mss = max(tables.mss, default=1450 - header - TCP_HEADER)
+    mss = conversations.largest_mss(flow.vni >= 0) or 1450 - header - TCP_HEADER
     return SegmentSize(max(1, mss - options), estimated=True)
 
 
@@ -135,6 +150,7 @@ def measure_mtu(
     sizes = Counter({size: count for (inside, size), count in tables.sizes.items() if inside == tunnelled})
     sizes.subtract(found.sizes)
     sizes = +sizes
+    told = {row.mss for flow, row in tables.flows.items() if row.mss and (flow.vni >= 0) == tunnelled}
     underlay, underlay_evidence = _underlay(tables, judged, knowledge, tunnelled)
     overlay, overlay_evidence = _overlay(tables, judged, underlay, tunnelled)
     if underlay is None and overlay is not None and tunnelled and not _has_source_fragments(judged):
@@ -150,7 +166,7 @@ def measure_mtu(
         "over_overlay": None if overlay is None else sum(count for size, count in sizes.items() if size > overlay),
         "super_frames": found.datagrams,
         "packet_too_big": sum(count for key, count in tables.icmp_error_counts.items() if key[1:4] in _TOO_BIG),
-        "mss": [{"value": mss, "segments": count} for mss, count in sorted(tables.mss.items())],
+        "mss": [{"value": mss, "segments": count} for mss, count in sorted(tables.mss.items()) if mss in told],
         "inner_sizes": [{"up_to": edge, "datagrams": count} for edge, count in _bins(sizes, overlay)],
     }
 
