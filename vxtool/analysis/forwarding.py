@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge, address_text
 from vxtool.analysis.model import Counts, Drop, Latency, Path
-from vxtool.analysis.outcomes import Judge, Judged, Outcome, Route
+from vxtool.analysis.outcomes import RESEGMENTED, Judge, Judged, Outcome, Route
 from vxtool.analysis.times import rfc3339
 from vxtool.engine.tables import EXACT_LATENCIES, TRANSLATED, WHOLE, Latencies, Stage, Tables, bucket_value
 
@@ -57,7 +57,7 @@ def count_outcomes(
         "wire_packets_lost": lost,
         "fragmented_at_source": at_source,
         "fragmented_by_router": by_router,
-        "resegmented": 0,
+        "resegmented": reasons[RESEGMENTED],
         "translated": translated,
         "paths": _paths(tables, judge, judged, knowledge),
         "drops": _drops(tables, judged, knowledge),

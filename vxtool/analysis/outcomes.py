@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
 
 from vxtool.analysis.conversations import Conversations
@@ -80,6 +81,7 @@ class Route(NamedTuple):
 
 class Judged(NamedTuple):
     flow: FlowKey
+    path: PathKey
     route: Route
     cell: Cell
     outcome: Outcome
@@ -99,15 +101,15 @@ class Judge:
         self.egresses: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost destination
         self._behind: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost source
         self._look_around()
+        self.resegmented = self._find_resegmented()
 
     def judged(self) -> Iterator[Judged]:
-        resegmented = self._find_resegmented()
         for (flow, path), cell in self._tables.cells.items():
             source, destination = self.ends(flow)
             outcome, reason = self.judge(path, source, destination)
-            if flow in resegmented and outcome in ("dropped", "missed"):
+            if flow in self.resegmented and outcome in ("dropped", "missed"):
                 outcome, reason = "unresolved", RESEGMENTED
-            yield Judged(flow, self.route(path), cell, outcome, reason)
+            yield Judged(flow, path, self.route(path), cell, outcome, reason)
 
     def _find_resegmented(self) -> set[FlowKey]:
         """TCP flows of which super-frames were seen on one side only, and packets on the other side only.
@@ -206,7 +208,8 @@ class Judge:
     def _directed(self, stage: Stage) -> Stage:
         if stage.direction != UNKNOWN or not stage.macs:
             return stage
-        learned, own = self._own_macs.get(stage.interface, frozenset()), self._knowledge.own_macs
+        learned: AbstractSet[bytes] = self._own_macs.get(stage.interface, frozenset())
+        own = self._knowledge.own_macs
         if not learned and not own:
             return stage
         destination, source = stage.macs[:6], stage.macs[6:]

@@ -85,12 +85,14 @@ def build_report(
         "tunnel": describe_tunnel(tables, knowledge, overlay),
         "forwarding": {**counts, "other": other},
         "identities": describe_identities(judged, knowledge, overlay),
-        "identity_pairs": pair_identities(judged, conversations, knowledge, overlay),
-        "flows": describe_flows(totals, tables, conversations, found, knowledge, overlay, question.top),
+        "identity_pairs": pair_identities(tables, judged, conversations, knowledge, overlay),
+        "flows": describe_flows(
+            totals, tables, judge, conversations, found, knowledge, overlay, question.top
+        ),
         "flows_total": len(totals),
         "overhead": overhead,
         "mtu": mtu,
-        "timeline": describe_timeline(tables, judge, tunnelled),
+        "timeline": describe_timeline(tables, judge, here, tunnelled),
         "findings": find_all(case),
     }
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from vxtool.analysis.conversations import Conversations
 from vxtool.analysis.knowledge import Knowledge
 from vxtool.analysis.model import Mtu, Overhead
-from vxtool.analysis.outcomes import Judged
+from vxtool.analysis.outcomes import RESEGMENTED, Judged
 from vxtool.engine.frame import TCP
 from vxtool.engine.tables import FIRST_ONLY, PLAIN, FlowKey, InterfaceKey, Tables
 
@@ -114,7 +114,8 @@ def segment_size(
 def measure_overhead(tables: Tables, judged: Sequence[Judged], found: SuperFrames) -> Overhead:
     """The tunnel's cost: once for each datagram, and for each packet that crossed the wire."""
     datagrams = inner = outer = packets = wire = 0
-    estimated = found.estimated
+    # What was cut or joined on its way is counted as it came in and as it left: nothing tells them apart yet.
+    estimated = found.estimated or any(item.route.tunnelled and item.reason == RESEGMENTED for item in judged)
     for item in judged:
         if not item.route.tunnelled:
             continue

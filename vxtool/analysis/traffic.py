@@ -15,7 +15,18 @@ from vxtool.analysis.outcomes import Judge, Judged
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
 from vxtool.cluster import cluster_id_of, kind_of
-from vxtool.engine.tables import FIRST_ONLY, NON_IP, OPAQUE, TAIL_PORT, WEAR_NAMES, FlowKey, Tables
+from vxtool.engine.frame import TCP
+from vxtool.engine.tables import (
+    FIRST_ONLY,
+    NON_IP,
+    OPAQUE,
+    TAIL_PORT,
+    WEAR_NAMES,
+    FlowKey,
+    FlowRow,
+    PathKey,
+    Tables,
+)
 
 Overlay = Literal["cilium", "vxlan"]
 
@@ -126,11 +137,23 @@ def describe_identities(judged: Sequence[Judged], knowledge: Knowledge, overlay:
 
 
 def pair_identities(
-    judged: Sequence[Judged], conversations: Conversations, knowledge: Knowledge, overlay: Overlay | None
+    tables: Tables,
+    judged: Sequence[Judged],
+    conversations: Conversations,
+    knowledge: Knowledge,
+    overlay: Overlay | None,
 ) -> list[IdentityPair]:
-    """Source and destination identities: the destination's from the answering flow, else from the files."""
+    """Source and destination identities.
+
+    The destination's is that of the answering flow, else what the files say of its address, else the one under
+    which that address sends other flows: ICMP errors and inner fragments have no answer of their own.
+    """
     if overlay != "cilium":
         return []
+    seen: dict[bytes, set[int]] = defaultdict(set)  # address -> the VNIs that it sends under
+    for flow in tables.flows:
+        if flow.vni >= 0 and flow.source:
+            seen[flow.source].add(flow.vni)
     totals: dict[tuple[int, int | None], list[int]] = defaultdict(lambda: [0, 0])
     for item in judged:
         if item.flow.vni < 0:
@@ -140,13 +163,17 @@ def pair_identities(
         if destination is None:
             pod = knowledge.cluster.pod(address_text(item.flow.destination) or "")
             destination = pod.identity if pod else None
+        if destination is None and len(seen.get(item.flow.destination, ())) == 1:
+            (destination,) = seen[item.flow.destination]
         totals[item.flow.vni, destination][0] += item.cell.datagrams
         totals[item.flow.vni, destination][1] += item.cell.inner_bytes
+    rows = sorted(
+        totals.items(),
+        key=lambda entry: (-entry[1][0], entry[0][0], -1 if entry[0][1] is None else entry[0][1]),
+    )
     return [
         {"source_vni": source, "destination_vni": destination, "datagrams": row[0], "inner_bytes": row[1]}
-        for (source, destination), row in sorted(
-            totals.items(), key=lambda entry: (-entry[1][0], entry[0][0], entry[0][1] or -1)
-        )
+        for (source, destination), row in rows
     ]
 
 
@@ -162,6 +189,16 @@ class FlowTotals:
     first_time: int = 0
     last_time: int = 0
     paths: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
+
+    def ends(self) -> tuple[str | None, str | None]:
+        """Ingress and egress: of the most used path of those that have both, else each side's most used one."""
+        ordered = sorted(self.paths.items(), key=lambda entry: (-entry[1], repr(entry[0])))
+        for labels, _ in ordered:
+            if None not in labels:
+                return labels
+        ingress = next((labels[0] for labels, _ in ordered if labels[0] is not None), None)
+        egress = next((labels[1] for labels, _ in ordered if labels[1] is not None), None)
+        return ingress, egress
 
     def add(self, item: Judged, labels: tuple[str | None, str | None]) -> None:
         cell = item.cell
@@ -205,6 +242,7 @@ def _without_ports(flow: FlowKey) -> FlowKey:
 def describe_flows(
     totals: dict[FlowKey, FlowTotals],
     tables: Tables,
+    judge: Judge,
     conversations: Conversations,
     found: SuperFrames,
     knowledge: Knowledge,
@@ -213,7 +251,8 @@ def describe_flows(
 ) -> list[Flow]:
     ordered = sorted(totals.items(), key=lambda entry: (-entry[1].inner_bytes, entry[0]))
     return [
-        _describe_flow(flow, row, tables, conversations, found, knowledge, overlay) for flow, row in ordered[:top]
+        _describe_flow(flow, row, tables, judge, conversations, found, knowledge, overlay)
+        for flow, row in ordered[:top]
     ]
 
 
@@ -221,6 +260,7 @@ def _describe_flow(
     flow: FlowKey,
     totals: FlowTotals,
     tables: Tables,
+    judge: Judge,
     conversations: Conversations,
     found: SuperFrames,
     knowledge: Knowledge,
@@ -228,11 +268,10 @@ def _describe_flow(
 ) -> Flow:
     row = tables.flows.get(flow)
     outer_source, outer_destination = (row.outer_source, row.outer_destination) if row else (b"", b"")
-    ingress, egress = min(totals.paths.items(), key=lambda entry: (-entry[1], repr(entry[0])))[0]
+    ingress, egress = totals.ends()
     vni = flow.vni if overlay == "cilium" and flow.vni >= 0 else None
     reverse = conversations.reverse(flow)
     is_echo = flow.source_port >= 0 and flow.destination_port < 0
-    is_tcp = flow.protocol == 6 and row is not None
     return {
         "vni": flow.vni if flow.vni >= 0 else None,
         "source": address_text(flow.source),
@@ -254,27 +293,41 @@ def _describe_flow(
         "wire_packets": totals.wire_packets + found.extra_packets.get(flow, 0),
         "forwarded": totals.forwarded,
         "dropped": totals.dropped,
-        "retransmitted_bytes": row.data_bytes - sum(high - low for low, high in row.ranges)
-        if is_tcp and row
-        else None,
+        "retransmitted_bytes": None if row is None or flow in judge.resegmented else _retransmitted(flow, row),
         "first_time": rfc3339(totals.first_time),
         "last_time": rfc3339(totals.last_time),
         "answered": reverse is not None if flow.source_port >= 0 else None,
     }
 
 
-def describe_timeline(tables: Tables, judge: Judge, tunnelled: bool) -> list[TimeStep]:
-    """Equal steps from the first datagram of the scope to its last."""
+def _retransmitted(flow: FlowKey, row: FlowRow) -> int | None:
+    """TCP data that was sent more than once: what was seen less the sequence space that it covers.
+
+    A lower bound where the flow had more gaps than the engine keeps apart: it then counts some as covered.
+    """
+    if flow.protocol != TCP:
+        return None
+    return max(0, row.data_bytes - sum(high - low for low, high in row.ranges))
+
+
+def describe_timeline(tables: Tables, judge: Judge, judged: Sequence[Judged], tunnelled: bool) -> list[TimeStep]:
+    """Equal steps from the first datagram of the scope to its last; `judged` holds the journeys of the scope.
+
+    The engine counts steps by path and destination, verdicts may differ by flow: where only some datagrams of a
+    path to a destination were dropped, they are spread evenly over its steps.
+    """
     step = tables.timeline_step
     steps: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for (number, path, destination), (datagrams, octets) in tables.timeline.items():
+    lost = _Losses(judge, judged)
+    for (number, path, destination), (datagrams, octets) in sorted(
+        tables.timeline.items(), key=lambda entry: entry[0][0]
+    ):
         if judge.route(path).tunnelled != tunnelled:
             continue
         row = steps[number]
         row[0] += datagrams
         row[1] += octets
-        if judge.judge(path, b"", destination)[0] == "dropped":
-            row[2] += datagrams
+        row[2] += lost.take(path, destination, datagrams)
     if not steps:
         return []
     return [
@@ -282,3 +335,27 @@ def describe_timeline(tables: Tables, judge: Judge, tunnelled: bool) -> list[Tim
         for number in range(min(steps), max(steps) + 1)
         for row in (steps.get(number, [0, 0, 0]),)
     ]
+
+
+class _Losses:
+    """How many of the datagrams of one step were dropped, by path and destination."""
+
+    def __init__(self, judge: Judge, judged: Sequence[Judged]) -> None:
+        self._judge = judge
+        self._counts: dict[tuple[PathKey, bytes], list[int]] = defaultdict(lambda: [0, 0, 0])
+        for item in judged:
+            # The engine notes the destination only where one side alone was seen: else the path says it all.
+            both = item.route.ingress is not None and item.route.egress is not None
+            row = self._counts[item.path, b"" if both else judge.ends(item.flow)[1]]
+            row[0] += item.cell.datagrams
+            row[1] += item.cell.datagrams if item.outcome == "dropped" else 0
+
+    def take(self, path: PathKey, destination: bytes, datagrams: int) -> int:
+        """Called once for each step, in order; the third count is how many were taken so far."""
+        row = self._counts.get((path, destination))
+        if row is None:
+            # A flow that changed its tunnel's end: counted under the first one.
+            return datagrams if self._judge.judge(path, b"", destination)[0] == "dropped" else 0
+        total, dropped, before = row
+        row[2] = before + datagrams
+        return row[2] * dropped // total - before * dropped // total

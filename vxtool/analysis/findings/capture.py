@@ -120,7 +120,7 @@ def _super_frames(case: Case) -> Iterator[Finding]:
     )
     unfollowed = sum(item.cell.datagrams for item in case.in_scope if item.reason == RESEGMENTED)
     if unfollowed:
-        unknown += f"; {number(unfollowed, 'datagram')} left in other pieces than they came in, and are not followed"
+        unknown += f"; {number(unfollowed, 'datagram')} left in other pieces than they came in, and were not followed"
     yield {
         "id": "capture.super-frames",
         "severity": "info",
