@@ -1,0 +1,596 @@
+/* The C engine as Python sees it: vxtool._native.Engine, which vxtool/engine/native_engine.py wraps.
+ *
+ * Bytes are taken without the GIL. An engine in use by one thread refuses all others, rather than let them
+ * wait: who shares one has made a mistake. Tables come out as lists of plain tuples, in which flows, paths
+ * and places are numbers of other lists; each method below says what its rows hold. */
+#include "engine.h"
+#include "binding.h"
+
+typedef enum { READY, FINISHED, USED_UP } engine_state;
+
+typedef struct {
+    PyObject_HEAD vx_engine *engine;
+    uint32_t inputs;
+    uint64_t seed;
+    bool part;
+    bool busy;
+    engine_state state;
+} Engine;
+
+/* ---- one thread at a time ---- */
+
+/* Begin to use the engine: 0, or -1 with an error set. */
+static int enter(Engine *self, engine_state wanted) {
+    if (self->busy) {
+        PyErr_SetString(PyExc_RuntimeError, "the engine is in use by another thread");
+        return -1;
+    }
+    if (self->state != wanted) {
+        PyErr_SetString(PyExc_RuntimeError, self->state == READY      ? "the engine is not finished"
+                                            : self->state == FINISHED ? "the engine has given its tables"
+                                                                      : "the engine was merged into another");
+        return -1;
+    }
+    self->busy = true;
+    return 0;
+}
+
+static PyObject *leave(Engine *self, int status) {
+    self->busy = false;
+    if (status < 0)
+        return PyErr_NoMemory();
+    Py_RETURN_NONE;
+}
+
+static bool is_input(const Engine *self, Py_ssize_t input) {
+    if (input >= 0 && input < (Py_ssize_t)self->inputs)
+        return true;
+    PyErr_Format(PyExc_IndexError, "input %zd: the engine has %u", input, (unsigned)self->inputs);
+    return false;
+}
+
+/* ---- bytes in ---- */
+
+static PyObject *engine_feed(PyObject *object, PyObject *args) {
+    Engine *self = (Engine *)object;
+    Py_ssize_t input;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "ny*:feed", &input, &data))
+        return NULL;
+    PyObject *result = NULL;
+    if (is_input(self, input) && enter(self, READY) == 0) {
+        int status;
+        Py_BEGIN_ALLOW_THREADS;
+        status = vx_engine_feed(self->engine, (uint32_t)input, data.buf, (size_t)data.len);
+        Py_END_ALLOW_THREADS;
+        result = leave(self, status);
+    }
+    PyBuffer_Release(&data);
+    return result;
+}
+
+static PyObject *engine_end(PyObject *object, PyObject *argument) {
+    Engine *self = (Engine *)object;
+    Py_ssize_t input = PyLong_AsSsize_t(argument);
+    if ((input == -1 && PyErr_Occurred()) || !is_input(self, input) || enter(self, READY) < 0)
+        return NULL;
+    int status;
+    Py_BEGIN_ALLOW_THREADS;
+    status = vx_engine_end(self->engine, (uint32_t)input);
+    Py_END_ALLOW_THREADS;
+    return leave(self, status);
+}
+
+static PyObject *engine_wants(PyObject *object, PyObject *unused) {
+    (void)unused;
+    Engine *self = (Engine *)object;
+    if (enter(self, READY) < 0)
+        return NULL;
+    uint32_t input = vx_engine_wants(self->engine);
+    self->busy = false;
+    if (input == VX_NONE)
+        Py_RETURN_NONE;
+    return PyLong_FromUnsignedLong(input);
+}
+
+static PyObject *engine_merge(PyObject *object, PyObject *argument) {
+    Engine *self = (Engine *)object;
+    if (Py_TYPE(argument) != Py_TYPE(object)) {
+        PyErr_SetString(PyExc_TypeError, "only an engine of the same kind can be merged");
+        return NULL;
+    }
+    Engine *other = (Engine *)argument;
+    if (self == other || !other->part || other->inputs != self->inputs || other->seed != self->seed) {
+        PyErr_SetString(PyExc_ValueError, "only a part of the same inputs can be merged");
+        return NULL;
+    }
+    if (enter(self, READY) < 0)
+        return NULL;
+    if (enter(other, READY) < 0) {
+        self->busy = false;
+        return NULL;
+    }
+    int status;
+    Py_BEGIN_ALLOW_THREADS;
+    status = vx_engine_merge(self->engine, other->engine);
+    vx_engine_free(other->engine);
+    Py_END_ALLOW_THREADS;
+    other->engine = NULL;
+    other->state = USED_UP;
+    other->busy = false;
+    return leave(self, status);
+}
+
+static PyObject *engine_finish(PyObject *object, PyObject *unused) {
+    (void)unused;
+    Engine *self = (Engine *)object;
+    if (self->part) {
+        PyErr_SetString(PyExc_ValueError,
+                        "a part has no tables of its own: merge it into an engine that is none");
+        return NULL;
+    }
+    if (enter(self, READY) < 0)
+        return NULL;
+    int status;
+    Py_BEGIN_ALLOW_THREADS;
+    status = vx_engine_finish(self->engine);
+    Py_END_ALLOW_THREADS;
+    self->state = FINISHED;
+    return leave(self, status);
+}
+
+static PyObject *engine_records(PyObject *object, void *unused) {
+    (void)unused;
+    const Engine *self = (Engine *)object;
+    /* One word, which another thread may be counting up: it is for a progress bar. */
+    return PyLong_FromUnsignedLongLong(self->engine != NULL ? vx_engine_records(self->engine) : 0);
+}
+
+/* ---- values ---- */
+
+/* Append a new reference to a list; 0, or -1 with an error set. */
+static int append(PyObject *list, PyObject *item) {
+    if (item == NULL)
+        return -1;
+    int status = PyList_Append(list, item);
+    Py_DECREF(item);
+    return status;
+}
+
+static PyObject *none(void) { return Py_NewRef(Py_None); }
+
+static PyObject *text_or_none(const char *text) {
+    return text == NULL || *text == '\0' ? none() : PyBytes_FromString(text);
+}
+
+static PyObject *octets(const uint8_t *at, size_t size) {
+    return PyBytes_FromStringAndSize((const char *)at, (Py_ssize_t)size);
+}
+
+static unsigned long long record_of(vx_sample sample) {
+    return sample.where & ((UINT64_C(1) << VX_RECORD_BITS) - 1);
+}
+
+static unsigned input_of(vx_sample sample) { return (unsigned)(sample.where >> VX_RECORD_BITS); }
+
+/* [(time, input, record), ...] */
+static PyObject *samples_of(const vx_samples *samples) {
+    PyObject *list = PyList_New(samples->count);
+    for (unsigned i = 0; list != NULL && i < samples->count; i++) {
+        vx_sample sample = samples->samples[i];
+        PyObject *row = Py_BuildValue("(LIK)", (long long)sample.time, input_of(sample), record_of(sample));
+        if (row == NULL || PyList_SetItem(list, i, row) < 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+/* {key: count} */
+static PyObject *counts_of(const vx_map *counts) {
+    PyObject *dict = PyDict_New();
+    for (uint32_t i = 0; dict != NULL && i < vx_map_count(counts); i++) {
+        const vx_count *row = vx_map_at(counts, i);
+        PyObject *key = PyLong_FromLongLong((long long)row->key);
+        PyObject *count = PyLong_FromUnsignedLongLong(row->count);
+        if (key == NULL || count == NULL || PyDict_SetItem(dict, key, count) < 0)
+            Py_CLEAR(dict);
+        Py_XDECREF(key);
+        Py_XDECREF(count);
+    }
+    return dict;
+}
+
+/* ---- tables out: each gives a new reference, or NULL with an error set ---- */
+
+/* (first time, last time, width of a step), the times None without records */
+static PyObject *times_of(const Engine *self, const vx_tally *tally) {
+    if (!vx_engine_has_records(self->engine))
+        return Py_BuildValue("(OOL)", Py_None, Py_None, (long long)tally->step);
+    return Py_BuildValue("(LLL)", (long long)tally->first_time, (long long)tally->last_time,
+                         (long long)tally->step);
+}
+
+static PyObject *counters_of(const vx_tally *tally) {
+    const uint64_t *counters = (const uint64_t *)&tally->counters;
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < sizeof tally->counters / sizeof *counters; i++)
+        if (append(list, PyLong_FromUnsignedLongLong(counters[i])) < 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+/* (SLL2 index, input, interface, name, link type, records in, out, unknown) */
+static PyObject *interface_of(const vx_tally *tally, uint32_t number) {
+    const vx_interface_row *row = vx_map_at(&tally->interfaces, number);
+    return Py_BuildValue("(LiiNIKKK)", (long long)row->index, (int)row->input, (int)row->interface,
+                         text_or_none(row->name), (unsigned)row->link_type,
+                         (unsigned long long)row->records[0], (unsigned long long)row->records[1],
+                         (unsigned long long)row->records[2]);
+}
+
+/* (interface, wear, loopback, MACs) */
+static PyObject *place_of(const vx_tally *tally, uint32_t number) {
+    const vx_place *row = vx_map_at(&tally->places, number);
+    return Py_BuildValue("(IiNN)", (unsigned)row->interface, (int)row->wear, PyBool_FromLong(row->loopback),
+                         octets(row->macs, row->has_macs ? sizeof row->macs : 0));
+}
+
+/* (flags, [place << 5 | direction << 2 | form, ...]) */
+static PyObject *path_of(const vx_tally *tally, uint32_t number) {
+    const vx_path *row = vx_map_at(&tally->paths, number);
+    PyObject *stages = PyList_New(0);
+    for (uint32_t i = 0; stages != NULL && i < row->count; i++)
+        if (append(stages, PyLong_FromUnsignedLongLong(row->stages[i])) < 0)
+            Py_CLEAR(stages);
+    return stages == NULL ? NULL : Py_BuildValue("(IN)", (unsigned)row->flags, stages);
+}
+
+/* (VNI, protocol, source, source port, destination, destination port) */
+static PyObject *flow_key_of(const vx_tally *tally, uint32_t number) {
+    const vx_flow *row = vx_map_at(&tally->flows, number);
+    size_t size = row->address_size;
+    return Py_BuildValue("(LINiNi)", (long long)row->vni, (unsigned)row->protocol,
+                         octets(row->addresses, size), (int)row->source_port,
+                         octets(row->addresses + size, size), (int)row->destination_port);
+}
+
+static PyObject *ranges_of(const vx_flow *flow) {
+    const int64_t *ranges = vx_flow_ranges(flow);
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < flow->range_count; i++)
+        if (append(list, Py_BuildValue("(LL)", (long long)ranges[2 * i], (long long)ranges[2 * i + 1])) < 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+/* ((time, input, record), outer source, outer destination, TCP flags, MSS, options, data bytes, ranges,
+ * folded) */
+static PyObject *flow_of(const vx_tally *tally, uint32_t number) {
+    const vx_flow *row = vx_map_at(&tally->flows, number);
+    const uint8_t *addresses = row->addresses;
+    size_t size = 0;
+    if (row->underlay != VX_NONE) {
+        const vx_underlay *underlay = vx_map_at(&tally->underlays, row->underlay);
+        addresses = underlay->addresses;
+        size = underlay->ipv6 ? 16 : 4;
+    }
+    return Py_BuildValue("((LIK)NNiiiKNN)", (long long)row->first.time, input_of(row->first),
+                         record_of(row->first), octets(addresses, size), octets(addresses + size, size),
+                         (int)row->tcp_flags, (int)row->mss, (int)row->options,
+                         (unsigned long long)row->data_bytes, ranges_of(row),
+                         PyBool_FromLong(row->ranges_folded));
+}
+
+static long flow_number(uint32_t flow) { return flow == VX_OTHER_FLOWS ? -1 : (long)flow; }
+
+/* (flow, path, datagrams, inner bytes, outer bytes, wire packets, wire bytes, egress packets, smallest,
+ * largest, first time, last time, samples); the flow -1 stands for those beyond the limit */
+static PyObject *cell_of(const vx_tally *tally, uint32_t number) {
+    const vx_cell *row = vx_map_at(&tally->cells, number);
+    return Py_BuildValue("(lIKKKKKKIILLN)", flow_number(row->flow), (unsigned)row->path,
+                         (unsigned long long)row->datagrams, (unsigned long long)row->inner_bytes,
+                         (unsigned long long)row->outer_bytes, (unsigned long long)row->wire_packets,
+                         (unsigned long long)row->wire_bytes, (unsigned long long)row->egress_packets,
+                         (unsigned)row->smallest, (unsigned)row->largest, (long long)row->first_time,
+                         (long long)row->last_time, samples_of(&row->samples));
+}
+
+static PyObject *buckets_of(const vx_latencies *latencies) {
+    PyObject *list = PyList_New(0);
+    for (unsigned page = 0; list != NULL && page < VX_LATENCY_PAGES; page++) {
+        for (unsigned i = 0; list != NULL && latencies->pages[page] != NULL && i < 64; i++) {
+            unsigned long long count = latencies->pages[page][i];
+            if (count > 0 && append(list, Py_BuildValue("(IK)", page * 64 + i, count)) < 0)
+                Py_CLEAR(list);
+        }
+    }
+    return list;
+}
+
+static PyObject *exact_of(const vx_latencies *latencies) {
+    if (latencies->count > VX_EXACT_LATENCIES)
+        return none();
+    PyObject *list = PyList_New(0);
+    for (uint64_t i = 0; list != NULL && i < latencies->count; i++)
+        if (append(list, PyLong_FromUnsignedLongLong(latencies->exact[i])) < 0)
+            Py_CLEAR(list);
+    if (list != NULL && PyList_Sort(list) < 0)
+        Py_CLEAR(list);
+    return list;
+}
+
+/* (count, total, smallest, largest, [(bucket, count), ...], exact ones or None), or None where a path has
+ * none */
+static PyObject *latencies_of(const vx_tally *tally, uint32_t number) {
+    const vx_latencies *row = ((const vx_path *)vx_map_at(&tally->paths, number))->latencies;
+    if (row == NULL)
+        return none();
+    return Py_BuildValue("(KKKKNN)", (unsigned long long)row->count, (unsigned long long)row->total,
+                         (unsigned long long)row->smallest, (unsigned long long)row->largest, buckets_of(row),
+                         exact_of(row));
+}
+
+static PyObject *ports_of(const vx_underlay *underlay) {
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && underlay->ports == NULL && i < underlay->few_ports; i++)
+        if (append(list, PyLong_FromLong(underlay->few[i])) < 0)
+            Py_CLEAR(list);
+    for (uint32_t port = 0; list != NULL && underlay->ports != NULL && port < 65536; port++)
+        if (underlay->ports[port >> 6] >> (port & 63) & 1 && append(list, PyLong_FromLong((long)port)) < 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+/* (source, destination, wear, destination port, datagrams, outer bytes, source ports), or None for one that
+ * no datagram was counted under */
+static PyObject *tunnel_of(const vx_tally *tally, uint32_t number) {
+    const vx_underlay *row = vx_map_at(&tally->underlays, number);
+    if (row->datagrams == 0)
+        return none();
+    size_t size = row->ipv6 ? 16 : 4;
+    return Py_BuildValue("(NNiiKKN)", octets(row->addresses, size), octets(row->addresses + size, size),
+                         (int)row->wear, (int)row->destination_port, (unsigned long long)row->datagrams,
+                         (unsigned long long)row->outer_bytes, ports_of(row));
+}
+
+/* (flow, outer length, inner length, payload length, count) */
+static PyObject *large_of(const vx_tally *tally, uint32_t number) {
+    const vx_large *row = vx_map_at(&tally->large, number);
+    return Py_BuildValue("(lIIIK)", flow_number(row->flow), (unsigned)row->outer_length,
+                         (unsigned)row->inner_length, (unsigned)row->payload_length,
+                         (unsigned long long)row->count);
+}
+
+/* (in a tunnel, IP version, type, code, MTU, count, samples) */
+static PyObject *icmp_of(const vx_tally *tally, uint32_t number) {
+    const vx_icmp *row = vx_map_at(&tally->icmp, number);
+    return Py_BuildValue("(NiiiIKN)", PyBool_FromLong((long)(row->key >> 49 & 1)), row->key >> 48 & 1 ? 6 : 4,
+                         (int)(row->key >> 40 & 0xff), (int)(row->key >> 32 & 0xff),
+                         (unsigned)(row->key & UINT32_MAX), (unsigned long long)row->count,
+                         samples_of(&row->samples));
+}
+
+/* (step, path, outer destination or nothing, datagrams, outer bytes) */
+static PyObject *step_of(const vx_tally *tally, uint32_t number) {
+    const vx_step *row = vx_map_at(&tally->timeline, number);
+    return Py_BuildValue("(LINKK)", (long long)row->step, (unsigned)row->path,
+                         octets(row->address, row->address_size), (unsigned long long)row->datagrams,
+                         (unsigned long long)row->outer_bytes);
+}
+
+/* All rows of a table. */
+static PyObject *rows_of(const vx_tally *tally, const vx_map *map,
+                         PyObject *(*row_of)(const vx_tally *, uint32_t)) {
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < vx_map_count(map); i++)
+        if (append(list, row_of(tally, i)) < 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+/* Clipped, cut, malformed, orphan. */
+static PyObject *all_samples_of(const vx_tally *tally) {
+    PyObject *list = PyList_New(0);
+    for (unsigned kind = 0; list != NULL && kind < VX_SAMPLE_KINDS; kind++)
+        if (append(list, samples_of(&tally->samples[kind])) < 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+/* Add a table to what is given out, unless something failed before. */
+static void put(PyObject **tables, const char *name, PyObject *table) {
+    if (table == NULL || *tables == NULL || PyDict_SetItemString(*tables, name, table) < 0)
+        Py_CLEAR(*tables);
+    Py_XDECREF(table);
+}
+
+static PyObject *engine_tables(PyObject *object, PyObject *unused) {
+    (void)unused;
+    Engine *self = (Engine *)object;
+    if (enter(self, FINISHED) < 0)
+        return NULL;
+    const vx_tally *tally = vx_engine_tally(self->engine);
+    PyObject *tables = PyDict_New();
+    put(&tables, "times", times_of(self, tally));
+    put(&tables, "counters", counters_of(tally));
+    put(&tables, "interfaces", rows_of(tally, &tally->interfaces, interface_of));
+    put(&tables, "places", rows_of(tally, &tally->places, place_of));
+    put(&tables, "paths", rows_of(tally, &tally->paths, path_of));
+    put(&tables, "latencies", rows_of(tally, &tally->paths, latencies_of));
+    put(&tables, "flow_keys", rows_of(tally, &tally->flows, flow_key_of));
+    put(&tables, "flows", rows_of(tally, &tally->flows, flow_of));
+    put(&tables, "cells", rows_of(tally, &tally->cells, cell_of));
+    put(&tables, "tunnels", rows_of(tally, &tally->underlays, tunnel_of));
+    put(&tables, "large", rows_of(tally, &tally->large, large_of));
+    put(&tables, "icmp", rows_of(tally, &tally->icmp, icmp_of));
+    put(&tables, "timeline", rows_of(tally, &tally->timeline, step_of));
+    put(&tables, "overheads", counts_of(&tally->overheads));
+    put(&tables, "sizes", counts_of(&tally->sizes));
+    put(&tables, "mss", counts_of(&tally->mss));
+    put(&tables, "samples", all_samples_of(tally));
+    self->busy = false;
+    return tables;
+}
+
+/* What the containers say; for every state but that of one merged into another. */
+
+static PyObject *damage_of(const vx_container *container) {
+    const vx_damage *damage = vx_container_damage(container);
+    if (damage->code == VX_DAMAGE_NONE)
+        return none();
+    return Py_BuildValue("(iKKII)", (int)damage->code, (unsigned long long)damage->offset,
+                         (unsigned long long)damage->record, (unsigned)damage->value,
+                         (unsigned)damage->expected);
+}
+
+/* (link type, snaplen, dropped or None) */
+static PyObject *described_of(const vx_container *container) {
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < vx_container_interface_count(container); i++) {
+        const vx_interface *row = vx_container_interface(container, i);
+        PyObject *dropped = row->has_dropped ? PyLong_FromUnsignedLongLong(row->dropped) : none();
+        if (append(list, Py_BuildValue("(IIN)", (unsigned)row->link_type, (unsigned)row->snaplen, dropped)) <
+            0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *engine_inputs(PyObject *object, PyObject *unused) {
+    (void)unused;
+    Engine *self = (Engine *)object;
+    if (enter(self, FINISHED) < 0)
+        return NULL;
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < self->inputs; i++) {
+        const vx_container *container = vx_engine_container(self->engine, i);
+        vx_input_row row = vx_engine_input(self->engine, i);
+        if (append(list, Py_BuildValue("(iKKNN)", (int)row.format, (unsigned long long)row.records,
+                                       (unsigned long long)row.bytes, described_of(container),
+                                       damage_of(container))) < 0)
+            Py_CLEAR(list);
+    }
+    self->busy = false;
+    return list;
+}
+
+static PyObject *engine_names(PyObject *object, PyObject *unused) {
+    (void)unused;
+    Engine *self = (Engine *)object;
+    if (enter(self, self->state == FINISHED ? FINISHED : READY) < 0)
+        return NULL;
+    PyObject *list = PyList_New(0);
+    for (uint32_t i = 0; list != NULL && i < self->inputs; i++) {
+        const vx_container *container = vx_engine_container(self->engine, i);
+        for (uint32_t j = 0; list != NULL && j < vx_container_name_count(container); j++) {
+            const vx_name *row = vx_container_name(container, j);
+            if (append(list,
+                       Py_BuildValue("(Ny)", octets(row->address, row->family == 4 ? 4 : 16), row->name)) < 0)
+                Py_CLEAR(list);
+        }
+    }
+    self->busy = false;
+    return list;
+}
+
+/* ---- the type ---- */
+
+static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    static char *names[] = {"inputs", "wears",         "window",     "settle", "part",
+                            "seed",   "most_journeys", "most_flows", NULL};
+    Py_ssize_t inputs, wears_size;
+    const char *wears;
+    long long window, settle, most_journeys, most_flows;
+    unsigned long long seed;
+    int part;
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "ny#LLpKLL:Engine", names, &inputs, &wears, &wears_size,
+                                     &window, &settle, &part, &seed, &most_journeys, &most_flows))
+        return NULL;
+    if (inputs < 0 || inputs > VX_MOST_INPUTS)
+        return PyErr_Format(PyExc_ValueError, "%zd inputs: expected 0 to %d", inputs, VX_MOST_INPUTS);
+    if (wears_size != 65536)
+        return PyErr_Format(PyExc_ValueError, "what %zd ports are: expected 65536", wears_size);
+    for (Py_ssize_t i = 0; i < wears_size; i++)
+        if ((uint8_t)wears[i] > VX_GENEVE)
+            return PyErr_Format(PyExc_ValueError, "port %zd is %d: expected 0 to %d", i, wears[i], VX_GENEVE);
+    if (window < 0 || settle < 0 || window > VX_LONGEST_WAIT || settle > VX_LONGEST_WAIT)
+        return PyErr_Format(PyExc_ValueError, "waiting times of %lld and %lld ns: expected 0 to %lld", window,
+                            settle, (long long)VX_LONGEST_WAIT);
+    if (most_journeys < 0 || most_flows < 0)
+        return PyErr_Format(PyExc_ValueError, "limits of %lld journeys and %lld flows: expected 0 or more",
+                            most_journeys, most_flows);
+    vx_engine_options options = {
+        .inputs = (uint32_t)inputs,
+        .wears = (const uint8_t *)wears,
+        .window = (uint64_t)window,
+        .settle = (uint64_t)settle,
+        .most_journeys = (uint64_t)most_journeys,
+        .most_flows = (uint64_t)most_flows,
+        .seed = seed,
+        .part = part,
+    };
+    Engine *self = (Engine *)PyType_GenericAlloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->engine = vx_engine_new(&options);
+    self->inputs = options.inputs;
+    self->seed = seed;
+    self->part = part;
+    self->busy = false;
+    self->state = READY;
+    if (self->engine == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)self;
+}
+
+static void engine_dealloc(PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
+    vx_engine_free(((Engine *)object)->engine);
+    PyObject_Free(object);
+    Py_DECREF(type);
+}
+
+static PyMethodDef engine_methods[] = {
+    {"feed", engine_feed, METH_VARARGS, "feed(input, data)\n--\n\nTake the next bytes of an input."},
+    {"end", engine_end, METH_O, "end(input)\n--\n\nNo more bytes of this input will come."},
+    {"wants", engine_wants, METH_NOARGS, "wants()\n--\n\nThe input whose next bytes are needed, or None."},
+    {"merge", engine_merge, METH_O, "merge(other)\n--\n\nTake in the part that directly follows."},
+    {"finish", engine_finish, METH_NOARGS, "finish()\n--\n\nClose what is open; nothing more is taken."},
+    {"tables", engine_tables, METH_NOARGS, "tables()\n--\n\nThe tables as lists of rows, by name."},
+    {"inputs", engine_inputs, METH_NOARGS,
+     "inputs()\n--\n\nFormat, records, bytes, interfaces and damage of each input."},
+    {"names", engine_names, METH_NOARGS, "names()\n--\n\nAddresses and names in the order of the inputs."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyGetSetDef engine_attributes[] = {
+    {"records", engine_records, NULL, "Records taken so far.", NULL},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyType_Slot engine_slots[] = {
+    {Py_tp_doc, "The C engine; see vxtool.engine.native_engine."},
+    {Py_tp_new, engine_new},
+    {Py_tp_dealloc, engine_dealloc},
+    {Py_tp_methods, engine_methods},
+    {Py_tp_getset, engine_attributes},
+    {0, NULL},
+};
+
+static PyType_Spec engine_spec = {
+    .name = "vxtool._native.Engine",
+    .basicsize = sizeof(Engine),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = engine_slots,
+};
+
+int vx_add_engine(PyObject *module) {
+    PyObject *type = PyType_FromModuleAndSpec(module, &engine_spec, NULL);
+    if (type == NULL)
+        return -1;
+    int status = PyModule_AddType(module, (PyTypeObject *)type);
+    Py_DECREF(type);
+    return status;
+}

@@ -1,0 +1,188 @@
+"""The C engine behind the interface of `vxtool.engine.Engine`.
+
+`vxtool._native.Engine` gives its tables as lists of plain tuples that refer to each other by number. Here they
+become `Tables` of values, each made once and shared by all that hold it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from itertools import starmap
+from typing import Any
+
+from vxtool import _native
+from vxtool.capture.container import Format
+from vxtool.capture.damage import CODES, Damage
+from vxtool.engine.options import EngineOptions
+from vxtool.engine.tables import (
+    OTHER_FLOWS,
+    Cell,
+    Counters,
+    FlowKey,
+    FlowRow,
+    InputRow,
+    InterfaceKey,
+    InterfaceRow,
+    Latencies,
+    PathKey,
+    Sample,
+    Stage,
+    Tables,
+    TunnelRow,
+)
+
+# Of this process: engines can be merged only where they hash alike, and no file can know how they do.
+_SEED = int.from_bytes(os.urandom(8), "little")
+
+# By the number of vx_format in container.h.
+_FORMATS: tuple[Format | None, ...] = (None, "pcap", "pcap-ns", "pcapng")
+_SAMPLES = ("clipped", "cut", "malformed", "orphan")
+
+# As FlowKey._make and the like, without a Python call for each.
+_flow_key = partial(tuple.__new__, FlowKey)
+_sample = partial(tuple.__new__, Sample)
+
+
+class NativeEngine:
+    """See `vxtool.engine.Engine` for the interface that both engines share."""
+
+    name = "native"
+
+    def __init__(self, options: EngineOptions) -> None:
+        self._options = options
+        wears = bytearray(1 << 16)
+        for port, wear in options.ports.items():
+            if 0 <= port < len(wears):
+                wears[port] = wear
+        self._engine = _native.Engine(
+            inputs=options.inputs,
+            wears=bytes(wears),
+            window=options.window,
+            settle=options.settle,
+            part=options.part,
+            seed=_SEED,
+            most_journeys=options.most_journeys,
+            most_flows=options.most_flows,
+        )
+        self._earlier_names: dict[str, str] = {}
+
+    def feed(self, index: int, data: bytes) -> None:
+        self._engine.feed(index, data)
+
+    def end(self, index: int) -> None:
+        self._engine.end(index)
+
+    def wants(self) -> int | None:
+        return self._engine.wants()
+
+    @property
+    def records(self) -> int:
+        return self._engine.records
+
+    def merge(self, other: NativeEngine) -> None:
+        names = self._names()
+        for address, name in other._earlier_names.items():
+            names.setdefault(address, name)
+        self._engine.merge(other._engine)
+        self._earlier_names = names
+
+    def tables(self) -> Tables:
+        if self._options.part:
+            whole = NativeEngine(replace(self._options, part=False))
+            whole.merge(self)
+            return whole.tables()
+        self._engine.finish()
+        return _tables(self._engine.tables(), list(starmap(_input_row, self._engine.inputs())), self._names())
+
+    def _names(self) -> dict[str, str]:
+        names = dict(self._earlier_names)
+        given = self._engine.names()
+        if given:
+            from ipaddress import ip_address  # here, because few captures hold names
+
+            for address, name in given:
+                names.setdefault(str(ip_address(address)), name.decode(errors="replace"))
+        return names
+
+
+def _input_row(
+    file_format: int,
+    records: int,
+    size: int,
+    interfaces: list[tuple[int, int, int | None]],
+    damage: tuple[int, int, int, int, int] | None,
+) -> InputRow:
+    dropped = [count for _, _, count in interfaces if count is not None]
+    return InputRow(
+        format=_FORMATS[file_format],
+        link_types=tuple(sorted({link_type for link_type, _, _ in interfaces})),
+        records=records,
+        bytes=size,
+        snaplen=max((snaplen for _, snaplen, _ in interfaces), default=None),
+        dropped=sum(dropped) if dropped else None,
+        damage=Damage(CODES[damage[0]], *damage[1:]) if damage is not None else None,
+    )
+
+
+def _tables(raw: dict[str, Any], inputs: list[InputRow], names: dict[str, str]) -> Tables:
+    first_time, last_time, step = raw["times"]
+    interface_keys = [InterfaceKey(*row[:3]) for row in raw["interfaces"]]
+    paths = _paths(raw["paths"], raw["places"], interface_keys)
+    flows: list[FlowKey] = list(map(_flow_key, raw["flow_keys"]))
+    by_number = [*flows, OTHER_FLOWS]  # whose number is -1
+    return Tables(
+        inputs=inputs,
+        names=names,
+        interfaces={
+            key: InterfaceRow(name.decode(errors="replace") if name else None, *rest)
+            for key, (_, _, _, name, *rest) in zip(interface_keys, raw["interfaces"], strict=True)
+        },
+        counters=Counters(*raw["counters"]),
+        first_time=first_time,
+        last_time=last_time,
+        flows=dict(zip(flows, (FlowRow(_sample(first), *rest) for first, *rest in raw["flows"]), strict=True)),
+        cells={
+            (by_number[flow], paths[path]): Cell(*(*rest, _samples(samples)))
+            for flow, path, *rest, samples in raw["cells"]
+        },
+        latencies={
+            path: Latencies(*(*row[:4], dict(row[4]), row[5]))
+            for path, row in zip(paths, raw["latencies"], strict=True)
+            if row is not None
+        },
+        tunnels={row[:4]: TunnelRow(row[4], row[5], set(row[6])) for row in raw["tunnels"] if row is not None},
+        overheads=raw["overheads"],
+        sizes={(key >> 32 == 1, key & 0xFFFFFFFF): count for key, count in raw["sizes"].items()},
+        large={(by_number[flow], *lengths): count for flow, *lengths, count in raw["large"]},
+        mss=raw["mss"],
+        icmp_errors={row[:5]: _samples(row[6]) for row in raw["icmp"]},
+        icmp_error_counts={row[:5]: row[5] for row in raw["icmp"]},
+        timeline_step=step,
+        timeline={
+            (number, paths[path], destination): (datagrams, octets)
+            for number, path, destination, datagrams, octets in raw["timeline"]
+        },
+        samples={name: _samples(samples) for name, samples in zip(_SAMPLES, raw["samples"], strict=True)},
+    )
+
+
+def _samples(rows: Iterable[tuple[int, int, int]]) -> list[Sample]:
+    return list(map(_sample, rows))
+
+
+def _paths(
+    rows: Iterable[tuple[int, list[int]]],
+    places: list[tuple[int, int, bool, bytes]],
+    interfaces: list[InterfaceKey],
+) -> list[PathKey]:
+    stages: dict[int, Stage] = {}
+    for _, codes in rows:
+        for code in codes:
+            if code not in stages:
+                interface, wear, loopback, macs = places[code >> 5]
+                direction, form = code >> 2 & 7, code & 3
+                stages[code] = Stage(interfaces[interface], direction, wear, form, loopback, macs)
+    return [PathKey(tuple(map(stages.__getitem__, codes)), flags) for flags, codes in rows]
