@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from operator import itemgetter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -252,6 +254,47 @@ def test_the_order_in_which_files_are_given_changes_nothing(name: str) -> None:
     one = sample(f"{name}-eth1.pcap+{name}-eth2.pcap")
     report = vxtool.analyze(one.paths[::-1], cluster=one.cluster, links=one.links)
     assert found_in(report, one.stated) == in_order(one.stated)
+
+
+# A pcap record has a header of 16 bytes; byte 10 of LINUX_SLL2 behind it is the packet type, 4 for Out.
+FILE_HEADER, RECORD_HEADER, PACKET_TYPE, PACKET_OUT = 24, 16, 10, 4
+# Within this much of the capture's first or last record, its other half may lie outside the capture.
+EDGE_SECONDS = 0.01
+
+
+def split(data: bytes) -> list[tuple[float, bytes]]:
+    """The records of a little-endian pcap, each with its time in seconds and the bytes it has in the file."""
+    found = []
+    at = FILE_HEADER
+    while at < len(data):
+        seconds, microseconds, captured = struct.unpack_from("<III", data, at)
+        found.append((seconds + microseconds / 1e6, data[at : at + RECORD_HEADER + captured]))
+        at += RECORD_HEADER + captured
+    return found
+
+
+@pytest.mark.parametrize(
+    ("name", "every"), [("ping-http.pcap", 1), ("ipv6-pods.pcap", 7), ("iperf-offload-off.pcap", 41)]
+)
+def test_a_record_taken_away_is_one_datagram_dropped_or_missed(name: str, every: int, tmp_path: Path) -> None:
+    one = sample(name)
+    data = Path(one.paths[0]).read_bytes()
+    records = split(data)
+    path = tmp_path / name
+    for number in range(0, len(records), every):
+        time, record = records[number]
+        rest = [kept for _, kept in records[:number] + records[number + 1 :]]
+        path.write_bytes(data[:FILE_HEADER] + b"".join(rest))
+        forwarding = vxtool.analyze([str(path)], links=one.links)["forwarding"]
+        assert forwarding["datagrams"] == one.expect["datagrams"]
+        assert forwarding["forwarded"] == one.expect["forwarded"] - 1
+        went_out = record[RECORD_HEADER + PACKET_TYPE] == PACKET_OUT
+        if forwarding["unresolved"]:
+            assert (records[-1][0] - time if went_out else time - records[0][0]) < EDGE_SECONDS
+            reason = "capture-ended" if went_out else "capture-began"
+            assert forwarding["unresolved_because"] == {reason: 1}
+        else:
+            assert forwarding["dropped" if went_out else "missed"] == 1
 
 
 def test_interface_options_name_what_a_links_file_would() -> None:
