@@ -154,7 +154,7 @@ def measure_mtu(
     told = {row.mss for flow, row in tables.flows.items() if row.mss and (flow.vni >= 0) == tunnelled}
     underlay, underlay_evidence = _underlay(tables, judged, knowledge, tunnelled)
     overlay, overlay_evidence = _overlay(tables, judged, underlay, tunnelled)
-    if underlay is None and overlay is not None and tunnelled and not _has_source_fragments(judged):
+    if underlay is None and overlay is not None and tunnelled and not _has_fragments(judged):
         underlay = overlay + _usual_overhead(tables)
         underlay_evidence = f"the overlay MTU of {overlay} and the tunnel's {underlay - overlay} bytes"
     return {
@@ -191,6 +191,16 @@ def _underlay(
     tables: Tables, judged: Sequence[Judged], knowledge: Knowledge, tunnelled: bool
 ) -> tuple[int | None, str | None]:
     """The smallest MTU among the links that this traffic crossed."""
+    known = link_mtus(tables, judged, knowledge, tunnelled)
+    if not known:
+        return None, None
+    smallest = min(known.values())
+    where = ", ".join(sorted(label for label, mtu in known.items() if mtu == smallest))
+    return smallest, f"links file: {where} {smallest}"
+
+
+def link_mtus(tables: Tables, judged: Iterable[Judged], knowledge: Knowledge, tunnelled: bool) -> dict[str, int]:
+    """The MTUs of the links that this traffic crossed, by interface, as far as the operator's files tell them."""
     known: dict[str, int] = {}
     for item in judged:
         if item.route.tunnelled != tunnelled:
@@ -201,11 +211,7 @@ def _underlay(
             name = knowledge.interface(stage.interface, tables)
             if name.mtu is not None:
                 known[name.label or "?"] = name.mtu
-    if not known:
-        return None, None
-    smallest = min(known.values())
-    where = ", ".join(sorted(label for label, mtu in known.items() if mtu == smallest))
-    return smallest, f"links file: {where} {smallest}"
+    return known
 
 
 def _overlay(
@@ -217,7 +223,7 @@ def _overlay(
     if underlay is not None:
         overhead = _usual_overhead(tables)
         return underlay - overhead, f"the underlay MTU of {underlay} less {overhead} bytes of tunnel headers"
-    if _has_source_fragments(judged):
+    if _has_fragments(judged):
         return None, None
     told: Counter[int] = Counter()
     for flow, row in tables.flows.items():
@@ -235,8 +241,12 @@ def _usual_overhead(tables: Tables) -> int:
     return max(counts, key=lambda size: (counts[size], size)) if counts else USUAL_OVERHEAD
 
 
-def _has_source_fragments(judged: Sequence[Judged]) -> bool:
-    return any(item.route.tunnelled and item.route.fragmented_at_source for item in judged)
+def _has_fragments(judged: Sequence[Judged]) -> bool:
+    """Whether packets of the pods' size did not fit: then their MSS tells nothing of what the underlay carries."""
+    return any(
+        item.route.tunnelled and (item.route.fragmented_at_source or item.route.fragmented_by_router)
+        for item in judged
+    )
 
 
 def _mtu_by_flow(tables: Tables, judged: Iterable[Judged], knowledge: Knowledge) -> dict[FlowKey, int]:

@@ -6,10 +6,18 @@ from collections.abc import Iterator
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.model import Finding
-from vxtool.analysis.outcomes import EGRESS_NOT_CAPTURED, INGRESS_NOT_CAPTURED, NO_DIRECTION, RESEGMENTED
+from vxtool.analysis.outcomes import (
+    EGRESS_NOT_CAPTURED,
+    INGRESS_NOT_CAPTURED,
+    NO_DIRECTION,
+    RESEGMENTED,
+    Judged,
+)
 from vxtool.engine.tables import FIRST_ONLY, UNKNOWN
 
-FULL_FILTER = "udp port 8472 or icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44"
+# What a filter on the tunnel's port hides: later fragments, which have no UDP header, and the router's ICMP errors.
+_BESIDE_PORTS = "icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44"
+_WHOLE_SNAPLEN = 65535  # from here on a snaplen is no choice of the operator's
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -48,7 +56,7 @@ def _clipped(case: Case) -> Iterator[Finding]:
     counters = case.tables.counters
     if not counters.clipped_records:
         return
-    snaplens = sorted({row["snaplen"] for row in case.inputs if row["snaplen"]})
+    snaplens = sorted(row["snaplen"] for row in case.inputs if row["snaplen"] and row["snaplen"] < _WHOLE_SNAPLEN)
     cut = counters.cut_records
     text = "captured with fewer bytes than the packet had"
     if cut:
@@ -66,7 +74,7 @@ def _clipped(case: Case) -> Iterator[Finding]:
         "id": "capture.clipped",
         "severity": "warning" if cut else "info",
         "title": title,
-        "count": counters.clipped_records,
+        "count": cut or counters.clipped_records,
         "evidence": [case.evidence(sample, text) for sample in samples[: MOST_EVIDENCE if cut else 1]],
         "remedy": remedy + (f" (this one has a snaplen of {snaplens[0]})" if snaplens else ""),
         "unknown": "what the packets held behind the cut",
@@ -80,7 +88,9 @@ def _one_sided(case: Case) -> Iterator[Finding]:
     if not count:
         return
     without = sum(item.cell.datagrams for item in items if item.reason == NO_DIRECTION)
-    if without:
+    if without == count:
+        title = f"{number(count, 'datagram')} seen once, without a direction: what became of them cannot be told"
+    elif without:
         title = f"{number(count, 'datagram')} seen on one side only, {without:,} of them without a direction"
     else:
         title = f"{number(count, 'datagram')} seen on one side only: whether they were passed on cannot be told"
@@ -115,19 +125,22 @@ def _super_frames(case: Case) -> Iterator[Finding]:
     items = [
         item for item in case.in_scope if item.flow in found.extra_packets and item.cell.largest in found.sizes
     ]
+    # The records of these are super-frames for sure; else the first of a flow, which may have been small.
+    proof = [item for item in items if item.cell.smallest in found.sizes]
+    text = "{flow}, {size} bytes inside" if proof else "{flow}: packets of {size} bytes inside, from here on"
     unknown = "how the card cut them: packets on the wire are " + (
-        "estimated, since no SYN told the segment size" if found.estimated else "counted from the flow's MSS"
+        "estimated, since not both SYNs told the segment size" if found.estimated else "counted from the flow's MSS"
     )
     unfollowed = sum(item.cell.datagrams for item in case.in_scope if item.reason == RESEGMENTED)
     if unfollowed:
-        unknown += f"; {number(unfollowed, 'datagram')} left in other pieces than they came in, and were not followed"
+        unknown += f"; {number(unfollowed, 'datagram')} left in other pieces than they came in: not followed"
     yield {
         "id": "capture.super-frames",
         "severity": "info",
         "title": f"{number(found.datagrams, 'record')} stand for several packets each: segmentation offload hands "
         "the capture one large packet",
         "count": found.datagrams,
-        "evidence": case.samples(items, "{flow}, {size} bytes inside"),
+        "evidence": case.samples(proof or items, text),
         "remedy": "nothing is wrong; for one record a packet, capture after "
         "`ethtool -K INTERFACE tso off gso off gro off tx-udp_tnl-segmentation off`",
         "unknown": unknown,
@@ -135,28 +148,38 @@ def _super_frames(case: Case) -> Iterator[Finding]:
 
 
 def _fragments_hidden(case: Case) -> Iterator[Finding]:
-    items = [
-        item
-        for item in case.judged
-        if any(stage is not None and stage.form == FIRST_ONLY for stage in (item.route.ingress, item.route.egress))
-        and item.outcome != "dropped"
-    ]
+    items = [item for item in case.judged if _is_alone(item)]
     count = sum(item.cell.datagrams for item in items)
     if not count:
         return
-    hidden = not case.tables.counters.tail_fragments
-    why = (
-        "the capture has no other fragment at all, so its filter hides them"
-        if hidden
-        else "the capture has those of others"
-    )
+    what = f"{number(count, 'first fragment')} without the fragments that follow"
+    if case.tables.counters.tail_fragments:
+        title = f"{what}, while the capture has those of other datagrams"
+        remedy = (
+            "see whether the receiving node got them: `nstat -az IpReasmFails` counts datagrams that stayed "
+            "incomplete; if it did, the capture lost them, and a larger buffer helps (`tcpdump -B 16384`)"
+        )
+    else:
+        title = f"{what}: the capture has no such fragment at all, so its filter hides them"
+        ports = sorted({port for *_, port in case.tables.tunnels})
+        wanted = " or ".join([*(f"udp port {port}" for port in ports), _BESIDE_PORTS])
+        remedy = "a filter on ports cannot match later fragments: capture with " + (
+            f"`tcpdump -i any '{wanted}'`" if ports else "`tcpdump -i any`, without one"
+        )
     yield {
         "id": "capture.fragments-hidden",
         "severity": "warning",
-        "title": f"{number(count, 'first fragment')} without the fragments that follow: {why}",
+        "title": title,
         "count": count,
         "evidence": case.samples(items, "{flow}, {size} bytes inside: a first fragment alone"),
-        "remedy": "a filter on a UDP port cannot match later fragments: "
-        f"capture with `tcpdump -i any '{FULL_FILTER}'`",
+        "remedy": remedy,
         "unknown": "how many packets crossed the wire, and whether the other fragments were passed on",
     }
+
+
+def _is_alone(item: Judged) -> bool:
+    """A first fragment came in alone, or left so although no fragment was lost on the way."""
+    ingress, egress = item.route.ingress, item.route.egress
+    came = ingress is not None and ingress.form == FIRST_ONLY
+    left = egress is not None and egress.form == FIRST_ONLY
+    return came or (left and item.outcome != "dropped")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from vxtool.analysis.conversations import Conversations
@@ -19,7 +21,7 @@ from vxtool.engine.tables import FlowKey, Sample, Tables
 MOST_EVIDENCE = 5
 
 
-@dataclass(frozen=True)
+@dataclass
 class Case:
     """Everything a finding may rest on."""
 
@@ -36,7 +38,7 @@ class Case:
     mtu: Mtu
     super_frames: SuperFrames
 
-    @property
+    @cached_property
     def in_scope(self) -> list[Judged]:
         return [item for item in self.judged if item.route.tunnelled == (self.scope == "tunnel")]
 
@@ -54,7 +56,11 @@ class Case:
 
     def samples(self, items: Iterable[Judged], describe: str) -> list[Evidence]:
         """The earliest records of these journeys; `describe` may use {flow}, {size}, {ingress} and {egress}."""
-        rows = sorted(((sample, item) for item in items for sample in item.cell.samples), key=lambda row: row[0])
+        rows = heapq.nsmallest(
+            MOST_EVIDENCE,
+            ((sample, item) for item in items for sample in item.cell.samples),
+            key=lambda row: row[0],
+        )
         return [
             self.evidence(
                 sample,
@@ -65,15 +71,16 @@ class Case:
                     egress=self.label(item, "egress"),
                 ),
             )
-            for sample, item in rows[:MOST_EVIDENCE]
+            for sample, item in rows
         ]
 
     def flow(self, flow: FlowKey) -> str:
-        """`curl-pod 172.20.0.107:32788 → 172.20.2.4:80 tcp`, with braces left out of names."""
+        """`curl-pod 172.20.0.107:32788 → 172.20.2.4:80 tcp`; the outer addresses where the inside holds no IP."""
         if not flow.source:
             row = self.tables.flows.get(flow)
             source, destination = (row.outer_source, row.outer_destination) if row else (b"", b"")
-            return f"{address_text(source)} → {address_text(destination)} {protocol_name(flow.protocol)}"
+            ends = f"{address_text(source) or '?'} → {address_text(destination) or '?'}"
+            return f"{ends} {protocol_name(flow.protocol)}"
         return (
             f"{self.end(flow.source, flow.source_port, flow.destination_port)} → "
             f"{self.end(flow.destination, flow.destination_port, flow.destination_port)} "

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from vxtool.analysis.findings.evidence import Case, number
+from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
+from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.model import Finding
+from vxtool.analysis.outcomes import Judged
+from vxtool.engine.tables import InterfaceKey
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -18,30 +21,13 @@ def _dropped(case: Case) -> Iterator[Finding]:
     count = sum(item.cell.datagrams for item in dropped)
     if not count:
         return
-    partial = sum(item.cell.datagrams for item in dropped if item.route.egress is not None)
-    ingress = Counter[str]()
-    egress = Counter[str]()
-    for item in dropped:
-        ingress[case.label(item, "ingress")] += item.cell.datagrams
-        for key, seen in case.judge.egresses.get(case.judge.ends(item.flow)[1], {}).items():
-            label = case.knowledge.interface(key, case.tables).label
-            if label is not None:
-                egress[label] += seen
-    came = " and ".join(sorted(ingress))
-    share = 100 * count / case.counts["datagrams"]
-    text = "{flow}, {size} bytes: in {ingress}, never out"
-    if egress:
-        name = egress.most_common(1)[0][0]
-        remedy = (
-            f"look at the queue of {name}, by which others for these destinations left: "
-            f"`tc -s qdisc show dev {name}` counts its drops; if that is 0, read the drop counters of "
-            f"`nft list ruleset` and `ip -s link show {name}`"
-        )
-    else:
-        remedy = (
-            "nothing for these destinations left at all: ask the router where it sends them with "
-            "`ip route get DESTINATION`, then look at the drop counters of `nft list ruleset`"
-        )
+    whole = [item for item in dropped if item.route.egress is None]
+    partly = [item for item in dropped if item.route.egress is not None]
+    partial = sum(item.cell.datagrams for item in partly)
+    evidence = [
+        *case.samples(whole, "{flow}, {size} bytes: in {ingress}, never out"),
+        *case.samples(partly, "{flow}, {size} bytes: in {ingress}, only in part out {egress}"),
+    ]
     unknown = (
         "what dropped them: a capture shows that they did not leave, not whether a queue, a filter or a missing "
         "route stopped them"
@@ -51,15 +37,73 @@ def _dropped(case: Case) -> Iterator[Finding]:
             f"; and the capture itself missed {number(case.counts['missed'], 'ingress', 'ingresses')}, "
             "so it may have missed some egresses too"
         )
-    title = f"{number(count, 'datagram')} ({share:.2g} %) came in {came} and never went out"
-    if partial:
-        title += f", {partial:,} of them in part"
+    title = f"{number(count, 'datagram')} ({_share(count, case.counts['datagrams'])}) came in{_by(case, dropped)}"
+    if partial == count:
+        title += " and left in part only"
+    else:
+        title += " and never went out"
+        title += f", {partial:,} of them in part" if partial else ""
     yield {
         "id": "forwarding.dropped",
         "severity": "error",
         "title": title,
         "count": count,
-        "evidence": case.samples(dropped, text),
-        "remedy": remedy,
+        "evidence": sorted(evidence, key=lambda entry: entry["time"] or "")[:MOST_EVIDENCE],
+        "remedy": _where_to_look(case, dropped),
         "unknown": unknown,
     }
+
+
+def _share(count: int, total: int) -> str:
+    """Two digits; 100 only where it is all of them."""
+    return "100 %" if count == total else f"{min(100 * count / total, 99):.2g} %"
+
+
+def _by(case: Case, dropped: Sequence[Judged]) -> str:
+    stages = {item.route.ingress.interface for item in dropped if item.route.ingress is not None}
+    labels = {case.knowledge.interface(key, case.tables).label for key in stages}
+    named = sorted(label for label in labels if label is not None)
+    return f" by {' or '.join(named)}" if len(named) == len(labels) else ""
+
+
+def _where_to_look(case: Case, dropped: Sequence[Judged]) -> str:
+    """The next command: for the interface by which others for the same destinations left, if any did."""
+    lost: Counter[bytes] = Counter()
+    for item in dropped:
+        lost[case.judge.ends(item.flow)[1]] += item.cell.datagrams
+    destination = address_text(max(lost, key=lambda address: (lost[address], address))) or "DESTINATION"
+    egresses: Counter[InterfaceKey] = Counter()
+    for address in lost:
+        egresses.update(case.judge.egresses.get(address, {}))
+    if not egresses:
+        return (
+            "nothing for these destinations left at all: ask the router where it sends them with "
+            f"`ip route get {destination}`, then look at the drop counters of `nft list ruleset`"
+        )
+    key = max(egresses, key=lambda key: (egresses[key], key))
+    label = case.knowledge.interface(key, case.tables).label
+    if label is None or label.startswith("#"):
+        # Only a name can be given to a command.
+        device, place = "INTERFACE", f"the interface that `ip route get {destination}` shows"
+    else:
+        device, place = label, label
+    left = max(
+        (
+            item.cell.largest
+            for item in case.in_scope
+            if item.outcome == "forwarded" and case.judge.ends(item.flow)[1] in lost
+        ),
+        default=0,
+    )
+    smallest = min(item.cell.smallest for item in dropped)
+    if 0 < left < smallest:
+        return (
+            f"all of them have {smallest:,} bytes or more, and the largest that left for there had {left:,}: "
+            f"compare with the MTU of {place} (`ip link show {device}`), and look for a rule on the packet's "
+            "length in `nft list ruleset`"
+        )
+    return (
+        f"look at the queue of {place}, by which others for these destinations left: "
+        f"`tc -s qdisc show dev {device}` counts its drops; if that is 0, read the drop counters of "
+        f"`nft list ruleset` and `ip -s link show {device}`"
+    )

@@ -18,10 +18,11 @@ def _unknown(case: Case) -> Iterator[Finding]:
     """VNIs that neither the files nor Cilium's own numbers name. Without files nothing can be called unknown."""
     if case.overlay != "cilium" or not case.knowledge.cluster.has_identities:
         return
-    unnamed: dict[int, list[Judged]] = defaultdict(list)
+    by_vni: dict[int, list[Judged]] = defaultdict(list)
     for item in case.judged:
-        if item.flow.vni >= 0 and case.knowledge.cluster.identity(item.flow.vni) is None:
-            unnamed[item.flow.vni].append(item)
+        if item.flow.vni >= 0:
+            by_vni[item.flow.vni].append(item)
+    unnamed = {vni: rows for vni, rows in by_vni.items() if case.knowledge.cluster.identity(vni) is None}
     if not unnamed:
         return
     items = [item for rows in unnamed.values() for item in rows]

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 from vxtool.analysis.findings.evidence import Case, number
 from vxtool.analysis.model import Finding
-from vxtool.analysis.sizes import USUAL_OVERHEAD
+from vxtool.analysis.outcomes import Judged
+from vxtool.analysis.sizes import USUAL_OVERHEAD, link_mtus
+from vxtool.engine.tables import WHOLE
 
 # Where a node's pods get their MTU from.
 _SET_MTU = (
@@ -26,25 +28,31 @@ def _fragmented_at_source(case: Case) -> Iterator[Finding]:
     if not count:
         return
     largest = max(item.cell.largest for item in items)
-    if case.scope == "tunnel":
+    overlay = case.mtu["overlay"]
+    if case.scope == "ip":
+        title = f"{number(count, 'datagram')} came in fragments"
+        remedy = "lower the sender's packet size, or raise the MTU of its link"
+    else:
         title = f"{number(count, 'datagram')} left the sending node in fragments: the tunnel's headers did not fit"
-        remedy = (
-            _SET_MTU.format(mtu=case.mtu["overlay"])
-            if case.mtu["overlay"]
-            else (
+        if overlay is None:
+            remedy = (
                 "lower the pods' MTU by what the tunnel adds "
                 f"({USUAL_OVERHEAD} bytes over IPv4), or raise the MTU of the links between the nodes"
             )
-        )
-    else:
-        title = f"{number(count, 'datagram')} came in fragments"
-        remedy = "lower the sender's packet size, or raise the MTU of its link"
+        elif largest > overlay:
+            remedy = _SET_MTU.format(mtu=overlay)
+        else:
+            remedy = (
+                f"none has more than the {overlay:,} bytes that fit here, so a smaller link lies beyond: "
+                "`tracepath` from one node to the other finds it; raise its MTU, or set the pods' MTU to it less "
+                f"{USUAL_OVERHEAD} bytes over IPv4"
+            )
     yield {
         "id": "mtu.fragmented-at-source",
         "severity": "warning",
         "title": title,
         "count": count,
-        "evidence": case.samples(items, "{flow}, {size} bytes inside, came in fragments"),
+        "evidence": case.samples(items, "{flow}, {size} bytes inside, sent in fragments"),
         "remedy": remedy,
         "unknown": "which MTU made the sender fragment: its own link's, or one that it learned for the path "
         f"(`ip route get VTEP` on the node shows it); the largest packet inside has {largest:,} bytes",
@@ -80,17 +88,28 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
     items = [
         item for item in case.in_scope if item.cell.largest > overlay and _is_ordinary(case, item.cell.largest)
     ]
+    if all(_passed_whole(item) for item in items) and not link_mtus(
+        case.tables, case.in_scope, case.knowledge, tunnelled=True
+    ):
+        return  # they fitted: what others' MSS says of the overlay is not so for all
+    # The records of these are large for sure; else the first of a flow, which may have been small.
+    proof = [item for item in items if item.cell.smallest > overlay] or items
     largest = case.mtu["largest_inner"]
     yield {
         "id": "mtu.inner-exceeds-overlay",
         "severity": "warning",
         "title": f"{number(count, 'inner packet')} of up to {largest} bytes exceed the overlay MTU of {overlay}",
         "count": count,
-        "evidence": case.samples(items, "{flow}, {size} bytes inside: too large for one packet of the underlay"),
+        "evidence": case.samples(proof, "{flow}, {size} bytes inside: too large for one packet of the underlay"),
         "remedy": _SET_MTU.format(mtu=overlay) + "; on the nodes `ip route` should show mtu "
         f"{overlay} on routes to other nodes' pods",
         "unknown": f"the MTU of links that this machine does not see; {overlay} is {case.mtu['overlay_evidence']}",
     }
+
+
+def _passed_whole(item: Judged) -> bool:
+    ingress, egress = item.route.ingress, item.route.egress
+    return ingress is not None and egress is not None and ingress.form == egress.form == WHOLE
 
 
 def _is_ordinary(case: Case, size: int) -> bool:
