@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from vxtool.analysis.knowledge import Knowledge, address_text
 from vxtool.analysis.model import Counts, Drop, Latency, Path
 from vxtool.analysis.outcomes import RESEGMENTED, Judge, Judged, Outcome, Route
+from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
 from vxtool.engine.tables import EXACT_LATENCIES, TRANSLATED, WHOLE, Latencies, Stage, Tables, bucket_value
 
@@ -27,8 +28,9 @@ def count_outcomes(
     judge: Judge,
     judged: Sequence[Judged],
     knowledge: Knowledge,
+    found: SuperFrames,
 ) -> Counts:
-    """The counts of one scope; `judged` holds its journeys alone."""
+    """The counts of one scope; `judged` holds its journeys alone, `found` its super-frames."""
     outcomes: Counter[Outcome] = Counter()
     reasons: Counter[str] = Counter()
     lost = at_source = by_router = translated = 0
@@ -38,7 +40,7 @@ def count_outcomes(
         if item.reason is not None:
             reasons[item.reason] += datagrams
         if item.outcome == "dropped":
-            lost += wire_packets_lost(item)
+            lost += wire_packets_lost(item, found)
         if item.route.fragmented_at_source:
             at_source += datagrams
         if item.route.fragmented_by_router:
@@ -65,11 +67,11 @@ def count_outcomes(
     }
 
 
-def wire_packets_lost(item: Judged) -> int:
-    """Packets that came in, or were made on the way, and did not leave."""
+def wire_packets_lost(item: Judged, found: SuperFrames) -> int:
+    """Packets that came in, or were made on the way, and did not leave; at least so many."""
     cell = item.cell
     if item.route.egress is None:
-        return cell.wire_packets
+        return max(cell.wire_packets, found.packets_of(item))
     if item.route.ingress is not None and item.route.ingress.form == WHOLE:
         return cell.datagrams  # the router fragmented it: at least one of its fragments is missing
     return max(cell.datagrams, cell.wire_packets - cell.egress_packets)

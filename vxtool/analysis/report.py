@@ -51,13 +51,14 @@ def build_report(
     tunnelled = scope == "tunnel"
     here = [item for item in judged if item.route.tunnelled == tunnelled]
     elsewhere = [item for item in judged if item.route.tunnelled != tunnelled]
-    counts = count_outcomes(scope, tables, judge, here, knowledge)
+    in_tunnels, outside = (
+        find_super_frames(tables, judged, conversations, knowledge, tunnelled=inside) for inside in (True, False)
+    )
+    found, found_elsewhere = (in_tunnels, outside) if tunnelled else (outside, in_tunnels)
+    counts = count_outcomes(scope, tables, judge, here, knowledge, found)
     other_scope: Literal["tunnel", "ip"] = "ip" if tunnelled else "tunnel"
-    other = count_outcomes(other_scope, tables, judge, elsewhere, knowledge) if elsewhere else None
-
-    in_tunnels = find_super_frames(tables, judged, conversations, knowledge, tunnelled=True)
-    found = (
-        in_tunnels if tunnelled else find_super_frames(tables, judged, conversations, knowledge, tunnelled=False)
+    other = (
+        count_outcomes(other_scope, tables, judge, elsewhere, knowledge, found_elsewhere) if elsewhere else None
     )
     overhead = measure_overhead(tables, judged, in_tunnels)
     mtu = measure_mtu(tables, judged, found, knowledge, tunnelled)

@@ -45,6 +45,14 @@ class SuperFrames:
     extra_overhead: int = 0
     estimated: bool = False
     sizes: Counter[int] = field(default_factory=Counter)  # inner length -> datagrams
+    segments: dict[FlowKey, tuple[int, int]] = field(default_factory=dict)  # payload of a full one, and its headers
+
+    def packets_of(self, item: Judged) -> int:
+        """How many packets these datagrams were on the wire, at least; 0 where none is a super-frame."""
+        if item.cell.largest not in self.sizes or item.flow not in self.segments:
+            return 0
+        payload, headers = self.segments[item.flow]
+        return -(-(item.cell.inner_bytes - item.cell.datagrams * headers) // payload)
 
 
 def find_super_frames(
@@ -82,6 +90,7 @@ def find_super_frames(
         found.extra_overhead += (packets - 1) * datagrams * (outer - inner)
         found.estimated |= segment.estimated
         found.sizes[inner] += datagrams
+        found.segments[flow] = (segment.size, inner - payload)
     return found
 
 

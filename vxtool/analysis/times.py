@@ -14,4 +14,5 @@ def rfc3339(nanoseconds: int) -> str:
         moment = _EPOCH + timedelta(seconds=seconds)
     except OverflowError:  # a damaged timestamp
         moment = datetime.max if seconds > 0 else datetime.min
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
+    # Not by strftime, which writes years before 1000 with fewer digits.
+    return f"{moment.replace(microsecond=0, tzinfo=None).isoformat()}.{fraction:09d}Z"
