@@ -724,6 +724,8 @@ class PureEngine:
             total = getattr(self._counters, field.name) + getattr(other._counters, field.name)
             setattr(self._counters, field.name, total)
         self._earlier_names = self._names()
+        for address, named in other._earlier_names.items():
+            self._earlier_names.setdefault(address, named)
         for index, container in enumerate(other._containers):
             self._earlier_records[index] += other._earlier_records[index] + other._record_numbers[index]
             self._earlier_bytes[index] += other._earlier_bytes[index] + other._bytes[index]
