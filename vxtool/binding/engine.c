@@ -228,14 +228,15 @@ static PyObject *interface_of(const vx_tally *tally, uint32_t number) {
                          (unsigned long long)row->records[2]);
 }
 
-/* (interface, wear, loopback, MACs) */
+/* (interface, direction, wear, loopback, MACs) */
 static PyObject *place_of(const vx_tally *tally, uint32_t number) {
     const vx_place *row = vx_map_at(&tally->places, number);
-    return Py_BuildValue("(IiNN)", (unsigned)row->interface, (int)row->wear, PyBool_FromLong(row->loopback),
+    return Py_BuildValue("(IiiNN)", (unsigned)row->interface, (int)row->direction, (int)row->wear,
+                         PyBool_FromLong(row->loopback),
                          octets(row->macs, row->has_macs ? sizeof row->macs : 0));
 }
 
-/* (flags, [place << 5 | direction << 2 | form, ...]) */
+/* (flags, [place << 2 | form, ...]) */
 static PyObject *path_of(const vx_tally *tally, uint32_t number) {
     const vx_path *row = vx_map_at(&tally->paths, number);
     PyObject *stages = PyList_New(0);

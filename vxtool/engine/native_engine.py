@@ -175,14 +175,13 @@ def _samples(rows: Iterable[tuple[int, int, int]]) -> list[Sample]:
 
 def _paths(
     rows: Iterable[tuple[int, list[int]]],
-    places: list[tuple[int, int, bool, bytes]],
+    places: list[tuple[int, int, int, bool, bytes]],
     interfaces: list[InterfaceKey],
 ) -> list[PathKey]:
     stages: dict[int, Stage] = {}
     for _, codes in rows:
         for code in codes:
             if code not in stages:
-                interface, wear, loopback, macs = places[code >> 5]
-                direction, form = code >> 2 & 7, code & 3
-                stages[code] = Stage(interfaces[interface], direction, wear, form, loopback, macs)
+                interface, direction, wear, loopback, macs = places[code >> 2]
+                stages[code] = Stage(interfaces[interface], direction, wear, code & 3, loopback, macs)
     return [PathKey(tuple(map(stages.__getitem__, codes)), flags) for flags, codes in rows]

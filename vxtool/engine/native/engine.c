@@ -174,7 +174,7 @@ static uint32_t *places_of(vx_engine *engine, uint32_t interface) {
 /* The number of the place where a frame was seen, with this wear. */
 static uint32_t place_of(vx_engine *engine, uint32_t interface, const vx_frame *frame, uint8_t wear,
                          bool loopback) {
-    vx_place place = {interface, frame->direction, wear, loopback, frame->has_macs, {0}};
+    vx_place place = {interface, frame->direction, wear, loopback, frame->has_macs, {0}, {0}};
     if (frame->has_macs) {
         memcpy(place.macs, frame->macs, sizeof place.macs);
         return vx_tally_place(&engine->tally, &place);

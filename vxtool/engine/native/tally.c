@@ -96,7 +96,7 @@ uint32_t vx_tally_interface(vx_tally *tally, int64_t index, int32_t input, int32
 
 uint32_t vx_tally_place(vx_tally *tally, const vx_place *place) {
     bool made;
-    return vx_map_intern(&tally->places, place, sizeof *place, &made);
+    return vx_map_intern(&tally->places, place, VX_PLACE_KEY, &made);
 }
 
 uint32_t vx_tally_underlay(vx_tally *tally, const uint8_t addresses[32], bool ipv6, uint8_t wear,
@@ -176,16 +176,37 @@ const vx_sighting *vx_view_start(const vx_view *view) {
 
 /* Paths. */
 
+/* The place of a sighting whose direction is inferred; VX_NONE: no memory. */
+static uint32_t turned_place(vx_tally *tally, uint32_t number, uint8_t direction) {
+    vx_place *place = vx_map_at(&tally->places, number);
+    uint32_t *turned = &place->turned[direction == VX_OUT];
+    if (*turned == 0) {
+        vx_place key = *place;
+        key.direction = direction;
+        uint32_t other = vx_tally_place(tally, &key);
+        if (other == VX_NONE)
+            return VX_NONE;
+        *turned = other + 1;
+    }
+    return *turned - 1;
+}
+
 static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
     vx_path key;
     key.count = view->count;
     key.flags = flags;
     for (unsigned i = 0; i < view->count; i++) {
         const vx_sighting *sighting = view->sightings[i];
+        uint32_t place = sighting->place;
+        if (view->directions[i] != sighting->direction) {
+            place = turned_place(tally, place, view->directions[i]);
+            if (place == VX_NONE)
+                return VX_NONE;
+        }
         unsigned form = !sighting->fragmented   ? VX_WHOLE
                         : sighting->packets > 1 ? VX_FRAGMENTS
                                                 : VX_FIRST_ONLY;
-        key.stages[i] = (uint64_t)sighting->place << 5 | (unsigned)view->directions[i] << 2 | form;
+        key.stages[i] = (uint64_t)place << 2 | form;
     }
     size_t size = 8 + 8 * (size_t)view->count;
     if (tally->last_path != VX_NONE && memcmp(vx_map_at(&tally->paths, tally->last_path), &key, size) == 0)
@@ -690,8 +711,7 @@ int vx_tally_translate(vx_tally *tally, const vx_tally *other, vx_numbers *numbe
             return -1;
     }
     for (uint32_t i = 0; i < places; i++) {
-        vx_place place;
-        memcpy(&place, vx_map_at(&other->places, i), sizeof place);
+        vx_place place = *(const vx_place *)vx_map_at(&other->places, i);
         place.interface = numbers->interfaces[place.interface];
         numbers->places[i] = vx_tally_place(tally, &place);
         if (numbers->places[i] == VX_NONE)
@@ -752,7 +772,7 @@ static int add_paths(vx_tally *tally, vx_tally *other, const vx_numbers *numbers
         vx_path *theirs = vx_map_at(&other->paths, i);
         vx_path key = {.count = theirs->count, .flags = theirs->flags};
         for (uint32_t j = 0; j < key.count; j++)
-            key.stages[j] = (uint64_t)numbers->places[theirs->stages[j] >> 5] << 5 | (theirs->stages[j] & 31);
+            key.stages[j] = (uint64_t)numbers->places[theirs->stages[j] >> 2] << 2 | (theirs->stages[j] & 3);
         bool made;
         paths[i] = vx_map_intern(&tally->paths, &key, 8 + 8 * (size_t)key.count, &made);
         if (paths[i] == VX_NONE || add_latencies(vx_map_at(&tally->paths, paths[i]), theirs) < 0)

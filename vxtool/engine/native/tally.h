@@ -49,8 +49,8 @@ typedef struct {
 } vx_interface_row;
 enum { VX_INTERFACE_KEY = 16 };
 
-/* Where a sighting is, but for its form. A place with a wear of VX_PLAIN and without loopback also stands for
- * all of the same interface, direction and MACs in the keys of fragments. */
+/* A stage, but for its form. A place with a wear of VX_PLAIN and without loopback also stands for all of the
+ * same interface, direction and MACs in the keys of fragments. */
 typedef struct {
     uint32_t interface;
     uint8_t direction;
@@ -58,7 +58,11 @@ typedef struct {
     bool loopback;
     bool has_macs;
     uint8_t macs[12];
+    /* end of the key */
+    uint32_t turned[2]; /* the place + 1 that this one is where its direction is inferred as in, as out; 0:
+                           not yet */
 } vx_place;
+enum { VX_PLACE_KEY = 20 };
 
 /* Where a tunnel's packets go from and to. */
 typedef struct {
@@ -85,7 +89,7 @@ typedef struct {
     uint64_t *pages[VX_LATENCY_PAGES]; /* counts of bucket page * 64 + i; NULL: none of these */
 } vx_latencies;
 
-/* A stage of a path is place << 5 | inferred direction << 2 | form. */
+/* A stage of a path is place << 2 | form; where its direction is inferred, the place has that. */
 typedef struct {
     uint32_t count;
     uint32_t flags;
