@@ -274,8 +274,12 @@ static int enter_chain(vx_journeys *journeys, uint32_t number, uint32_t newest) 
     vx_journey *journey = journey_at(journeys, number);
     journey->newer = VX_NONE;
     journey->older = newest;
-    if (newest == VX_NONE)
-        return vx_index_add(&journeys->index, journey->tag, number);
+    if (newest == VX_NONE) {
+        if (vx_index_reserve(&journeys->index) < 0)
+            return -1;
+        vx_index_add(&journeys->index, journey->tag, number);
+        return 0;
+    }
     vx_index_slot(&journeys->index, journey->tag, newest)->number_up1 = number + 1;
     journey_at(journeys, newest)->newer = number;
     return 0;

@@ -139,16 +139,18 @@ static inline uint32_t vx_index_next(const vx_index *index, uint32_t tag, uint32
     }
 }
 
-/* Add an item whose key is not yet there: 0, or -1. */
-static inline int vx_index_add(vx_index *index, uint32_t tag, uint32_t number) {
-    if ((index->slots == NULL || index->used > index->mask / 2) && vx_index_grow(index) < 0)
-        return -1;
+/* Have room for one more item: 0, or -1. */
+static inline int vx_index_reserve(vx_index *index) {
+    return (index->slots == NULL || index->used > index->mask / 2) ? vx_index_grow(index) : 0;
+}
+
+/* Add an item whose key is not yet there, for which there is room. */
+static inline void vx_index_add(vx_index *index, uint32_t tag, uint32_t number) {
     uint32_t at = tag & index->mask;
     while (index->slots[at].number_up1 != 0)
         at = (at + 1) & index->mask;
     index->slots[at] = (vx_slot){tag, number + 1};
     index->used++;
-    return 0;
 }
 
 /* The slot of an item that is there. */
@@ -208,13 +210,12 @@ static inline uint32_t vx_map_intern(vx_map *map, const void *key, size_t size, 
     *made = false;
     if (number != VX_NONE)
         return number;
+    if (vx_index_reserve(&map->index) < 0)
+        return VX_NONE;
     number = vx_pool_take(&map->pool);
     if (number == VX_NONE)
         return VX_NONE;
-    if (vx_index_add(&map->index, vx_tag(hash), number) < 0) {
-        vx_pool_give_back(&map->pool, number);
-        return VX_NONE;
-    }
+    vx_index_add(&map->index, vx_tag(hash), number);
     uint8_t *item = vx_map_at(map, number);
     memcpy(item, key, size);
     memset(item + size, 0, map->pool.item_size - size);
