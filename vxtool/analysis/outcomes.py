@@ -23,7 +23,6 @@ from vxtool.engine.tables import (
     FIRST_ONLY,
     IN,
     INGRESS,
-    LARGE,
     MULTICAST,
     OTHER,
     OUT,
@@ -40,6 +39,7 @@ from vxtool.engine.tables import (
 )
 
 _HEADERS = 60  # of IPv6 and TCP, which an MSS does not count
+_USUAL = 1500  # the largest packet of most links, where no MSS tells it
 
 Outcome = Literal["forwarded", "delivered", "dropped", "originated", "missed", "unresolved"]
 
@@ -123,7 +123,7 @@ class Judge:
                 side = (flow, route.ingress is not None)
                 largest[side] = max(largest.get(side, 0), cell.largest)
         largest_mss = self._conversations.largest_mss
-        usual = {inside: (largest_mss(inside) or LARGE) + _HEADERS for inside in (False, True)}
+        usual = {inside: max(_USUAL, largest_mss(inside) + _HEADERS) for inside in (False, True)}
         return {
             flow
             for (flow, came_in), size in largest.items()
