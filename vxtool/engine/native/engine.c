@@ -11,6 +11,7 @@ enum {
     /* Places of an interface without MACs: by direction, wear, loopback. */
     PLACES = DIRECTIONS * (VX_GENEVE + 1) * 2,
     RECENT_INTERFACES = 16,
+    RECENT_UNDERLAYS = 64,
 };
 
 /* One input. Its next record, where there is one, waits until every other input has one to compare. */
@@ -47,7 +48,8 @@ struct vx_engine {
     vx_tally tally;
     vx_journeys journeys;
     recent_interface recent[RECENT_INTERFACES];
-    uint32_t *places; /* PLACES for each interface: number + 1, 0: not yet known */
+    uint32_t recent_underlays[RECENT_UNDERLAYS]; /* number + 1; 0: nothing here */
+    uint32_t *places;                            /* PLACES for each interface: number + 1, 0: not yet known */
     uint32_t places_capacity;
     uint8_t wears[WEARS];
 };
@@ -192,6 +194,24 @@ static uint32_t place_of(vx_engine *engine, uint32_t interface, const vx_frame *
     return *number_up1 - 1;
 }
 
+/* The number of the underlay that a frame came by. */
+static uint32_t underlay_of(vx_engine *engine, const vx_frame *frame) {
+    uint64_t mixed = vx_load64(frame->outer_addresses) * UINT64_C(0x9e3779b97f4a7c15);
+    uint32_t *recent = &engine->recent_underlays[mixed >> 58];
+    if (*recent > 0) {
+        const vx_underlay *row = vx_map_at(&engine->tally.underlays, *recent - 1);
+        if (row->destination_port == frame->destination_port && row->wear == frame->wear &&
+            row->ipv6 == frame->outer_ipv6 &&
+            vx_same(row->addresses, frame->outer_addresses, sizeof row->addresses))
+            return *recent - 1;
+    }
+    uint32_t number = vx_tally_underlay(&engine->tally, frame->outer_addresses, frame->outer_ipv6,
+                                        frame->wear, frame->destination_port);
+    if (number != VX_NONE)
+        *recent = number + 1;
+    return number;
+}
+
 static int group_key_of(vx_engine *engine, uint32_t interface, const vx_frame *frame, vx_group_key *key) {
     key->spot = place_of(engine, interface, frame, VX_PLAIN, false);
     key->fragment = frame->fragment;
@@ -230,8 +250,7 @@ static int see(vx_engine *engine, const vx_frame *frame, uint32_t interface, vx_
     if (sighting.place == VX_NONE)
         return -1;
     if (frame->wear != VX_PLAIN) {
-        sighting.underlay = vx_tally_underlay(&engine->tally, frame->outer_addresses, frame->outer_ipv6,
-                                              frame->wear, frame->destination_port);
+        sighting.underlay = underlay_of(engine, frame);
         if (sighting.underlay == VX_NONE)
             return -1;
     }

@@ -581,10 +581,24 @@ int64_t vx_key_budget(uint32_t snaplen) {
     return snaplen > 0 ? at_least_0((int64_t)snaplen - DEEPEST_IP) : 1 << 30;
 }
 
+/* Every field but those that are written before anyone looks at them. Field by field: to clear the whole
+ * structure at once took a third of the time of reading a frame. */
+static inline void clear(vx_frame *frame, uint8_t direction) {
+    frame->key = (vx_key){0};
+    frame->kind = VX_FRAME_NON_IP;
+    frame->direction = direction;
+    frame->wear = VX_PLAIN;
+    frame->malformed = frame->cut = frame->loopback = frame->fragmented = frame->has_macs = false;
+    frame->index = -1;
+    frame->vni = frame->payload_length = frame->outer_id = 0;
+    frame->source_port = frame->destination_port = frame->mss = 0;
+    frame->tcp_flags = frame->options = 0;
+}
+
 void vx_frame_read(vx_frame *frame, const vx_reading *told, const uint8_t *data, uint32_t captured,
                    uint32_t length, uint32_t link_type, uint8_t direction) {
     octets bytes = {data, captured, length > captured ? length : captured};
-    *frame = (vx_frame){.direction = direction, .index = -1};
+    clear(frame, direction);
     uint16_t ethertype;
     int64_t at;
     reading status = read_link(frame, &bytes, link_type, &ethertype, &at);

@@ -61,9 +61,10 @@ typedef struct {
     uint8_t addresses[32];
 } vx_fragment;
 
+/* Of a frame that is neither DATAGRAM nor TAIL, only what the link header says is set. */
 typedef struct {
-    vx_key key; /* of DATAGRAM and TAIL */
-    vx_fragment fragment;
+    vx_key key;
+    vx_fragment fragment; /* of a TAIL, and where `fragmented` */
     uint8_t kind;
     uint8_t direction;
     uint8_t wear;
@@ -74,8 +75,8 @@ typedef struct {
                         TAIL */
     bool has_macs;
     bool outer_ipv6;
-    uint8_t macs[12];
-    int64_t index; /* SLL2 interface index, else -1 */
+    uint8_t macs[12]; /* where `has_macs` */
+    int64_t index;    /* SLL2 interface index, else -1 */
     uint8_t outer_addresses[32];
     uint32_t vni;
     uint32_t covered;      /* payload bytes of the outermost packet in this record */

@@ -288,7 +288,7 @@ static int enter_chain(vx_journeys *journeys, uint32_t number, uint32_t newest) 
 static inline uint32_t newest_of(const vx_journeys *journeys, const vx_key *key, uint32_t tag) {
     uint32_t at = tag, number;
     while ((number = vx_index_next(&journeys->index, tag, &at)) != VX_NONE)
-        if (memcmp(&journey_at(journeys, number)->key, key, sizeof *key) == 0)
+        if (vx_same(&journey_at(journeys, number)->key, key, sizeof *key))
             break;
     return number;
 }
@@ -328,6 +328,15 @@ static int close_journey(vx_journeys *journeys, uint32_t number) {
     return status;
 }
 
+/* A journey was last touched when it settled, and is out of the nearest caches by the time that it closes. */
+static inline void prefetch(const vx_journeys *journeys, uint32_t number) {
+    if (number == VX_NONE)
+        return;
+    const uint8_t *at = (const uint8_t *)journey_at(journeys, number);
+    for (size_t i = 0; i < sizeof(vx_journey); i += 64)
+        __builtin_prefetch(at + i);
+}
+
 int vx_journeys_expire(vx_journeys *journeys, uint64_t clock) {
     /* Strictly later: equality still joins. */
     while (journeys->open.first != VX_NONE) {
@@ -342,8 +351,10 @@ int vx_journeys_expire(vx_journeys *journeys, uint64_t clock) {
     }
     while (journeys->settled.first != VX_NONE) {
         uint32_t number = journeys->settled.first;
-        if (clock - journey_at(journeys, number)->settled_clock <= journeys->settle)
+        const vx_journey *journey = journey_at(journeys, number);
+        if (clock - journey->settled_clock <= journeys->settle)
             break;
+        prefetch(journeys, journey->next_settled);
         if (close_journey(journeys, number) < 0)
             return -1;
     }

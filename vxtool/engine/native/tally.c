@@ -209,7 +209,7 @@ static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
         key.stages[i] = (uint64_t)place << 2 | form;
     }
     size_t size = 8 + 8 * (size_t)view->count;
-    if (tally->last_path != VX_NONE && memcmp(vx_map_at(&tally->paths, tally->last_path), &key, size) == 0)
+    if (tally->last_path != VX_NONE && vx_same(vx_map_at(&tally->paths, tally->last_path), &key, size))
         return tally->last_path;
     bool made;
     tally->last_path = vx_map_intern(&tally->paths, &key, size, &made);
