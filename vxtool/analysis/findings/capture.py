@@ -60,11 +60,11 @@ def _clipped(case: Case) -> Iterator[Finding]:
     cut = counters.cut_records
     text = "captured with fewer bytes than the packet had"
     if cut:
-        title = f"{number(cut, 'record')} cut off within their headers: they count without addresses or ports"
+        title = f"{number(cut, 'record')} cut off within the headers: counted without addresses or ports"
         samples = case.tables.samples["cut"]
         text = "cut off within its headers"
     else:
-        title = f"{number(counters.clipped_records, 'record')} cut off behind their headers: no count is affected"
+        title = f"{number(counters.clipped_records, 'record')} cut off behind the headers: no count is affected"
         samples = case.tables.samples["clipped"]
     if cut:
         remedy = "capture with `-s 256`, which holds all headers of a tunnel packet, or `-s 0` for whole packets"
@@ -89,11 +89,11 @@ def _one_sided(case: Case) -> Iterator[Finding]:
         return
     without = sum(item.cell.datagrams for item in items if item.reason == NO_DIRECTION)
     if without == count:
-        title = f"{number(count, 'datagram')} seen once, without a direction: what became of them cannot be told"
+        title = f"{number(count, 'datagram')} seen once, without a direction: whether lost cannot be told"
     elif without:
         title = f"{number(count, 'datagram')} seen on one side only, {without:,} of them without a direction"
     else:
-        title = f"{number(count, 'datagram')} seen on one side only: whether they were passed on cannot be told"
+        title = f"{number(count, 'datagram')} seen on one side only: whether lost cannot be told"
     text = {
         EGRESS_NOT_CAPTURED: "{flow}: in {ingress}; where it leaves was not captured",
         INGRESS_NOT_CAPTURED: "{flow}: out {egress}; where it came in was not captured",
@@ -127,7 +127,11 @@ def _super_frames(case: Case) -> Iterator[Finding]:
     ]
     # The records of these are super-frames for sure; else the first of a flow, which may have been small.
     proof = [item for item in items if item.cell.smallest in found.sizes]
-    text = "{flow}, {size} bytes inside" if proof else "{flow}: packets of {size} bytes inside, from here on"
+    evidence = (
+        case.samples(proof, "{flow}, {size} bytes inside")
+        if proof
+        else case.starts(items, "{flow}: packets of {size} bytes inside, from here on")
+    )
     unknown = "how the card cut them: packets on the wire are " + (
         "estimated, since not both SYNs told the segment size" if found.estimated else "counted from the flow's MSS"
     )
@@ -137,10 +141,10 @@ def _super_frames(case: Case) -> Iterator[Finding]:
     yield {
         "id": "capture.super-frames",
         "severity": "info",
-        "title": f"{number(found.datagrams, 'record')} stand for several packets each: segmentation offload hands "
-        "the capture one large packet",
+        "title": f"{number(found.datagrams, 'record stands', 'records stand')} for several packets: segmentation "
+        "offload hands the capture one large packet",
         "count": found.datagrams,
-        "evidence": case.samples(proof or items, text),
+        "evidence": evidence,
         "remedy": "nothing is wrong; for one record a packet, capture after "
         "`ethtool -K INTERFACE tso off gso off gro off tx-udp_tnl-segmentation off`",
         "unknown": unknown,

@@ -61,18 +61,23 @@ class Case:
             ((sample, item) for item in items for sample in item.cell.samples),
             key=lambda row: row[0],
         )
-        return [
-            self.evidence(
-                sample,
-                describe.format(
-                    flow=self.flow(item.flow),
-                    size=sizes(item),
-                    ingress=self.label(item, "ingress"),
-                    egress=self.label(item, "egress"),
-                ),
-            )
-            for sample, item in rows
-        ]
+        return [self._sample(sample, item, describe) for sample, item in rows]
+
+    def starts(self, items: Iterable[Judged], describe: str) -> list[Evidence]:
+        """The first record of each of these: where only some of their datagrams are meant, and not kept apart."""
+        rows = heapq.nsmallest(MOST_EVIDENCE, items, key=lambda item: item.cell.samples[0])
+        return [self._sample(item.cell.samples[0], item, describe) for item in rows]
+
+    def _sample(self, sample: Sample, item: Judged, describe: str) -> Evidence:
+        return self.evidence(
+            sample,
+            describe.format(
+                flow=self.flow(item.flow),
+                size=sizes(item),
+                ingress=self.label(item, "ingress"),
+                egress=self.label(item, "egress"),
+            ),
+        )
 
     def flow(self, flow: FlowKey) -> str:
         """`curl-pod 172.20.0.107:32788 → 172.20.2.4:80 tcp`; the outer addresses where the inside holds no IP."""

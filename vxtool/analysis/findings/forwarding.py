@@ -98,7 +98,7 @@ def _where_to_look(case: Case, dropped: Sequence[Judged]) -> str:
     smallest = min(item.cell.smallest for item in dropped)
     if 0 < left < smallest:
         return (
-            f"all of them have {smallest:,} bytes or more, and the largest that left for there had {left:,}: "
+            f"what was lost has {smallest:,} bytes or more, and the largest that left for there had {left:,}: "
             f"compare with the MTU of {place} (`ip link show {device}`), and look for a rule on the packet's "
             "length in `nft list ruleset`"
         )

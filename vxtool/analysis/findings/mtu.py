@@ -93,14 +93,20 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
     ):
         return  # they fitted: what others' MSS says of the overlay is not so for all
     # The records of these are large for sure; else the first of a flow, which may have been small.
-    proof = [item for item in items if item.cell.smallest > overlay] or items
+    proof = [item for item in items if item.cell.smallest > overlay]
+    evidence = (
+        case.samples(proof, "{flow}, {size} bytes inside: too large for one packet of the underlay")
+        if proof
+        else case.starts(items, "{flow}: packets of {size} bytes inside, from here on")
+    )
     largest = case.mtu["largest_inner"]
     yield {
         "id": "mtu.inner-exceeds-overlay",
         "severity": "warning",
-        "title": f"{number(count, 'inner packet')} of up to {largest} bytes exceed the overlay MTU of {overlay}",
+        "title": f"{number(count, 'inner packet')} of up to {largest} bytes "
+        f"{'exceeds' if count == 1 else 'exceed'} the overlay MTU of {overlay}",
         "count": count,
-        "evidence": case.samples(proof, "{flow}, {size} bytes inside: too large for one packet of the underlay"),
+        "evidence": evidence,
         "remedy": _SET_MTU.format(mtu=overlay) + "; on the nodes `ip route` should show mtu "
         f"{overlay} on routes to other nodes' pods",
         "unknown": f"the MTU of links that this machine does not see; {overlay} is {case.mtu['overlay_evidence']}",
