@@ -111,13 +111,14 @@ static PyObject *engine_merge(PyObject *object, PyObject *argument) {
         return NULL;
     }
     int status;
-    Py_BEGIN_ALLOW_THREADS;
-    status = vx_engine_merge(self->engine, other->engine);
-    vx_engine_free(other->engine);
-    Py_END_ALLOW_THREADS;
-    other->engine = NULL;
+    vx_engine *used_up = other->engine;
+    other->engine = NULL; /* `records` may be asked for meanwhile */
     other->state = USED_UP;
     other->busy = false;
+    Py_BEGIN_ALLOW_THREADS;
+    status = vx_engine_merge(self->engine, used_up);
+    vx_engine_free(used_up);
+    Py_END_ALLOW_THREADS;
     return leave(self, status);
 }
 
