@@ -91,9 +91,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = vxtool.main(arguments, prog_name="vxtool", standalone_mode=False)
     except click.UsageError as error:
-        complain(error.format_message())
-        if error.ctx is not None:
-            click.echo(f"Try '{error.ctx.command_path} --help'.", err=True)
+        where = error.ctx.command_path if error.ctx is not None else "vxtool"
+        complain(f"{error.format_message().rstrip('.')}; see '{where} --help'.")
         return EXIT_USAGE
     except UsageError as error:
         complain(str(error))
