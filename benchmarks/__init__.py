@@ -1,0 +1,1 @@
+"""Benchmarks: vxtool beside its peers on the same captures, in one run. `python -m benchmarks --help`."""

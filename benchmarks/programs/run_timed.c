@@ -1,0 +1,64 @@
+/*
+ * Runs one command and prints what it cost: wall time from before the fork until it was reaped, its CPU time,
+ * and the peak of its resident memory.
+ *
+ *   run_timed RESULT COMMAND...      RESULT: a file for "wall_ns cpu_ns peak_kib status"
+ *
+ * A program of its own because the kernel counts what a child shared with its parent before the exec as the
+ * child's memory: behind an interpreter, even `cat` would seem to need what the interpreter needs.
+ */
+#define _DEFAULT_SOURCE
+#include <errno.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static int64_t nanoseconds(struct timeval time) {
+    return (int64_t)time.tv_sec * 1000000000 + (int64_t)time.tv_usec * 1000;
+}
+
+int main(int count, char **arguments) {
+    if (count < 3) {
+        fputs("run_timed: expected a file for the result, and a command\n", stderr);
+        return 2;
+    }
+    const int64_t start = now();
+    const pid_t child = fork();
+    if (child < 0) {
+        fprintf(stderr, "run_timed: fork: %s\n", strerror(errno));
+        return 2;
+    }
+    if (child == 0) {
+        execvp(arguments[2], arguments + 2);
+        fprintf(stderr, "run_timed: %s: %s\n", arguments[2], strerror(errno));
+        _exit(127);
+    }
+    int status;
+    struct rusage usage;
+    while (wait4(child, &status, 0, &usage) < 0)
+        if (errno != EINTR) {
+            fprintf(stderr, "run_timed: wait4: %s\n", strerror(errno));
+            return 2;
+        }
+    const int64_t wall = now() - start;
+
+    FILE *result = fopen(arguments[1], "w");
+    if (!result) {
+        fprintf(stderr, "run_timed: %s: %s\n", arguments[1], strerror(errno));
+        return 2;
+    }
+    const int code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    fprintf(result, "%lld %lld %ld %d\n", (long long)wall,
+            (long long)(nanoseconds(usage.ru_utime) + nanoseconds(usage.ru_stime)), usage.ru_maxrss, code);
+    return fclose(result) ? 2 : 0;
+}
