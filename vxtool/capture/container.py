@@ -128,6 +128,8 @@ class Container:
     """Why and where reading stopped; None while all is well."""
     records: int
     """Complete records so far."""
+    first_interfaces: int
+    """How many interfaces were described before the first record."""
     offset: int
     """Bytes that complete headers, records and blocks so far have taken."""
 
@@ -137,6 +139,7 @@ class Container:
         self.names = {}
         self.damage = None
         self.records = 0
+        self.first_interfaces = 0
         self.offset = 0
         self._rest = bytearray()  # of the header, record or block that is not yet complete
         self._need = _MAGIC  # bytes of it without which nothing can be done
@@ -242,6 +245,8 @@ class Container:
             records.append(Record(seconds * _SECOND + fraction * unit, 0, body, length, UNKNOWN))
             at = stop
             self.offset = before + at - start
+            if not self.records:
+                self.first_interfaces = len(self.interfaces)
             self.records += 1
         return at
 
@@ -272,6 +277,8 @@ class Container:
                 break
             if record:
                 records.append(record)
+                if not self.records:
+                    self.first_interfaces = len(self.interfaces)
                 self.records += 1
                 self._time = record.time_ns
             at = stop

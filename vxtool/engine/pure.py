@@ -68,6 +68,7 @@ from vxtool.engine.tables import (
     timeline_step,
 )
 
+LONGEST_IP = 40 + 65535  # of IPv6 without a jumbo payload, put together from fragments
 MOST_STAGES = 16  # of one journey
 MOST_RANGES = 32  # gaps in one flow's sequence space that are kept apart
 SHORTEST_END = 1_000_000  # ns: what came in this shortly before the end may have gone out after it
@@ -79,8 +80,8 @@ _Place = tuple[InterfaceKey, int, int, bool, bytes]
 class _Sighting:
     """One datagram at one stage: a record, or the records of its fragments."""
 
-    __slots__ = ("clock", "closed", "covered", "frame", "looped", "order", "packets", "place", "sample", "ttl",
-                 "wire_bytes")  # fmt: skip
+    __slots__ = ("clock", "closed", "covered", "frame", "inner_length", "looped", "order", "outer_length", "packets",
+                 "place", "sample", "ttl", "wire_bytes")  # fmt: skip
 
     def __init__(self, frame: Frame, interface: InterfaceKey, sample: Sample, clock: int, order: int) -> None:
         self.frame = frame
@@ -92,6 +93,8 @@ class _Sighting:
         self.packets = 1
         self.covered = frame.covered
         self.wire_bytes = frame.wire_length
+        self.inner_length = frame.inner_length
+        self.outer_length = frame.outer_length
         self.closed = False
         self.looped = False  # seen again at this stage with a lower TTL
 
@@ -244,14 +247,16 @@ class PureEngine:
             self._take(best, queues[best].popleft())
 
     def _find_budget(self) -> int:
-        """What all inputs capture of a packet, going by the interfaces described up to each one's first record.
+        """What all inputs capture of a packet, going by the interfaces described before each one's first record.
 
         An input without records counts with all of its interfaces: other parts of it may have some.
         """
         return min(
             key_budget(described.snaplen)
-            for container, queue in zip(self._containers, self._queues, strict=True)
-            for described in (container.interfaces[: queue[0].interface + 1] if queue else container.interfaces)
+            for container in self._containers
+            for described in (
+                container.interfaces[: container.first_interfaces] if container.records else container.interfaces
+            )
         )
 
     # One record.
@@ -419,6 +424,10 @@ class PureEngine:
         sighting.packets += tails.packets
         sighting.covered += tails.covered
         sighting.wire_bytes += tails.wire_bytes
+        if sighting.frame.wear == PLAIN:
+            # A tunnel's headers tell how long the whole is; without one, only its fragments do.
+            sighting.inner_length = min(sighting.inner_length + tails.covered, LONGEST_IP)
+            sighting.outer_length = sighting.inner_length
 
     def _orphan(self, group: _Group) -> None:
         for tails in group.pending:
@@ -536,10 +545,10 @@ class PureEngine:
                 latency = 0
             _add_latency(self._latencies.setdefault(path, Latencies()), latency)
 
-        size = (bool(tunnelled), frame.inner_length)
+        size = (bool(tunnelled), measured.inner_length)
         self._sizes[size] = self._sizes.get(size, 0) + 1
-        if frame.inner_length > LARGE and not frame.fragmented:
-            large = (flow_key, frame.outer_length, frame.inner_length, frame.payload_length)
+        if measured.inner_length > LARGE and not frame.fragmented:
+            large = (flow_key, measured.outer_length, measured.inner_length, frame.payload_length)
             self._large[large] = self._large.get(large, 0) + 1
         if frame.mss:
             self._mss[frame.mss] = self._mss.get(frame.mss, 0) + 1
@@ -548,16 +557,16 @@ class PureEngine:
             self._icmp_error_counts[error] = self._icmp_error_counts.get(error, 0) + 1
             _keep(self._icmp_errors.setdefault(error, []), start.sample)
         if tunnelled:
-            overhead = frame.outer_length - frame.inner_length
+            overhead = measured.outer_length - measured.inner_length
             self._overheads[overhead] = self._overheads.get(overhead, 0) + 1
             tunnel = self._tunnels.setdefault(
                 (frame.outer_source, frame.outer_destination, frame.wear, frame.destination_port), TunnelRow()
             )
             tunnel.datagrams += 1
-            tunnel.outer_bytes += frame.outer_length
+            tunnel.outer_bytes += measured.outer_length
             tunnel.source_ports.add(frame.source_port)
         one_sided = b"" if ingress and egress else frame.outer_destination
-        self._add_to_timeline(start.time, path, one_sided, 1, frame.outer_length)
+        self._add_to_timeline(start.time, path, one_sided, 1, measured.outer_length)
 
     def _flow(self, key: FlowKey, first: Sample, tunnel: Frame | None) -> FlowRow | None:
         flow = self._flows.get(key)
@@ -885,14 +894,14 @@ def _renumber(sample: Sample, base: list[int]) -> Sample:
 
 
 def _add_to_cell(cell: Cell, measured: _Sighting, start: _Sighting, egress: _Sighting | None) -> None:
-    length = measured.frame.inner_length
+    length = measured.inner_length
     cell.smallest = min(cell.smallest, length) if cell.datagrams else length
     cell.largest = max(cell.largest, length)
     cell.first_time = min(cell.first_time, start.time) if cell.datagrams else start.time
     cell.last_time = max(cell.last_time, start.time) if cell.datagrams else start.time
     cell.datagrams += 1
     cell.inner_bytes += length
-    cell.outer_bytes += measured.frame.outer_length
+    cell.outer_bytes += measured.outer_length
     cell.wire_packets += measured.packets
     cell.wire_bytes += measured.wire_bytes
     cell.egress_packets += egress.packets if egress else 0

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+enum { LONGEST_IP = 40 + 65535 }; /* of IPv6 without a jumbo payload, put together from fragments */
 enum { SHORTEST_END = 1000000 }; /* ns: what came in this shortly before the end may have gone out after it */
 
 static const vx_list EMPTY = {VX_NONE, VX_NONE};
@@ -157,6 +158,13 @@ static void close_pieces(vx_journeys *journeys, vx_sighting *sighting) {
     sighting->packets += pieces->packets;
     sighting->covered += pieces->covered;
     sighting->wire_bytes += pieces->wire_bytes;
+    if (pieces->wear == VX_PLAIN) {
+        /* A tunnel's headers tell how long the whole is; without one, only its fragments do. */
+        uint64_t whole = sighting->inner_length + pieces->covered;
+        if (pieces->packets > 0)
+            sighting->inner_length = whole < LONGEST_IP ? (uint32_t)whole : LONGEST_IP;
+        sighting->outer_length = sighting->inner_length;
+    }
     pieces->closed = true;
     release_pieces(journeys, sighting->pieces);
     sighting->pieces = VX_NONE;
