@@ -13,17 +13,22 @@ class Conversations:
 
     def __init__(self, tables: Tables) -> None:
         self._flows = tables.flows
-        self._vnis: dict[FlowKey, list[int]] = defaultdict(list)
+        self._vnis: dict[tuple[object, ...], list[int]] = defaultdict(list)  # by what follows the VNI in the key
         for flow in tables.flows:
-            self._vnis[flow._replace(vni=0)].append(flow.vni)
+            self._vnis[flow[1:]].append(flow.vni)
+        self._reverses: dict[FlowKey, FlowKey | None] = {}
 
     def reverse(self, flow: FlowKey) -> FlowKey | None:
         """The other direction, if it was seen; None too where a flow has nothing to be known by."""
+        if flow not in self._reverses:
+            self._reverses[flow] = self._find_reverse(flow)
+        return self._reverses[flow]
+
+    def _find_reverse(self, flow: FlowKey) -> FlowKey | None:
         if flow.source_port < 0:
             return None
         echo = flow.destination_port < 0  # ICMP echo has its identifier as the source port both ways
-        key = FlowKey(
-            0,
+        key = (
             flow.protocol,
             flow.destination,
             flow.source_port if echo else flow.destination_port,
@@ -33,8 +38,8 @@ class Conversations:
         same_side = [vni for vni in self._vnis.get(key, ()) if (vni >= 0) == (flow.vni >= 0)]
         if flow.vni in same_side:
             # Two networks may use the same addresses: the answer is in the same one.
-            return key._replace(vni=flow.vni)
-        return key._replace(vni=min(same_side)) if same_side else None
+            return FlowKey(flow.vni, *key)
+        return FlowKey(min(same_side), *key) if same_side else None
 
     def told_mss(self, flow: FlowKey) -> list[int]:
         """The MSS in the SYNs of both directions, as far as they were seen: none, one or two."""

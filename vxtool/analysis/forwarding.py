@@ -78,15 +78,20 @@ def wire_packets_lost(item: Judged, found: SuperFrames) -> int:
 
 
 def _paths(tables: Tables, judge: Judge, judged: Sequence[Judged], knowledge: Knowledge) -> list[Path]:
-    datagrams: Counter[_Hop] = Counter()
+    by_route: Counter[int] = Counter()  # a route's hash goes deep, and there is one object for each path
+    routes: dict[int, Route] = {}
     for item in judged:
         if item.outcome == "forwarded":
-            datagrams[_hop(item.route, tables, knowledge)] += item.cell.datagrams
+            by_route[id(item.route)] += item.cell.datagrams
+            routes[id(item.route)] = item.route
+    datagrams: Counter[_Hop] = Counter()
+    for key, count in by_route.items():
+        datagrams[_hop(routes[key], tables, knowledge)] += count
     scopes = {item.route.tunnelled for item in judged}
     rows: dict[_Hop, list[Latencies]] = defaultdict(list)
     for path, row in tables.latencies.items():
         route = judge.route(path)
-        if route.tunnelled in scopes and judge.judge(path, b"", b"")[0] == "forwarded":
+        if route.tunnelled in scopes and judge.judge(route, b"", b"")[0] == "forwarded":
             rows[_hop(route, tables, knowledge)].append(row)
     ordered = sorted(datagrams.items(), key=lambda entry: (-entry[1], repr(entry[0])))
     return [

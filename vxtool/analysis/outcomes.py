@@ -100,16 +100,17 @@ class Judge:
         self._own_addresses = knowledge.own_addresses
         self.egresses: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost destination
         self._behind: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost source
+        # Every journey's flow, path, route and count: a path's hash goes deep, so each is looked up once.
+        self._rows = [(flow, path, self.route(path), cell) for (flow, path), cell in tables.cells.items()]
         self._look_around()
         self.resegmented = self._find_resegmented()
 
     def judged(self) -> Iterator[Judged]:
-        for (flow, path), cell in self._tables.cells.items():
-            source, destination = self.ends(flow)
-            outcome, reason = self.judge(path, source, destination)
+        for flow, path, route, cell in self._rows:
+            outcome, reason = self.judge(route, *self.ends(flow))
             if flow in self.resegmented and outcome in ("dropped", "missed"):
                 outcome, reason = "unresolved", RESEGMENTED
-            yield Judged(flow, path, self.route(path), cell, outcome, reason)
+            yield Judged(flow, path, route, cell, outcome, reason)
 
     def _find_resegmented(self) -> set[FlowKey]:
         """TCP flows of which super-frames were seen on one side only, and packets on the other side only.
@@ -117,8 +118,7 @@ class Judge:
         The router's segmentation offload cut them, or put them together: none of them need be lost.
         """
         largest: dict[tuple[FlowKey, bool], int] = {}
-        for (flow, path), cell in self._tables.cells.items():
-            route = self.route(path)
+        for flow, _, route, cell in self._rows:
             if flow.protocol == TCP and (route.ingress is None) != (route.egress is None):
                 side = (flow, route.ingress is not None)
                 largest[side] = max(largest.get(side, 0), cell.largest)
@@ -142,9 +142,8 @@ class Judge:
             outermost(flow, row.outer_destination, flow.destination),
         )
 
-    def judge(self, path: PathKey, source: bytes, destination: bytes) -> tuple[Outcome, str | None]:
-        """The outcome of a datagram along `path`; the addresses are the outermost packet's."""
-        route = self.route(path)
+    def judge(self, route: Route, source: bytes, destination: bytes) -> tuple[Outcome, str | None]:
+        """The outcome of a datagram along `route`; the addresses are the outermost packet's."""
         ingress, egress = route.ingress, route.egress
         if ingress and egress:
             if not route.flags & PARTIAL or self._tails_are_hidden(egress):
@@ -250,8 +249,7 @@ class Judge:
         only_out: set[bytes] = set()
         errors: set[bytes] = set()
         tunnel_ends: set[bytes] = set()
-        for (flow, path), cell in self._tables.cells.items():
-            route = self.route(path)
+        for flow, _, route, cell in self._rows:
             source, destination = self.ends(flow)
             if route.ingress and route.egress and (route.ingress.wear == PLAIN) != (route.egress.wear == PLAIN):
                 # Put into the tunnel here, or taken out of it: this machine is that end of the tunnel.

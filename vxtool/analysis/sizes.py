@@ -17,7 +17,7 @@ from vxtool.analysis.knowledge import Knowledge
 from vxtool.analysis.model import Mtu, Overhead
 from vxtool.analysis.outcomes import RESEGMENTED, Judged
 from vxtool.engine.frame import TCP
-from vxtool.engine.tables import FIRST_ONLY, PLAIN, FlowKey, InterfaceKey, Tables
+from vxtool.engine.tables import FIRST_ONLY, PLAIN, FlowKey, Tables
 
 IPV4_HEADER, IPV6_HEADER, TCP_HEADER, UDP_HEADER = 20, 40, 20, 8
 IPV6_FRAGMENT_HEADER = 8
@@ -211,10 +211,10 @@ def _underlay(
 def link_mtus(tables: Tables, judged: Iterable[Judged], knowledge: Knowledge, tunnelled: bool) -> dict[str, int]:
     """The MTUs of the links that this traffic crossed, by interface, as far as the operator's files tell them."""
     known: dict[str, int] = {}
-    for item in judged:
-        if item.route.tunnelled != tunnelled:
+    for route in {id(item.route): item.route for item in judged}.values():
+        if route.tunnelled != tunnelled:
             continue
-        for stage in (item.route.ingress, item.route.egress, *item.route.via):
+        for stage in (route.ingress, route.egress, *route.via):
             if stage is None or stage.loopback or (tunnelled and stage.wear == PLAIN):
                 continue
             name = knowledge.interface(stage.interface, tables)
@@ -260,13 +260,13 @@ def _has_fragments(judged: Sequence[Judged]) -> bool:
 
 def _mtu_by_flow(tables: Tables, judged: Iterable[Judged], knowledge: Knowledge) -> dict[FlowKey, int]:
     """The MTU of the link where each flow was measured."""
-    by_interface: dict[InterfaceKey, int | None] = {}
+    by_route: dict[int, int | None] = {}
     mtus: dict[FlowKey, int] = {}
     for item in judged:
-        key = item.route.measured.interface
-        if key not in by_interface:
-            by_interface[key] = knowledge.interface(key, tables).mtu
-        mtu = by_interface[key]
+        route = item.route
+        if id(route) not in by_route:
+            by_route[id(route)] = knowledge.interface(route.measured.interface, tables).mtu
+        mtu = by_route[id(route)]
         if mtu is not None:
             mtus[item.flow] = max(mtu, mtus.get(item.flow, 0))
     return mtus

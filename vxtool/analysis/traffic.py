@@ -11,7 +11,7 @@ from vxtool.analysis.conversations import Conversations
 from vxtool.analysis.forwarding import interface_label
 from vxtool.analysis.knowledge import Knowledge, address_text
 from vxtool.analysis.model import Flow, Identity, IdentityPair, TimeStep, Tunnel, TunnelPair
-from vxtool.analysis.outcomes import Judge, Judged
+from vxtool.analysis.outcomes import Judge, Judged, Route
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
 from vxtool.cluster import cluster_id_of, kind_of
@@ -188,7 +188,7 @@ class FlowTotals:
     dropped: int = 0
     first_time: int = 0
     last_time: int = 0
-    paths: Counter[tuple[str | None, str | None]] = field(default_factory=Counter)
+    paths: dict[tuple[str | None, str | None], int] = field(default_factory=dict)
 
     def ends(self) -> tuple[str | None, str | None]:
         """Ingress and egress: of the most used path of those that have both, else each side's most used one."""
@@ -211,27 +211,30 @@ class FlowTotals:
             self.wire_packets += cell.datagrams
         self.forwarded += cell.datagrams if item.outcome == "forwarded" else 0
         self.dropped += cell.datagrams if item.outcome == "dropped" else 0
-        self.paths[labels] += cell.datagrams
+        self.paths[labels] = self.paths.get(labels, 0) + cell.datagrams
 
 
 def total_flows(tables: Tables, judged: Sequence[Judged], knowledge: Knowledge) -> dict[FlowKey, FlowTotals]:
     """Fragments behind the first carry no ports: they count with their flow where only one can be theirs."""
     flows: dict[FlowKey, FlowTotals] = defaultdict(FlowTotals)
-    with_ports: dict[FlowKey, list[FlowKey]] = defaultdict(list)
+    owners: dict[FlowKey, set[FlowKey]] = {
+        _without_ports(item.flow): set() for item in judged if item.flow.source_port == TAIL_PORT
+    }
+    if owners:
+        for item in judged:
+            if item.flow.source_port >= 0 and (mine := owners.get(_without_ports(item.flow))) is not None:
+                mine.add(item.flow)
+    labels: dict[int, tuple[str | None, str | None]] = {}  # by route: there is one object for each path
     for item in judged:
-        if item.flow.source_port >= 0:
-            with_ports[_without_ports(item.flow)].append(item.flow)
-    for item in judged:
-        flow = item.flow
-        if flow.source_port == TAIL_PORT:
-            owners = set(with_ports.get(_without_ports(flow), ()))
-            if len(owners) == 1:
-                flow = owners.pop()
-        labels = (
-            interface_label(item.route.ingress, tables, knowledge),
-            interface_label(item.route.egress, tables, knowledge),
-        )
-        flows[flow].add(item, labels)
+        flow, route = item.flow, item.route
+        if flow.source_port == TAIL_PORT and len(owners[_without_ports(flow)]) == 1:
+            (flow,) = owners[_without_ports(flow)]
+        if id(route) not in labels:
+            labels[id(route)] = (
+                interface_label(route.ingress, tables, knowledge),
+                interface_label(route.egress, tables, knowledge),
+            )
+        flows[flow].add(item, labels[id(route)])
     return flows
 
 
@@ -322,12 +325,13 @@ def describe_timeline(tables: Tables, judge: Judge, judged: Sequence[Judged], tu
     for (number, path, destination), (datagrams, octets) in sorted(
         tables.timeline.items(), key=lambda entry: entry[0][0]
     ):
-        if judge.route(path).tunnelled != tunnelled:
+        route = judge.route(path)
+        if route.tunnelled != tunnelled:
             continue
         row = steps[number]
         row[0] += datagrams
         row[1] += octets
-        row[2] += lost.take(path, destination, datagrams)
+        row[2] += lost.take(path, route, destination, datagrams)
     if not steps:
         return []
     return [
@@ -350,12 +354,12 @@ class _Losses:
             row[0] += item.cell.datagrams
             row[1] += item.cell.datagrams if item.outcome == "dropped" else 0
 
-    def take(self, path: PathKey, destination: bytes, datagrams: int) -> int:
+    def take(self, path: PathKey, route: Route, destination: bytes, datagrams: int) -> int:
         """Called once for each step, in order; the third count is how many were taken so far."""
         row = self._counts.get((path, destination))
         if row is None:
             # A flow that changed its tunnel's end: counted under the first one.
-            return datagrams if self._judge.judge(path, b"", destination)[0] == "dropped" else 0
+            return datagrams if self._judge.judge(route, b"", destination)[0] == "dropped" else 0
         total, dropped, before = row
         row[2] = before + datagrams
         return row[2] * dropped // total - before * dropped // total
