@@ -7,6 +7,7 @@ input's, where the link header has none), how it was seen if not whole, and the 
 from __future__ import annotations
 
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from engine.generate import (
@@ -35,6 +36,7 @@ from engine.generate import (
     vxlan,
 )
 
+from vxtool.capture import Interface, PcapngWriter
 from vxtool.engine import make_engine
 from vxtool.engine.options import EngineOptions
 from vxtool.engine.tables import (
@@ -384,6 +386,22 @@ def test_a_router_that_fragments_a_plain_packet_loses_nothing() -> None:
     assert sum(tables.sizes.values()) == 2  # this datagram, and the unrelated record
 
 
+def test_a_plain_datagram_in_fragments_is_as_long_as_the_whole() -> None:
+    first, second, third = fragments(ping(size=3000), 1480, 1480)  # 3028 bytes: 20 + 8 + 3000
+    tables = observe(
+        (0, sll2(first, 2, IN)),
+        (1 * US, sll2(third, 2, IN)),
+        (2 * US, sll2(second, 2, IN)),
+        (3 * US, sll2(first, 3, OUT)),
+        (4 * US, sll2(second, 3, OUT)),
+        (5 * US, sll2(third, 3, OUT)),
+    )
+    assert paths(tables) == {"in 2 plain fragments > out 3 plain fragments": 1}
+    (cell,) = (cell for (flow, _), cell in tables.cells.items() if flow.source == address(POD))
+    assert (cell.inner_bytes, cell.outer_bytes, cell.largest) == (3028, 3028, 3028)
+    assert (cell.wire_packets, cell.wire_bytes) == (3, 3028 + 2 * 20)
+
+
 def test_fragments_of_an_inner_packet_are_datagrams_each() -> None:
     """The source fragmented before the tunnel: each fragment has an outer packet of its own."""
     pieces = fragments(ping(size=400), 240)
@@ -567,6 +585,16 @@ def test_inputs_of_two_snaplens_recognise_each_others_datagrams() -> None:
 
 
 # Flows.
+
+
+def test_interfaces_of_two_snaplens_in_one_file_recognise_each_others_datagrams(tmp_path: Path) -> None:
+    packet = outer(ping(size=600))
+    file = tmp_path / "two.pcapng"
+    with PcapngWriter(file, [Interface(SLL2, 262144), Interface(SLL2, 150)]) as writer:
+        writer.write(EPOCH, sll2(packet, 2, IN), interface=0)
+        out = sll2(packet, 3, OUT)
+        writer.write(EPOCH + 10 * US, out[:150], length=len(out), interface=1)
+    assert paths(observe_files(file.read_bytes())) == {"in 2 vxlan > out 3 vxlan": 1}
 
 
 def test_a_retransmission_is_a_datagram_of_its_own_and_covers_nothing_new() -> None:
