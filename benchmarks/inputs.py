@@ -60,8 +60,8 @@ CASES: Mapping[str, Case] = {
         Case("small", "small packets: 52-byte TCP ACKs and UDP inside, 122 bytes captured"),
         Case("imix", "IMIX inside: 52, 576 and 1450 bytes, 7 : 4 : 1", sizes="imix"),
         Case("full", "full-size packets: 1450 bytes inside, 1500 on the wire", sizes="full"),
-        Case("flows", "small packets, a million flows", flows=1_000_000),
-        Case("open", "small packets, 100,000 open journeys", open=100_000),
+        Case("flows", "small packets, many flows", flows=1_000_000),
+        Case("open", "small packets, many open journeys", open=100_000),
         Case("ipv6", "small packets, IPv6 outside and inside", inner=6, outer=6),
         Case(
             "drops",

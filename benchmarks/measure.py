@@ -178,7 +178,8 @@ def interleave(
                 if not problem and job.check is not None:
                     problem = "; ".join(job.check(printed, source))
                 if problem:
-                    job.problems.append(f"{source.case.name}, {source.records} records: {problem}")
+                    about = f"{source.case.name}, {source.records} records: " if source.paths else ""
+                    job.problems.append(about + problem)
                 runs.append(run)
             job.rounds.append(tuple(runs))
         working = [job for job in working if not job.problems]
