@@ -6,6 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
     $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV ?= .venv
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -19,12 +20,13 @@ NATIVE_INCLUDES := -Ivxtool/packet/native -Ivxtool/engine/native
 WARNINGS := -std=c11 -Wall -Wextra -Werror
 SANITIZERS := -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: help demo test lint types native-warnings native-test clean sources-listed
+.PHONY: help demo test bench lint types native-warnings native-test clean sources-listed
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo             install vxtool into $(VENV) and analyze a sample capture'
 	@echo 'make test             install vxtool with all extras and run the tests (PYTEST_ARGS are passed on)'
+	@echo 'make bench            install vxtool with all extras and measure it beside its peers (BENCH_ARGS are passed on)'
 	@echo 'make lint             ruff, and clang-format where it is installed'
 	@echo 'make types            mypy --strict'
 	@echo 'make native-warnings  compile all C with warnings as errors (CC chooses the compiler)'
@@ -47,10 +49,15 @@ test: $(VENV)/installed-for-test
 	$(ENGINE_NOTE)
 	@env -u PYTHONPATH $(BIN)/pytest $(PYTEST_ARGS)
 
+# With --quick in BENCH_ARGS it takes about a minute on an idle machine; benchmarks/README.md says what the peers need.
+bench: $(VENV)/installed-for-test
+	$(ENGINE_NOTE)
+	@env -u PYTHONPATH $(BIN)/python -m benchmarks $(BENCH_ARGS)
+
 lint: $(VENV)/installed-for-development
 	$(BIN)/ruff check .
 	@if command -v clang-format >/dev/null; then \
-	    clang-format --dry-run --Werror $$(find vxtool tests -name '*.[ch]') && echo 'clang-format: no difference'; \
+	    clang-format --dry-run --Werror $$(find vxtool tests benchmarks -name '*.[ch]') && echo 'clang-format: no difference'; \
 	else echo 'note: clang-format is not installed, the layout of the C is not checked'; fi
 
 types: $(VENV)/installed-for-development
