@@ -1,6 +1,9 @@
 """The C extension. What its rows hold is said beside the functions that make them, in vxtool/binding."""
 
+from collections.abc import Callable
 from typing import Any, final
+
+def codec(classes: tuple[type, ...], /) -> tuple[Callable[..., Any], Callable[..., bytes]]: ...
 
 @final
 class Engine:

@@ -254,6 +254,15 @@ class TestStackedDevices:
         assert path["latency_ns"] is not None
         assert path["latency_ns"]["max"] == 9 * US
 
+    def test_a_stage_of_unknown_direction_is_on_the_way_too(self, tmp_path: Path) -> None:
+        """Packet type 7 says no direction: the TTL says out, and so this is the same stage twice."""
+        packet = tunnel(ping())
+        records = [came(0, packet), left(9 * US, routed(packet)), came(11 * US, routed(packet), ETH2, packet_type=7)]
+        report = run(tmp_path, records)
+        assert outcomes(report) == {"forwarded": 1}
+        (path,) = report["forwarding"]["paths"]
+        assert (path["ingress"], path["via"], path["egress"]) == ("#3", ["#4"], "#4")
+
     def test_dropped_behind_the_bridge_is_one_datagram(self, tmp_path: Path) -> None:
         records = [*exchange(), came(LATER, LOST, ETH1), came(LATER + US, LOST, 9), *exchange(2 * LATER, 2)]
         assert outcomes(run(tmp_path, records)) == {"forwarded": 4, "dropped": 1}

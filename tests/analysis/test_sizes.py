@@ -103,6 +103,13 @@ class TestOverhead:
         assert overhead["wire_overhead_bytes"] == 70
         assert not overhead["wire_packets_estimated"]
 
+    def test_a_missing_tail_takes_nothing_from_the_overhead(self, tmp_path: Path) -> None:
+        """1,550 bytes in three fragments of which one was not captured: 50 bytes of overhead at least."""
+        first, _, third = fragments(tunnel(ping(size=1500)), 696, 1392)
+        report = run(tmp_path, [came(0, first), came(US, third)])
+        assert report["overhead"]["wire_overhead_bytes"] == 50
+        assert report["overhead"]["wire_packets_estimated"]
+
     def test_hidden_fragments_are_estimated_as_one_more(self, tmp_path: Path) -> None:
         first, _ = fragments(tunnel(ping(size=1500)), 1480)
         overhead = run(tmp_path, passed(0, first))["overhead"]

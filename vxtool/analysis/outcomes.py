@@ -193,13 +193,15 @@ class Judge:
 
     def _settle(self, path: PathKey) -> Route:
         stages = tuple(self._directed(stage) for stage in path.stages)
-        ingress = next((stage for stage in stages if stage.direction in INGRESS), None)
-        egress = next((stage for stage in reversed(stages) if stage.direction == OUT), None)
+        came_in = next((at for at, stage in enumerate(stages) if stage.direction in INGRESS), None)
+        went_out = max((at for at, stage in enumerate(stages) if stage.direction == OUT), default=None)
+        ingress = None if came_in is None else stages[came_in]
+        egress = None if went_out is None else stages[went_out]
         tunnelled = [stage for stage in stages if stage.wear != PLAIN]
         measured = ingress or egress or stages[0]
         if tunnelled and measured.wear == PLAIN:
             measured = egress if egress and egress.wear != PLAIN else tunnelled[0]
-        via = tuple(stage for stage in stages if stage is not ingress and stage is not egress)
+        via = tuple(stage for at, stage in enumerate(stages) if at not in (came_in, went_out))
         return Route(ingress, egress, via, bool(tunnelled), measured, path.flags)
 
     # Directions that the capture does not tell: Ethernet captures, by MAC.

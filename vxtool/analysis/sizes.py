@@ -139,7 +139,9 @@ def measure_overhead(tables: Tables, judged: Sequence[Judged], found: SuperFrame
             estimated = True
             wire += cell.outer_bytes - cell.inner_bytes + cell.datagrams * _fragment_header(tables, item.flow)
         else:
-            wire += cell.wire_bytes - cell.inner_bytes
+            # Where a tail was lost on the way to the capture, less is there than the headers claim.
+            estimated |= cell.wire_bytes < cell.outer_bytes
+            wire += max(cell.wire_bytes, cell.outer_bytes) - cell.inner_bytes
     overhead = outer - inner
     return {
         "datagrams": datagrams,
