@@ -86,8 +86,12 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
     if overlay is None or not count:
         return
     items = [
-        item for item in case.in_scope if item.cell.largest > overlay and _is_ordinary(case, item.cell.largest)
+        item
+        for item in case.in_scope
+        if item.cell.largest > overlay and _is_ordinary(case, item.cell.largest) and not _fits(case, item)
     ]
+    if not items:
+        return
     if all(_passed_whole(item) for item in items) and not link_mtus(
         case.tables, case.in_scope, case.knowledge, tunnelled=True
     ):
@@ -111,6 +115,14 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
         f"{overlay} on routes to other nodes' pods",
         "unknown": f"the MTU of links that this machine does not see; {overlay} is {case.mtu['overlay_evidence']}",
     }
+
+
+def _fits(case: Case, item: Judged) -> bool:
+    """Whether its own tunnel headers leave room for it: the overlay MTU is that of the usual ones, and IPv6 beside
+    IPv4, or VLAN tags, cost other numbers of bytes."""
+    cell, underlay = item.cell, case.mtu["underlay"]
+    overhead = (cell.outer_bytes - cell.inner_bytes) // cell.datagrams
+    return underlay is not None and cell.largest + overhead <= underlay
 
 
 def _passed_whole(item: Judged) -> bool:
