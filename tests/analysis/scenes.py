@@ -36,7 +36,9 @@ from engine.generate import (
 )
 
 from vxtool.analysis.model import Counts, Finding, Report
-from vxtool.capture.container import IN, OUT, UNKNOWN, Interface
+from vxtool.capture.container import IN as IN
+from vxtool.capture.container import OUT as OUT
+from vxtool.capture.container import UNKNOWN, Interface
 from vxtool.capture.writer import PcapngWriter, PcapWriter
 
 US, MS, S = 1_000, 1_000_000, 1_000_000_000
@@ -53,8 +55,6 @@ VNI_A, VNI_B = 36705, 17701
 
 MAC_A, MAC_B = b"\x02\0\0\0\x0a\x64", b"\x02\0\0\0\x14\x64"
 MAC_1, MAC_2 = b"\x02\0\0\0\xff\x01", b"\x02\0\0\0\xff\x02"
-
-__all__ = ["ICMP", "IN", "OUT", "TCP", "UDP", "UNKNOWN"]
 
 
 class Seen(NamedTuple):

@@ -40,6 +40,7 @@ from analysis.scenes import (
     router_links,
     segment,
     tunnel,
+    tunnel6,
 )
 from engine.generate import mss
 
@@ -294,6 +295,14 @@ class TestInnerExceedsOverlay:
 
     def test_super_frames_do_not(self, tmp_path: Path) -> None:
         report = run(tmp_path, super_frames(), links=links(tmp_path))
+        assert finding(report, "mtu.inner-exceeds-overlay") is None
+
+    def test_what_fits_by_its_own_headers_does_not(self, tmp_path: Path) -> None:
+        """Most tunnels run over IPv6 here, which leaves 1430; over IPv4 there is room for 1450."""
+        records = [row for number in range(3) for row in passed(number * MS, tunnel6(ping(number)))]
+        records += passed(9 * MS, tunnel(ping(9, size=1450, identifier=7)))
+        report = run(tmp_path, records, links=links(tmp_path))
+        assert report["mtu"]["overlay"] == 1430
         assert finding(report, "mtu.inner-exceeds-overlay") is None
 
     def test_what_passed_whole_contradicts_an_mtu_that_only_the_syns_tell(self, tmp_path: Path) -> None:

@@ -257,7 +257,8 @@ class TestStackedDevices:
     def test_a_stage_of_unknown_direction_is_on_the_way_too(self, tmp_path: Path) -> None:
         """Packet type 7 says no direction: the TTL says out, and so this is the same stage twice."""
         packet = tunnel(ping())
-        records = [came(0, packet), left(9 * US, routed(packet)), came(11 * US, routed(packet), ETH2, packet_type=7)]
+        again = came(11 * US, routed(packet), ETH2, packet_type=7)
+        records = [came(0, packet), left(9 * US, routed(packet)), again]
         report = run(tmp_path, records)
         assert outcomes(report) == {"forwarded": 1}
         (path,) = report["forwarding"]["paths"]
