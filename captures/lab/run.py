@@ -42,7 +42,7 @@ ATTEMPTS = 4
 def main() -> int:
     """Run the scenarios that the command line names; return the exit status."""
     parser = argparse.ArgumentParser(description="Make the sample captures in network namespaces (needs root).")
-    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help="which to run (default: all sample captures)")
+    parser.add_argument("scenario", nargs="*", metavar="SCENARIO", help="which to run (default: all samples)")
     parser.add_argument(
         "--out", type=Path, default=Path(__file__).resolve().parent.parent, help="directory to write to"
     )

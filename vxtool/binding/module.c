@@ -1,8 +1,7 @@
 /* The extension module: it only brings its parts together. */
 #include "binding.h"
 
-static int native_exec(PyObject *module)
-{
+static int native_exec(PyObject *module) {
     if (vx_add_codec(module) < 0)
         return -1;
     return vx_add_engine(module);
@@ -21,7 +20,4 @@ static struct PyModuleDef native_module = {
     .m_slots = native_slots,
 };
 
-PyMODINIT_FUNC PyInit__native(void)
-{
-    return PyModuleDef_Init(&native_module);
-}
+PyMODINIT_FUNC PyInit__native(void) { return PyModuleDef_Init(&native_module); }

@@ -80,8 +80,21 @@ _Place = tuple[InterfaceKey, int, int, bool, bytes]
 class _Sighting:
     """One datagram at one stage: a record, or the records of its fragments."""
 
-    __slots__ = ("clock", "closed", "covered", "frame", "inner_length", "looped", "order", "outer_length", "packets",
-                 "place", "sample", "ttl", "wire_bytes")  # fmt: skip
+    __slots__ = (
+        "clock",
+        "closed",
+        "covered",
+        "frame",
+        "inner_length",
+        "looped",
+        "order",
+        "outer_length",
+        "packets",
+        "place",
+        "sample",
+        "ttl",
+        "wire_bytes",
+    )
 
     def __init__(self, frame: Frame, interface: InterfaceKey, sample: Sample, clock: int, order: int) -> None:
         self.frame = frame

@@ -214,7 +214,9 @@ def _outcome_details(page: Page, counts: Counts, rows: int) -> None:
         )
     reasons = counts["unresolved_because"]
     if reasons:
-        why = "; ".join(f"{count(number)}: {_REASONS.get(reason, reason)}" for reason, number in _largest(reasons)[:rows])
+        why = "; ".join(
+            f"{count(number)}: {_REASONS.get(reason, reason)}" for reason, number in _largest(reasons)[:rows]
+        )
         page.prose(f"Unresolved, {why}.")
 
 
