@@ -119,9 +119,9 @@ static int advance(vx_engine *engine, int64_t time) {
     return vx_journeys_expire(&engine->journeys, engine->journeys.clock);
 }
 
-/* What all inputs capture of a packet, going by the interfaces described before each one's first record, up to
- * which its container has read. An input without records counts with all of its interfaces: other parts of it
- * may have some. */
+/* What all inputs capture of a packet, going by the interfaces described before each one's first record, up
+ * to which its container has read. An input without records counts with all of its interfaces: other parts of
+ * it may have some. */
 static void find_budget(vx_engine *engine) {
     int64_t budget = INT64_MAX;
     for (uint32_t i = 0; i < engine->options.inputs; i++) {
