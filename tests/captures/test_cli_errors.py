@@ -26,7 +26,7 @@ LINKS = CAPTURES / "vxlan.links.json"
 def run(*arguments: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[str]:
     """Run `vxtool analyze`."""
     done = subprocess.run(
-        [sys.executable, "-m", "vxtool", "analyze", *map(str, arguments)],
+        [sys.executable, "-P", "-m", "vxtool", "analyze", *map(str, arguments)],
         input=stdin,
         capture_output=True,
         cwd=REPOSITORY,

@@ -127,7 +127,7 @@ def test_both_engines_make_the_same_tables_of_pieces(one: Sample) -> None:
 
 def piped(data: bytes) -> str:
     """The report on standard input, written in odd pieces, as JSON text without `tool`."""
-    command = [sys.executable, "-m", "vxtool", "analyze", "--format", "json", "-"]
+    command = [sys.executable, "-P", "-m", "vxtool", "analyze", "--format", "json", "-"]
     with subprocess.Popen(
         command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
     ) as process:
