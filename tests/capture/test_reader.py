@@ -40,7 +40,7 @@ def test_a_capture_that_is_cut_short_is_read_up_to_there(tmp_path: Path) -> None
     path.write_bytes(capture_of(1, 2, 3)[:-1])
     capture = read_capture(path)
     assert [record.time_ns for record in capture] == [1, 2]
-    expected = "cut short within a record: 16 of at least 17 bytes are there"
+    expected = "cut short within a record: 16 bytes of at least 17 are there"
     assert capture.problem == f"{path}: {expected} (byte 58, after record 2); what came before counts"
 
 

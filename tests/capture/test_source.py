@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import lzma
@@ -207,11 +208,17 @@ def test_what_cannot_be_opened_is_told_in_one_line(tmp_path: Path) -> None:
         open_source("nul\0inside")
 
 
-def test_a_file_without_permission_is_told_in_one_line(tmp_path: Path) -> None:
-    if os.geteuid() == 0:
-        pytest.skip("root may read every file")
+def test_a_file_without_permission_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "secret"
     path.touch(mode=0)
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    if os.geteuid() == 0:  # who may read every file
+        monkeypatch.setattr("builtins.open", forbidden)
     with pytest.raises(InputError, match=r"secret: cannot be read: Permission denied: run as a user who may"):
         open_source(path)
 

@@ -155,7 +155,11 @@ def test_the_version_costs_no_heavy_import() -> None:
 
 def test_the_module_runs_as_the_command_does() -> None:
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "vxtool", "--version"], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        [sys.executable, "-P", "-m", "vxtool", "--version"],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0
     assert done.stdout.startswith(f"vxtool {vxtool.__version__} (")

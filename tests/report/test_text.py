@@ -118,10 +118,7 @@ def test_the_worst_finding_stands_under_the_verdict(founding: Any) -> None:
 
 def test_a_cut_capture_is_told_of_before_anything_is_reported(founding: Any) -> None:
     founding["inputs"][0].update(truncated=True, error="cut inside record 5 at byte 700")
-    assert page(founding).splitlines()[1:3] == [
-        "CUT  vxlan.pcap: cut inside record 5 at byte 700. What came before it, 4",
-        "     records, is reported here.",
-    ]
+    assert page(founding).splitlines()[1] == "CUT  vxlan.pcap: cut inside record 5 at byte 700."
 
 
 def test_sections_with_nothing_to_say_are_left_out(founding: Any) -> None:

@@ -76,9 +76,9 @@ class Damage(NamedTuple):
             case "bad-version":
                 return f"version {value} of the format is not known, expected {expected}: is it damaged?"
             case "cut-header":
-                return f"cut short within the file header: {value} bytes, expected at least {expected}"
+                return f"cut short within the file header after {_bytes(value)}, expected at least {expected}"
             case "cut-record":
-                return f"cut short within a record: {value} of at least {expected} bytes are there"
+                return f"cut short within a record: {_bytes(value)} of at least {expected} are there"
             case "bad-record-length":
                 return f"a record claims {value} captured bytes, expected at most {expected}"
             case "bad-block-length":
@@ -98,6 +98,10 @@ class Damage(NamedTuple):
             case "no-memory":
                 return f"no memory for {value} bytes: free some, or cut the capture with editcap -c"
         raise ValueError(f"damage code {self.code!r}: expected one of {', '.join(CODES[1:])}")
+
+
+def _bytes(number: int) -> str:
+    return f"{number} byte" if number == 1 else f"{number} bytes"
 
 
 def _shown(value: int) -> str:

@@ -93,7 +93,7 @@ def _outcome_sentence(report: Report) -> str:
             return "The capture holds no records."
         return f"Nothing to judge: no IP datagram in {counted(records, 'record')}."
     if counts["unresolved"] == total:
-        return f"{counted(total, 'datagram')}, of none of which can be told what became of it."
+        return f"{counted(total, 'datagram')}: what became of {'it' if total == 1 else 'them'} cannot be told."
     return f"{counted(total, 'datagram')}, {_outcomes(counts)}."
 
 
@@ -121,15 +121,10 @@ def _damage(page: Page, inputs: Sequence[Input]) -> None:
     for item in inputs:
         if item["error"] is None and not item["truncated"]:
             continue
-        if item["truncated"]:
-            before = counted(item["records"], "record")
-            label, after = "CUT", f" What came before it, {before}, is reported here."
-        else:
-            label, after = "NOT READ", ""
+        label = "CUT" if item["truncated"] else "NOT READ"
         why = item["error"] or "the file ends early"
         named = why if item["path"] in why else f"{item['path']}: {why}"
-        told = f"{named.rstrip('.')}.{after}"
-        page.prose(told, label=label, hang=cells(label) + 2, indent=0, label_color="yellow")
+        page.prose(f"{named.rstrip('.')}.", label=label, hang=cells(label) + 2, indent=0, label_color="yellow")
 
 
 def _capture(page: Page, report: Report, rows: int) -> None:
@@ -435,7 +430,10 @@ def _mtu(page: Page, report: Report) -> None:
     if mtu["largest_inner"] is not None:
         against = [
             f"{counted(number, 'datagram')} {where}"
-            for number, where in ((mtu["at_overlay"], "at the overlay MTU"), (mtu["over_overlay"], "over it"))
+            for number, where in (
+                (mtu["at_overlay"], "at the overlay MTU"),
+                (mtu["over_overlay"], "over the overlay MTU"),
+            )
             if number
         ]
         lines.append(("largest inner", "  ".join([str(mtu["largest_inner"]), ", ".join(against)]).rstrip()))

@@ -140,7 +140,7 @@ def _super_frames(case: Case) -> Iterator[Finding]:
         unknown += f"; {number(unfollowed, 'datagram')} left in other pieces than they came in: not followed"
     yield {
         "id": "capture.super-frames",
-        "severity": "info",
+        "severity": "warning" if unfollowed else "info",
         "title": f"{number(found.datagrams, 'record stands', 'records stand')} for several packets: segmentation "
         "offload hands the capture one large packet",
         "count": found.datagrams,
