@@ -11,7 +11,7 @@ from vxtool.analysis.model import Counts, Drop, Latency, Path
 from vxtool.analysis.outcomes import RESEGMENTED, Judge, Judged, Outcome, Route
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
-from vxtool.engine.tables import EXACT_LATENCIES, TRANSLATED, WHOLE, Latencies, Stage, Tables, bucket_value
+from vxtool.engine.tables import EXACT_LATENCIES, PARTIAL, TRANSLATED, WHOLE, Latencies, Stage, Tables, bucket_value
 
 
 class _Hop(NamedTuple):
@@ -70,7 +70,7 @@ def count_outcomes(
 def wire_packets_lost(item: Judged, found: SuperFrames) -> int:
     """Packets that came in, or were made on the way, and did not leave; at least so many."""
     cell = item.cell
-    if item.route.egress is None:
+    if not item.route.flags & PARTIAL:
         return max(cell.wire_packets, found.packets_of(item))
     if item.route.ingress is not None and item.route.ingress.form == WHOLE:
         return cell.datagrams  # the router fragmented it: at least one of its fragments is missing

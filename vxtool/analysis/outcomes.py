@@ -9,13 +9,19 @@ knows; nothing else in the program asks which it was.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Literal, NamedTuple
 
 from vxtool.analysis.conversations import Conversations
 from vxtool.analysis.knowledge import Knowledge, never_forwarded, outermost
-from vxtool.engine.frame import TCP
+from vxtool.analysis.second_thoughts import (
+    Seen,
+    find_carriers,
+    find_resegmented,
+    find_translated,
+    find_unmatched,
+)
 from vxtool.engine.tables import (
     AT_END,
     AT_START,
@@ -23,6 +29,7 @@ from vxtool.engine.tables import (
     FIRST_ONLY,
     IN,
     INGRESS,
+    LOOPED,
     MULTICAST,
     OTHER,
     OUT,
@@ -38,9 +45,6 @@ from vxtool.engine.tables import (
     Tables,
 )
 
-_HEADERS = 60  # of IPv6 and TCP, which an MSS does not count
-_USUAL = 1500  # the largest packet of most links, where no MSS tells it
-
 Outcome = Literal["forwarded", "delivered", "dropped", "originated", "missed", "unresolved"]
 
 # Why a datagram's outcome cannot be told.
@@ -50,6 +54,9 @@ EGRESS_NOT_CAPTURED = "egress-not-captured"
 INGRESS_NOT_CAPTURED = "ingress-not-captured"
 NOT_ADDRESSED = "not-addressed"  # seen, but sent to another machine's MAC
 NO_DIRECTION = "direction-unknown"
+ADDRESS_TRANSLATED = "address-translated"  # came in under one address and left under another: not followed
+UNMATCHED = "unmatched"  # as many came in only as went out only: too far apart in time to be one
+IN_A_LOOP = "in-a-loop"  # seen at one stage again with a lower TTL: where it ended is not followed
 RESEGMENTED = "resegmented"  # cut into segments, or put together, between In and Out: not followed
 
 
@@ -62,6 +69,12 @@ class Route(NamedTuple):
     tunnelled: bool
     measured: Stage  # where sizes were taken: see `vxtool.engine`
     flags: int
+    stages: tuple[Stage, ...]  # all of them, in order of arrival
+
+    @property
+    def decapsulated(self) -> bool:
+        """It came in by the tunnel and was taken out of it here."""
+        return self.ingress is not None and self.ingress.wear != PLAIN and self.stages[-1].wear == PLAIN
 
     @property
     def fragmented_at_source(self) -> bool:
@@ -103,34 +116,60 @@ class Judge:
         # Every journey's flow, path, route and count: a path's hash goes deep, so each is looked up once.
         self._rows = [(flow, path, self.route(path), cell) for (flow, path), cell in tables.cells.items()]
         self._look_around()
-        self.resegmented = self._find_resegmented()
+        seen = [Seen(flow, route, cell) for flow, _, route, cell in self._rows]
+        # A capture of `any` may still be of one side (`tcpdump -Q in`): no record went out, though answers came in.
+        self._holds_ingress = any(row.records_in for row in tables.interfaces.values())
+        self._holds_egress = any(row.records_out for row in tables.interfaces.values()) or not _is_answered(
+            seen, conversations
+        )
+        self.resegmented = find_resegmented(seen, conversations)
+        self._translated = find_translated(seen, conversations, self._own_addresses)
+        self._unmatched = find_unmatched(seen)
+        self._tunnel_devices, self._ports = find_carriers(seen, tables, knowledge)
+        self._taken_out = {row.flow.destination for row in seen if row.route.decapsulated}
 
     def judged(self) -> Iterator[Judged]:
         for flow, path, route, cell in self._rows:
-            outcome, reason = self.judge(route, *self.ends(flow))
-            if flow in self.resegmented and outcome in ("dropped", "missed"):
-                outcome, reason = "unresolved", RESEGMENTED
-            yield Judged(flow, path, route, cell, outcome, reason)
+            yield Judged(flow, path, route, cell, *self._judge_in_company(flow, route))
 
-    def _find_resegmented(self) -> set[FlowKey]:
-        """TCP flows of which super-frames were seen on one side only, and packets on the other side only.
+    def _judge_in_company(self, flow: FlowKey, route: Route) -> tuple[Outcome, str | None]:
+        """The verdict on a journey, corrected by what other journeys tell."""
+        source, destination = self.ends(flow)
+        if route.decapsulated and route.egress is None:
+            # What is owed an egress is what came out of the tunnel.
+            destination = flow.destination
+        outcome, reason = self.judge(route, source, destination)
+        one_sided = (route.ingress is None) != (route.egress is None)
+        if outcome == "forwarded" and self._stops_at_a_carrier(route):
+            return "dropped", None
+        if (
+            outcome == "delivered"
+            and route.tunnelled
+            and destination in self._own_addresses
+            and flow.destination in self._taken_out - self._own_addresses
+        ):
+            # This machine is the tunnel's end for that pod, and others for it came out of the tunnel.
+            return ("unresolved", CAPTURE_ENDED) if route.flags & AT_END else ("dropped", None)
+        if one_sided and flow in self._translated:
+            return "unresolved", ADDRESS_TRANSLATED
+        if outcome in ("dropped", "missed"):
+            if flow in self.resegmented:
+                return "unresolved", RESEGMENTED
+            if one_sided and flow in self._unmatched:
+                return "unresolved", UNMATCHED
+        return outcome, reason
 
-        The router's segmentation offload cut them, or put them together: none of them need be lost.
-        """
-        largest: dict[tuple[FlowKey, bool], int] = {}
-        for flow, _, route, cell in self._rows:
-            if flow.protocol == TCP and (route.ingress is None) != (route.egress is None):
-                side = (flow, route.ingress is not None)
-                largest[side] = max(largest.get(side, 0), cell.largest)
-        largest_mss = self._conversations.largest_mss
-        usual = {inside: max(_USUAL, largest_mss(inside) + _HEADERS) for inside in (False, True)}
-        return {
-            flow
-            for (flow, came_in), size in largest.items()
-            if came_in
-            and (other := largest.get((flow, False)))
-            and min(size, other) <= usual[flow.vni >= 0] < max(size, other)
-        }
+    def _stops_at_a_carrier(self, route: Route) -> bool:
+        """It went out of a device that only hands on, and was not seen behind that."""
+        last = route.stages[-1]
+        if last.direction != OUT or not self._watches_all(last):
+            return False
+        if last.wear == PLAIN and last.interface in self._tunnel_devices:
+            return True
+        ports = self._ports.get(last.interface, frozenset())
+        return bool(ports) and not any(
+            stage.direction == OUT and stage.interface in ports for stage in route.stages
+        )
 
     def ends(self, flow: FlowKey) -> tuple[bytes, bytes]:
         """Source and destination as the router sees them."""
@@ -145,6 +184,8 @@ class Judge:
     def judge(self, route: Route, source: bytes, destination: bytes) -> tuple[Outcome, str | None]:
         """The outcome of a datagram along `route`; the addresses are the outermost packet's."""
         ingress, egress = route.ingress, route.egress
+        if route.flags & LOOPED:
+            return "unresolved", IN_A_LOOP
         if ingress and egress:
             if not route.flags & PARTIAL or self._tails_are_hidden(egress):
                 return "forwarded", None
@@ -165,14 +206,19 @@ class Judge:
             return "delivered", None
         if ingress.direction == OTHER:
             return "unresolved", NOT_ADDRESSED
-        if not (self._watches_all(ingress) or destination in self.egresses or destination in self._behind):
+        if self._watches_all(ingress):
+            watched = self._holds_egress
+        else:
+            watched = destination in self.egresses or destination in self._behind
+        if not watched:
             return "unresolved", EGRESS_NOT_CAPTURED
         return ("unresolved", CAPTURE_ENDED) if route.flags & AT_END else ("dropped", None)
 
     def _judge_left(self, route: Route, egress: Stage, source: bytes) -> tuple[Outcome, str | None]:
         if egress.loopback or source in self._own_addresses or never_forwarded(source):
             return "originated", None
-        if not (self._watches_all(egress) or source in self._behind):
+        watched = self._holds_ingress if self._watches_all(egress) else source in self._behind
+        if not watched:
             return "unresolved", INGRESS_NOT_CAPTURED
         return ("unresolved", CAPTURE_BEGAN) if route.flags & AT_START else ("missed", None)
 
@@ -202,7 +248,7 @@ class Judge:
         if tunnelled and measured.wear == PLAIN:
             measured = egress if egress and egress.wear != PLAIN else tunnelled[0]
         via = tuple(stage for at, stage in enumerate(stages) if at not in (came_in, went_out))
-        return Route(ingress, egress, via, bool(tunnelled), measured, path.flags)
+        return Route(ingress, egress, via, bool(tunnelled), measured, path.flags, stages)
 
     # Directions that the capture does not tell: Ethernet captures, by MAC.
 
@@ -275,3 +321,9 @@ class Judge:
         self._own_addresses |= (silent & only_in) | (silent & errors) | tunnel_ends
         for address in self._own_addresses:
             self._behind.pop(address, None)
+
+
+def _is_answered(seen: Sequence[Seen], conversations: Conversations) -> bool:
+    """Whether both directions of some conversation came in: then the datagrams were passed on."""
+    came_in = {row.flow for row in seen if row.route.ingress is not None}
+    return any(conversations.reverse(flow) in came_in for flow in came_in)

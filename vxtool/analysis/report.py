@@ -57,9 +57,7 @@ def build_report(
     found, found_elsewhere = (in_tunnels, outside) if tunnelled else (outside, in_tunnels)
     counts = count_outcomes(scope, tables, judge, here, knowledge, found)
     other_scope: Literal["tunnel", "ip"] = "ip" if tunnelled else "tunnel"
-    other = (
-        count_outcomes(other_scope, tables, judge, elsewhere, knowledge, found_elsewhere) if elsewhere else None
-    )
+    other = count_outcomes(other_scope, tables, judge, elsewhere, knowledge, found_elsewhere) if elsewhere else None
     overhead = measure_overhead(tables, judged, in_tunnels)
     mtu = measure_mtu(tables, judged, found, knowledge, tunnelled)
     overlay = tell_overlay(question.overlay, tables, conversations, knowledge)
@@ -87,9 +85,7 @@ def build_report(
         "forwarding": {**counts, "other": other},
         "identities": describe_identities(judged, knowledge, overlay),
         "identity_pairs": pair_identities(tables, judged, conversations, knowledge, overlay),
-        "flows": describe_flows(
-            totals, tables, judge, conversations, found, knowledge, overlay, question.top
-        ),
+        "flows": describe_flows(totals, tables, judge, conversations, found, knowledge, overlay, question.top),
         "flows_total": len(totals),
         "overhead": overhead,
         "mtu": mtu,

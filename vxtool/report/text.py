@@ -28,13 +28,16 @@ _VANTAGES = {"router": "taken on a router", "node": "taken on a node", "link": "
 
 # What the model's `unresolved_because` stands for.
 _REASONS = {
+    "address-translated": "the router changed their addresses (NAT), which is not followed",
     "capture-began": "the capture began too shortly before they left",
     "capture-ended": "the capture ended too soon after they came in",
     "direction-unknown": "seen once, and the capture tells no direction",
     "egress-not-captured": "where they leave was not captured",
+    "in-a-loop": "seen at one place again with a lower TTL; where they ended is not followed",
     "ingress-not-captured": "where they came in was not captured",
     "not-addressed": "seen on their way to another machine",
     "resegmented": "cut into other segments, or put together, on their way through",
+    "unmatched": "in and out too far apart to be matched: a way of more than --window, or a file out of order",
 }
 
 
@@ -94,7 +97,9 @@ def _outcome_sentence(report: Report) -> str:
         return f"Nothing to judge: no IP datagram in {counted(records, 'record')}."
     if counts["unresolved"] == total:
         return f"{counted(total, 'datagram')}: what became of {'it' if total == 1 else 'them'} cannot be told."
-    return f"{counted(total, 'datagram')}, {_outcomes(counts)}."
+    other = counts["other"]
+    beside = f"; of other traffic {count(other['dropped'])} dropped" if other and other["dropped"] else ""
+    return f"{counted(total, 'datagram')}, {_outcomes(counts)}{beside}."
 
 
 def _outcomes(counts: Counts) -> str:

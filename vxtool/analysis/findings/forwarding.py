@@ -9,7 +9,7 @@ from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.model import Finding
 from vxtool.analysis.outcomes import Judged
-from vxtool.engine.tables import InterfaceKey
+from vxtool.engine.tables import PARTIAL, InterfaceKey
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -17,12 +17,14 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _dropped(case: Case) -> Iterator[Finding]:
-    dropped = [item for item in case.in_scope if item.outcome == "dropped"]
+    dropped = [item for item in case.judged if item.outcome == "dropped"]
     count = sum(item.cell.datagrams for item in dropped)
     if not count:
         return
-    whole = [item for item in dropped if item.route.egress is None]
-    partly = [item for item in dropped if item.route.egress is not None]
+    scopes = {item.route.tunnelled for item in dropped}
+    total = sum(item.cell.datagrams for item in case.judged if item.route.tunnelled in scopes)
+    whole = [item for item in dropped if not item.route.flags & PARTIAL]
+    partly = [item for item in dropped if item.route.flags & PARTIAL]
     partial = sum(item.cell.datagrams for item in partly)
     evidence = [
         *case.samples(whole, "{flow}, {size} bytes: in {ingress}, never out"),
@@ -37,7 +39,7 @@ def _dropped(case: Case) -> Iterator[Finding]:
             f"; and the capture itself missed {number(case.counts['missed'], 'ingress', 'ingresses')}, "
             "so it may have missed some egresses too"
         )
-    title = f"{number(count, 'datagram')} ({_share(count, case.counts['datagrams'])}) came in{_by(case, dropped)}"
+    title = f"{number(count, 'datagram')} ({_share(count, total)}) came in{_by(case, dropped)}"
     if partial == count:
         title += " and left in part only"
     else:
@@ -90,7 +92,7 @@ def _where_to_look(case: Case, dropped: Sequence[Judged]) -> str:
     left = max(
         (
             item.cell.largest
-            for item in case.in_scope
+            for item in case.judged
             if item.outcome == "forwarded" and case.judge.ends(item.flow)[1] in lost
         ),
         default=0,
