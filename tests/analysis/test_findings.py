@@ -263,7 +263,7 @@ class TestFragmented:
         report = run(tmp_path, by_router(), links=links(tmp_path, eth2_mtu=1400))
         found = finding(report, "mtu.fragmented-by-router")
         assert found is not None
-        assert found["title"] == "1 datagram came in whole and left eth2 in fragments"
+        assert found["title"] == "1 datagram left eth2 in fragments that were made here"
         assert found["remedy"].startswith("raise the MTU of eth2")
         assert "set the pods' MTU to 1350" in found["remedy"]
         assert finding(report, "mtu.fragmented-at-source") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -27,12 +28,14 @@ from analysis.scenes import (
     ROUTER_1,
     US,
     VNI_A,
+    S,
     Seen,
     back,
     came,
     cooked,
     datagram,
     exchange,
+    finding,
     fragments,
     frame,
     left,
@@ -41,6 +44,7 @@ from analysis.scenes import (
     pcap,
     pcapng,
     ping,
+    records_of,
     rewritten,
     routed,
     router_links,
@@ -57,9 +61,11 @@ LOST = tunnel(ping(50))
 LATER = 100 * MS  # far from both ends of the capture
 
 
-def run(tmp_path: Path, records: list[Seen], *, links: bool = False, write=pcap, **options: object) -> Report:
+def run(
+    tmp_path: Path, records: list[Seen], *, links: bool | str = False, write=pcap, **options: object
+) -> Report:
     path = write(tmp_path / "capture.pcap", records)
-    files = [router_links(tmp_path / "links.json")] if links else []
+    files = [links] if isinstance(links, str) else [router_links(tmp_path / "links.json")] if links else []
     return analyze([path], links=files, **options)  # type: ignore[arg-type]
 
 
@@ -267,6 +273,102 @@ class TestStackedDevices:
     def test_dropped_behind_the_bridge_is_one_datagram(self, tmp_path: Path) -> None:
         records = [*exchange(), came(LATER, LOST, ETH1), came(LATER + US, LOST, 9), *exchange(2 * LATER, 2)]
         assert outcomes(run(tmp_path, records)) == {"forwarded": 4, "dropped": 1}
+
+
+class TestCarriers:
+    """Leaving by a device that only hands on is not leaving the machine."""
+
+    VXLAN_DEVICE = 9
+
+    def through(self, time: int, sequence: int) -> list[Seen]:
+        """Out of the pod's veth (7), into the tunnel device, and out of eth1."""
+        packet = routed(ping(sequence))
+        return [*self.lost(time, sequence), left(time + 11 * US, tunnel(packet), ETH1)]
+
+    def lost(self, time: int, sequence: int) -> list[Seen]:
+        return [came(time, ping(sequence), 7), left(time + 5 * US, routed(ping(sequence)), self.VXLAN_DEVICE)]
+
+    def test_what_leaves_the_tunnel_device_alone_is_dropped_behind_it(self, tmp_path: Path) -> None:
+        records = [*self.through(0, 1), *self.lost(LATER, 2), *self.through(2 * LATER, 3)]
+        report = run(tmp_path, records)
+        assert outcomes(report) == {"forwarded": 2}
+        other = report["forwarding"]["other"]
+        assert other is not None
+        assert outcomes(other) == {"dropped": 1}
+        found = finding(report, "forwarding.dropped")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("error", 1, [4])
+
+    def test_what_leaves_a_bridge_without_its_port_is_dropped(self, tmp_path: Path) -> None:
+        """br0 (9) has eth2 as its port: two of three datagrams leave by it."""
+        rows = [{"ifindex": 3, "ifname": "eth1"}, {"ifindex": 4, "ifname": "eth2", "master": "br0"}]
+        links = tmp_path / "bridge.json"
+        links.write_text(json.dumps([*rows, {"ifindex": 9, "ifname": "br0"}]))
+        records = []
+        for at, passes in enumerate((True, False, True)):
+            packet, time = tunnel(ping(at + 1)), at * LATER
+            records += [came(time, packet), left(time + 5 * US, routed(packet), 9)]
+            records += [left(time + 6 * US, routed(packet), ETH2)] if passes else []
+        assert outcomes(run(tmp_path, records, links=str(links))) == {"forwarded": 2, "dropped": 1}
+
+    def test_what_comes_out_of_the_tunnel_and_goes_no_further_is_dropped(self, tmp_path: Path) -> None:
+        inner = [ping(number, POD_B, POD_A, reply=True) for number in (1, 2)]
+        records = [
+            *self.through(0, 1),
+            came(MS, back(inner[0]), ETH1),
+            came(MS + 4 * US, inner[0], self.VXLAN_DEVICE),
+            left(MS + 9 * US, routed(inner[0]), 7),
+            came(LATER, back(inner[1]), ETH1),
+            came(LATER + 4 * US, inner[1], self.VXLAN_DEVICE),
+            *self.through(2 * LATER, 2),
+        ]
+        assert outcomes(run(tmp_path, records)) == {"forwarded": 3, "dropped": 1}
+
+
+class TestWhatOnlyLooksLost:
+    def test_source_nat_is_not_followed_and_no_loss(self, tmp_path: Path) -> None:
+        ask, answer = (POD_A, 40000, "10.9.9.9", 80), ("10.9.9.9", 80, POD_A, 40000)
+        records = []
+        for number in range(4):
+            out = datagram(100, 50 + number, (ask[0], ask[1]), (ask[2], ask[3]))
+            masked = datagram(100, 50 + number, ("10.0.2.15", 40000), (ask[2], ask[3]))
+            reply = datagram(100, 90 + number, (answer[0], answer[1]), ("10.0.2.15", 40000))
+            unmasked = datagram(100, 90 + number, (answer[0], answer[1]), (answer[2], answer[3]))
+            time = number * LATER
+            records += [came(time, out), left(time + 9 * US, routed(masked), ETH0)]
+            records += [came(time + MS, reply, ETH0), left(time + MS + 9 * US, routed(unmasked), ETH1)]
+        report = run(tmp_path, records)
+        assert outcomes(report) == {"unresolved": 16}
+        assert report["forwarding"]["unresolved_because"] == {"address-translated": 16}
+        assert finding(report, "forwarding.dropped") is None
+
+    def test_a_capture_of_the_incoming_side_alone_drops_nothing(self, tmp_path: Path) -> None:
+        """tcpdump -Q in: both directions of a conversation come in, and not one record goes out."""
+        reply = back(ping(1, POD_B, POD_A, reply=True))
+        report = run(tmp_path, [came(0, tunnel(ping(1))), came(MS, reply, ETH2), came(3 * S, tunnel(ping(2)))])
+        assert report["forwarding"]["dropped"] == 0
+        assert report["forwarding"]["unresolved_because"] == {"egress-not-captured": 3}
+        assert finding(report, "capture.one-sided") is not None
+
+    def test_a_router_that_passes_nothing_on_drops_it(self, tmp_path: Path) -> None:
+        """No record goes out here either, but nothing is answered."""
+        records = [came(number * 2 * S, tunnel(ping(number + 1))) for number in range(3)]
+        assert outcomes(run(tmp_path, records)) == {"dropped": 2, "unresolved": 1}
+
+    def test_a_way_longer_than_the_window_is_not_a_loss(self, tmp_path: Path) -> None:
+        packets = [tunnel(ping(number + 1)) for number in range(4)]
+        records = [came(at * 4 * S, packet) for at, packet in enumerate(packets)]
+        records += [left(at * 4 * S + 2 * S, routed(packet)) for at, packet in enumerate(packets)]
+        report = run(tmp_path, records)
+        assert report["forwarding"]["unresolved_because"] == {"unmatched": 8}
+        assert outcomes(run(tmp_path, records, window_ns=3 * S)) == {"forwarded": 4}
+
+    def test_where_a_loop_ends_is_not_told(self, tmp_path: Path) -> None:
+        packet = ping(9)
+        records = [came(0, packet), came(MS, routed(packet)), *exchange(LATER)]
+        other = run(tmp_path, records)["forwarding"]["other"]
+        assert other is not None
+        assert other["unresolved_because"] == {"in-a-loop": 1}
 
 
 class TestNode:

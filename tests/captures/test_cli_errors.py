@@ -5,14 +5,18 @@ All through the real command, in a process of its own.
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import json
+import signal
 import struct
 import subprocess
 import sys
+import termios
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from conftest import CAPTURES, REPOSITORY
@@ -116,6 +120,32 @@ def test_a_file_that_cannot_be_read_is_refused() -> None:
         pytest.skip("this system has no /proc/self/mem")
     line = refused(run(unreadable), 3)
     assert line.startswith(f"{unreadable}: ")
+
+
+def test_ctrl_c_ends_a_pipe_and_the_report_is_of_what_came() -> None:
+    """Ctrl-C reaches the whole pipeline: tcpdump writes what it holds, and closes the pipe."""
+    command = [sys.executable, "-P", "-m", "vxtool", "analyze", "-"]
+    with subprocess.Popen(
+        command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stderr is not None
+        data = VXLAN.read_bytes()
+        process.stdin.write(data[:300])
+        process.stdin.flush()
+        # It has begun to read once the pipe is empty, and the handler is in place before that.
+        while unread(process.stdin):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert b"Ctrl-C once more gives up" in process.stderr.readline()
+        out, _ = process.communicate(data[300:])
+    assert process.returncode == 0
+    assert out.startswith(b"OK  2 datagrams, 2 forwarded")
+
+
+def unread(pipe: IO[bytes]) -> int:
+    """Bytes in the pipe that nobody has read yet."""
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
 
 
 @pytest.mark.usefixtures("engine")

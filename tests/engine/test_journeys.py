@@ -422,6 +422,20 @@ def test_fragments_over_ipv6_follow_their_identification() -> None:
     assert paths(tables) == {"in 2 vxlan fragments > out 3 vxlan fragments": 1}
 
 
+def test_the_header_that_only_a_fragment_has_is_no_part_of_the_whole() -> None:
+    """RFC 8200, 4.5: 40 + 8 + 3000 bytes of ping, in fragments with 8 bytes of header each."""
+    message = icmp(128, 0, 7 << 16 | 1, bytes(3000))
+    first = fragment_header(58, 77, 0, True) + message[:1448]
+    second = fragment_header(58, 77, 1448, True) + message[1448:2896]
+    third = fragment_header(58, 77, 2896, False) + message[2896:]
+    ends = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
+    packets = [ipv6(*ends, 44, piece) for piece in (first, second, third)]
+    tables = observe(*((at * US, sll2(packet, 2, IN, IPV6)) for at, packet in enumerate(packets)))
+    (cell,) = (cell for (flow, _), cell in tables.cells.items() if flow.source == ends[0])
+    assert (cell.datagrams, cell.inner_bytes) == (1, 3048)
+    assert cell.wire_bytes == 3008 + 3 * 48
+
+
 def test_a_tail_whose_first_fragment_was_not_seen_is_an_orphan() -> None:
     tail = fragments(outer(ping(size=400)), 240)[1]
     tables = observe((0, sll2(tail, 2, IN)))

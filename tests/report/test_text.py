@@ -102,6 +102,8 @@ def test_where_nothing_can_be_told_the_verdict_is_not_ok(founding: Any) -> None:
 
 def test_a_capture_without_records_or_without_datagrams_is_said_to_be_empty(founding: Any) -> None:
     founding["forwarding"].update(datagrams=0, forwarded=0, paths=[])
+    assert page(founding).startswith("EMPTY  Nothing to judge: no tunnel datagram in 4 records.")
+    founding["forwarding"]["scope"] = "ip"
     assert page(founding).startswith("EMPTY  Nothing to judge: no IP datagram in 4 records.")
     founding["capture"].update(records=0, first_time=None, last_time=None, duration_ns=None)
     assert page(founding).startswith("EMPTY  The capture holds no records.")

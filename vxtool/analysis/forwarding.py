@@ -11,7 +11,17 @@ from vxtool.analysis.model import Counts, Drop, Latency, Path
 from vxtool.analysis.outcomes import RESEGMENTED, Judge, Judged, Outcome, Route
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
-from vxtool.engine.tables import EXACT_LATENCIES, PARTIAL, TRANSLATED, WHOLE, Latencies, Stage, Tables, bucket_value
+from vxtool.engine.tables import (
+    EXACT_LATENCIES,
+    FRAGMENTS,
+    PARTIAL,
+    TRANSLATED,
+    WHOLE,
+    Latencies,
+    Stage,
+    Tables,
+    bucket_value,
+)
 
 
 class _Hop(NamedTuple):
@@ -43,7 +53,7 @@ def count_outcomes(
             lost += wire_packets_lost(item, found)
         if item.route.fragmented_at_source:
             at_source += datagrams
-        if item.route.fragmented_by_router:
+        if item.fragmented_by_router:
             by_router += datagrams
         if item.route.flags & TRANSLATED:
             translated += datagrams
@@ -56,7 +66,7 @@ def count_outcomes(
         "originated": outcomes["originated"],
         "missed": outcomes["missed"],
         "unresolved": outcomes["unresolved"],
-        "wire_packets_lost": lost,
+        "wire_packets_lost": lost - _tails_that_left(tables, judged),
         "fragmented_at_source": at_source,
         "fragmented_by_router": by_router,
         "resegmented": reasons[RESEGMENTED],
@@ -65,6 +75,16 @@ def count_outcomes(
         "drops": _drops(tables, judged, knowledge),
         "unresolved_because": dict(sorted(reasons.items())),
     }
+
+
+def _tails_that_left(tables: Tables, judged: Sequence[Judged]) -> int:
+    """Fragments that left while their first one was lost: they follow no first fragment where they were seen."""
+    headless = sum(
+        item.cell.datagrams
+        for item in judged
+        if item.outcome == "dropped" and item.route.egress is None and item.route.measured.form == FRAGMENTS
+    )
+    return min(headless, tables.counters.orphan_fragments)
 
 
 def wire_packets_lost(item: Judged, found: SuperFrames) -> int:

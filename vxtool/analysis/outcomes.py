@@ -81,16 +81,6 @@ class Route(NamedTuple):
         """It came in fragments; or this machine put it into the tunnel and fragmented it there."""
         return self.measured.form != WHOLE
 
-    @property
-    def fragmented_by_router(self) -> bool:
-        return (
-            self.ingress is not None
-            and self.egress is not None
-            and self.ingress.wear == self.egress.wear
-            and self.ingress.form == WHOLE
-            and self.egress.form != WHOLE
-        )
-
 
 class Judged(NamedTuple):
     flow: FlowKey
@@ -99,6 +89,16 @@ class Judged(NamedTuple):
     cell: Cell
     outcome: Outcome
     reason: str | None
+
+    @property
+    def fragmented_by_router(self) -> bool:
+        """It left in fragments, whole or in fewer as it came in."""
+        route = self.route
+        if route.ingress is None or route.egress is None or route.ingress.wear != route.egress.wear:
+            return False
+        if route.ingress.form == WHOLE:
+            return route.egress.form != WHOLE
+        return self.cell.egress_packets > self.cell.wire_packets
 
 
 class Judge:

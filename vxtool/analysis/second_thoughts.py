@@ -67,9 +67,8 @@ def find_unmatched(seen: Sequence[Seen]) -> frozenset[FlowKey]:
     for flow, route, cell in seen:
         if (route.ingress is None) != (route.egress is None):
             counts[flow][route.ingress is None] += cell.datagrams
-    return frozenset(
-        flow for flow, (only_in, only_out) in counts.items() if only_out >= _FEW and 2 * only_out >= only_in > 0
-    )
+    alike = {flow: out for flow, (only_in, out) in counts.items() if 2 * out >= only_in > 0 and out > 0}
+    return frozenset(alike) if sum(alike.values()) >= _FEW else frozenset()
 
 
 def find_translated(

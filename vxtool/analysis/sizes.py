@@ -255,8 +255,7 @@ def _usual_overhead(tables: Tables) -> int:
 def _has_fragments(judged: Sequence[Judged]) -> bool:
     """Whether packets of the pods' size did not fit: then their MSS tells nothing of what the underlay carries."""
     return any(
-        item.route.tunnelled and (item.route.fragmented_at_source or item.route.fragmented_by_router)
-        for item in judged
+        item.route.tunnelled and (item.route.fragmented_at_source or item.fragmented_by_router) for item in judged
     )
 
 

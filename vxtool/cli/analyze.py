@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -157,7 +161,7 @@ def command(
     from vxtool.api import analyze
     from vxtool.cluster import parse_interface_options
 
-    with Progress(progress) as bar:
+    with Progress(progress) as bar, _interrupt_ends_input(files):
         report = analyze(
             list(files),
             cluster=list(cluster),
@@ -186,6 +190,28 @@ def command(
     failing = _FAILING[fail_on] if fail_on is not None else ()
     if any(finding["severity"] in failing for finding in report["findings"]):
         ctx.exit(EXIT_FOUND)
+
+
+@contextmanager
+def _interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
+    """Let Ctrl-C end what standard input is piped from, and the report be of what came until then.
+
+    Ctrl-C reaches every program of a pipeline. tcpdump then writes out what it holds and stops; giving up here as
+    well would throw that away. A second Ctrl-C interrupts.
+    """
+    if STDOUT not in files or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def wait_for_the_end(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        complain("interrupted: standard input is read to its end; Ctrl-C once more gives up.")
+
+    before = signal.signal(signal.SIGINT, wait_for_the_end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _check_stdin(files: tuple[str, ...]) -> None:

@@ -163,6 +163,7 @@ class _Ip:
     __slots__ = (
         "destination",
         "dont_fragment",
+        "fragment_header",
         "fragment_offset",
         "header",
         "identification",
@@ -177,6 +178,7 @@ class _Ip:
 
     def __init__(self, octets: _Bytes, offset: int) -> None:
         octets.need(offset, 1)
+        self.fragment_header = 0  # bytes that only a fragment has: the whole datagram is shorter by them
         self.version = octets.data[offset] >> 4
         if self.version == 4:
             self._read_ipv4(octets, offset)
@@ -244,7 +246,8 @@ class _Ip:
                 self.more_fragments = bool(flags & 1)
                 self.identification = _U32(data, at + 4)[0]
                 at += 8
-                self.header = at - offset
+                if self.fragment_offset or self.more_fragments:
+                    self.fragment_header = 8
                 if self.fragment_offset:
                     break
             else:
@@ -338,7 +341,8 @@ def _read_outermost(frame: Frame, octets: _Bytes, offset: int, ports: Mapping[in
     ip = _Ip(octets, offset)
     frame.outer_source, frame.outer_destination = ip.source, ip.destination
     frame.outer_ttl = frame.inner_ttl = ip.ttl
-    frame.wire_length = frame.outer_length = frame.inner_length = ip.length
+    frame.wire_length = ip.length
+    frame.outer_length = frame.inner_length = ip.length - ip.fragment_header
     frame.covered = ip.length - ip.header
     if ip.fragment_offset or ip.more_fragments:
         frame.fragment_key = (ip.source, ip.destination, ip.protocol, ip.identification)
@@ -386,7 +390,7 @@ def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, budget: int) 
     frame.destination_port = _U16(data, udp + 2)[0]
     frame.outer_id = ip.identification
     if frame.fragmented:
-        frame.outer_length = ip.header + udp_length
+        frame.outer_length = ip.header - ip.fragment_header + udp_length
         # The first fragment holds the headers; what it does not hold follows in the tails.
         octets.end = frame_end
     else:

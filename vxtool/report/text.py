@@ -94,7 +94,8 @@ def _outcome_sentence(report: Report) -> str:
         records = report["capture"]["records"]
         if not records:
             return "The capture holds no records."
-        return f"Nothing to judge: no IP datagram in {counted(records, 'record')}."
+        kind = "tunnel" if counts["scope"] == "tunnel" else "IP"
+        return f"Nothing to judge: no {kind} datagram in {counted(records, 'record')}."
     if counts["unresolved"] == total:
         return f"{counted(total, 'datagram')}: what became of {'it' if total == 1 else 'them'} cannot be told."
     other = counts["other"]
@@ -231,7 +232,7 @@ def _facts(counts: Counts) -> list[str]:
     lost = counts["wire_packets_lost"]
     # Each dropped datagram loses at least one packet: worth a word only where it lost more.
     if lost and lost != counts["dropped"]:
-        facts.append(f"{counted(lost, 'packet')} lost on the wire")
+        facts.append(f"{counted(lost, 'packet')} lost")
     return facts
 
 

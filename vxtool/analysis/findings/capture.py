@@ -60,7 +60,9 @@ def _clipped(case: Case) -> Iterator[Finding]:
     cut = counters.cut_records
     text = "captured with fewer bytes than the packet had"
     if cut:
-        title = f"{number(cut, 'record')} cut off within the headers: counted without addresses or ports"
+        title = (
+            f"{number(cut, 'record')} cut off within the headers: what stood behind the cut is not known of them"
+        )
         samples = case.tables.samples["cut"]
         text = "cut off within its headers"
     else:

@@ -11,6 +11,12 @@ from vxtool.analysis.model import Finding
 from vxtool.analysis.outcomes import Judged
 from vxtool.engine.tables import PARTIAL, InterfaceKey
 
+_LARGE = 1000  # bytes: what a limit on packet sizes would let pass is no shorter
+
+# ICMP destination unreachable, by code: RFC 792 and RFC 1812; RFC 4443.
+_UNREACHABLE_V4 = {0: "network", 1: "host", 2: "protocol", 3: "port", **dict.fromkeys((9, 10, 13), "prohibited")}
+_UNREACHABLE_V6 = {0: "no route", 1: "prohibited", 3: "address", 4: "port", 6: "rejected"}
+
 
 def find(case: Case) -> Iterator[Finding]:
     yield from _dropped(case)
@@ -56,6 +62,31 @@ def _dropped(case: Case) -> Iterator[Finding]:
     }
 
 
+def _icmp_tells(case: Case, destination: str) -> str | None:
+    """What the ICMP errors in the capture say of the reason; the router, or one behind it, sent them."""
+    unreachable = expired = 0
+    codes: Counter[str] = Counter()
+    for (_, version, kind, code, _), count in case.tables.icmp_error_counts.items():
+        if (version, kind) in ((4, 11), (6, 3)):
+            expired += count
+        elif (version, kind) == (6, 1) or (version == 4 and kind == 3 and code != 4):
+            unreachable += count
+            names = _UNREACHABLE_V4 if version == 4 else _UNREACHABLE_V6
+            codes[names.get(code, f"code {code}")] += count
+    if unreachable >= expired and unreachable:
+        return (
+            f"the capture holds {number(unreachable, 'ICMP error')} of destinations unreachable "
+            f"({', '.join(name for name, _ in codes.most_common(2))}): look for a rule that rejects in "
+            f"`nft list ruleset`, and for route and neighbour with `ip route get {destination}` and `ip neigh`"
+        )
+    if expired:
+        return (
+            f"the capture holds {number(expired, 'ICMP error')} of a TTL that ran out: look for a routing loop "
+            f"with `ip route get {destination}` here and on the next router, or for a traceroute"
+        )
+    return None
+
+
 def _share(count: int, total: int) -> str:
     """Two digits; 100 only where it is all of them."""
     return "100 %" if count == total else f"{min(100 * count / total, 99):.2g} %"
@@ -98,7 +129,9 @@ def _where_to_look(case: Case, dropped: Sequence[Judged]) -> str:
         default=0,
     )
     smallest = min(item.cell.smallest for item in dropped)
-    if 0 < left < smallest:
+    if (told := _icmp_tells(case, destination)) is not None:
+        return told
+    if 0 < left < smallest and smallest > _LARGE:
         return (
             f"what was lost has {smallest:,} bytes or more, and the largest that left for there had {left:,}: "
             f"compare with the MTU of {place} (`ip link show {device}`), and look for a rule on the packet's "

@@ -32,7 +32,14 @@ def _fragmented_at_source(case: Case) -> Iterator[Finding]:
     if case.scope == "ip":
         title = f"{number(count, 'datagram')} came in fragments"
         remedy = "lower the sender's packet size, or raise the MTU of its link"
+        text = "{flow}, {size} bytes, sent in fragments"
+        unknown = f"why the sender fragments; the largest datagram has {largest:,} bytes"
     else:
+        text = "{flow}, {size} bytes inside, sent in fragments"
+        unknown = (
+            "which MTU made the sender fragment: its own link's, or one that it learned for the path "
+            f"(`ip route get VTEP` on the node shows it); the largest packet inside has {largest:,} bytes"
+        )
         title = f"{number(count, 'datagram')} left the sending node in fragments: the tunnel's headers did not fit"
         if overlay is None:
             remedy = (
@@ -52,15 +59,14 @@ def _fragmented_at_source(case: Case) -> Iterator[Finding]:
         "severity": "warning",
         "title": title,
         "count": count,
-        "evidence": case.samples(items, "{flow}, {size} bytes inside, sent in fragments"),
+        "evidence": case.samples(items, text),
         "remedy": remedy,
-        "unknown": "which MTU made the sender fragment: its own link's, or one that it learned for the path "
-        f"(`ip route get VTEP` on the node shows it); the largest packet inside has {largest:,} bytes",
+        "unknown": unknown,
     }
 
 
 def _fragmented_by_router(case: Case) -> Iterator[Finding]:
-    items = [item for item in case.in_scope if item.route.fragmented_by_router]
+    items = [item for item in case.in_scope if item.fragmented_by_router]
     count = sum(item.cell.datagrams for item in items)
     if not count:
         return
@@ -72,9 +78,9 @@ def _fragmented_by_router(case: Case) -> Iterator[Finding]:
     yield {
         "id": "mtu.fragmented-by-router",
         "severity": "warning",
-        "title": f"{number(count, 'datagram')} came in whole and left {where} in fragments",
+        "title": f"{number(count, 'datagram')} left {where} in fragments that were made here",
         "count": count,
-        "evidence": case.samples(items, "{flow}, {size} bytes: whole in {ingress}, in fragments out {egress}"),
+        "evidence": case.samples(items, "{flow}, {size} bytes: in {ingress}, in more pieces out {egress}"),
         "remedy": remedy,
         "unknown": "whether the fragments arrive: many networks drop them, and the receiving node drops a datagram "
         "whose first fragment is overtaken",

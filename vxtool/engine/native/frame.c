@@ -38,6 +38,7 @@ typedef struct {
     int64_t payload; /* offset */
     uint32_t identification;
     uint32_t fragment_offset;
+    uint8_t fragment_header; /* bytes that only a fragment has: the whole datagram is shorter by them */
     uint8_t version;
     uint8_t ttl;
     uint8_t protocol;
@@ -137,6 +138,8 @@ static reading skip_extensions(ip_header *ip, const octets *bytes, int64_t *at) 
         ip->more_fragments = flags & 1;
         ip->identification = get32(bytes, *at + 4);
         *at += 8;
+        if (ip->fragment_offset > 0 || ip->more_fragments)
+            ip->fragment_header = 8;
         if (ip->fragment_offset > 0)
             return READ;
     }
@@ -178,6 +181,7 @@ static inline reading read_ip(ip_header *ip, octets *bytes, int64_t at) {
     reading status = need(bytes, at, 1);
     if (status != READ)
         return status;
+    ip->fragment_header = 0;
     ip->version = bytes->data[at] >> 4;
     if (ip->version == 4)
         return read_ipv4(ip, bytes, at);
@@ -510,7 +514,7 @@ static inline reading read_tunnel(vx_frame *frame, octets *bytes, const ip_heade
     frame->destination_port = get16(bytes, udp + 2);
     frame->outer_id = ip->identification;
     if (frame->fragmented) {
-        frame->outer_length = (uint32_t)(ip->header + udp_length);
+        frame->outer_length = (uint32_t)(ip->header - ip->fragment_header + udp_length);
         /* The first fragment holds the headers; what it does not hold follows in the tails. */
         bytes->end = frame_end;
     } else {
@@ -542,7 +546,8 @@ static inline reading read_outermost(vx_frame *frame, octets *bytes, int64_t at,
     copy_addresses(frame->outer_addresses, &ip);
     frame->outer_ipv6 = ip.version == 6;
     frame->outer_ttl = frame->inner_ttl = ip.ttl;
-    frame->wire_length = frame->outer_length = frame->inner_length = (uint32_t)ip.length;
+    frame->wire_length = (uint32_t)ip.length;
+    frame->outer_length = frame->inner_length = (uint32_t)(ip.length - ip.fragment_header);
     frame->covered = (uint32_t)(ip.length - ip.header);
     if (ip.fragment_offset > 0 || ip.more_fragments) {
         frame->fragment.identification = ip.identification;
