@@ -74,7 +74,7 @@ def _verdict(page: Page, report: Report) -> None:
         word, color = "WARNING", "yellow"
     elif not counts["datagrams"]:
         word, color = "EMPTY", "yellow"
-    elif counts["unresolved"] == counts["datagrams"]:
+    elif 2 * counts["unresolved"] >= counts["datagrams"]:
         word, color = "UNKNOWN", "yellow"
     else:
         word, color = "OK", "green"

@@ -27,8 +27,9 @@ def _dropped(case: Case) -> Iterator[Finding]:
     count = sum(item.cell.datagrams for item in dropped)
     if not count:
         return
-    scopes = {item.route.tunnelled for item in dropped}
-    total = sum(item.cell.datagrams for item in case.judged if item.route.tunnelled in scopes)
+    total = case.counts["datagrams"]
+    if any(item.route.tunnelled != (case.scope == "tunnel") for item in dropped):
+        total = sum(item.cell.datagrams for item in case.judged)
     whole = [item for item in dropped if not item.route.flags & PARTIAL]
     partly = [item for item in dropped if item.route.flags & PARTIAL]
     partial = sum(item.cell.datagrams for item in partly)
