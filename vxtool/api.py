@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from vxtool import __version__
-from vxtool.analysis.model import Input, Report, Tool
 from vxtool.capture.source import Source, open_source
 from vxtool.engine import Engine, engine_name, make_engine
 from vxtool.engine.options import DEFAULT_PORTS, EngineOptions
 from vxtool.engine.tables import WEAR_NAMES, InputRow
 from vxtool.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from vxtool.analysis import Knowledge
+    from vxtool.analysis.model import Input, Report, Tool
 
 LINK_TYPES = {
     0: "NULL",
@@ -55,10 +58,9 @@ def analyze(
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
     """
-    from vxtool.analysis import Knowledge, Question, build_report
-    from vxtool.cluster import load_cluster, load_links
+    from vxtool.analysis import Question, build_report
 
-    knowledge = Knowledge(paths, load_cluster(cluster, namespace), load_links(links, interfaces))
+    knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace)
     wears = dict(DEFAULT_PORTS)
     for port, wear in (ports or {}).items():
         if wear not in WEAR_NAMES[1:]:
@@ -81,6 +83,28 @@ def analyze(
     ]
     tool: Tool = {"version": __version__, "engine": "native" if name == "native" else "pure"}
     return build_report(tables, inputs, tool, knowledge, Question(scope, overlay, top))
+
+
+def _load_knowledge(
+    paths: Sequence[str],
+    cluster: Sequence[str],
+    links: Sequence[str],
+    interfaces: Mapping[int, str] | None,
+    namespace: str | None,
+) -> Knowledge:
+    """What the operator's files say; the loaders are imported only where there are any."""
+    from vxtool.analysis import Knowledge
+
+    knowledge = Knowledge(paths)
+    if cluster:
+        from vxtool.cluster.load import load_cluster
+
+        knowledge.cluster = load_cluster(cluster, namespace)
+    if links or interfaces:
+        from vxtool.cluster.links import load_links
+
+        knowledge.links = load_links(links, interfaces)
+    return knowledge
 
 
 def _open_all(paths: Sequence[str]) -> tuple[list[Source | None], list[str | None]]:

@@ -7,6 +7,8 @@ from functools import cached_property
 
 from vxtool.engine.tables import FlowKey, Tables
 
+TCP = 6  # the protocol number
+
 
 class Conversations:
     """Finds the other direction of a flow, and what only both directions together tell."""

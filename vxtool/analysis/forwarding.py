@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge, address_text
-from vxtool.analysis.model import Counts, Drop, Latency, Path
 from vxtool.analysis.outcomes import RESEGMENTED, Judge, Judged, Outcome, Route
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
@@ -22,6 +21,9 @@ from vxtool.engine.tables import (
     Tables,
     bucket_value,
 )
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Counts, Drop, Latency, Path
 
 
 class _Hop(NamedTuple):

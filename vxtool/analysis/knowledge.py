@@ -6,19 +6,17 @@ calls it, else by its number; nothing is ever looked up on the machine that read
 
 from __future__ import annotations
 
-import ipaddress
+import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from pathlib import PurePath
 from typing import NamedTuple
 
-from vxtool.cluster import Cluster, Links
+from vxtool.cluster.lookup import Cluster, Links
 from vxtool.engine.tables import FlowKey, InterfaceKey, Tables
 
-_SUFFIXES = re.compile(r"(\.(pcapng|pcap|cap|dmp|gz|zst|zstd|xz)\d*)+$", re.IGNORECASE)
-_PARTS = re.compile(r"[^A-Za-z0-9@]+")
+_SUFFIXES = r"(?i)(\.(pcapng|pcap|cap|dmp|gz|zst|zstd|xz)\d*)+$"
+_BETWEEN_PARTS = r"[^A-Za-z0-9@]+"
 
 
 class InterfaceName(NamedTuple):
@@ -34,20 +32,20 @@ class InterfaceName(NamedTuple):
         return f"#{self.number}" if self.number is not None else None
 
 
-@dataclass
 class Knowledge:
     """`paths` are the inputs' names as given; a capture of one interface is called by its file's name."""
 
-    paths: Sequence[str]
-    cluster: Cluster = field(default_factory=Cluster)
-    links: Links = field(default_factory=Links)
-    _named_tables: Tables | None = field(default=None, init=False, repr=False)
-    _names: dict[InterfaceKey, InterfaceName] = field(default_factory=dict, init=False, repr=False)
+    def __init__(self, paths: Sequence[str], cluster: Cluster | None = None, links: Links | None = None) -> None:
+        self.paths = paths
+        self.cluster = cluster if cluster is not None else Cluster()
+        self.links = links if links is not None else Links()
+        self._named_tables: Tables | None = None
+        self._names: dict[InterfaceKey, InterfaceName] = {}
 
     @cached_property
     def own_addresses(self) -> frozenset[bytes]:
         """Of the machine that captured, as far as `ip addr` told."""
-        return frozenset(ipaddress.ip_address(address).packed for address in self.links.addresses)
+        return frozenset(map(_packed, self.links.addresses))
 
     @cached_property
     def own_macs(self) -> frozenset[bytes]:
@@ -82,12 +80,12 @@ class Knowledge:
         path = self.paths[index]
         if path == "-":
             return None
-        stem = _SUFFIXES.sub("", PurePath(path).name)
+        stem = re.sub(_SUFFIXES, "", os.path.basename(path.rstrip("/")))
         known = self.links.by_name
         if stem in known:
             return stem
         # router1-eth1.pcap: a part of the name that is an interface says which.
-        named = [part for part in _PARTS.split(stem) if part in known]
+        named = [part for part in re.split(_BETWEEN_PARTS, stem) if part in known]
         return named[-1] if named else stem or None
 
     def endpoint_name(self, address: bytes, vni: int | None = None) -> str | None:
@@ -114,7 +112,21 @@ class Knowledge:
 
 @lru_cache(maxsize=1 << 16)
 def address_text(address: bytes) -> str | None:
-    return str(ipaddress.ip_address(address)) if address else None
+    """An address as `ipaddress` spells it; None for none."""
+    if len(address) == 4:
+        first, second, third, fourth = address
+        return f"{first}.{second}.{third}.{fourth}"
+    if not address:
+        return None
+    from ipaddress import IPv6Address  # here, because most captures hold IPv4 alone
+
+    return str(IPv6Address(address))
+
+
+def _packed(address: str) -> bytes:
+    from ipaddress import ip_address
+
+    return ip_address(address).packed
 
 
 @lru_cache(maxsize=1 << 16)
@@ -122,14 +134,16 @@ def never_forwarded(address: bytes) -> bool:
     """Whether a datagram to this address ends on the link or machine that it reached: it is owed no egress."""
     if not address:
         return False
-    parsed = ipaddress.ip_address(address)
-    return (
-        parsed.is_multicast
-        or parsed.is_link_local
-        or parsed.is_loopback
-        or parsed.is_unspecified
-        or address == b"\xff\xff\xff\xff"
-    )
+    first, second = address[0], address[1]
+    if len(address) == 4:
+        return (
+            first >> 4 == 14  # multicast, RFC 5771
+            or first == 127
+            or (first == 169 and second == 254)  # of the link, RFC 3927
+            or address in (b"\x00\x00\x00\x00", b"\xff\xff\xff\xff")
+        )
+    # RFC 4291, section 2.4: multicast, of the link, loopback and unspecified.
+    return first == 0xFF or (first == 0xFE and second >> 6 == 2) or (address[:15] == bytes(15) and address[15] < 2)
 
 
 def outermost(flow: FlowKey, outer: bytes, inner: bytes) -> bytes:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vxtool.analysis.conversations import Conversations
 from vxtool.analysis.findings import find_all
 from vxtool.analysis.findings.evidence import Case
 from vxtool.analysis.forwarding import count_outcomes
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.analysis.model import Capture, Input, Interface, Report, Tool
 from vxtool.analysis.outcomes import Judge, Judged
 from vxtool.analysis.sizes import find_super_frames, measure_mtu, measure_overhead
 from vxtool.analysis.times import rfc3339
@@ -26,11 +24,13 @@ from vxtool.analysis.traffic import (
 )
 from vxtool.engine.tables import PLAIN, Tables
 
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Capture, Input, Interface, Report, Tool
+
 SCHEMA = "vxtool.report/1"
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """What the operator wants to see."""
 
     scope: Literal["auto", "tunnel", "ip"] = "auto"
@@ -68,6 +68,7 @@ def build_report(
         knowledge=knowledge,
         judge=judge,
         judged=judged,
+        in_scope=here,
         scope=scope,
         counts=counts,
         conversations=conversations,

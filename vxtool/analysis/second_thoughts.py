@@ -13,16 +13,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
-from vxtool.analysis.conversations import Conversations
+from vxtool.analysis.conversations import TCP, Conversations
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.engine.frame import TCP
 from vxtool.engine.tables import OUT, PLAIN, Cell, FlowKey, InterfaceKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.outcomes import Route
 
 # A device of this name puts what goes out of it into a tunnel: cilium_vxlan, vxlan.calico, cilium_geneve.
-_TUNNEL_DEVICE = re.compile(r"(^|[_.-])(vxlan|geneve)", re.IGNORECASE)
+_TUNNEL_DEVICE = r"(?i)(^|[_.-])(vxlan|geneve)"
 _TUNNEL_KINDS = frozenset({"vxlan", "geneve"})
 _HEADERS = 60  # of IPv6 and TCP, which an MSS does not count
 _USUAL = 1500  # the largest packet of most links, where no MSS tells it
@@ -126,7 +125,7 @@ def find_carriers(
             continue
         named[name] = key
         link = knowledge.links.by_name.get(name)
-        if _TUNNEL_DEVICE.search(name) or (link is not None and link.kind in _TUNNEL_KINDS):
+        if re.search(_TUNNEL_DEVICE, name) or (link is not None and link.kind in _TUNNEL_KINDS):
             tunnel_devices.add(key)
     ports: dict[InterfaceKey, set[InterfaceKey]] = defaultdict(set)
     for name, key in named.items():

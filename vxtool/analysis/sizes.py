@@ -9,15 +9,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from vxtool.analysis.conversations import Conversations
+from vxtool.analysis.conversations import TCP, Conversations
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.analysis.model import Mtu, Overhead
 from vxtool.analysis.outcomes import RESEGMENTED, Judged
-from vxtool.engine.frame import TCP
 from vxtool.engine.tables import FIRST_ONLY, PLAIN, FlowKey, Tables
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Mtu, Overhead
 
 IPV4_HEADER, IPV6_HEADER, TCP_HEADER, UDP_HEADER = 20, 40, 20, 8
 IPV6_FRAGMENT_HEADER = 8
@@ -36,16 +36,16 @@ class SegmentSize(NamedTuple):
     estimated: bool
 
 
-@dataclass
 class SuperFrames:
     """The super-frames among the unfragmented datagrams of a scope."""
 
-    datagrams: int = 0
-    extra_packets: dict[FlowKey, int] = field(default_factory=lambda: defaultdict(int))
-    extra_overhead: int = 0
-    estimated: bool = False
-    sizes: Counter[int] = field(default_factory=Counter)  # inner length -> datagrams
-    segments: dict[FlowKey, tuple[int, int]] = field(default_factory=dict)  # payload of a full one, and its headers
+    def __init__(self) -> None:
+        self.datagrams = 0
+        self.extra_packets: dict[FlowKey, int] = defaultdict(int)
+        self.extra_overhead = 0
+        self.estimated = False
+        self.sizes: Counter[int] = Counter()  # inner length -> datagrams
+        self.segments: dict[FlowKey, tuple[int, int]] = {}  # payload of a full one, and its headers
 
     def packets_of(self, item: Judged) -> int:
         """How many packets these datagrams were on the wire, at least; 0 where none is a super-frame."""

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vxtool.analysis.conversations import Conversations
+from vxtool.analysis.conversations import TCP, Conversations
 from vxtool.analysis.forwarding import interface_label
 from vxtool.analysis.knowledge import Knowledge, address_text
-from vxtool.analysis.model import Flow, Identity, IdentityPair, TimeStep, Tunnel, TunnelPair
 from vxtool.analysis.outcomes import Judge, Judged, Route
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
-from vxtool.cluster import cluster_id_of, kind_of
-from vxtool.engine.frame import TCP
+from vxtool.cluster.identities import cluster_id_of, kind_of
 from vxtool.engine.tables import (
     FIRST_ONLY,
     NON_IP,
@@ -27,6 +24,9 @@ from vxtool.engine.tables import (
     PathKey,
     Tables,
 )
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Flow, Identity, IdentityPair, TimeStep, Tunnel, TunnelPair
 
 Overlay = Literal["cilium", "vxlan"]
 
@@ -99,11 +99,11 @@ def tell_overlay(
     return "vxlan"
 
 
-@dataclass
 class _IdentityTotals:
-    datagrams: int = 0
-    inner_bytes: int = 0
-    sources: Counter[bytes] = field(default_factory=Counter)
+    def __init__(self) -> None:
+        self.datagrams = 0
+        self.inner_bytes = 0
+        self.sources: Counter[bytes] = Counter()
 
 
 def describe_identities(judged: Sequence[Judged], knowledge: Knowledge, overlay: Overlay | None) -> list[Identity]:
@@ -177,18 +177,18 @@ def pair_identities(
     ]
 
 
-@dataclass
 class FlowTotals:
     """One flow over all its paths."""
 
-    datagrams: int = 0
-    inner_bytes: int = 0
-    wire_packets: int = 0
-    forwarded: int = 0
-    dropped: int = 0
-    first_time: int = 0
-    last_time: int = 0
-    paths: dict[tuple[str | None, str | None], int] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.datagrams = 0
+        self.inner_bytes = 0
+        self.wire_packets = 0
+        self.forwarded = 0
+        self.dropped = 0
+        self.first_time = 0
+        self.last_time = 0
+        self.paths: dict[tuple[str | None, str | None], int] = {}
 
     def ends(self) -> tuple[str | None, str | None]:
         """Ingress and egress: of the most used path of those that have both, else each side's most used one."""

@@ -159,14 +159,13 @@ def command(
     check_output(output, files + cluster + links)
     # Imported here, so that --help need not wait for it.
     from vxtool.api import analyze
-    from vxtool.cluster import parse_interface_options
 
     with Progress(progress) as bar, _interrupt_ends_input(files):
         report = analyze(
             list(files),
             cluster=list(cluster),
             links=list(links),
-            interfaces=parse_interface_options(list(interfaces)),
+            interfaces=_named(interfaces),
             namespace=namespace,
             top=top or _TOP[format_],
             scope=scope,
@@ -190,6 +189,14 @@ def command(
     failing = _FAILING[fail_on] if fail_on is not None else ()
     if any(finding["severity"] in failing for finding in report["findings"]):
         ctx.exit(EXIT_FOUND)
+
+
+def _named(interfaces: tuple[str, ...]) -> dict[int, str]:
+    if not interfaces:
+        return {}
+    from vxtool.cluster.links import parse_interface_options
+
+    return parse_interface_options(interfaces)
 
 
 @contextmanager

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-from pathlib import Path
 
 from vxtool.errors import UsageError
 from vxtool.report import Target
@@ -20,11 +18,11 @@ def check_output(path: str, inputs: tuple[str, ...]) -> None:
         return
     if any(_same_file(path, name) for name in inputs):
         raise UsageError(f"{path}: is an input too; give --output another file.")
-    target = Path(path)
-    if target.is_dir():
+    if os.path.isdir(path):
         raise UsageError(f"{path}: is a directory; give --output a file in it.")
-    if not target.parent.is_dir():
-        raise UsageError(f"{path}: no directory {target.parent}; make it, or give --output another file.")
+    directory = os.path.dirname(path) or "."
+    if not os.path.isdir(directory):
+        raise UsageError(f"{path}: no directory {directory}; make it, or give --output another file.")
 
 
 def _same_file(path: str, other: str) -> bool:
@@ -37,8 +35,13 @@ def target_for(path: str, color: str, rows: int) -> Target:
     if path != STDOUT:
         return Target(_PIPED_WIDTH, color == "always", "utf-8", rows)
     terminal = sys.stdout.isatty()
+    width = _PIPED_WIDTH
+    if terminal:
+        import shutil  # here, because it brings in the compression modules
+
+        width = shutil.get_terminal_size((_PIPED_WIDTH, 24)).columns
     return Target(
-        shutil.get_terminal_size((_PIPED_WIDTH, 24)).columns if terminal else _PIPED_WIDTH,
+        width,
         color == "always" or (color == "auto" and terminal and _color_welcome()),
         sys.stdout.encoding or "utf-8",
         rows,
@@ -58,7 +61,8 @@ def write(path: str, text: str, encoding: str) -> None:
             sys.stdout.buffer.write(data)
             sys.stdout.buffer.flush()
         else:
-            Path(path).write_bytes(data)
+            with open(path, "wb") as file:
+                file.write(data)
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -3,14 +3,21 @@
 A capture holds numbers only. The operator gives files with what the numbers stand for, as kubectl and ip
 print them; each is told by its content, loaded by one loader, and merged into one look-up (`Cluster`,
 `Links`). Nothing here asks a cluster or the machine that reads: what is not in a file is not known.
+
+The loaders are imported when they are first asked for, since most runs have no such file.
 """
 
 from __future__ import annotations
 
-from vxtool.cluster.identities import IdentityInfo, cluster_id_of, kind_of, reserved_identity
-from vxtool.cluster.knowledge import Cluster, Conflict, Endpoint, NodeAddress, Source
-from vxtool.cluster.links import Link, Links, load_links, parse_interface_options
-from vxtool.cluster.load import load_cluster
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vxtool.cluster.identities import IdentityInfo, cluster_id_of, kind_of, reserved_identity
+    from vxtool.cluster.knowledge import Conflict, Endpoint, NodeAddress, Source
+    from vxtool.cluster.links import Link, load_links, parse_interface_options
+    from vxtool.cluster.load import load_cluster
+    from vxtool.cluster.lookup import Cluster, Links
 
 __all__ = [
     "Cluster",
@@ -28,3 +35,20 @@ __all__ = [
     "parse_interface_options",
     "reserved_identity",
 ]
+
+_HOMES = {
+    "identities": ("IdentityInfo", "cluster_id_of", "kind_of", "reserved_identity"),
+    "knowledge": ("Conflict", "Endpoint", "NodeAddress", "Source"),
+    "links": ("Link", "load_links", "parse_interface_options"),
+    "load": ("load_cluster",),
+    "lookup": ("Cluster", "Links"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{module}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

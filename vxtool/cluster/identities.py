@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Kind = Literal["reserved", "well-known", "user-reserved", "cluster-local", "clustermesh"]
 
@@ -54,11 +53,10 @@ _NAMESPACE = "io.kubernetes.pod.namespace"
 # Kubernetes writes generated parts of names in this alphabet (k8s.io/apimachinery, util/rand): no vowels, and
 # no digits that look like letters.
 _GENERATED = "bcdfghjklmnpqrstvwxz2456789"
-_OF_DEPLOYMENT = re.compile(rf"(.+)-[{_GENERATED}]{{6,10}}-[{_GENERATED}]{{5}}")
+_OF_DEPLOYMENT = rf"(.+)-[{_GENERATED}]{{6,10}}-[{_GENERATED}]{{5}}"
 
 
-@dataclass(frozen=True)
-class IdentityInfo:
+class IdentityInfo(NamedTuple):
     """What is known of one security identity.
 
     `labels` are sorted `source:key=value` texts; `name` is the workload's name, taken from the labels or from
@@ -143,7 +141,7 @@ def workload_name(pods: Iterable[str]) -> str | None:
     """
     names: set[str] = set()
     for pod in pods:
-        match = _OF_DEPLOYMENT.fullmatch(pod)
+        match = re.fullmatch(_OF_DEPLOYMENT, pod)
         names.add(match[1] if match else pod)
     if not names:
         return None

@@ -9,13 +9,14 @@ one dict access.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from typing import NamedTuple
 
-from vxtool.cluster.identities import IdentityInfo, labelled_identity, reserved_identity, workload_name
+from vxtool.cluster.identities import IdentityInfo, labelled_identity, workload_name
+from vxtool.cluster.lookup import Cluster
 
 
 @dataclass(frozen=True)
@@ -81,48 +82,12 @@ class Facts:
     skipped: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass
-class Cluster:
-    """The merged knowledge.
-
-    `pods` and `nodes` are by address, `identities` by number (only those of the files). `files` tells which
-    file a name came from, by address (text) or identity (number).
-    """
-
-    pods: dict[str, Endpoint] = field(default_factory=dict)
-    nodes: dict[str, str] = field(default_factory=dict)
-    identities: dict[int, IdentityInfo] = field(default_factory=dict)
-    sources: list[Source] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
-    files: dict[str | int, str] = field(default_factory=dict)
-
-    @property
-    def has_identities(self) -> bool:
-        """Whether the files name any security identity, so that a VNI can be looked up at all."""
-        return bool(self.identities)
-
-    def identity(self, vni: int) -> IdentityInfo | None:
-        """Return what `vni` stands for: by the files, else by Cilium's reserved numbers; None where unknown.
-
-        ValueError where `vni` does not fit into 24 bits.
-        """
-        return self.identities.get(vni) or reserved_identity(vni)
-
-    def pod(self, address: str) -> Endpoint | None:
-        """Return the pod at `address` (in the spelling of `ipaddress`); None for nodes and strangers."""
-        return self.pods.get(address)
-
-    def node(self, address: str) -> str | None:
-        """Return the name of the node that has `address` itself, such as a VTEP's; None where unknown."""
-        return self.nodes.get(address)
-
-
 def canonical(address: object) -> str | None:
     """Return an IP address in the one spelling that look-ups use; None for what is no plain IP address."""
     if not isinstance(address, str) or "%" in address:
         return None
     try:
-        return str(ipaddress.ip_address(address))
+        return str(ip_address(address))
     except ValueError:
         return None
 
@@ -248,8 +213,8 @@ def _name_identities(cluster: Cluster, without_address: list[Endpoint]) -> None:
             info = labelled_identity(number, labels)
         namespaces = {endpoint.namespace for endpoint in endpoints}
         if info.namespace is None and len(namespaces) == 1:
-            info = replace(info, namespace=namespaces.pop())
+            info = info._replace(namespace=namespaces.pop())
         workload = workload_name(endpoint.name for endpoint in endpoints)
         if workload is not None and (info.name is None or ", " not in workload):
-            info = replace(info, name=workload)
+            info = info._replace(name=workload)
         cluster.identities[number] = info

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from vxtool.cluster.files import (
     as_list,
@@ -22,6 +22,7 @@ from vxtool.cluster.files import (
     read_text,
 )
 from vxtool.cluster.knowledge import Conflict, Source, canonical
+from vxtool.cluster.lookup import Links
 from vxtool.errors import UsageError
 
 _LARGEST_INDEX = (1 << 32) - 1
@@ -46,40 +47,6 @@ class Link:
     kind: str | None = None
     loopback: bool = False
     master: str | None = None
-
-
-@dataclass
-class Links:
-    """All interfaces that the files tell of, merged.
-
-    `macs` and `addresses` are all own ones: a packet sent to such a MAC was meant for this machine, a
-    datagram for such an address ends in it.
-    """
-
-    by_index: dict[int, Link] = field(default_factory=dict)
-    sources: list[Source] = field(default_factory=list)
-    conflicts: list[Conflict] = field(default_factory=list)
-    files: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def by_name(self) -> dict[str, Link]:
-        """The interfaces by name."""
-        return {link.name: link for link in self.by_index.values()}
-
-    @property
-    def macs(self) -> frozenset[bytes]:
-        """The machine's own MACs, each 6 bytes; none for loopback."""
-        return frozenset(link.mac for link in self.by_index.values() if link.mac is not None)
-
-    @property
-    def addresses(self) -> frozenset[str]:
-        """The machine's own IP addresses, in the spelling of `ipaddress`."""
-        return frozenset(address for link in self.by_index.values() for address in link.addresses)
-
-    def name(self, index: int) -> str | None:
-        """Return the name of the interface `index`; None where unknown."""
-        link = self.by_index.get(index)
-        return link.name if link else None
 
 
 def load_links(paths: Sequence[str], interfaces: Mapping[int, str] | None = None) -> Links:

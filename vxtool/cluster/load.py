@@ -6,8 +6,9 @@ import re
 from collections.abc import Sequence
 
 from vxtool.cluster.files import looks_like_json, parse_json, read_text
-from vxtool.cluster.knowledge import Cluster, Facts, merge
+from vxtool.cluster.knowledge import Facts, merge
 from vxtool.cluster.links import is_links
+from vxtool.cluster.lookup import Cluster
 from vxtool.cluster.objects import parse_objects
 from vxtool.cluster.tables import parse_tables
 from vxtool.errors import UsageError

@@ -6,9 +6,13 @@ and says what a capture cannot tell.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from vxtool.analysis.findings import capture, forwarding, identity, mtu
 from vxtool.analysis.findings.evidence import Case
-from vxtool.analysis.model import Finding
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Finding
 
 _SEVERITIES = {"error": 0, "warning": 1, "info": 2}
 

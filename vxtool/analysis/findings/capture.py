@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
-from vxtool.analysis.model import Finding
 from vxtool.analysis.outcomes import (
     EGRESS_NOT_CAPTURED,
     INGRESS_NOT_CAPTURED,
@@ -14,6 +14,9 @@ from vxtool.analysis.outcomes import (
     Judged,
 )
 from vxtool.engine.tables import FIRST_ONLY, UNKNOWN
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Finding
 
 # What a filter on the tunnel's port hides: later fragments, which have no UDP header, and the router's ICMP errors.
 _BESIDE_PORTS = "icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44"

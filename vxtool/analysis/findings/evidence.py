@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vxtool.analysis.conversations import Conversations
 from vxtool.analysis.forwarding import interface_label
 from vxtool.analysis.knowledge import Knowledge, address_text
-from vxtool.analysis.model import Counts, Evidence, Input, Mtu, Overhead
 from vxtool.analysis.outcomes import Judge, Judged
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
 from vxtool.analysis.traffic import Overlay, protocol_name
 from vxtool.engine.tables import FlowKey, Sample, Tables
 
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Counts, Evidence, Input, Mtu, Overhead
+
 MOST_EVIDENCE = 5
 
 
-@dataclass
-class Case:
+class Case(NamedTuple):
     """Everything a finding may rest on."""
 
     tables: Tables
@@ -30,6 +28,7 @@ class Case:
     knowledge: Knowledge
     judge: Judge
     judged: Sequence[Judged]  # of all scopes
+    in_scope: Sequence[Judged]
     scope: Literal["tunnel", "ip"]
     counts: Counts
     conversations: Conversations
@@ -37,10 +36,6 @@ class Case:
     overhead: Overhead
     mtu: Mtu
     super_frames: SuperFrames
-
-    @cached_property
-    def in_scope(self) -> list[Judged]:
-        return [item for item in self.judged if item.route.tunnelled == (self.scope == "tunnel")]
 
     def label(self, item: Judged, side: Literal["ingress", "egress"]) -> str:
         stage = item.route.ingress if side == "ingress" else item.route.egress
@@ -56,7 +51,9 @@ class Case:
 
     def samples(self, items: Iterable[Judged], describe: str) -> list[Evidence]:
         """The earliest records of these journeys; `describe` may use {flow}, {size}, {ingress} and {egress}."""
-        rows = heapq.nsmallest(
+        from heapq import nsmallest  # here, because most captures raise no finding
+
+        rows = nsmallest(
             MOST_EVIDENCE,
             ((sample, item) for item in items for sample in item.cell.samples),
             key=lambda row: row[0],
@@ -65,7 +62,9 @@ class Case:
 
     def starts(self, items: Iterable[Judged], describe: str) -> list[Evidence]:
         """The first record of each of these: where only some of their datagrams are meant, and not kept apart."""
-        rows = heapq.nsmallest(MOST_EVIDENCE, items, key=lambda item: item.cell.samples[0])
+        from heapq import nsmallest
+
+        rows = nsmallest(MOST_EVIDENCE, items, key=lambda item: item.cell.samples[0])
         return [self._sample(item.cell.samples[0], item, describe) for item in rows]
 
     def _sample(self, sample: Sample, item: Judged, describe: str) -> Evidence:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.knowledge import address_text
-from vxtool.analysis.model import Finding
 from vxtool.analysis.outcomes import Judged
 from vxtool.engine.tables import PARTIAL, InterfaceKey
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Finding
 
 _LARGE = 1000  # bytes: what a limit on packet sizes would let pass is no shorter
 

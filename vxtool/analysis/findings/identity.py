@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import Case, number
-from vxtool.analysis.model import Finding
 from vxtool.analysis.outcomes import Judged
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Finding
 
 
 def find(case: Case) -> Iterator[Finding]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import Case, number
-from vxtool.analysis.model import Finding
 from vxtool.analysis.outcomes import Judged
 from vxtool.analysis.sizes import USUAL_OVERHEAD, link_mtus
 from vxtool.engine.tables import WHOLE
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Finding
 
 # Where a node's pods get their MTU from.
 _SET_MTU = (

@@ -1,0 +1,86 @@
+"""What the common commands import: a short report must not wait for what it does not use.
+
+No time is measured here: it differs from machine to machine, what is imported does not. `make bench` measures it.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+CAPTURES = Path(__file__).parents[2] / "captures"
+FOUR_RECORDS = str(CAPTURES / "vxlan.pcap")
+
+# Heavy or not needed: other people's packages, and of Python what takes a millisecond and more.
+HEAVY = {
+    "asyncio", "bz2", "concurrent", "dpkt", "email", "gzip", "http", "importlib.metadata", "ipaddress", "logging",
+    "lzma", "multiprocessing", "pathlib", "pyshark", "rich", "scapy", "shutil", "socket", "ssl", "subprocess",
+    "tempfile", "traceback", "unittest", "urllib", "zipfile",
+}  # fmt: skip
+LOADERS = {f"vxtool.cluster.{name}" for name in ("files", "knowledge", "links", "load", "objects", "tables")}
+PURE = {"vxtool.engine.pure", "vxtool.engine.frame", "vxtool.packet"}
+
+
+def imported(arguments: Sequence[str], engine: str = "") -> set[str]:
+    """All modules that the command has imported when it ends, but for those that click needs itself."""
+    program = (
+        "import click, sys; before = set(sys.modules); from vxtool.cli import run; code = run(sys.argv[1:]); "
+        "print(*(set(sys.modules) - before), file=sys.stderr); sys.exit(code)"
+    )
+    environment = {**os.environ, "VXTOOL_ENGINE": engine}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.split())
+
+
+def among(forbidden: set[str], modules: set[str]) -> set[str]:
+    """Those of `modules` that are forbidden, or parts of what is."""
+    return {name for name in modules if any(name == one or name.startswith(one + ".") for one in forbidden)}
+
+
+def test_the_version_costs_click_and_the_extension() -> None:
+    modules = imported(["--version"])
+    ours = {"vxtool.capture", "vxtool.cluster", "vxtool.analysis", "vxtool.api", "vxtool.engine.tables"}
+    assert among(HEAVY | ours | PURE | {"dataclasses", "json"}, modules) == set()
+
+
+def test_a_report_as_text_imports_nothing_heavy() -> None:
+    modules = imported(["analyze", FOUR_RECORDS])
+    assert "vxtool.report.text" in modules
+    # The model is for type checkers and for the order of the JSON.
+    others = {"json", "vxtool.report.json", "vxtool.analysis.model"}
+    assert among(HEAVY | LOADERS | others, modules) == set()
+
+
+def test_a_report_as_json_does_not_import_the_text_renderer() -> None:
+    modules = imported(["analyze", FOUR_RECORDS, "--format", "json"])
+    assert "vxtool.report.json" in modules
+    others = {"vxtool.report.text", "vxtool.report.layout", "unicodedata"}
+    assert among(HEAVY | LOADERS | others, modules) == set()
+
+
+def test_the_native_engine_does_not_import_its_twin() -> None:
+    pytest.importorskip("vxtool._native", reason="the C extension is not built")
+    assert among(PURE, imported(["analyze", FOUR_RECORDS], "native")) == set()
+
+
+def test_the_pure_engine_does_not_import_the_binding() -> None:
+    assert among({"vxtool.engine.native_engine"}, imported(["analyze", FOUR_RECORDS], "pure")) == set()
+
+
+def test_loaders_are_imported_for_the_files_that_need_them() -> None:
+    links = imported(["analyze", FOUR_RECORDS, "--links", str(CAPTURES / "vxlan.links.json")])
+    assert "vxtool.cluster.links" in links
+    assert among({"vxtool.cluster.load", "vxtool.cluster.objects", "vxtool.cluster.tables"}, links) == set()
+    cluster = imported(["analyze", FOUR_RECORDS, "--cluster", str(CAPTURES / "cluster" / "ciliumnodes.json")])
+    assert "vxtool.cluster.load" in cluster
