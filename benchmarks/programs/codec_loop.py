@@ -12,7 +12,6 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
 BATCHES, BATCH_SECONDS = 7, 0.05
 ECHO = bytes(range(56))
@@ -38,9 +37,16 @@ def with_vxtool() -> tuple[Callable[[], object], Callable[[], bytes]]:
     from vxtool.packet import ICMP, UDP, VXLAN, Ethernet, IPv4, decode, encode
 
     def read() -> object:
-        layers: Any = decode(PACKET, 276).layers
-        link, ip, udp, vxlan, ethernet, inner, icmp = layers
-        return link.interface, ip.ttl, udp.source_port, vxlan.vni, ethernet.ethertype, inner.ttl, icmp.type
+        packet = decode(PACKET, 276)
+        return (
+            packet.interface,
+            packet.outer_ttl,
+            packet.outer_source_port,
+            packet.vni,
+            packet.ethertype,
+            packet.ttl,
+            packet.icmp_type,
+        )
 
     def write() -> bytes:
         return encode(

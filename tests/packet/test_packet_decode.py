@@ -79,6 +79,26 @@ def test_the_founding_ping(decode, encode):
     assert encode(*packet.layers, payload=packet.payload) == PING
 
 
+def test_the_fields_that_are_read_most_stand_on_the_packet(decode):
+    packet = decode(PING, "LINUX_SLL2")
+    assert (packet.interface, packet.vni) == (3, 36705)
+    assert (packet.outer_source, packet.outer_destination, packet.outer_ttl) == (*NODES, 64)
+    assert (packet.outer_source_port, packet.outer_destination_port) == (51213, 8472)
+    assert (packet.source_mac, packet.destination_mac, packet.ethertype) == (A, B, 0x0800)
+    assert (packet.source, packet.destination, packet.protocol, packet.ttl) == (*PODS, 1, 64)
+    assert (packet.source_port, packet.destination_port, packet.icmp_type) == (None, None, 8)
+
+
+def test_those_of_an_untunnelled_segment_over_ipv6(decode, encode):
+    hop = IPv6Extension(0, bytes(6))
+    packet = decode(encode(IPv6("fd00::1", "fd00::2", hop_limit=9, extensions=(hop,)), TCP(1234, 80)), "RAW")
+    assert (packet.source, packet.destination, packet.protocol, packet.ttl) == ("fd00::1", "fd00::2", 6, 9)
+    assert (packet.source_port, packet.destination_port, packet.icmp_type) == (1234, 80, None)
+    assert (packet.interface, packet.vni, packet.outer_source, packet.outer_destination) == (None,) * 4
+    assert (packet.outer_ttl, packet.outer_source_port, packet.outer_destination_port) == (None,) * 3
+    assert (packet.source_mac, packet.destination_mac, packet.ethertype) == (None,) * 3
+
+
 def test_checksums_left_out_are_those_of_the_founding_ping(encode):
     link = SLL2(3, 0, 1, 6, bytes.fromhex("5254000000010000"))
     layers = (

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import pickle
 import sys
+import tracemalloc
+import typing
 
 import pytest
 from conftest import require_native
@@ -11,7 +16,7 @@ from hypothesis import strategies as st
 from packet import packet_values as values
 
 from vxtool.errors import UsageError
-from vxtool.packet import PacketError, choice
+from vxtool.packet import Packet, PacketError, choice, decoder
 from vxtool.packet.decoder import decode as pure_decode
 from vxtool.packet.encoder import encode as pure_encode
 
@@ -156,3 +161,112 @@ def test_native_without_the_extension_is_refused(monkeypatch):
     monkeypatch.setitem(sys.modules, "vxtool._native", None)
     with pytest.raises(UsageError, match="VXTOOL_ENGINE=native: the C extension was not built"):
         choice._chosen()
+
+
+FIELDS = sorted(name for name, value in vars(Packet).items() if isinstance(value, property) and name[0] != "_")
+KINDS = (*typing.get_args(decoder.Layer), tuple, int)
+
+
+@settings(max_examples=300, deadline=None)
+@given(values.records(), st.permutations([*FIELDS, "layers", "payload", "padding", "problems"]))
+def test_both_answer_alike_whatever_is_asked_first(native, record, names):
+    link, data, length = record
+    try:
+        lazy, plain = native[0](data, link, length), pure_decode(data, link, length)
+    except PacketError:
+        return
+    for name in names:
+        assert (name, repr(getattr(lazy, name))) == (name, repr(getattr(plain, name)))
+    again = native[0](data, link, length)
+    for kind in KINDS:
+        assert repr(again.get(kind)) == repr(plain.get(kind))
+        assert (kind in again) == (kind in plain)
+        assert outcome_of_item(again, kind) == outcome_of_item(plain, kind)
+
+
+def outcome_of_item(packet, kind):
+    try:
+        return repr(packet[kind])
+    except KeyError as error:
+        return error.args
+
+
+FRAME = pure_encode(
+    values.Ethernet("02:00:00:00:00:01", "02:00:00:00:00:02"), values.IPv4("10.0.0.1", "10.0.0.2", 1)
+)
+
+
+def test_packets_of_both_are_equal_and_hash_alike(native):
+    lazy, plain = native[0](FRAME), pure_decode(FRAME)
+    assert lazy == plain
+    assert plain == lazy
+    assert lazy == native[0](FRAME)
+    assert len({lazy, plain}) == 1
+    assert lazy != native[0](FRAME + b"more")
+    assert lazy != FRAME
+
+
+def test_packets_of_both_can_be_copied_pickled_and_replaced(native):
+    for packet in (native[0](FRAME), pure_decode(FRAME)):
+        assert isinstance(packet, Packet)
+        assert copy.deepcopy(packet) == pickle.loads(pickle.dumps(packet)) == packet
+        changed = dataclasses.replace(packet, payload=b"other")
+        assert (changed.layers, changed.payload) == (packet.layers, b"other")
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            packet.payload = b"other"
+
+
+def test_a_packet_keeps_its_bytes_when_the_buffer_they_came_from_changes(native):
+    for decode in (native[0], pure_decode):
+        buffer = bytearray(FRAME)
+        packet = decode(buffer)
+        buffer[:] = bytes(len(buffer))
+        assert packet == pure_decode(FRAME)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [((), {}), ((FRAME, 1, None, None, 5), {}), ((FRAME,), {"data": FRAME}), ((FRAME,), {"snaplen": 5})],
+)
+def test_both_refuse_a_wrong_call_of_decode(native, arguments, named):
+    for function in (native[0], pure_decode):
+        with pytest.raises(TypeError, match="decode"):
+            function(*arguments, **named)
+
+
+def test_both_refuse_a_wrong_call_of_encode(native):
+    for function in (native[1], pure_encode):
+        with pytest.raises(TypeError, match="encode"):
+            function(snaplen=5)
+
+
+def test_more_layers_and_bytes_than_usual(native):
+    tags = [values.Vlan(number, ethertype=0x8100) for number in range(40)]
+    layers = (values.Ethernet("02:00:00:00:00:01", "02:00:00:00:00:02"), *tags)
+    data = pure_encode(*layers, payload=bytes(5000))
+    assert native[1](*layers, payload=bytes(5000)) == data
+    assert repr(native[0](data)) == repr(pure_decode(data))
+    long = values.Geneve(1, options=bytes(252))
+    assert native[1](*[long] * 20, payload=bytes(700)) == pure_encode(*[long] * 20, payload=bytes(700))
+
+
+def test_nothing_leaks_where_packets_come_and_go(native):
+    data = pure_encode(*[values.Vlan(number, ethertype=0x8100) for number in range(20)], payload=b"x")
+    before = sys.getrefcount(FRAME)
+    packets = [native[0](FRAME) for _ in range(100)]
+    assert sys.getrefcount(FRAME) == before + 100
+    assert all(packet.layers and packet[values.IPv4] for packet in packets)
+    del packets
+    assert sys.getrefcount(FRAME) == before
+    tracemalloc.start()
+    try:
+        for _ in range(2):
+            start = tracemalloc.get_traced_memory()[0]
+            for _ in range(2000):
+                packet = native[0](data, "EN10MB", 5000)
+                assert packet.problems
+                assert packet.layers
+            del packet
+        assert tracemalloc.get_traced_memory()[0] - start < 10_000
+    finally:
+        tracemalloc.stop()

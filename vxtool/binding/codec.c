@@ -1,9 +1,13 @@
 /* The C codec as Python sees it: decode and encode of vxtool.packet, with the values and error lines of
  * decoder.py and encoder.py.
  *
- * Nothing here knows the Python modules: `codec(classes)` is given the classes and returns two functions that
+ * Nothing here knows the Python modules: `codec(classes)` is given the classes and returns functions that
  * hold them. A layer is a NamedTuple, so fields are read and written by their index, in the order in
- * which the class declares them. */
+ * which the class declares them.
+ *
+ * What decode returns is a packet that holds the bytes and where the layers are. A layer's value is made when
+ * it is first asked for; the fields that are read most are read straight from the bytes, with no layer made.
+ */
 #include "codec.h"
 #include "binding.h"
 
@@ -33,20 +37,74 @@ enum class_index {
 
 enum { MAC_SIZE = 6, MAC_TEXT = 17, IPV4_ADDRESS = 4, IPV6_ADDRESS = 16, LARGEST_LENGTH = 0xFFFF };
 
-static PyTypeObject *class_of(PyObject *classes, int index) {
-    return (PyTypeObject *)PyTuple_GetItem(classes, index);
+/* The names of keyword arguments, those of one function beside each other in their order. */
+enum name {
+    NAME_DATA,
+    NAME_LINK_TYPE,
+    NAME_LENGTH,
+    NAME_PORTS,
+    NAME_PAYLOAD,
+    NAME_PADDING,
+    NAME_COUNT,
+};
+static const char *const name_texts[NAME_COUNT] = {"data",  "link_type", "length",
+                                                   "ports", "payload",   "padding"};
+
+/* What the functions share: the classes, the type of what decode returns, and the interned names. */
+struct codec {
+    PyObject_HEAD;
+    PyTypeObject *classes[CLASS_COUNT];
+    PyTypeObject *packet;
+    PyObject *names[NAME_COUNT];
+};
+
+static PyTypeObject *class_of(const struct codec *codec, int index) { return codec->classes[index]; }
+
+/* Sort the arguments of a call into `values`, of which there are `count` that are named from `first` on; one
+ * that was not given stays NULL. At most `positional` of them may be given without a name. */
+static bool sort_arguments(const struct codec *codec, const char *function, PyObject *const *arguments,
+                           Py_ssize_t given, PyObject *keywords, enum name first, int count,
+                           Py_ssize_t positional, PyObject **values) {
+    for (int i = 0; i < count; i++)
+        values[i] = NULL;
+    if (given > positional) {
+        PyErr_Format(PyExc_TypeError, "%s() takes at most %zd positional arguments (%zd given)", function,
+                     positional, given);
+        return false;
+    }
+    for (Py_ssize_t i = 0; i < given; i++)
+        values[i] = arguments[i];
+    Py_ssize_t named = keywords ? PyTuple_Size(keywords) : 0;
+    for (Py_ssize_t i = 0; i < named; i++) {
+        PyObject *name = PyTuple_GetItem(keywords, i);
+        int at = 0;
+        while (at < count && codec->names[(int)first + at] != name)
+            at++;
+        if (at == count) /* a name that was not interned */
+            for (at = 0; at < count && PyUnicode_Compare(codec->names[(int)first + at], name) != 0;)
+                at++;
+        if (at == count || values[at]) {
+            PyErr_Format(PyExc_TypeError,
+                         at == count ? "%s() got an unexpected keyword argument '%U'"
+                                     : "%s() got multiple values for argument '%U'",
+                         function, name);
+            return false;
+        }
+        values[at] = arguments[given + i];
+    }
+    return true;
 }
 
 /* ---- values: fields to Python ---- */
 
 /* A new NamedTuple that owns `count` fields. A field may be NULL with an error set: then all are released. */
-static PyObject *made(PyObject *classes, int index, Py_ssize_t count, PyObject *const *fields) {
+static PyObject *made(const struct codec *codec, int index, Py_ssize_t count, PyObject *const *fields) {
     PyObject *value = NULL;
     bool whole = true;
     for (Py_ssize_t i = 0; i < count; i++)
         whole = whole && fields[i];
     if (whole)
-        value = PyType_GenericAlloc(class_of(classes, index), count);
+        value = PyType_GenericAlloc(class_of(codec, index), count);
     for (Py_ssize_t i = 0; i < count; i++) {
         if (value)
             PyTuple_SetItem(value, i, fields[i]);
@@ -75,12 +133,27 @@ static PyObject *mac_of(const uint8_t *data) {
 
 static PyObject *ip_of(int family, const uint8_t *data) {
     char text[INET6_ADDRSTRLEN];
+    if (family == AF_INET) {
+        /* What inet_ntop gives, without its detour over printf. */
+        Py_ssize_t used = 0;
+        for (int i = 0; i < IPV4_ADDRESS; i++) {
+            uint8_t part = data[i];
+            if (i)
+                text[used++] = '.';
+            if (part >= 100)
+                text[used++] = (char)('0' + part / 100);
+            if (part >= 10)
+                text[used++] = (char)('0' + part / 10 % 10);
+            text[used++] = (char)('0' + part % 10);
+        }
+        return PyUnicode_FromStringAndSize(text, used);
+    }
     if (!inet_ntop(family, data, text, sizeof text))
         return PyErr_SetFromErrno(PyExc_OSError);
     return PyUnicode_FromString(text);
 }
 
-static PyObject *ipv6_value(PyObject *classes, const uint8_t *header, size_t size) {
+static PyObject *ipv6_value(const struct codec *codec, const uint8_t *header, size_t size) {
     PyObject *extensions = PyList_New(0);
     if (!extensions)
         return NULL;
@@ -91,11 +164,11 @@ static PyObject *ipv6_value(PyObject *classes, const uint8_t *header, size_t siz
         PyObject *value;
         if (protocol == 44) {
             uint16_t word = vx_be16(extension + 2);
-            value = made(classes, IPV6_FRAGMENT, 4,
+            value = made(codec, IPV6_FRAGMENT, 4,
                          (PyObject *[]){number(word & 0xFFF8), number(vx_be32(extension + 4)),
                                         number(word & 7), number(extension[1])});
         } else {
-            value = made(classes, IPV6_EXTENSION, 2,
+            value = made(codec, IPV6_EXTENSION, 2,
                          (PyObject *[]){number(protocol), bytes_of(extension + 2, taken - 2)});
         }
         if (!value || PyList_Append(extensions, value) < 0) {
@@ -112,7 +185,7 @@ static PyObject *ipv6_value(PyObject *classes, const uint8_t *header, size_t siz
     if (!chain)
         return NULL;
     uint32_t word = vx_be32(header);
-    return made(classes, VX_IPV6, 8,
+    return made(codec, VX_IPV6, 8,
                 (PyObject *[]){ip_of(AF_INET6, header + 8), ip_of(AF_INET6, header + 24), number(protocol),
                                number(header[7]), number(word >> 20 & 0xFF), number(word & 0xFFFFF),
                                number(vx_be16(header + 4)), chain});
@@ -135,37 +208,37 @@ static PyObject *sack_blocks(const uint8_t *data, size_t size) {
 }
 
 /* One TCP option; `taken` is what vx_tcp_option_size said of it, with `left` bytes of options there. */
-static PyObject *option_value(PyObject *classes, const uint8_t *at, size_t taken, size_t left) {
+static PyObject *option_value(const struct codec *codec, const uint8_t *at, size_t taken, size_t left) {
     if (taken == 0)
-        return made(classes, BROKEN_OPTION, 1, (PyObject *[]){bytes_of(at, left)});
+        return made(codec, BROKEN_OPTION, 1, (PyObject *[]){bytes_of(at, left)});
     uint8_t kind = at[0];
     if (kind == 0)
-        return made(classes, END_OF_OPTIONS, 2, (PyObject *[]){bytes_of(at + 1, left - 1), number(kind)});
+        return made(codec, END_OF_OPTIONS, 2, (PyObject *[]){bytes_of(at + 1, left - 1), number(kind)});
     if (kind == 1)
-        return made(classes, NOP, 1, (PyObject *[]){number(kind)});
+        return made(codec, NOP, 1, (PyObject *[]){number(kind)});
     const uint8_t *data = at + 2;
     size_t size = taken - 2;
     if (kind == 2 && size == 2)
-        return made(classes, MSS, 2, (PyObject *[]){number(vx_be16(data)), number(kind)});
+        return made(codec, MSS, 2, (PyObject *[]){number(vx_be16(data)), number(kind)});
     if (kind == 3 && size == 1)
-        return made(classes, WINDOW_SCALE, 2, (PyObject *[]){number(data[0]), number(kind)});
+        return made(codec, WINDOW_SCALE, 2, (PyObject *[]){number(data[0]), number(kind)});
     if (kind == 4 && size == 0)
-        return made(classes, SACK_PERMITTED, 1, (PyObject *[]){number(kind)});
+        return made(codec, SACK_PERMITTED, 1, (PyObject *[]){number(kind)});
     if (kind == 5 && size % 8 == 0)
-        return made(classes, SACK, 2, (PyObject *[]){sack_blocks(data, size), number(kind)});
+        return made(codec, SACK, 2, (PyObject *[]){sack_blocks(data, size), number(kind)});
     if (kind == 8 && size == 8)
-        return made(classes, TIMESTAMPS, 3,
+        return made(codec, TIMESTAMPS, 3,
                     (PyObject *[]){number(vx_be32(data)), number(vx_be32(data + 4)), number(kind)});
-    return made(classes, UNKNOWN_OPTION, 2, (PyObject *[]){bytes_of(data, size), number(kind)});
+    return made(codec, UNKNOWN_OPTION, 2, (PyObject *[]){bytes_of(data, size), number(kind)});
 }
 
-static PyObject *option_values(PyObject *classes, const uint8_t *options, size_t size) {
+static PyObject *option_values(const struct codec *codec, const uint8_t *options, size_t size) {
     PyObject *list = PyList_New(0);
     if (!list)
         return NULL;
     for (size_t at = 0; at < size;) {
         size_t taken = vx_tcp_option_size(options + at, size - at);
-        PyObject *value = option_value(classes, options + at, taken, size - at);
+        PyObject *value = option_value(codec, options + at, taken, size - at);
         if (!value || PyList_Append(list, value) < 0) {
             Py_XDECREF(value);
             Py_DECREF(list);
@@ -179,25 +252,25 @@ static PyObject *option_values(PyObject *classes, const uint8_t *options, size_t
     return tuple;
 }
 
-static PyObject *layer_value(PyObject *classes, const struct vx_layer *layer, const uint8_t *data,
+static PyObject *layer_value(const struct codec *codec, const struct vx_layer *layer, const uint8_t *data,
                              bool loop) {
     const uint8_t *at = data + layer->offset;
     switch (layer->kind) {
     case VX_ETHERNET:
-        return made(classes, VX_ETHERNET, 3,
+        return made(codec, VX_ETHERNET, 3,
                     (PyObject *[]){mac_of(at + 6), mac_of(at), number(vx_be16(at + 12))});
     case VX_VLAN: {
         uint16_t control = vx_be16(at);
-        return made(classes, VX_VLAN, 4,
+        return made(codec, VX_VLAN, 4,
                     (PyObject *[]){number(control & 0xFFF), number(control >> 13), number(control >> 12 & 1),
                                    number(vx_be16(at + 2))});
     }
     case VX_SLL:
-        return made(classes, VX_SLL, 5,
+        return made(codec, VX_SLL, 5,
                     (PyObject *[]){number(vx_be16(at)), number(vx_be16(at + 2)), number(vx_be16(at + 4)),
                                    bytes_of(at + 6, 8), number(vx_be16(at + 14))});
     case VX_SLL2:
-        return made(classes, VX_SLL2, 7,
+        return made(codec, VX_SLL2, 7,
                     (PyObject *[]){number(vx_be32(at + 4)), number(at[10]), number(vx_be16(at + 8)),
                                    number(at[11]), bytes_of(at + 12, 8), number(vx_be16(at + 2)),
                                    number(vx_be16(at))});
@@ -206,12 +279,12 @@ static PyObject *layer_value(PyObject *classes, const struct vx_layer *layer, co
         uint32_t family = vx_be32(at);
         if (!big)
             family = (family & 0xFF) << 24 | (family & 0xFF00) << 8 | (family >> 8 & 0xFF00) | family >> 24;
-        return made(classes, VX_LOOPBACK, 2,
+        return made(codec, VX_LOOPBACK, 2,
                     (PyObject *[]){number(family), PyUnicode_InternFromString(big ? "big" : "little")});
     }
     case VX_IPV4: {
         uint16_t fragment = vx_be16(at + 6);
-        return made(classes, VX_IPV4, 11,
+        return made(codec, VX_IPV4, 11,
                     (PyObject *[]){ip_of(AF_INET, at + 12), ip_of(AF_INET, at + 16), number(at[9]),
                                    number(at[8]), number(at[1]), number(vx_be16(at + 4)),
                                    number(fragment >> 13), number((fragment & 0x1FFFu) * 8),
@@ -219,34 +292,34 @@ static PyObject *layer_value(PyObject *classes, const struct vx_layer *layer, co
                                    bytes_of(at + 20, layer->size - 20)});
     }
     case VX_IPV6:
-        return ipv6_value(classes, at, layer->size);
+        return ipv6_value(codec, at, layer->size);
     case VX_UDP:
-        return made(classes, VX_UDP, 4,
+        return made(codec, VX_UDP, 4,
                     (PyObject *[]){number(vx_be16(at)), number(vx_be16(at + 2)), number(vx_be16(at + 4)),
                                    number(vx_be16(at + 6))});
     case VX_TCP:
-        return made(classes, VX_TCP, 9,
+        return made(codec, VX_TCP, 9,
                     (PyObject *[]){number(vx_be16(at)), number(vx_be16(at + 2)), number(vx_be32(at + 4)),
                                    number(vx_be32(at + 8)), number(vx_be16(at + 12) & 0xFFF),
                                    number(vx_be16(at + 14)), number(vx_be16(at + 16)),
                                    number(vx_be16(at + 18)),
-                                   option_values(classes, at + 20, layer->size - 20)});
+                                   option_values(codec, at + 20, layer->size - 20)});
     case VX_ICMP:
     case VX_ICMPV6:
         return made(
-            classes, layer->kind, 4,
+            codec, layer->kind, 4,
             (PyObject *[]){number(at[0]), number(at[1]), number(vx_be32(at + 4)), number(vx_be16(at + 2))});
     case VX_ARP:
-        return made(classes, VX_ARP, 7,
+        return made(codec, VX_ARP, 7,
                     (PyObject *[]){number(vx_be16(at + 6)), mac_of(at + 8), ip_of(AF_INET, at + 14),
                                    mac_of(at + 18), ip_of(AF_INET, at + 24), number(vx_be16(at)),
                                    number(vx_be16(at + 2))});
     case VX_VXLAN:
-        return made(classes, VX_VXLAN, 4,
+        return made(codec, VX_VXLAN, 4,
                     (PyObject *[]){number(vx_be32(at + 4) >> 8), number(at[0]),
                                    number(vx_be32(at) & 0xFFFFFF), number(at[7])});
     case VX_GENEVE:
-        return made(classes, VX_GENEVE, 5,
+        return made(codec, VX_GENEVE, 5,
                     (PyObject *[]){number(vx_be32(at + 4) >> 8), number(vx_be16(at + 2)), number(at[1]),
                                    number(at[7]), bytes_of(at + 8, layer->size - 8)});
     default:
@@ -258,12 +331,12 @@ static PyObject *layer_value(PyObject *classes, const struct vx_layer *layer, co
 /* ---- arguments: Python to fields ---- */
 
 /* An integer of so many bits, else PacketError. Returns false with the error set. */
-static bool fit(PyObject *classes, PyObject *value, int bits, const char *layer, const char *field,
+static bool fit(const struct codec *codec, PyObject *value, int bits, const char *layer, const char *field,
                 uint32_t *out) {
     if (!value)
         return false;
     unsigned long long most = (1ULL << bits) - 1;
-    if (PyLong_Check(value)) {
+    if (Py_IS_TYPE(value, &PyLong_Type) || PyLong_Check(value)) {
         int overflow;
         long long got = PyLong_AsLongLongAndOverflow(value, &overflow);
         if (got == -1 && !overflow && PyErr_Occurred())
@@ -273,7 +346,7 @@ static bool fit(PyObject *classes, PyObject *value, int bits, const char *layer,
             return true;
         }
     }
-    PyErr_Format((PyObject *)class_of(classes, PACKET_ERROR),
+    PyErr_Format((PyObject *)class_of(codec, PACKET_ERROR),
                  "%s.%s: expected an integer from 0 to %llu, found %R", layer, field, most, value);
     return false;
 }
@@ -302,7 +375,7 @@ static const struct link_name link_names[] = {
 };
 enum { LINK_NAMES = sizeof link_names / sizeof *link_names };
 
-static bool link_of(PyObject *classes, PyObject *value, enum vx_link *link) {
+static bool link_of(const struct codec *codec, PyObject *value, enum vx_link *link) {
     if (!value) {
         *link = VX_LINK_EN10MB;
         return true;
@@ -329,12 +402,11 @@ static bool link_of(PyObject *classes, PyObject *value, enum vx_link *link) {
     for (int i = 0; i < LINK_NAMES && used < sizeof known; i++)
         used += (size_t)snprintf(known + used, sizeof known - used, "%s%s (%d)", i ? ", " : "",
                                  link_names[i].name, (int)link_names[i].link);
-    PyErr_Format((PyObject *)class_of(classes, PACKET_ERROR), "link type %R: expected one of %s", value,
-                 known);
+    PyErr_Format((PyObject *)class_of(codec, PACKET_ERROR), "link type %R: expected one of %s", value, known);
     return false;
 }
 
-static bool port_of(PyObject *classes, PyObject *item, struct vx_port *port) {
+static bool port_of(const struct codec *codec, PyObject *item, struct vx_port *port) {
     PyObject *key, *kind;
     if (!PyArg_ParseTuple(item, "OO", &key, &kind))
         return false;
@@ -343,19 +415,19 @@ static bool port_of(PyObject *classes, PyObject *item, struct vx_port *port) {
     } else if (PyUnicode_Check(kind) && PyUnicode_CompareWithASCIIString(kind, "geneve") == 0) {
         port->kind = VX_GENEVE;
     } else {
-        PyErr_Format((PyObject *)class_of(classes, PACKET_ERROR),
+        PyErr_Format((PyObject *)class_of(codec, PACKET_ERROR),
                      "port %R: expected 'vxlan' or 'geneve', found %R", key, kind);
         return false;
     }
     uint32_t value;
-    if (!fit(classes, key, 16, "ports", "port", &value))
+    if (!fit(codec, key, 16, "ports", "port", &value))
         return false;
     port->port = (uint16_t)value;
     return true;
 }
 
 /* The ports of a mapping, to be freed; NULL with no error set for None, which leaves the usual ones. */
-static struct vx_port *ports_of(PyObject *classes, PyObject *mapping, size_t *count) {
+static struct vx_port *ports_of(const struct codec *codec, PyObject *mapping, size_t *count) {
     *count = 0;
     if (!mapping || mapping == Py_None)
         return NULL;
@@ -370,7 +442,7 @@ static struct vx_port *ports_of(PyObject *classes, PyObject *mapping, size_t *co
         return NULL;
     }
     for (Py_ssize_t i = 0; i < size; i++) {
-        if (!port_of(classes, PyList_GetItem(items, i), &ports[i])) {
+        if (!port_of(codec, PyList_GetItem(items, i), &ports[i])) {
             free(ports);
             Py_DECREF(items);
             return NULL;
@@ -383,7 +455,132 @@ static struct vx_port *ports_of(PyObject *classes, PyObject *mapping, size_t *co
 
 /* ---- decode ---- */
 
-static PyObject *problem_texts(const struct vx_packet *packet) {
+enum { FEW_LAYERS = 8, PACKET_SLOTS = 4 };
+
+/* A decoded packet whose values are not made yet. It is an instance of a subclass of vxtool.packet.Packet, so
+ * the slots of that class come first; they stay empty, since this type answers for their names itself. */
+struct lazy {
+    PyObject_HEAD;
+    PyObject *slots[PACKET_SLOTS];
+    const struct codec *codec;
+    PyObject *bytes;
+    const uint8_t *data;
+    size_t size, payload, end;
+    PyObject *values; /* the layers that were made so far, NULL or a tuple with gaps */
+    const struct vx_layer *layers;
+    size_t layer_count;
+    struct vx_problem *problems;
+    size_t problem_count;
+    bool loop;
+    struct vx_layer few[FEW_LAYERS];
+};
+
+static struct lazy *lazy_of(PyObject *self) { return (struct lazy *)self; }
+
+static int lazy_traverse(PyObject *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(lazy_of(self)->values);
+    return 0;
+}
+
+static void lazy_dealloc(PyObject *self) {
+    struct lazy *packet = lazy_of(self);
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(packet->values);
+    Py_DECREF(packet->bytes);
+    if (packet->layers != packet->few)
+        free((void *)packet->layers);
+    free(packet->problems);
+    Py_DECREF((PyObject *)packet->codec);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+/* A new packet of what was decoded in `bytes`. It is not given to the garbage collector: it refers to bytes
+ * and to values of bytes, text and numbers, so it is in no cycle. */
+static PyObject *lazy_new(const struct codec *codec, const struct vx_packet *packet, PyObject *bytes,
+                          const uint8_t *data, size_t size, bool loop) {
+    struct vx_layer *many = NULL;
+    struct vx_problem *problems = NULL;
+    size_t layers_size = packet->layer_count * sizeof *many;
+    size_t problems_size = packet->problem_count * sizeof *problems;
+    if ((packet->layer_count > FEW_LAYERS && !(many = malloc(layers_size))) ||
+        (problems_size && !(problems = malloc(problems_size)))) {
+        free(many);
+        return PyErr_NoMemory();
+    }
+    struct lazy *value = PyObject_GC_New(struct lazy, codec->packet);
+    if (!value) {
+        free(many);
+        free(problems);
+        return NULL;
+    }
+    for (int i = 0; i < PACKET_SLOTS; i++)
+        value->slots[i] = NULL;
+    value->codec = codec;
+    Py_INCREF((PyObject *)codec);
+    value->bytes = Py_NewRef(bytes);
+    value->data = data;
+    value->size = size;
+    value->payload = packet->payload;
+    value->end = packet->limit < size ? packet->limit : size;
+    value->values = NULL;
+    value->layers = memcpy(many ? many : value->few, packet->layers, layers_size);
+    value->layer_count = packet->layer_count;
+    value->problems = problems;
+    if (problems)
+        memcpy(problems, packet->problems, problems_size);
+    value->problem_count = packet->problem_count;
+    value->loop = loop;
+    return (PyObject *)value;
+}
+
+/* A packet is made of what decode found; made of values it is one of the class above. */
+static PyObject *lazy_call(PyTypeObject *type, PyObject *arguments, PyObject *keywords) {
+    PyObject *bases = PyObject_GetAttrString((PyObject *)type, "__bases__");
+    PyObject *base = bases ? PyTuple_GetItem(bases, 0) : NULL;
+    PyObject *value = base ? PyObject_Call(base, arguments, keywords) : NULL;
+    Py_XDECREF(bases);
+    return value;
+}
+
+/* The value of one layer, borrowed. */
+static PyObject *lazy_layer(struct lazy *packet, size_t index) {
+    if (!packet->values && !(packet->values = PyTuple_New((Py_ssize_t)packet->layer_count)))
+        return NULL;
+    PyObject *value = PyTuple_GetItem(packet->values, (Py_ssize_t)index);
+    if (!value) {
+        value = layer_value(packet->codec, &packet->layers[index], packet->data, packet->loop);
+        if (value)
+            PyTuple_SetItem(packet->values, (Py_ssize_t)index, value);
+    }
+    return value;
+}
+
+static PyObject *lazy_layers(PyObject *self, void *closure) {
+    (void)closure;
+    struct lazy *packet = lazy_of(self);
+    for (size_t i = 0; i < packet->layer_count; i++)
+        if (!lazy_layer(packet, i))
+            return NULL;
+    return packet->values ? Py_NewRef(packet->values) : PyTuple_New(0);
+}
+
+static PyObject *lazy_payload(PyObject *self, void *closure) {
+    (void)closure;
+    const struct lazy *packet = lazy_of(self);
+    return bytes_of(packet->data + packet->payload, packet->end - packet->payload);
+}
+
+static PyObject *lazy_padding(PyObject *self, void *closure) {
+    (void)closure;
+    const struct lazy *packet = lazy_of(self);
+    return bytes_of(packet->data + packet->end, packet->size - packet->end);
+}
+
+static PyObject *lazy_problems(PyObject *self, void *closure) {
+    (void)closure;
+    const struct lazy *packet = lazy_of(self);
     PyObject *texts = PyTuple_New((Py_ssize_t)packet->problem_count);
     for (size_t i = 0; texts && i < packet->problem_count; i++) {
         char line[VX_PROBLEM_TEXT];
@@ -397,68 +594,353 @@ static PyObject *problem_texts(const struct vx_packet *packet) {
     return texts;
 }
 
-static PyObject *layer_values(PyObject *classes, const struct vx_packet *packet, const uint8_t *data,
-                              bool loop) {
-    PyObject *layers = PyTuple_New((Py_ssize_t)packet->layer_count);
-    for (size_t i = 0; layers && i < packet->layer_count; i++) {
-        PyObject *value = layer_value(classes, &packet->layers[i], data, loop);
-        if (!value)
-            Py_CLEAR(layers);
-        else
-            PyTuple_SetItem(layers, (Py_ssize_t)i, value);
-    }
-    return layers;
+/* ---- the layers that a packet is asked for by what they are ---- */
+
+enum { NO_LAYER = VX_MAX_LAYERS };
+
+static bool is_ip(enum vx_kind kind) { return kind == VX_IPV4 || kind == VX_IPV6; }
+
+static size_t first_of(const struct lazy *packet, enum vx_kind kind) {
+    for (size_t i = 0; i < packet->layer_count; i++)
+        if (packet->layers[i].kind == kind)
+            return i;
+    return NO_LAYER;
 }
 
-static PyObject *packet_value(PyObject *classes, const struct vx_packet *packet, const uint8_t *data,
-                              size_t size, bool loop) {
-    size_t end = packet->limit < size ? packet->limit : size;
-    PyObject *value = NULL, *layers = layer_values(classes, packet, data, loop);
-    PyObject *payload = layers ? bytes_of(data + packet->payload, end - packet->payload) : NULL;
-    PyObject *padding = payload ? bytes_of(data + end, size - end) : NULL;
-    PyObject *problems = padding ? problem_texts(packet) : NULL;
-    if (problems)
-        value = PyObject_CallFunctionObjArgs((PyObject *)class_of(classes, PACKET), layers, payload, padding,
-                                             problems, NULL);
-    Py_XDECREF(layers);
-    Py_XDECREF(payload);
-    Py_XDECREF(padding);
-    Py_XDECREF(problems);
+static size_t tunnel_of(const struct lazy *packet) {
+    for (size_t i = 0; i < packet->layer_count; i++)
+        if (packet->layers[i].kind == VX_VXLAN || packet->layers[i].kind == VX_GENEVE)
+            return i;
+    return NO_LAYER;
+}
+
+static size_t ip_behind(const struct lazy *packet, size_t index) {
+    for (; index < packet->layer_count; index++)
+        if (is_ip(packet->layers[index].kind))
+            return index;
+    return NO_LAYER;
+}
+
+static size_t outer_ip_of(const struct lazy *packet) {
+    return tunnel_of(packet) == NO_LAYER ? NO_LAYER : ip_behind(packet, 0);
+}
+
+static size_t outer_udp_of(const struct lazy *packet) {
+    size_t tunnel = tunnel_of(packet);
+    return tunnel != NO_LAYER && tunnel > 0 && packet->layers[tunnel - 1].kind == VX_UDP ? tunnel - 1
+                                                                                         : NO_LAYER;
+}
+
+static size_t innermost_ip_of(const struct lazy *packet) {
+    for (size_t i = packet->layer_count; i-- > 0;)
+        if (is_ip(packet->layers[i].kind))
+            return i;
+    return NO_LAYER;
+}
+
+static size_t frame_of(const struct lazy *packet) {
+    for (size_t i = packet->layer_count; i-- > 0;)
+        if (packet->layers[i].kind == VX_ETHERNET)
+            return i;
+    return NO_LAYER;
+}
+
+static size_t transport_of(const struct lazy *packet) {
+    if (packet->layer_count == 0)
+        return NO_LAYER;
+    enum vx_kind last = packet->layers[packet->layer_count - 1].kind;
+    bool transport = last == VX_UDP || last == VX_TCP || last == VX_ICMP || last == VX_ICMPV6;
+    return transport ? packet->layer_count - 1 : NO_LAYER;
+}
+
+static PyObject *layer_or_none(PyObject *self, size_t index) {
+    if (index == NO_LAYER)
+        Py_RETURN_NONE;
+    return Py_XNewRef(lazy_layer(lazy_of(self), index));
+}
+
+/* What a getter is asked for, given as its closure. */
+enum asked {
+    ASKED_VXLAN,
+    ASKED_GENEVE,
+    ASKED_TUNNEL,
+    ASKED_OUTER_IP,
+    ASKED_OUTER_UDP,
+    ASKED_INNER_IP,
+    ASKED_IP,
+    ASKED_TRANSPORT,
+    ASKED_VNI,
+    ASKED_INTERFACE,
+    ASKED_OUTER_SOURCE,
+    ASKED_OUTER_DESTINATION,
+    ASKED_OUTER_TTL,
+    ASKED_OUTER_SOURCE_PORT,
+    ASKED_OUTER_DESTINATION_PORT,
+    ASKED_SOURCE_MAC,
+    ASKED_DESTINATION_MAC,
+    ASKED_ETHERTYPE,
+    ASKED_SOURCE,
+    ASKED_DESTINATION,
+    ASKED_PROTOCOL,
+    ASKED_TTL,
+    ASKED_SOURCE_PORT,
+    ASKED_DESTINATION_PORT,
+    ASKED_ICMP_TYPE,
+};
+
+static PyObject *lazy_found(PyObject *self, void *closure) {
+    const struct lazy *packet = lazy_of(self);
+    size_t tunnel;
+    switch ((enum asked)(uintptr_t)closure) {
+    case ASKED_VXLAN:
+        return layer_or_none(self, first_of(packet, VX_VXLAN));
+    case ASKED_GENEVE:
+        return layer_or_none(self, first_of(packet, VX_GENEVE));
+    case ASKED_TUNNEL:
+        return layer_or_none(self, tunnel_of(packet));
+    case ASKED_OUTER_IP:
+        return layer_or_none(self, outer_ip_of(packet));
+    case ASKED_OUTER_UDP:
+        return layer_or_none(self, outer_udp_of(packet));
+    case ASKED_INNER_IP:
+        tunnel = tunnel_of(packet);
+        return layer_or_none(self, tunnel == NO_LAYER ? NO_LAYER : ip_behind(packet, tunnel));
+    case ASKED_IP:
+        return layer_or_none(self, innermost_ip_of(packet));
+    default:
+        return layer_or_none(self, transport_of(packet));
+    }
+}
+
+/* The number that the last of an IPv6 header's extension headers gives for what follows. */
+static uint8_t last_protocol(const uint8_t *header, size_t size) {
+    uint8_t protocol = header[6];
+    for (size_t at = 40; at < size;) {
+        size_t taken = vx_ipv6_extension_size(protocol, header + at, size - at);
+        protocol = header[at];
+        at += taken;
+    }
+    return protocol;
+}
+
+static PyObject *ip_field(const struct vx_layer *layer, const uint8_t *header, enum asked asked) {
+    bool four = layer->kind == VX_IPV4;
+    int family = four ? AF_INET : AF_INET6;
+    switch (asked) {
+    case ASKED_SOURCE:
+    case ASKED_OUTER_SOURCE:
+        return ip_of(family, header + (four ? 12 : 8));
+    case ASKED_DESTINATION:
+    case ASKED_OUTER_DESTINATION:
+        return ip_of(family, header + (four ? 16 : 24));
+    case ASKED_PROTOCOL:
+        return number(four ? header[9] : last_protocol(header, layer->size));
+    default:
+        return number(header[four ? 8 : 7]);
+    }
+}
+
+/* A field read from the bytes, or None where there is no such layer. */
+static PyObject *lazy_field(PyObject *self, void *closure) {
+    const struct lazy *packet = lazy_of(self);
+    enum asked asked = (enum asked)(uintptr_t)closure;
+    size_t index;
+    switch (asked) {
+    case ASKED_VNI:
+        index = tunnel_of(packet);
+        break;
+    case ASKED_INTERFACE:
+        index = packet->layer_count && packet->layers[0].kind == VX_SLL2 ? 0 : NO_LAYER;
+        break;
+    case ASKED_OUTER_SOURCE:
+    case ASKED_OUTER_DESTINATION:
+    case ASKED_OUTER_TTL:
+        index = outer_ip_of(packet);
+        break;
+    case ASKED_OUTER_SOURCE_PORT:
+    case ASKED_OUTER_DESTINATION_PORT:
+        index = outer_udp_of(packet);
+        break;
+    case ASKED_SOURCE_MAC:
+    case ASKED_DESTINATION_MAC:
+    case ASKED_ETHERTYPE:
+        index = frame_of(packet);
+        break;
+    case ASKED_SOURCE_PORT:
+    case ASKED_DESTINATION_PORT:
+    case ASKED_ICMP_TYPE:
+        index = transport_of(packet);
+        break;
+    default:
+        index = innermost_ip_of(packet);
+        break;
+    }
+    if (index == NO_LAYER)
+        Py_RETURN_NONE;
+    const struct vx_layer *layer = &packet->layers[index];
+    const uint8_t *header = packet->data + layer->offset;
+    bool icmp = layer->kind == VX_ICMP || layer->kind == VX_ICMPV6;
+    switch (asked) {
+    case ASKED_VNI:
+        return number(vx_be32(header + 4) >> 8);
+    case ASKED_INTERFACE:
+        return number(vx_be32(header + 4));
+    case ASKED_OUTER_SOURCE_PORT:
+        return number(vx_be16(header));
+    case ASKED_OUTER_DESTINATION_PORT:
+        return number(vx_be16(header + 2));
+    case ASKED_SOURCE_MAC:
+        return mac_of(header + 6);
+    case ASKED_DESTINATION_MAC:
+        return mac_of(header);
+    case ASKED_ETHERTYPE:
+        return number(vx_be16(header + 12));
+    case ASKED_SOURCE_PORT:
+    case ASKED_DESTINATION_PORT:
+        if (icmp)
+            Py_RETURN_NONE;
+        return number(vx_be16(header + (asked == ASKED_SOURCE_PORT ? 0 : 2)));
+    case ASKED_ICMP_TYPE:
+        if (!icmp)
+            Py_RETURN_NONE;
+        return number(header[0]);
+    default:
+        return ip_field(layer, header, asked);
+    }
+}
+
+/* The outermost layer of a class, as isinstance has it: a new reference to its value, or NULL, with an error
+ * set if there is one. */
+static PyObject *lazy_of_class(PyObject *self, PyObject *wanted) {
+    struct lazy *packet = lazy_of(self);
+    for (int kind = 0; kind <= VX_GENEVE; kind++) {
+        if (wanted == (PyObject *)packet->codec->classes[kind]) {
+            size_t index = first_of(packet, (enum vx_kind)kind);
+            return index == NO_LAYER ? NULL : Py_XNewRef(lazy_layer(packet, index));
+        }
+    }
+    for (size_t i = 0; i < packet->layer_count; i++) {
+        PyObject *value = lazy_layer(packet, i);
+        int is = value ? PyObject_IsInstance(value, wanted) : -1;
+        if (is)
+            return is < 0 ? NULL : Py_NewRef(value);
+    }
+    return NULL;
+}
+
+static PyObject *lazy_get(PyObject *self, PyObject *wanted) {
+    PyObject *value = lazy_of_class(self, wanted);
+    return value || PyErr_Occurred() ? value : Py_NewRef(Py_None);
+}
+
+static PyObject *lazy_subscript(PyObject *self, PyObject *wanted) {
+    PyObject *value = lazy_of_class(self, wanted);
+    if (!value && !PyErr_Occurred())
+        PyErr_SetObject(PyExc_KeyError, wanted);
     return value;
 }
+
+static int lazy_contains(PyObject *self, PyObject *wanted) {
+    PyObject *value = lazy_of_class(self, wanted);
+    if (!value)
+        return PyErr_Occurred() ? -1 : 0;
+    Py_DECREF(value);
+    return 1;
+}
+
+/* The names that the class above explains; the docstrings are there. */
+static PyGetSetDef lazy_getters[] = {
+    {"layers", lazy_layers, NULL, NULL, NULL},
+    {"payload", lazy_payload, NULL, NULL, NULL},
+    {"padding", lazy_padding, NULL, NULL, NULL},
+    {"problems", lazy_problems, NULL, NULL, NULL},
+    {"vxlan", lazy_found, NULL, NULL, (void *)(uintptr_t)ASKED_VXLAN},
+    {"geneve", lazy_found, NULL, NULL, (void *)(uintptr_t)ASKED_GENEVE},
+    {"tunnel", lazy_found, NULL, NULL, (void *)(uintptr_t)ASKED_TUNNEL},
+    {"outer_ip", lazy_found, NULL, NULL, (void *)(uintptr_t)ASKED_OUTER_IP},
+    {"outer_udp", lazy_found, NULL, NULL, (void *)(uintptr_t)ASKED_OUTER_UDP},
+    {"inner_ip", lazy_found, NULL, NULL, (void *)(uintptr_t)ASKED_INNER_IP},
+    {"ip", lazy_found, NULL, NULL, (void *)(uintptr_t)ASKED_IP},
+    {"transport", lazy_found, NULL, NULL, (void *)(uintptr_t)ASKED_TRANSPORT},
+    {"vni", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_VNI},
+    {"interface", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_INTERFACE},
+    {"outer_source", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_OUTER_SOURCE},
+    {"outer_destination", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_OUTER_DESTINATION},
+    {"outer_ttl", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_OUTER_TTL},
+    {"outer_source_port", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_OUTER_SOURCE_PORT},
+    {"outer_destination_port", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_OUTER_DESTINATION_PORT},
+    {"source_mac", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_SOURCE_MAC},
+    {"destination_mac", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_DESTINATION_MAC},
+    {"ethertype", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_ETHERTYPE},
+    {"source", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_SOURCE},
+    {"destination", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_DESTINATION},
+    {"protocol", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_PROTOCOL},
+    {"ttl", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_TTL},
+    {"source_port", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_SOURCE_PORT},
+    {"destination_port", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_DESTINATION_PORT},
+    {"icmp_type", lazy_field, NULL, NULL, (void *)(uintptr_t)ASKED_ICMP_TYPE},
+    {NULL, NULL, NULL, NULL, NULL},
+};
+
+static PyMethodDef lazy_methods[] = {
+    {"get", lazy_get, METH_O, NULL},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot lazy_slots[] = {
+    {Py_tp_new, lazy_call},          {Py_tp_dealloc, lazy_dealloc},
+    {Py_tp_traverse, lazy_traverse}, {Py_tp_getset, lazy_getters},
+    {Py_tp_methods, lazy_methods},   {Py_mp_subscript, lazy_subscript},
+    {Py_sq_contains, lazy_contains}, {0, NULL},
+};
+
+static PyType_Spec lazy_spec = {
+    .name = "vxtool._native.Packet",
+    .basicsize = sizeof(struct lazy),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC,
+    .slots = lazy_slots,
+};
 
 PyDoc_STRVAR(decode_doc, "decode(data, link_type=1, length=None, ports=None)\n--\n\n"
                          "Decode one packet; see vxtool.packet.decoder.decode.");
 
-static PyObject *codec_decode(PyObject *classes, PyObject *arguments, PyObject *keywords) {
-    static char *names[] = {"data", "link_type", "length", "ports", NULL};
-    PyObject *data, *link_type = NULL, *length = NULL, *mapping = NULL;
-    if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|OOO:decode", names, &data, &link_type, &length,
-                                     &mapping))
+static PyObject *codec_decode(PyObject *self, PyObject *const *arguments, Py_ssize_t given,
+                              PyObject *keywords) {
+    const struct codec *codec = (const struct codec *)self;
+    PyObject *values[4];
+    if (!sort_arguments(codec, "decode", arguments, given, keywords, NAME_DATA, 4, 4, values))
         return NULL;
-    PyObject *bytes = as_bytes(data), *value = NULL;
+    PyObject *data = values[0], *link_type = values[1], *length = values[2], *value = NULL;
+    if (!data) {
+        PyErr_SetString(PyExc_TypeError, "decode() missing 1 required positional argument: 'data'");
+        return NULL;
+    }
+    PyObject *bytes = as_bytes(data);
     if (!bytes)
         return NULL;
     struct vx_port *ports = NULL;
     size_t port_count;
     enum vx_link link;
     uint32_t wire = 0;
-    if (!link_of(classes, link_type, &link))
+    char *start;
+    Py_ssize_t size;
+    if (!link_of(codec, link_type, &link))
         goto done;
-    ports = ports_of(classes, mapping, &port_count);
-    if (!ports && PyErr_Occurred())
+    ports = ports_of(codec, values[3], &port_count);
+    if (!ports && values[3] && PyErr_Occurred())
         goto done;
-    if (length && length != Py_None && !fit(classes, length, 32, "record", "length", &wire))
+    if (length && length != Py_None && !fit(codec, length, 32, "record", "length", &wire))
         goto done;
-    const uint8_t *start = (const uint8_t *)PyBytes_AsString(bytes);
-    size_t size = (size_t)PyBytes_Size(bytes);
+    if (PyBytes_AsStringAndSize(bytes, &start, &size) < 0)
+        goto done;
     struct vx_packet packet;
-    if (vx_decode(start, size, wire, link, ports, port_count, &packet)) {
-        value = packet_value(classes, &packet, start, size, link == VX_LINK_LOOP);
+    const uint8_t *first = (const uint8_t *)start;
+    if (vx_decode(first, (size_t)size, wire, link, ports, port_count, &packet)) {
+        value = lazy_new(codec, &packet, bytes, first, (size_t)size, link == VX_LINK_LOOP);
     } else {
         char line[VX_PROBLEM_TEXT];
         vx_problem_text(&packet.problems[0], line);
-        PyErr_SetString((PyObject *)class_of(classes, PACKET_ERROR), line);
+        PyErr_SetString((PyObject *)class_of(codec, PACKET_ERROR), line);
     }
 done:
     free(ports);
@@ -471,9 +953,12 @@ done:
 /* A packet under construction, filled from the end to the front: its bytes are those from `start` to `end` of
  * `buffer`. Behind `end`, up to `capacity`, the padding waits until its frame is reached. */
 struct building {
-    PyObject *classes;
-    PyObject *layers;
+    const struct codec *codec;
+    PyObject *const *layers;
+    const enum vx_kind *kinds;
+    Py_ssize_t count;
     uint8_t *buffer;
+    const uint8_t *lent; /* the buffer that was begun with, which is not malloc's */
     size_t capacity, start, end;
 };
 
@@ -488,7 +973,8 @@ static uint8_t *prepend(struct building *building, size_t size) {
         }
         size_t capacity = grown + building->capacity;
         memcpy(buffer + capacity - kept, building->buffer + building->start, kept);
-        free(building->buffer);
+        if (building->buffer != building->lent)
+            free(building->buffer);
         building->buffer = buffer;
         building->end += capacity - building->capacity;
         building->start = capacity - kept;
@@ -511,21 +997,20 @@ static void put32(uint8_t *at, uint32_t value) {
 }
 
 /* Which layer a value is, or VX_NONE. */
-static enum vx_kind kind_of(const struct building *building, PyObject *value) {
+static enum vx_kind kind_of(const struct codec *codec, PyObject *value) {
     for (int kind = 0; kind <= VX_GENEVE; kind++)
-        if (PyObject_TypeCheck(value, class_of(building->classes, kind)))
+        if (Py_IS_TYPE(value, codec->classes[kind]))
+            return (enum vx_kind)kind;
+    for (int kind = 0; kind <= VX_GENEVE; kind++)
+        if (PyObject_TypeCheck(value, codec->classes[kind]))
             return (enum vx_kind)kind;
     return VX_NONE;
 }
 
 /* The kind of the layer at an index, VX_NONE beyond the ends. */
 static enum vx_kind kind_at(const struct building *building, Py_ssize_t index) {
-    if (index < 0 || index >= PyTuple_Size(building->layers))
-        return VX_NONE;
-    return kind_of(building, PyTuple_GetItem(building->layers, index));
+    return index < 0 || index >= building->count ? VX_NONE : building->kinds[index];
 }
-
-static bool is_ip(enum vx_kind kind) { return kind == VX_IPV4 || kind == VX_IPV6; }
 
 /* One layer that is being emitted: its value, and the name that errors give it. */
 struct emission {
@@ -541,7 +1026,7 @@ static PyObject *field_at(const struct emission *layer, Py_ssize_t index) {
 
 static bool fit_at(const struct emission *layer, Py_ssize_t index, int bits, const char *field,
                    uint32_t *out) {
-    return fit(layer->building->classes, field_at(layer, index), bits, layer->name, field, out);
+    return fit(layer->building->codec, field_at(layer, index), bits, layer->name, field, out);
 }
 
 static bool is_none_at(const struct emission *layer, Py_ssize_t index) {
@@ -566,7 +1051,7 @@ static bool raw_at(const struct emission *layer, Py_ssize_t index, const char *f
     if (!value)
         return false;
     if (!PyBytes_Check(value)) {
-        PyErr_Format((PyObject *)class_of(layer->building->classes, PACKET_ERROR),
+        PyErr_Format((PyObject *)class_of(layer->building->codec, PACKET_ERROR),
                      "%s.%s: expected bytes, found %R", layer->name, field, value);
         return false;
     }
@@ -576,14 +1061,39 @@ static bool raw_at(const struct emission *layer, Py_ssize_t index, const char *f
 }
 
 /* The text of a str without zero bytes, or NULL with no error set for anything else. */
-static const char *text_of(PyObject *value) {
-    if (!PyUnicode_Check(value))
+static const char *text_of(PyObject *value, size_t *size) {
+    if (!Py_IS_TYPE(value, &PyUnicode_Type) && !PyUnicode_Check(value))
         return NULL;
-    Py_ssize_t size;
-    const char *text = PyUnicode_AsUTF8AndSize(value, &size);
+    Py_ssize_t length = 0;
+    const char *text = PyUnicode_AsUTF8AndSize(value, &length);
     if (!text)
         PyErr_Clear();
-    return text && strlen(text) == (size_t)size ? text : NULL;
+    *size = (size_t)length;
+    return text && !memchr(text, 0, *size) ? text : NULL;
+}
+
+/* Read an IPv4 address as inet_ntop writes it. Returns false for any other text, which may be an address too.
+ */
+static bool plain_ipv4(const char *text, size_t size, uint8_t *out) {
+    size_t at = 0;
+    for (int i = 0; i < IPV4_ADDRESS; i++) {
+        if (i && (at == size || text[at++] != '.'))
+            return false;
+        unsigned value = 0;
+        size_t first = at;
+        while (at < size && at < first + 3 && text[at] >= '0' && text[at] <= '9')
+            value = value * 10 + (unsigned)(text[at++] - '0');
+        if (at == first || value > 255 || (at > first + 1 && text[first] == '0'))
+            return false;
+        out[i] = (uint8_t)value;
+    }
+    return at == size;
+}
+
+static bool ip_from(PyObject *value, int family, uint8_t *out) {
+    size_t size;
+    const char *text = text_of(value, &size);
+    return text && ((family == AF_INET && plain_ipv4(text, size, out)) || inet_pton(family, text, out) == 1);
 }
 
 static int hex_digit(char digit) {
@@ -594,23 +1104,30 @@ static int hex_digit(char digit) {
     return digit >= 'A' && digit <= 'F' ? digit - 'A' + 10 : -1;
 }
 
+static bool mac_from(PyObject *value, uint8_t *out) {
+    size_t size;
+    const char *text = text_of(value, &size);
+    if (!text || size != MAC_TEXT)
+        return false;
+    for (int i = 0; i < MAC_SIZE; i++) {
+        int high = hex_digit(text[3 * i]), low = hex_digit(text[3 * i + 1]);
+        if (high < 0 || low < 0 || (i < MAC_SIZE - 1 && text[3 * i + 2] != ':'))
+            return false;
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
 static bool mac_at(const struct emission *layer, Py_ssize_t index, const char *field, uint8_t *out) {
     PyObject *value = field_at(layer, index);
     if (!value)
         return false;
-    const char *text = text_of(value);
-    bool good = text && strlen(text) == MAC_TEXT;
-    for (int i = 0; good && i < MAC_SIZE; i++) {
-        int high = hex_digit(text[3 * i]), low = hex_digit(text[3 * i + 1]);
-        good = high >= 0 && low >= 0 && (i == MAC_SIZE - 1 || text[3 * i + 2] == ':');
-        if (good)
-            out[i] = (uint8_t)(high << 4 | low);
-    }
-    if (!good)
-        PyErr_Format((PyObject *)class_of(layer->building->classes, PACKET_ERROR),
-                     "%s.%s: expected a MAC address such as 02:00:00:00:00:01, found %R", layer->name, field,
-                     value);
-    return good;
+    if (mac_from(value, out))
+        return true;
+    PyErr_Format((PyObject *)class_of(layer->building->codec, PACKET_ERROR),
+                 "%s.%s: expected a MAC address such as 02:00:00:00:00:01, found %R", layer->name, field,
+                 value);
+    return false;
 }
 
 static bool ip_at(const struct emission *layer, Py_ssize_t index, int family, const char *field,
@@ -618,10 +1135,9 @@ static bool ip_at(const struct emission *layer, Py_ssize_t index, int family, co
     PyObject *value = field_at(layer, index);
     if (!value)
         return false;
-    const char *text = text_of(value);
-    if (text && inet_pton(family, text, out) == 1)
+    if (ip_from(value, family, out))
         return true;
-    PyErr_Format((PyObject *)class_of(layer->building->classes, PACKET_ERROR),
+    PyErr_Format((PyObject *)class_of(layer->building->codec, PACKET_ERROR),
                  "%s.%s: expected an %s address, found %R", layer->name, field,
                  family == AF_INET ? "IPv4" : "IPv6", value);
     return false;
@@ -632,13 +1148,13 @@ static bool pseudo_sum(const struct emission *transport, uint8_t protocol, uint6
     struct building *building = transport->building;
     enum vx_kind before = kind_at(building, transport->index - 1);
     if (!is_ip(before)) {
-        PyErr_Format((PyObject *)class_of(building->classes, PACKET_ERROR),
+        PyErr_Format((PyObject *)class_of(building->codec, PACKET_ERROR),
                      "%s.checksum: expected an IP layer before it, found none", transport->name);
         return false;
     }
     bool four = before == VX_IPV4;
-    struct emission ip = {building, PyTuple_GetItem(building->layers, transport->index - 1),
-                          transport->index - 1, four ? "IPv4" : "IPv6"};
+    struct emission ip = {building, building->layers[transport->index - 1], transport->index - 1,
+                          four ? "IPv4" : "IPv6"};
     int family = four ? AF_INET : AF_INET6;
     size_t size = four ? IPV4_ADDRESS : IPV6_ADDRESS;
     uint8_t addresses[2 * IPV6_ADDRESS];
@@ -714,7 +1230,7 @@ static bool address_at(const struct emission *layer, Py_ssize_t index, const uin
         return false;
     if (size == 8)
         return true;
-    PyErr_Format((PyObject *)class_of(layer->building->classes, PACKET_ERROR),
+    PyErr_Format((PyObject *)class_of(layer->building->codec, PACKET_ERROR),
                  "%s.address: expected 8 bytes, found %zu", layer->name, size);
     return false;
 }
@@ -771,7 +1287,7 @@ static bool emit_loopback(const struct emission *layer) {
         return false;
     bool big = PyUnicode_Check(order) && PyUnicode_CompareWithASCIIString(order, "big") == 0;
     if (!big && !(PyUnicode_Check(order) && PyUnicode_CompareWithASCIIString(order, "little") == 0)) {
-        PyErr_Format((PyObject *)class_of(layer->building->classes, PACKET_ERROR),
+        PyErr_Format((PyObject *)class_of(layer->building->codec, PACKET_ERROR),
                      "Loopback.byteorder: expected 'little' or 'big', found %R", order);
         return false;
     }
@@ -786,7 +1302,7 @@ static bool emit_loopback(const struct emission *layer) {
 /* Options filled with zeros to whole words of 32 bits: `size` becomes the size of that, at most 40. */
 static bool padded(const struct emission *layer, size_t *size) {
     if (*size > 40) {
-        PyErr_Format((PyObject *)class_of(layer->building->classes, PACKET_ERROR),
+        PyErr_Format((PyObject *)class_of(layer->building->codec, PACKET_ERROR),
                      "%s.options: expected at most 40 bytes, found %zu", layer->name, *size);
         return false;
     }
@@ -811,7 +1327,7 @@ static bool emit_ipv4(const struct emission *layer) {
     if (!fit_at(layer, 7, 16, "fragment_offset", &offset))
         return false;
     if (offset % 8) {
-        PyErr_Format((PyObject *)class_of(layer->building->classes, PACKET_ERROR),
+        PyErr_Format((PyObject *)class_of(layer->building->codec, PACKET_ERROR),
                      "IPv4.fragment_offset: expected a multiple of 8, found %u", (unsigned)offset);
         return false;
     }
@@ -865,7 +1381,7 @@ static bool emit_extensions(const struct emission *layer, uint32_t *following) {
         good = prepend_emitted(layer->building,
                                PyObject_CallMethod(extension, "emit", "k", (unsigned long)*following));
         PyObject *kind = good ? PyObject_GetAttrString(extension, "kind") : NULL;
-        good = kind && fit(layer->building->classes, kind, 8, "IPv6Extension", "kind", following);
+        good = kind && fit(layer->building->codec, kind, 8, "IPv6Extension", "kind", following);
         Py_XDECREF(kind);
     }
     Py_DECREF(chain);
@@ -1043,7 +1559,7 @@ static bool emit_geneve(const struct emission *layer) {
     if (!raw_at(layer, 4, "options", &options, &size))
         return false;
     if (size % 4 || size > 252) {
-        PyErr_Format((PyObject *)class_of(layer->building->classes, PACKET_ERROR),
+        PyErr_Format((PyObject *)class_of(layer->building->codec, PACKET_ERROR),
                      "Geneve.options: expected a multiple of 4 up to 252, found %zu", size);
         return false;
     }
@@ -1062,8 +1578,8 @@ static bool emit_geneve(const struct emission *layer) {
 }
 
 static bool emit_layer(struct building *building, Py_ssize_t index) {
-    struct emission layer = {building, PyTuple_GetItem(building->layers, index), index, NULL};
-    switch (kind_of(building, layer.value)) {
+    struct emission layer = {building, building->layers[index], index, NULL};
+    switch (building->kinds[index]) {
     case VX_ETHERNET:
         layer.name = "Ethernet";
         return emit_ethernet(&layer);
@@ -1107,56 +1623,93 @@ static bool emit_layer(struct building *building, Py_ssize_t index) {
         layer.name = "Geneve";
         return emit_geneve(&layer);
     default:
-        PyErr_Format((PyObject *)class_of(building->classes, PACKET_ERROR),
+        PyErr_Format((PyObject *)class_of(building->codec, PACKET_ERROR),
                      "layer %zd: expected a layer of vxtool.packet, found %R", index, layer.value);
         return false;
     }
 }
 
-static PyObject *build(PyObject *classes, PyObject *layers, PyObject *payload, PyObject *padding) {
-    size_t payload_size = (size_t)PyBytes_Size(payload), padding_size = (size_t)PyBytes_Size(padding);
-    Py_ssize_t count = PyTuple_Size(layers), innermost = count;
-    size_t capacity = payload_size + padding_size + 64 * ((size_t)count + 1);
-    struct building building = {.classes = classes,
-                                .layers = layers,
-                                .buffer = malloc(capacity),
-                                .capacity = capacity,
-                                .start = capacity - padding_size - payload_size,
-                                .end = capacity - padding_size};
-    if (!building.buffer)
-        return PyErr_NoMemory();
-    memcpy(building.buffer + building.start, PyBytes_AsString(payload), payload_size);
-    memcpy(building.buffer + building.end, PyBytes_AsString(padding), padding_size);
-    for (Py_ssize_t i = 0; i < count; i++)
-        if (is_ip(kind_at(&building, i)))
+enum { USUAL_LAYERS = 16, USUAL_BUFFER = 2048 };
+
+/* Emit all layers before the payload, which is in the buffer. */
+static bool emit_layers(struct building *building) {
+    Py_ssize_t innermost = building->count;
+    for (Py_ssize_t i = 0; i < building->count; i++)
+        if (is_ip(building->kinds[i]))
             innermost = i;
-    if (innermost == count)
-        building.end = building.capacity;
-    bool good = true;
-    for (Py_ssize_t i = count - 1; good && i >= 0; i--) {
-        good = emit_layer(&building, i);
+    if (innermost == building->count)
+        building->end = building->capacity;
+    for (Py_ssize_t i = building->count - 1; i >= 0; i--) {
+        if (!emit_layer(building, i))
+            return false;
         if (i == innermost)
-            building.end = building.capacity;
+            building->end = building->capacity;
     }
-    PyObject *data = good ? bytes_of(building.buffer + building.start, built(&building)) : NULL;
-    free(building.buffer);
+    return true;
+}
+
+/* The bytes of a packet. `payload` and `padding` are bytes, or NULL for none. */
+static PyObject *build(const struct codec *codec, PyObject *const *layers, Py_ssize_t count,
+                       PyObject *payload, PyObject *padding) {
+    enum vx_kind usual_kinds[USUAL_LAYERS], *kinds = usual_kinds;
+    uint8_t usual_buffer[USUAL_BUFFER], *buffer = usual_buffer;
+    char *payload_data = NULL, *padding_data = NULL;
+    Py_ssize_t payload_size = 0, padding_size = 0;
+    if ((payload && PyBytes_AsStringAndSize(payload, &payload_data, &payload_size) < 0) ||
+        (padding && PyBytes_AsStringAndSize(padding, &padding_data, &padding_size) < 0))
+        return NULL;
+    size_t behind = (size_t)payload_size + (size_t)padding_size;
+    size_t capacity = behind + 64 * ((size_t)count + 1);
+    if (capacity <= sizeof usual_buffer)
+        capacity = sizeof usual_buffer;
+    else
+        buffer = malloc(capacity);
+    if (count > USUAL_LAYERS)
+        kinds = malloc((size_t)count * sizeof *kinds);
+    PyObject *data = NULL;
+    if (!buffer || !kinds) {
+        free(buffer);
+        PyErr_NoMemory();
+    } else {
+        for (Py_ssize_t i = 0; i < count; i++)
+            kinds[i] = kind_of(codec, layers[i]);
+        struct building building = {.codec = codec,
+                                    .layers = layers,
+                                    .kinds = kinds,
+                                    .count = count,
+                                    .buffer = buffer,
+                                    .lent = usual_buffer,
+                                    .capacity = capacity,
+                                    .start = capacity - behind,
+                                    .end = capacity - (size_t)padding_size};
+        if (payload_size)
+            memcpy(buffer + building.start, payload_data, (size_t)payload_size);
+        if (padding_size)
+            memcpy(buffer + building.end, padding_data, (size_t)padding_size);
+        if (emit_layers(&building))
+            data = bytes_of(building.buffer + building.start, built(&building));
+        if (building.buffer != usual_buffer)
+            free(building.buffer);
+    }
+    if (kinds != usual_kinds)
+        free(kinds);
     return data;
 }
 
 PyDoc_STRVAR(encode_doc, "encode(*layers, payload=b'', padding=b'')\n--\n\n"
                          "Return the bytes of a packet; see vxtool.packet.encoder.encode.");
 
-static PyObject *codec_encode(PyObject *classes, PyObject *layers, PyObject *keywords) {
-    static char *names[] = {"payload", "padding", NULL};
-    PyObject *payload = NULL, *padding = NULL, *none = PyTuple_New(0), *data = NULL;
-    bool good = none && PyArg_ParseTupleAndKeywords(none, keywords, "|$OO:encode", names, &payload, &padding);
-    Py_XDECREF(none);
-    if (!good)
+static PyObject *codec_encode(PyObject *self, PyObject *const *arguments, Py_ssize_t given,
+                              PyObject *keywords) {
+    const struct codec *codec = (const struct codec *)self;
+    PyObject *values[2];
+    if (!sort_arguments(codec, "encode", arguments + given, 0, keywords, NAME_PAYLOAD, 2, 0, values))
         return NULL;
-    payload = payload ? as_bytes(payload) : PyBytes_FromStringAndSize("", 0);
-    padding = padding && payload ? as_bytes(padding) : PyBytes_FromStringAndSize("", 0);
-    if (payload && padding)
-        data = build(classes, layers, payload, padding);
+    PyObject *data = NULL;
+    PyObject *payload = values[0] ? as_bytes(values[0]) : NULL;
+    PyObject *padding = values[1] && !(values[0] && !payload) ? as_bytes(values[1]) : NULL;
+    if ((payload || !values[0]) && (padding || !values[1]))
+        data = build(codec, arguments, given, payload, padding);
     Py_XDECREF(payload);
     Py_XDECREF(padding);
     return data;
@@ -1164,14 +1717,74 @@ static PyObject *codec_encode(PyObject *classes, PyObject *layers, PyObject *key
 
 /* ---- the module's part ---- */
 
-/* The casts are how Python's C API takes functions with keywords. */
-static PyMethodDef decode_method = {"decode", (PyCFunction)(void (*)(void))codec_decode,
-                                    METH_VARARGS | METH_KEYWORDS, decode_doc};
-static PyMethodDef encode_method = {"encode", (PyCFunction)(void (*)(void))codec_encode,
-                                    METH_VARARGS | METH_KEYWORDS, encode_doc};
+static void codec_dealloc(PyObject *self) {
+    struct codec *codec = (struct codec *)self;
+    PyTypeObject *type = Py_TYPE(self);
+    for (int i = 0; i < CLASS_COUNT; i++)
+        Py_XDECREF((PyObject *)codec->classes[i]);
+    for (int i = 0; i < NAME_COUNT; i++)
+        Py_XDECREF(codec->names[i]);
+    Py_XDECREF((PyObject *)codec->packet);
+    PyObject_Free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot codec_slots[] = {
+    {Py_tp_dealloc, codec_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec codec_spec = {
+    .name = "vxtool._native.Codec",
+    .basicsize = sizeof(struct codec),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = codec_slots,
+};
+
+static bool is_codec_class(int index, PyObject *item) {
+    if (!PyType_Check(item))
+        return false;
+    if (index < PACKET)
+        return PyType_IsSubtype((PyTypeObject *)item, &PyTuple_Type);
+    if (index > PACKET)
+        return true;
+    /* A type made from this one must begin as it does. */
+    PyObject *size = PyObject_GetAttrString(item, "__basicsize__");
+    bool fits = size && PyLong_AsSize_t(size) == offsetof(struct lazy, codec);
+    Py_XDECREF(size);
+    PyErr_Clear();
+    return fits;
+}
+
+/* Fill in what a codec refers to. */
+static bool fill_codec(struct codec *codec, PyObject *classes) {
+    for (int i = 0; i < CLASS_COUNT; i++)
+        codec->classes[i] = (PyTypeObject *)Py_NewRef(PyTuple_GetItem(classes, i));
+    for (int i = 0; i < NAME_COUNT; i++)
+        if (!(codec->names[i] = PyUnicode_InternFromString(name_texts[i])))
+            return false;
+    codec->packet = (PyTypeObject *)PyType_FromSpecWithBases(&lazy_spec, (PyObject *)codec->classes[PACKET]);
+    return codec->packet != NULL;
+}
+
+static PyObject *new_codec(PyObject *classes) {
+    PyTypeObject *type = (PyTypeObject *)PyType_FromSpec(&codec_spec);
+    PyObject *codec = type ? PyType_GenericAlloc(type, 0) : NULL;
+    Py_XDECREF((PyObject *)type);
+    if (codec && !fill_codec((struct codec *)codec, classes))
+        Py_CLEAR(codec);
+    return codec;
+}
+
+/* The casts are how Python's C API takes functions that are called fast. */
+static PyMethodDef codec_functions[] = {
+    {"decode", (PyCFunction)(void (*)(void))codec_decode, METH_FASTCALL | METH_KEYWORDS, decode_doc},
+    {"encode", (PyCFunction)(void (*)(void))codec_encode, METH_FASTCALL | METH_KEYWORDS, encode_doc},
+};
+enum { FUNCTIONS = sizeof codec_functions / sizeof *codec_functions };
 
 PyDoc_STRVAR(codec_doc, "codec(classes)\n--\n\n"
-                        "Return decode and encode for these classes; see vxtool.packet.choice.");
+                        "Return the codec's functions for these classes; see vxtool.packet.choice.");
 
 static PyObject *module_codec(PyObject *module, PyObject *classes) {
     (void)module;
@@ -1181,19 +1794,21 @@ static PyObject *module_codec(PyObject *module, PyObject *classes) {
     }
     for (int i = 0; i < CLASS_COUNT; i++) {
         PyObject *item = PyTuple_GetItem(classes, i);
-        bool layer = i < PACKET;
-        if (!PyType_Check(item) || (layer && !PyType_IsSubtype((PyTypeObject *)item, &PyTuple_Type))) {
+        if (!is_codec_class(i, item)) {
             PyErr_Format(PyExc_TypeError, "codec: expected a class at %d, found %R", i, item);
             return NULL;
         }
     }
-    PyObject *decode = PyCFunction_NewEx(&decode_method, classes, NULL);
-    PyObject *encode = decode ? PyCFunction_NewEx(&encode_method, classes, NULL) : NULL;
-    if (!encode) {
-        Py_XDECREF(decode);
-        return NULL;
+    PyObject *codec = new_codec(classes), *functions = codec ? PyTuple_New(FUNCTIONS) : NULL;
+    for (int i = 0; functions && i < FUNCTIONS; i++) {
+        PyObject *function = PyCFunction_NewEx(&codec_functions[i], codec, NULL);
+        if (!function)
+            Py_CLEAR(functions);
+        else
+            PyTuple_SetItem(functions, i, function);
     }
-    return Py_BuildValue("(NN)", decode, encode);
+    Py_XDECREF(codec);
+    return functions;
 }
 
 int vx_add_codec(PyObject *module) {

@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import pairwise
+from typing import Any, TypeVar
 
 from vxtool.errors import PacketError
 from vxtool.packet.arp import ARP
@@ -96,7 +97,7 @@ _TCP_SIZE = 20
 _UDP_SIZE = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Packet:
     """One decoded packet.
 
@@ -104,12 +105,36 @@ class Packet:
     the length that the headers give (Ethernet padding, trailers); `problems` one line for each thing that
     is not as it should be. `encode(*packet.layers, payload=packet.payload, padding=packet.padding)` gives
     the bytes again.
+
+    The fields that are read most stand beside the layers: `packet.vni`, `packet.source`, `packet.ttl` and the
+    rest. Those with `outer_` are the underlay's, where there is a tunnel; those without are of the innermost
+    header of their kind, tunnelled or not. Each is None where there is no such header. The C codec reads them
+    straight from the bytes, and makes a layer's value only when it is asked for.
     """
 
     layers: tuple[Layer, ...]
     payload: bytes = b""
     padding: bytes = b""
     problems: tuple[str, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Packet):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self._values())
+
+    def __repr__(self) -> str:
+        names = ("layers", "payload", "padding", "problems")
+        told = (f"{name}={value!r}" for name, value in zip(names, self._values(), strict=True))
+        return f"Packet({', '.join(told)})"
+
+    def __reduce__(self) -> tuple[type[Packet], tuple[Any, ...]]:
+        return Packet, self._values()
+
+    def _values(self) -> tuple[tuple[Layer, ...], bytes, bytes, tuple[str, ...]]:
+        return self.layers, self.payload, self.padding, self.problems
 
     def get(self, layer: type[LayerType]) -> LayerType | None:
         """The outermost layer of a type, or None: `packet.get(VXLAN)`."""
@@ -142,15 +167,17 @@ class Packet:
         return next((one for one in self.layers if isinstance(one, VXLAN | Geneve)), None)
 
     @property
-    def vni(self) -> int | None:
-        """The outermost tunnel header's VNI, or None without a tunnel."""
-        tunnel = self.tunnel
-        return None if tunnel is None else tunnel.vni
-
-    @property
     def outer_ip(self) -> IPv4 | IPv6 | None:
         """The underlay's IP header: the first one of a tunnelled packet. None without a tunnel."""
         return None if self.tunnel is None else _first_ip(self.layers)
+
+    @property
+    def outer_udp(self) -> UDP | None:
+        """The UDP header that carries the outermost tunnel header, or None."""
+        for before, one in pairwise(self.layers):
+            if isinstance(one, VXLAN | Geneve):
+                return before if isinstance(before, UDP) else None
+        return None
 
     @property
     def inner_ip(self) -> IPv4 | IPv6 | None:
@@ -170,6 +197,110 @@ class Packet:
         """The last layer, if it is one that IP carries to its end: TCP, UDP, ICMP or ICMPv6."""
         last = self.layers[-1] if self.layers else None
         return last if isinstance(last, TCP | UDP | ICMP | ICMPv6) else None
+
+    @property
+    def interface(self) -> int | None:
+        """The interface index of an SLL2 record."""
+        first = self.layers[0] if self.layers else None
+        return first.interface if isinstance(first, SLL2) else None
+
+    @property
+    def vni(self) -> int | None:
+        """The outermost tunnel header's VNI."""
+        tunnel = self.tunnel
+        return None if tunnel is None else tunnel.vni
+
+    @property
+    def outer_source(self) -> str | None:
+        """The underlay's source address: the VTEP that sent the packet."""
+        ip = self.outer_ip
+        return None if ip is None else ip.source
+
+    @property
+    def outer_destination(self) -> str | None:
+        """The underlay's destination address: the VTEP that is to get the packet."""
+        ip = self.outer_ip
+        return None if ip is None else ip.destination
+
+    @property
+    def outer_ttl(self) -> int | None:
+        """The underlay's TTL or hop limit."""
+        return _ttl(self.outer_ip)
+
+    @property
+    def outer_source_port(self) -> int | None:
+        """The UDP source port of the tunnel, which spreads flows over paths (RFC 7348, section 5)."""
+        udp = self.outer_udp
+        return None if udp is None else udp.source_port
+
+    @property
+    def outer_destination_port(self) -> int | None:
+        """The UDP destination port of the tunnel."""
+        udp = self.outer_udp
+        return None if udp is None else udp.destination_port
+
+    @property
+    def source_mac(self) -> str | None:
+        """The source of the innermost Ethernet header."""
+        frame = self._frame
+        return None if frame is None else frame.source
+
+    @property
+    def destination_mac(self) -> str | None:
+        """The destination of the innermost Ethernet header."""
+        frame = self._frame
+        return None if frame is None else frame.destination
+
+    @property
+    def ethertype(self) -> int | None:
+        """The ethertype of the innermost Ethernet header: that of a tag, if one follows."""
+        frame = self._frame
+        return None if frame is None else frame.ethertype
+
+    @property
+    def source(self) -> str | None:
+        """The source address of the innermost IP header."""
+        ip = self.ip
+        return None if ip is None else ip.source
+
+    @property
+    def destination(self) -> str | None:
+        """The destination address of the innermost IP header."""
+        ip = self.ip
+        return None if ip is None else ip.destination
+
+    @property
+    def protocol(self) -> int | None:
+        """The protocol that the innermost IP header names: 6 for TCP, 17 for UDP."""
+        ip = self.ip
+        return None if ip is None else ip.protocol
+
+    @property
+    def ttl(self) -> int | None:
+        """The TTL or hop limit of the innermost IP header."""
+        return _ttl(self.ip)
+
+    @property
+    def source_port(self) -> int | None:
+        """The source port of the transport, where that is TCP or UDP."""
+        transport = self.transport
+        return transport.source_port if isinstance(transport, TCP | UDP) else None
+
+    @property
+    def destination_port(self) -> int | None:
+        """The destination port of the transport, where that is TCP or UDP."""
+        transport = self.transport
+        return transport.destination_port if isinstance(transport, TCP | UDP) else None
+
+    @property
+    def icmp_type(self) -> int | None:
+        """The type of an ICMP or ICMPv6 message."""
+        transport = self.transport
+        return transport.type if isinstance(transport, ICMP | ICMPv6) else None
+
+    @property
+    def _frame(self) -> Ethernet | None:
+        return next((one for one in reversed(self.layers) if isinstance(one, Ethernet)), None)
 
 
 def decode(
@@ -320,6 +451,10 @@ def _by_version(data: bytes) -> type[Layer]:
 
 def _first_ip(layers: tuple[Layer, ...]) -> IPv4 | IPv6 | None:
     return next((one for one in layers if isinstance(one, IPv4 | IPv6)), None)
+
+
+def _ttl(ip: IPv4 | IPv6 | None) -> int | None:
+    return ip.ttl if isinstance(ip, IPv4) else None if ip is None else ip.hop_limit
 
 
 def _no_length(layer: str, at: int, whole: int) -> str | None:
