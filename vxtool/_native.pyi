@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from typing import Any, final
 
-def codec(classes: tuple[type, ...], /) -> tuple[Callable[..., Any], Callable[..., bytes]]: ...
+def codec(
+    classes: tuple[Any, ...], /
+) -> tuple[Callable[..., Any], Callable[..., bytes], Callable[..., bytes], Callable[..., bytes]]: ...
 
 @final
 class Engine:

@@ -28,7 +28,7 @@ def records(path):
 
 @pytest.mark.parametrize("path", PCAPS, ids=lambda path: path.stem)
 def test_every_record_decodes_and_encodes_to_itself_and_both_codecs_agree(path):
-    codecs = [(pure_decode, pure_encode), choice.native_codec() or (pure_decode, pure_encode)]
+    codecs = [(pure_decode, pure_encode), (choice.native_codec() or (pure_decode, pure_encode))[:2]]
     for link, data, length in records(path):
         packets = [decode(data, link, length) for decode, _ in codecs]
         assert repr(packets[0]) == repr(packets[1])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from packet import packet_values as values
 
 from vxtool.errors import UsageError
-from vxtool.packet import Packet, PacketError, choice, decoder
+from vxtool.packet import Packet, PacketError, build, choice, decoder, repeater
 from vxtool.packet.decoder import decode as pure_decode
 from vxtool.packet.encoder import encode as pure_encode
 
@@ -139,7 +139,7 @@ def test_both_refuse_what_is_no_bytes(native):
 
 def test_the_c_codec_wants_its_classes(native):
     extension = pytest.importorskip("vxtool._native")
-    for wrong_classes in ((), tuple(range(27)), None):
+    for wrong_classes in ((), tuple(range(28)), None):
         with pytest.raises(TypeError, match=r"^codec: expected"):
             extension.codec(wrong_classes)
 
@@ -270,3 +270,76 @@ def test_nothing_leaks_where_packets_come_and_go(native):
         assert tracemalloc.get_traced_memory()[0] - start < 10_000
     finally:
         tracemalloc.stop()
+
+
+addresses = st.sampled_from(["10.0.0.1", "fd00::1", "x", "::ffff:10.0.0.1", "01.2.3.4"])
+arguments = st.fixed_dictionaries(
+    {"source": addresses, "destination": addresses, "vni": st.integers(-1, 1 << 24)},
+    optional={
+        "source_port": st.none() | st.integers(-1, 65536),
+        "destination_port": st.integers(-1, 65536),
+        "source_mac": st.sampled_from(["02:00:00:00:00:0A", "x"]),
+        "destination_mac": st.sampled_from(["02:00:00:00:00:0b", ""]),
+        "identification": st.integers(-1, 65536),
+        "ttl": st.integers(-1, 256) | st.booleans(),
+    },
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(values.records(), arguments)
+def test_both_make_the_same_vxlan_packet(native, record, named):
+    _, inner, _ = record
+    assert outcome(native[3], inner, **named) == outcome(build.vxlan_packet, inner, **named)
+
+
+@settings(deadline=None)
+@given(values.packets(), st.sampled_from([("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")]))
+def test_both_choose_the_same_port_for_a_flow(native, drawn, ends):
+    _, layers, payload, padding = drawn
+    inner = pure_encode(*layers, payload=payload, padding=padding)
+    named = {"source": ends[0], "destination": ends[1], "vni": 5}
+    assert outcome(native[3], inner, **named) == outcome(build.vxlan_packet, inner, **named)
+
+
+def test_both_refuse_a_wrong_call_of_vxlan_packet(native):
+    for function in (native[3], build.vxlan_packet):
+        for positional, named in (((), {}), ((FRAME, 1), {}), ((FRAME,), {"vni": 1}), ((FRAME,), {"colour": 1})):
+            with pytest.raises(TypeError, match="vxlan_packet"):
+                function(*positional, **named)
+        for inner in (FRAME, bytearray(FRAME)):
+            assert function(inner, source="10.0.0.1", destination="10.0.0.2", vni=1)[50:] == FRAME
+
+
+@settings(max_examples=300, deadline=None)
+@given(values.packets(), st.data())
+def test_both_repeat_alike(native, drawn, data):
+    _, layers, payload, padding = drawn
+    layers = tuple(
+        layer._replace(checksum=None) if "checksum" in layer._fields and data.draw(st.booleans()) else layer
+        for layer in layers
+    )
+    fields = [
+        (index, *place)
+        for index, layer in enumerate(layers)
+        for place in repeater.PLACES.get(type(layer), {}).values()
+    ]
+    chosen = data.draw(st.lists(st.sampled_from(fields), unique=True, max_size=6)) if fields else []
+    steps = [
+        (index, bit, bits, *(data.draw(st.integers(0, (1 << bits) - 1)).to_bytes(16, "big") for _ in range(2)))
+        for index, bit, bits in chosen
+    ]
+    given_ = (layers, payload, padding, steps, 4, 10**9 - 2, 1)
+    assert outcome(native[2], *given_) == outcome(repeater.repeat, *given_)
+
+
+def test_a_step_outside_the_packet_is_refused_by_c(native):
+    layers = (values.UDP(1, 2, checksum=0),)
+    good = bytes(16)
+    for step in ((1, 0, 16), (-1, 0, 16), (0, 64, 16), (0, -8, 16), (0, 0, 0), (0, 0, 49), (0, 0, 128)):
+        with pytest.raises(ValueError, match="a step outside the packet"):
+            native[2](layers, b"", b"", [(*step, good, good)], 1, 0, 0)
+    with pytest.raises(ValueError, match="a step outside the packet"):
+        native[2](layers, b"", b"", [(0, 0, 16, b"", good)], 1, 0, 0)
+    with pytest.raises(ValueError, match="a negative count"):
+        native[2](layers, b"", b"", [], -1, 0, 0)

@@ -32,6 +32,7 @@ enum class_index {
     BROKEN_OPTION,
     PACKET,
     PACKET_ERROR,
+    PLAIN_VXLAN_PACKET, /* no class, but what makes the unusual packets, and the errors, of vxlan_packet */
     CLASS_COUNT,
 };
 
@@ -45,10 +46,22 @@ enum name {
     NAME_PORTS,
     NAME_PAYLOAD,
     NAME_PADDING,
+    NAME_INNER,
+    NAME_SOURCE,
+    NAME_DESTINATION,
+    NAME_VNI,
+    NAME_SOURCE_PORT,
+    NAME_DESTINATION_PORT,
+    NAME_SOURCE_MAC,
+    NAME_DESTINATION_MAC,
+    NAME_IDENTIFICATION,
+    NAME_TTL,
     NAME_COUNT,
 };
-static const char *const name_texts[NAME_COUNT] = {"data",  "link_type", "length",
-                                                   "ports", "payload",   "padding"};
+static const char *const name_texts[NAME_COUNT] = {
+    "data",       "link_type",       "length",         "ports", "payload",     "padding",
+    "inner",      "source",          "destination",    "vni",   "source_port", "destination_port",
+    "source_mac", "destination_mac", "identification", "ttl"};
 
 /* What the functions share: the classes, the type of what decode returns, and the interned names. */
 struct codec {
@@ -950,6 +963,12 @@ done:
 
 /* ---- encode ---- */
 
+/* Where a layer came to lie: how far before the packet's end it begins, and how many bytes it has with all
+ * that it carries. */
+struct place {
+    size_t before_end, size;
+};
+
 /* A packet under construction, filled from the end to the front: its bytes are those from `start` to `end` of
  * `buffer`. Behind `end`, up to `capacity`, the padding waits until its frame is reached. */
 struct building {
@@ -960,6 +979,7 @@ struct building {
     uint8_t *buffer;
     const uint8_t *lent; /* the buffer that was begun with, which is not malloc's */
     size_t capacity, start, end;
+    struct place *places; /* NULL, or one for each layer, to be filled in */
 };
 
 /* Room for `size` bytes before those there are, or NULL with the error set. */
@@ -1642,15 +1662,17 @@ static bool emit_layers(struct building *building) {
     for (Py_ssize_t i = building->count - 1; i >= 0; i--) {
         if (!emit_layer(building, i))
             return false;
+        if (building->places)
+            building->places[i] = (struct place){building->capacity - building->start, built(building)};
         if (i == innermost)
             building->end = building->capacity;
     }
     return true;
 }
 
-/* The bytes of a packet. `payload` and `padding` are bytes, or NULL for none. */
+/* The bytes of a packet. `payload` and `padding` are bytes, or NULL for none; so may be `places`. */
 static PyObject *build(const struct codec *codec, PyObject *const *layers, Py_ssize_t count,
-                       PyObject *payload, PyObject *padding) {
+                       PyObject *payload, PyObject *padding, struct place *places) {
     enum vx_kind usual_kinds[USUAL_LAYERS], *kinds = usual_kinds;
     uint8_t usual_buffer[USUAL_BUFFER], *buffer = usual_buffer;
     char *payload_data = NULL, *padding_data = NULL;
@@ -1679,6 +1701,7 @@ static PyObject *build(const struct codec *codec, PyObject *const *layers, Py_ss
                                     .count = count,
                                     .buffer = buffer,
                                     .lent = usual_buffer,
+                                    .places = places,
                                     .capacity = capacity,
                                     .start = capacity - behind,
                                     .end = capacity - (size_t)padding_size};
@@ -1709,10 +1732,415 @@ static PyObject *codec_encode(PyObject *self, PyObject *const *arguments, Py_ssi
     PyObject *payload = values[0] ? as_bytes(values[0]) : NULL;
     PyObject *padding = values[1] && !(values[0] && !payload) ? as_bytes(values[1]) : NULL;
     if ((payload || !values[0]) && (padding || !values[1]))
-        data = build(codec, arguments, given, payload, padding);
+        data = build(codec, arguments, given, payload, padding, NULL);
     Py_XDECREF(payload);
     Py_XDECREF(padding);
     return data;
+}
+
+/* ---- many packets of one template ---- */
+
+/* A field that counts up in the bytes of a packet: `bits` of it, `shift` above the last of its `size` bytes.
+ * A field is at most 48 bits long, or is an IPv6 address. */
+struct step {
+    Py_ssize_t layer;
+    size_t at, size;
+    unsigned bits, shift;
+    uint64_t first[2], each[2]; /* high and low half */
+};
+
+static uint64_t load(const uint8_t *at, size_t size) {
+    uint64_t value = 0;
+    for (size_t i = 0; i < size; i++)
+        value = value << 8 | at[i];
+    return value;
+}
+
+static void store(uint8_t *at, size_t size, uint64_t value) {
+    for (size_t i = size; i-- > 0; value >>= 8)
+        at[i] = (uint8_t)value;
+}
+
+static void add_in(uint8_t *packet, const struct step *step, const uint64_t add[2]) {
+    uint8_t *at = packet + step->at;
+    if (step->size == IPV6_ADDRESS) {
+        uint64_t low = load(at + 8, 8), sum = low + add[1];
+        store(at, 8, load(at, 8) + add[0] + (sum < low));
+        store(at + 8, 8, sum);
+        return;
+    }
+    uint64_t mask = ((uint64_t)1 << step->bits) - 1, word = load(at, step->size);
+    uint64_t field = ((word >> step->shift) + add[1]) & mask;
+    store(at, step->size, (word & ~(mask << step->shift)) | field << step->shift);
+}
+
+/* Read a step as bulk.py writes it; `length` is that of the packet. */
+static bool step_of(PyObject *item, const struct place *places, Py_ssize_t count, size_t length,
+                    struct step *step) {
+    Py_ssize_t bit, bits;
+    const char *first, *each;
+    Py_ssize_t first_size, each_size;
+    if (!PyArg_ParseTuple(item, "nnny#y#", &step->layer, &bit, &bits, &first, &first_size, &each, &each_size))
+        return false;
+    bool good = step->layer >= 0 && step->layer < count && bit >= 0 && bits > 0 && first_size == 16 &&
+                each_size == 16;
+    good = good && ((bits <= 48 && bit % 8 + bits <= 64) || (bits == 128 && bit % 8 == 0));
+    if (good) {
+        size_t start = length - places[step->layer].before_end + (size_t)bit / 8;
+        step->at = start;
+        step->size = (size_t)(bit % 8 + bits + 7) / 8;
+        step->bits = (unsigned)bits;
+        step->shift = (unsigned)(step->size * 8 - (size_t)(bit % 8 + bits));
+        good = start <= length && step->size <= length - start;
+    }
+    if (!good) {
+        PyErr_SetString(PyExc_ValueError, "repeat: a step outside the packet");
+        return false;
+    }
+    for (int half = 0; half < 2; half++) {
+        step->first[half] = load((const uint8_t *)first + 8 * half, 8);
+        step->each[half] = load((const uint8_t *)each + 8 * half, 8);
+    }
+    return true;
+}
+
+/* A checksum that has to be made anew for each packet. */
+struct summed {
+    enum vx_kind kind, ip;
+    size_t at, size, ip_at, field;
+    uint8_t protocol;
+};
+
+/* Whether a step touches what layer `index` sums: itself, what it carries, or the addresses before it. */
+static bool is_touched(Py_ssize_t index, enum vx_kind kind, const struct step *steps, Py_ssize_t step_count) {
+    for (Py_ssize_t i = 0; i < step_count; i++) {
+        if (kind == VX_IPV4 ? steps[i].layer == index : steps[i].layer >= index - 1)
+            return true;
+    }
+    return false;
+}
+
+/* The checksums of a packet's layers that their values leave to be computed, from the innermost out. Their
+ * number is returned. */
+static size_t find_sums(const struct codec *codec, PyObject *layers, const struct place *places,
+                        const uint8_t *packet, size_t length, const struct step *steps, Py_ssize_t step_count,
+                        struct summed *sums) {
+    size_t found = 0;
+    enum vx_kind before = VX_NONE;
+    Py_ssize_t count = PyTuple_Size(layers);
+    for (Py_ssize_t i = count - 1; i >= 0; i--) {
+        PyObject *value = PyTuple_GetItem(layers, i);
+        enum vx_kind kind = kind_of(codec, value);
+        before = i ? kind_of(codec, PyTuple_GetItem(layers, i - 1)) : VX_NONE;
+        struct summed sum = {
+            .kind = kind, .ip = before, .at = length - places[i].before_end, .size = places[i].size};
+        Py_ssize_t index = 3;
+        switch (kind) {
+        case VX_IPV4:
+            index = 9;
+            sum.field = 10;
+            sum.size = (size_t)(packet[sum.at] & 0x0F) * 4;
+            break;
+        case VX_UDP:
+            sum.field = 6;
+            sum.protocol = 17;
+            break;
+        case VX_TCP:
+            index = 6;
+            sum.field = 16;
+            sum.protocol = 6;
+            break;
+        case VX_ICMP:
+            sum.field = 2;
+            break;
+        case VX_ICMPV6:
+            sum.field = 2;
+            sum.protocol = 58;
+            break;
+        default:
+            continue;
+        }
+        if (PyTuple_GetItem(value, index) != Py_None || !is_touched(i, kind, steps, step_count))
+            continue;
+        if (sum.protocol)
+            sum.ip_at = length - places[i - 1].before_end;
+        sums[found++] = sum;
+    }
+    return found;
+}
+
+static void sum_again(uint8_t *packet, const struct summed *sum) {
+    uint8_t *at = packet + sum->at;
+    uint64_t start = 0;
+    if (sum->protocol) {
+        bool four = sum->ip == VX_IPV4;
+        const uint8_t *addresses = packet + sum->ip_at + (four ? 12 : 8);
+        start = sum->protocol + ((uint64_t)sum->size >> 16) + (sum->size & 0xFFFF);
+        for (size_t i = 0; i < (four ? 2 * IPV4_ADDRESS : 2 * IPV6_ADDRESS); i += 2)
+            start += vx_be16(addresses + i);
+    }
+    put16(at + sum->field, 0);
+    uint16_t value = vx_checksum(at, sum->size, start);
+    put16(at + sum->field, value == 0 && sum->kind == VX_UDP ? 0xFFFF : value);
+}
+
+static void put_little(uint8_t *at, uint32_t value) {
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> 8 * i);
+}
+
+enum { RECORD_HEADER = 16, NANOSECONDS = 1000000000 };
+
+/* Write `count` records, of which `packet` becomes the last one. */
+static void write_records(uint8_t *out, uint8_t *packet, size_t length, const struct step *steps,
+                          Py_ssize_t step_count, const struct summed *sums, size_t sum_count, size_t count,
+                          uint64_t time, uint64_t interval) {
+    for (size_t number = 0; number < count; number++) {
+        for (Py_ssize_t i = 0; i < step_count; i++)
+            add_in(packet, &steps[i], number ? steps[i].each : steps[i].first);
+        for (size_t i = 0; i < sum_count; i++)
+            sum_again(packet, &sums[i]);
+        put_little(out, (uint32_t)(time / NANOSECONDS));
+        put_little(out + 4, (uint32_t)(time % NANOSECONDS));
+        put_little(out + 8, (uint32_t)length);
+        put_little(out + 12, (uint32_t)length);
+        memcpy(out + RECORD_HEADER, packet, length);
+        out += RECORD_HEADER + length;
+        time += interval;
+    }
+}
+
+/* All records of `template`, whose layers lie at `places`. The three arrays have room for every layer and
+ * step. */
+static PyObject *records_of(const struct codec *codec, PyObject *layers, PyObject *template,
+                            PyObject *step_list, const struct place *places, struct step *steps,
+                            struct summed *sums, size_t count, uint64_t time, uint64_t interval) {
+    char *data;
+    Py_ssize_t length, step_count = PyList_Size(step_list);
+    if (PyBytes_AsStringAndSize(template, &data, &length) < 0)
+        return NULL;
+    for (Py_ssize_t i = 0; i < step_count; i++)
+        if (!step_of(PyList_GetItem(step_list, i), places, PyTuple_Size(layers), (size_t)length, &steps[i]))
+            return NULL;
+    if (count > (size_t)PTRDIFF_MAX / (RECORD_HEADER + (size_t)length))
+        return PyErr_NoMemory();
+    PyObject *records =
+        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * (RECORD_HEADER + (size_t)length)));
+    uint8_t *packet = records ? malloc((size_t)length + 1) : NULL;
+    if (!packet) {
+        Py_XDECREF(records);
+        return PyErr_NoMemory();
+    }
+    memcpy(packet, data, (size_t)length);
+    size_t sum_count = find_sums(codec, layers, places, packet, (size_t)length, steps, step_count, sums);
+    uint8_t *out = (uint8_t *)PyBytes_AsString(records);
+    Py_BEGIN_ALLOW_THREADS;
+    write_records(out, packet, (size_t)length, steps, step_count, sums, sum_count, count, time, interval);
+    Py_END_ALLOW_THREADS;
+    free(packet);
+    return records;
+}
+
+PyDoc_STRVAR(repeat_doc, "repeat(layers, payload, padding, steps, count, time_ns, interval_ns)\n--\n\n"
+                         "Return the records of a pcap file; see vxtool.packet.bulk.repeat.");
+
+static PyObject *codec_repeat(PyObject *self, PyObject *arguments) {
+    const struct codec *codec = (const struct codec *)self;
+    PyObject *layers, *payload, *padding, *step_list;
+    Py_ssize_t count;
+    unsigned long long time, interval;
+    if (!PyArg_ParseTuple(arguments, "O!SSO!nKK:repeat", &PyTuple_Type, &layers, &payload, &padding,
+                          &PyList_Type, &step_list, &count, &time, &interval))
+        return NULL;
+    if (count < 0) {
+        PyErr_SetString(PyExc_ValueError, "repeat: a negative count");
+        return NULL;
+    }
+    Py_ssize_t size = PyTuple_Size(layers), step_count = PyList_Size(step_list);
+    PyObject **values = malloc(((size_t)size + 1) * sizeof *values);
+    struct place *places = malloc(((size_t)size + 1) * sizeof *places);
+    struct summed *sums = malloc(((size_t)size + 1) * sizeof *sums);
+    struct step *steps = malloc(((size_t)step_count + 1) * sizeof *steps);
+    PyObject *records = NULL;
+    if (values && places && sums && steps) {
+        for (Py_ssize_t i = 0; i < size; i++)
+            values[i] = PyTuple_GetItem(layers, i);
+        PyObject *template = build(codec, values, size, payload, padding, places);
+        if (template)
+            records = records_of(codec, layers, template, step_list, places, steps, sums, (size_t)count, time,
+                                 interval);
+        Py_XDECREF(template);
+    } else {
+        PyErr_NoMemory();
+    }
+    free(values);
+    free(places);
+    free(sums);
+    free(steps);
+    return records;
+}
+
+/* ---- one usual VXLAN packet ---- */
+
+enum { FIRST_PORT = 32768, PORTS = 60999 - 32768 + 1, FLOW_TEXT = 160, VXLAN_HEADERS = 14 + 40 + 8 + 8 };
+
+static uint32_t crc32_of(const char *text, size_t size) {
+    /* Four bits at a time: a table of 256 would cost more to warm than these few bytes are worth. */
+    static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
+                                       0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                       0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    uint32_t sum = 0xFFFFFFFF;
+    for (size_t i = 0; i < size; i++) {
+        sum ^= (uint8_t)text[i];
+        sum = sum >> 4 ^ table[sum & 15];
+        sum = sum >> 4 ^ table[sum & 15];
+    }
+    return ~sum;
+}
+
+/* The port that build.py's flow_port gives an inner frame with an IP header; false for any other. */
+static bool flow_port_of(const uint8_t *inner, size_t size, uint32_t *port) {
+    struct vx_packet packet;
+    if (!vx_decode(inner, size, 0, VX_LINK_EN10MB, NULL, 0, &packet) || packet.layer_count == 0)
+        return false;
+    size_t ip = packet.layer_count;
+    while (ip-- > 0 && !is_ip(packet.layers[ip].kind))
+        continue;
+    if (ip >= packet.layer_count)
+        return false;
+    const struct vx_layer *layer = &packet.layers[ip], *last = &packet.layers[packet.layer_count - 1];
+    const uint8_t *header = inner + layer->offset;
+    bool four = layer->kind == VX_IPV4;
+    char source[INET6_ADDRSTRLEN], destination[INET6_ADDRSTRLEN], ports[32] = "", text[FLOW_TEXT];
+    if (!inet_ntop(four ? AF_INET : AF_INET6, header + (four ? 12 : 8), source, sizeof source) ||
+        !inet_ntop(four ? AF_INET : AF_INET6, header + (four ? 16 : 24), destination, sizeof destination))
+        return false;
+    const uint8_t *transport = inner + last->offset;
+    if (last->kind == VX_UDP || last->kind == VX_TCP)
+        snprintf(ports, sizeof ports, "%u, %u", vx_be16(transport), vx_be16(transport + 2));
+    int used = snprintf(text, sizeof text, "(('%s', '%s', %u), (%s))", source, destination,
+                        four ? header[9] : last_protocol(header, layer->size), ports);
+    if (used < 0 || used >= FLOW_TEXT)
+        return false;
+    *port = FIRST_PORT + crc32_of(text, (size_t)used) % PORTS;
+    return true;
+}
+
+/* A number of an argument that was given as an int, or what stands for one that was not given. */
+static bool small_of(PyObject *value, uint32_t most, uint32_t otherwise, uint32_t *out) {
+    int overflow = 0;
+    *out = otherwise;
+    if (!value)
+        return true;
+    if (!Py_IS_TYPE(value, &PyLong_Type))
+        return false;
+    long long got = PyLong_AsLongLongAndOverflow(value, &overflow);
+    *out = (uint32_t)got;
+    return !overflow && got >= 0 && got <= (long long)most;
+}
+
+/* The MAC address of an argument, or 02:00:00:00:00:`last` for one that was not given. */
+static bool mac_or(PyObject *value, uint8_t last, uint8_t *out) {
+    if (value)
+        return mac_from(value, out);
+    memcpy(out, (const uint8_t[]){2, 0, 0, 0, 0, last}, MAC_SIZE);
+    return true;
+}
+
+/* Write the headers of a usual packet to `out`, with room for VXLAN_HEADERS. Returns their size, or 0 for
+ * arguments that are not usual. `values` are those of vxlan_packet, in order. */
+static size_t usual_headers(PyObject *const *values, const uint8_t *inner, size_t size, uint8_t *out) {
+    uint32_t vni, source_port, destination_port, identification, ttl;
+    if (!values[1] || !values[2] || !values[3] || size > LARGEST_LENGTH - VXLAN_HEADERS)
+        return 0;
+    uint8_t *ip = out + 14;
+    bool four = ip_from(values[1], AF_INET, ip + 12);
+    if (four ? !ip_from(values[2], AF_INET, ip + 16)
+             : !ip_from(values[1], AF_INET6, ip + 8) || !ip_from(values[2], AF_INET6, ip + 24))
+        return 0;
+    bool told = values[4] && values[4] != Py_None;
+    if (!mac_or(values[7], 2, out) || !mac_or(values[6], 1, out + 6) ||
+        !small_of(values[3], 0xFFFFFF, 0, &vni) || !small_of(values[5], 0xFFFF, 8472, &destination_port) ||
+        !small_of(values[8], 0xFFFF, 0, &identification) || !small_of(values[9], 0xFF, 64, &ttl))
+        return 0;
+    if (told ? !small_of(values[4], 0xFFFF, 0, &source_port) : !flow_port_of(inner, size, &source_port))
+        return 0;
+    uint8_t *udp = ip + (four ? 20 : 40);
+    uint32_t length = 16 + (uint32_t)size;
+    put16(out + 12, four ? 0x0800 : 0x86DD);
+    if (four) {
+        put16(ip, 0x4500);
+        put16(ip + 2, 20 + length);
+        put16(ip + 4, identification);
+        put16(ip + 6, 0);
+        ip[8] = (uint8_t)ttl;
+        ip[9] = 17;
+        put16(ip + 10, 0);
+        put16(ip + 10, vx_checksum(ip, 20, 0));
+    } else {
+        put32(ip, 6u << 28);
+        put16(ip + 4, length);
+        ip[6] = 17;
+        ip[7] = (uint8_t)ttl;
+    }
+    put16(udp, source_port);
+    put16(udp + 2, destination_port);
+    put16(udp + 4, length);
+    put16(udp + 6, 0);
+    put32(udp + 8, 0x08000000);
+    put32(udp + 12, vni << 8);
+    return (size_t)(udp + 16 - out);
+}
+
+PyDoc_STRVAR(
+    vxlan_packet_doc,
+    "vxlan_packet(inner, *, source, destination, vni, source_port=None, destination_port=8472, "
+    "source_mac='02:00:00:00:00:01', destination_mac='02:00:00:00:00:02', identification=0, ttl=64)\n--\n\n"
+    "Return a frame that carries another; see vxtool.packet.build.vxlan_packet.");
+
+/* The usual packet is written here; all others, and what is wrong, are left to the plain function. */
+static PyObject *codec_vxlan_packet(PyObject *self, PyObject *const *arguments, Py_ssize_t given,
+                                    PyObject *keywords) {
+    const struct codec *codec = (const struct codec *)self;
+    enum { VALUES = NAME_TTL - NAME_INNER + 1 };
+    PyObject *values[VALUES];
+    if (!sort_arguments(codec, "vxlan_packet", arguments, given, keywords, NAME_INNER, VALUES, 1, values))
+        return NULL;
+    char *inner;
+    Py_ssize_t size;
+    uint8_t headers[VXLAN_HEADERS];
+    if (values[0] && PyBytes_CheckExact(values[0]) &&
+        PyBytes_AsStringAndSize(values[0], &inner, &size) == 0) {
+        size_t taken = usual_headers(values, (const uint8_t *)inner, (size_t)size, headers);
+        PyObject *frame = taken ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)taken + size) : NULL;
+        if (frame) {
+            uint8_t *out = (uint8_t *)PyBytes_AsString(frame);
+            memcpy(out, headers, taken);
+            memcpy(out + taken, inner, (size_t)size);
+            if (taken == VXLAN_HEADERS)
+                sum_again(out, &(struct summed){.kind = VX_UDP,
+                                                .ip = VX_IPV6,
+                                                .at = 54,
+                                                .size = 16 + (size_t)size,
+                                                .ip_at = 14,
+                                                .field = 6,
+                                                .protocol = 17});
+            return frame;
+        }
+        if (taken)
+            return NULL;
+    }
+    PyObject *positional = PyTuple_New(values[0] ? 1 : 0), *named = PyDict_New(), *frame = NULL;
+    bool good = positional && named;
+    if (good && values[0])
+        PyTuple_SetItem(positional, 0, Py_NewRef(values[0]));
+    for (int i = 1; good && i < VALUES; i++)
+        good = !values[i] || PyDict_SetItem(named, codec->names[NAME_INNER + i], values[i]) == 0;
+    if (good)
+        frame = PyObject_Call((PyObject *)codec->classes[PLAIN_VXLAN_PACKET], positional, named);
+    Py_XDECREF(positional);
+    Py_XDECREF(named);
+    return frame;
 }
 
 /* ---- the module's part ---- */
@@ -1742,6 +2170,8 @@ static PyType_Spec codec_spec = {
 };
 
 static bool is_codec_class(int index, PyObject *item) {
+    if (index == PLAIN_VXLAN_PACKET)
+        return PyCallable_Check(item);
     if (!PyType_Check(item))
         return false;
     if (index < PACKET)
@@ -1780,6 +2210,9 @@ static PyObject *new_codec(PyObject *classes) {
 static PyMethodDef codec_functions[] = {
     {"decode", (PyCFunction)(void (*)(void))codec_decode, METH_FASTCALL | METH_KEYWORDS, decode_doc},
     {"encode", (PyCFunction)(void (*)(void))codec_encode, METH_FASTCALL | METH_KEYWORDS, encode_doc},
+    {"repeat", codec_repeat, METH_VARARGS, repeat_doc},
+    {"vxlan_packet", (PyCFunction)(void (*)(void))codec_vxlan_packet, METH_FASTCALL | METH_KEYWORDS,
+     vxlan_packet_doc},
 };
 enum { FUNCTIONS = sizeof codec_functions / sizeof *codec_functions };
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from vxtool.errors import PacketError
 from vxtool.packet.arp import ARP
-from vxtool.packet.build import flow_port, vxlan_packet
+from vxtool.packet.build import flow_port
+from vxtool.packet.bulk import template_pcap
 from vxtool.packet.checksum import internet_checksum
-from vxtool.packet.choice import decode, encode
+from vxtool.packet.choice import decode, encode, vxlan_packet
 from vxtool.packet.decoder import DEFAULT_PORTS, LINK_TYPES, Layer, Packet, link_number
 from vxtool.packet.ethernet import Ethernet, Vlan
 from vxtool.packet.geneve import Geneve
@@ -71,5 +72,6 @@ __all__ = [
     "flow_port",
     "internet_checksum",
     "link_number",
+    "template_pcap",
     "vxlan_packet",
 ]

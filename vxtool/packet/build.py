@@ -1,10 +1,11 @@
-"""A whole VXLAN packet in one call, for the usual case; `encode` makes all others."""
+"""A whole VXLAN packet in one call, for the usual case, in plain Python; `encode` makes all others."""
 
 from __future__ import annotations
 
 from zlib import crc32
 
-from vxtool.packet.choice import decode, encode
+from vxtool.packet.decoder import decode
+from vxtool.packet.encoder import encode
 from vxtool.packet.ethernet import Ethernet
 from vxtool.packet.ipv4 import IPv4
 from vxtool.packet.ipv6 import IPv6

@@ -13,6 +13,7 @@ from typing import Protocol
 from vxtool.errors import PacketError, UsageError
 from vxtool.packet import (
     arp,
+    build,
     decoder,
     encoder,
     ethernet,
@@ -22,6 +23,7 @@ from vxtool.packet import (
     ipv4,
     ipv6,
     loopback,
+    repeater,
     sll,
     tcp,
     udp,
@@ -48,8 +50,46 @@ class Encode(Protocol):
     def __call__(self, *layers: Layer, payload: bytes = b"", padding: bytes = b"") -> bytes: ...
 
 
-def native_codec() -> tuple[Decode, Encode] | None:
-    """The C codec's decode and encode, or None where the extension was not built."""
+class Repeat(Protocol):
+    """The signature of `repeat`."""
+
+    def __call__(
+        self,
+        layers: tuple[Layer, ...],
+        payload: bytes,
+        padding: bytes,
+        steps: list[repeater.Step],
+        count: int,
+        time_ns: int,
+        interval_ns: int,
+        /,
+    ) -> bytes: ...
+
+
+class VxlanPacket(Protocol):
+    """The signature of `vxlan_packet`."""
+
+    def __call__(
+        self,
+        inner: bytes,
+        *,
+        source: str,
+        destination: str,
+        vni: int,
+        source_port: int | None = None,
+        destination_port: int = vxlan.LINUX_PORT,
+        source_mac: str = "02:00:00:00:00:01",
+        destination_mac: str = "02:00:00:00:00:02",
+        identification: int = 0,
+        ttl: int = 64,
+    ) -> bytes: ...
+
+
+Codec = tuple[Decode, Encode, Repeat, VxlanPacket]
+
+
+def native_codec() -> Codec | None:
+    """The C codec's functions, or None where the extension was not built."""
     try:
         extension = import_module("vxtool._native")
     except ImportError:
@@ -61,13 +101,13 @@ def native_codec() -> tuple[Decode, Encode] | None:
         ipv6.IPv6Extension, ipv6.IPv6Fragment,
         tcp.EndOfOptions, tcp.Nop, tcp.MSS, tcp.WindowScale, tcp.SackPermitted, tcp.Sack, tcp.Timestamps,
         tcp.UnknownOption, tcp.BrokenOption,
-        Packet, PacketError,
+        Packet, PacketError, build.vxlan_packet,
     )  # fmt: skip
-    codec: tuple[Decode, Encode] = extension.codec(classes)
+    codec: Codec = extension.codec(classes)
     return codec
 
 
-def _chosen() -> tuple[Decode, Encode]:
+def _chosen() -> Codec:
     wanted = os.environ.get("VXTOOL_ENGINE", "")
     if wanted not in ("", "pure", "native"):
         raise UsageError(f"VXTOOL_ENGINE: expected 'pure' or 'native', found {wanted!r}")
@@ -76,7 +116,7 @@ def _chosen() -> tuple[Decode, Encode]:
         raise UsageError(
             "VXTOOL_ENGINE=native: the C extension was not built; install with a C compiler, or unset it"
         )
-    return native or (decoder.decode, encoder.encode)
+    return native or (decoder.decode, encoder.encode, repeater.repeat, build.vxlan_packet)
 
 
-decode, encode = _chosen()
+decode, encode, repeat, vxlan_packet = _chosen()
