@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -82,7 +83,15 @@ def analyze(
         for path, source, error, row in zip(paths, sources, errors, tables.inputs, strict=True)
     ]
     tool: Tool = {"version": __version__, "engine": "native" if name == "native" else "pure"}
-    return build_report(tables, inputs, tool, knowledge, Question(scope, overlay, top))
+    # Like the tables: no value refers back to what holds it, and a collector that looks for circles among those of
+    # all flows takes longer than the report.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        return build_report(tables, inputs, tool, knowledge, Question(scope, overlay, top))
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _load_knowledge(

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import cached_property
+from operator import itemgetter
 
 from vxtool.engine.tables import FlowKey, Tables
 
 TCP = 6  # the protocol number
+
+_VNI = itemgetter(0)
+_BEHIND_VNI = itemgetter(slice(1, None))
 
 
 class Conversations:
@@ -15,33 +20,37 @@ class Conversations:
 
     def __init__(self, tables: Tables) -> None:
         self._flows = tables.flows
-        self._vnis: dict[tuple[object, ...], list[int]] = defaultdict(list)  # by what follows the VNI in the key
-        for flow in tables.flows:
-            self._vnis[flow[1:]].append(flow.vni)
-        self._reverses: dict[FlowKey, FlowKey | None] = {}
+
+    @cached_property
+    def _vnis(self) -> dict[tuple[object, ...], Sequence[int]]:
+        """By what follows the VNI in the key. Mostly that is one flow's, and then no loop of ours runs."""
+        found: dict[tuple[object, ...], Sequence[int]] = dict(
+            zip(map(_BEHIND_VNI, self._flows), zip(map(_VNI, self._flows), strict=True), strict=True)
+        )
+        if len(found) == len(self._flows):
+            return found
+        several: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        for flow in self._flows:
+            several[flow[1:]].append(flow.vni)
+        return {**several}
 
     def reverse(self, flow: FlowKey) -> FlowKey | None:
         """The other direction, if it was seen; None too where a flow has nothing to be known by."""
-        if flow not in self._reverses:
-            self._reverses[flow] = self._find_reverse(flow)
-        return self._reverses[flow]
+        vni = self.reverse_vni(flow)
+        return None if vni is None else FlowKey(vni, *_turned(flow))
 
-    def _find_reverse(self, flow: FlowKey) -> FlowKey | None:
+    def reverse_vni(self, flow: FlowKey) -> int | None:
+        """The VNI of the other direction (-1 where plain), without the cost of its key; None as for `reverse`."""
         if flow.source_port < 0:
             return None
-        echo = flow.destination_port < 0  # ICMP echo has its identifier as the source port both ways
-        key = (
-            flow.protocol,
-            flow.destination,
-            flow.source_port if echo else flow.destination_port,
-            flow.source,
-            flow.destination_port if echo else flow.source_port,
-        )
-        same_side = [vni for vni in self._vnis.get(key, ()) if (vni >= 0) == (flow.vni >= 0)]
-        if flow.vni in same_side:
+        vnis = self._vnis.get(_turned(flow), ())
+        own = flow.vni
+        if own in vnis:
             # Two networks may use the same addresses: the answer is in the same one.
-            return FlowKey(flow.vni, *key)
-        return FlowKey(min(same_side), *key) if same_side else None
+            return own
+        if len(vnis) == 1:
+            return vnis[0] if (vnis[0] >= 0) == (own >= 0) else None
+        return min((vni for vni in vnis if (vni >= 0) == (own >= 0)), default=None)
 
     def told_mss(self, flow: FlowKey) -> list[int]:
         """The MSS in the SYNs of both directions, as far as they were seen: none, one or two."""
@@ -60,3 +69,11 @@ class Conversations:
             if row.mss > largest[flow.vni >= 0]:
                 largest[flow.vni >= 0] = row.mss
         return largest
+
+
+def _turned(flow: FlowKey) -> tuple[int, bytes, int, bytes, int]:
+    """What follows the VNI in the key of the other direction."""
+    _, protocol, source, source_port, destination, destination_port = flow
+    if destination_port < 0:  # ICMP echo has its identifier as the source port both ways
+        return protocol, destination, source_port, source, destination_port
+    return protocol, destination, destination_port, source, source_port

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge, address_text
-from vxtool.analysis.outcomes import RESEGMENTED, Judge, Judged, Outcome, Route
+from vxtool.analysis.outcomes import RESEGMENTED, Group, Judge, Judged, Outcome, Route
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
 from vxtool.engine.tables import (
@@ -38,27 +38,26 @@ def count_outcomes(
     scope: Literal["tunnel", "ip"],
     tables: Tables,
     judge: Judge,
-    judged: Sequence[Judged],
+    groups: Sequence[Group],
     knowledge: Knowledge,
     found: SuperFrames,
 ) -> Counts:
-    """The counts of one scope; `judged` holds its journeys alone, `found` its super-frames."""
+    """The counts of one scope; `groups` holds its journeys alone, `found` its super-frames."""
     outcomes: Counter[Outcome] = Counter()
     reasons: Counter[str] = Counter()
     lost = at_source = by_router = translated = 0
-    for item in judged:
-        datagrams = item.cell.datagrams
-        outcomes[item.outcome] += datagrams
-        if item.reason is not None:
-            reasons[item.reason] += datagrams
-        if item.outcome == "dropped":
-            lost += wire_packets_lost(item, found)
-        if item.route.fragmented_at_source:
-            at_source += datagrams
-        if item.fragmented_by_router:
-            by_router += datagrams
-        if item.route.flags & TRANSLATED:
-            translated += datagrams
+    for group in groups:
+        outcomes[group.outcome] += group.datagrams
+        if group.reason is not None:
+            reasons[group.reason] += group.datagrams
+        if group.outcome == "dropped":
+            lost += sum(wire_packets_lost(item, found) for item in group.items)
+        if group.route.fragmented_at_source:
+            at_source += group.datagrams
+        if group.route.has_fragments:
+            by_router += sum(item.cell.datagrams for item in group.items if item.fragmented_by_router)
+        if group.route.flags & TRANSLATED:
+            translated += group.datagrams
     return {
         "scope": scope,
         "datagrams": outcomes.total(),
@@ -68,23 +67,23 @@ def count_outcomes(
         "originated": outcomes["originated"],
         "missed": outcomes["missed"],
         "unresolved": outcomes["unresolved"],
-        "wire_packets_lost": lost - _tails_that_left(tables, judged),
+        "wire_packets_lost": lost - _tails_that_left(tables, groups),
         "fragmented_at_source": at_source,
         "fragmented_by_router": by_router,
         "resegmented": reasons[RESEGMENTED],
         "translated": translated,
-        "paths": _paths(tables, judge, judged, knowledge),
-        "drops": _drops(tables, judged, knowledge),
+        "paths": _paths(tables, judge, groups, knowledge),
+        "drops": _drops(tables, groups, knowledge),
         "unresolved_because": dict(sorted(reasons.items())),
     }
 
 
-def _tails_that_left(tables: Tables, judged: Sequence[Judged]) -> int:
+def _tails_that_left(tables: Tables, groups: Sequence[Group]) -> int:
     """Fragments that left while their first one was lost: they follow no first fragment where they were seen."""
     headless = sum(
-        item.cell.datagrams
-        for item in judged
-        if item.outcome == "dropped" and item.route.egress is None and item.route.measured.form == FRAGMENTS
+        group.datagrams
+        for group in groups
+        if group.outcome == "dropped" and group.route.egress is None and group.route.measured.form == FRAGMENTS
     )
     return min(headless, tables.counters.orphan_fragments)
 
@@ -99,17 +98,12 @@ def wire_packets_lost(item: Judged, found: SuperFrames) -> int:
     return max(cell.datagrams, cell.wire_packets - cell.egress_packets)
 
 
-def _paths(tables: Tables, judge: Judge, judged: Sequence[Judged], knowledge: Knowledge) -> list[Path]:
-    by_route: Counter[int] = Counter()  # a route's hash goes deep, and there is one object for each path
-    routes: dict[int, Route] = {}
-    for item in judged:
-        if item.outcome == "forwarded":
-            by_route[id(item.route)] += item.cell.datagrams
-            routes[id(item.route)] = item.route
+def _paths(tables: Tables, judge: Judge, groups: Sequence[Group], knowledge: Knowledge) -> list[Path]:
     datagrams: Counter[_Hop] = Counter()
-    for key, count in by_route.items():
-        datagrams[_hop(routes[key], tables, knowledge)] += count
-    scopes = {item.route.tunnelled for item in judged}
+    for group in groups:
+        if group.outcome == "forwarded":
+            datagrams[_hop(group.route, tables, knowledge)] += group.datagrams
+    scopes = {group.route.tunnelled for group in groups}
     rows: dict[_Hop, list[Latencies]] = defaultdict(list)
     for path, row in tables.latencies.items():
         route = judge.route(path)
@@ -143,12 +137,13 @@ def interface_label(stage: Stage | None, tables: Tables, knowledge: Knowledge) -
     return knowledge.interface(stage.interface, tables).label if stage else None
 
 
-def _drops(tables: Tables, judged: Sequence[Judged], knowledge: Knowledge) -> list[Drop]:
+def _drops(tables: Tables, groups: Sequence[Group], knowledge: Knowledge) -> list[Drop]:
     drops: dict[tuple[str | None, bytes, bytes], list[Judged]] = defaultdict(list)
-    for item in judged:
-        if item.outcome == "dropped":
-            ingress = interface_label(item.route.ingress, tables, knowledge)
-            drops[ingress, *inner_ends(tables, item)].append(item)
+    for group in groups:
+        if group.outcome == "dropped":
+            ingress = interface_label(group.route.ingress, tables, knowledge)
+            for item in group.items:
+                drops[ingress, *inner_ends(tables, item)].append(item)
     rows: list[Drop] = [
         {
             "ingress": ingress,

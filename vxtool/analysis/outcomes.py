@@ -9,8 +9,9 @@ knows; nothing else in the program asks which it was.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from functools import partial
 from typing import Literal, NamedTuple
 
 from vxtool.analysis.conversations import Conversations
@@ -81,6 +82,11 @@ class Route(NamedTuple):
         """It came in fragments; or this machine put it into the tunnel and fragmented it there."""
         return self.measured.form != WHOLE
 
+    @property
+    def has_fragments(self) -> bool:
+        """It was seen in fragments where it came in or where it left."""
+        return any(stage is not None and stage.form != WHOLE for stage in (self.ingress, self.egress))
+
 
 class Judged(NamedTuple):
     flow: FlowKey
@@ -101,6 +107,42 @@ class Judged(NamedTuple):
         return self.cell.egress_packets > self.cell.wire_packets
 
 
+class Group(NamedTuple):
+    """All journeys along one route that had one outcome: few, however many flows there are."""
+
+    route: Route
+    outcome: Outcome
+    reason: str | None
+    datagrams: int
+    items: list[Judged]
+
+
+def group(judged: Iterable[Judged]) -> list[Group]:
+    rows: dict[tuple[int, Outcome, str | None], list[Judged]] = defaultdict(list)
+    for item in judged:
+        # By identity: there is one object for each route, and a route's hash goes deep.
+        rows[id(item.route), item.outcome, item.reason].append(item)
+    return [
+        Group(items[0].route, outcome, reason, sum(item.cell.datagrams for item in items), items)
+        for (_, outcome, reason), items in rows.items()
+    ]
+
+
+class _Row(NamedTuple):
+    """The journeys of one flow along one path, with the ends as the router sees them."""
+
+    flow: FlowKey
+    path: PathKey
+    route: Route
+    cell: Cell
+    source: bytes
+    destination: bytes
+
+
+_row = partial(tuple.__new__, _Row)  # as _Row._make, without a Python call for each
+_judged = partial(tuple.__new__, Judged)
+
+
 class Judge:
     """Decides outcomes for one set of tables."""
 
@@ -113,28 +155,76 @@ class Judge:
         self._own_addresses = knowledge.own_addresses
         self.egresses: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost destination
         self._behind: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost source
-        # Every journey's flow, path, route and count: a path's hash goes deep, so each is looked up once.
-        self._rows = [(flow, path, self.route(path), cell) for (flow, path), cell in tables.cells.items()]
+        self._rows = self._lay_out()
         self._look_around()
-        seen = [Seen(flow, route, cell) for flow, _, route, cell in self._rows]
         # A capture of `any` may still be of one side (`tcpdump -Q in`): no record went out, though answers came in.
         self._holds_ingress = any(row.records_in for row in tables.interfaces.values())
         self._holds_egress = any(row.records_out for row in tables.interfaces.values()) or not _is_answered(
-            seen, conversations
+            (row.flow for row in self._rows if row.route.ingress is not None), conversations
         )
-        self.resegmented = find_resegmented(seen, conversations)
-        self._translated = find_translated(seen, conversations, self._own_addresses)
-        self._unmatched = find_unmatched(seen)
-        self._tunnel_devices, self._ports = find_carriers(seen, tables, knowledge)
-        self._taken_out = {row.flow.destination for row in seen if row.route.decapsulated}
+        one_sided = [
+            Seen(row.flow, row.route, row.cell)
+            for row in self._rows
+            if (row.route.ingress is None) != (row.route.egress is None)
+        ]
+        self.resegmented = find_resegmented(one_sided, conversations)
+        self._translated = find_translated(one_sided, conversations, self._own_addresses)
+        self._unmatched = find_unmatched(one_sided)
+        self._tunnel_devices, self._ports = find_carriers(self._routes.values(), tables, knowledge)
+        # Where what came out of the tunnel goes: to others than this machine itself.
+        self._taken_out = {row.flow.destination for row in self._along(lambda route: route.decapsulated)}
+        self._taken_out -= self._own_addresses
 
-    def judged(self) -> Iterator[Judged]:
-        for flow, path, route, cell in self._rows:
-            yield Judged(flow, path, route, cell, *self._judge_in_company(flow, route))
+    def _lay_out(self) -> list[_Row]:
+        flows = self._tables.flows
+        routes: dict[int, Route] = {}  # by the path's identity: its hash goes deep, so each is looked up once
+        rows: list[_Row] = []
+        for (flow, path), cell in self._tables.cells.items():
+            route = routes.get(id(path))
+            if route is None:
+                route = routes[id(path)] = self.route(path)
+            known = flows.get(flow)
+            if known is None:
+                rows.append(_row((flow, path, route, cell, b"", b"")))
+            elif flow.vni >= 0:
+                rows.append(_row((flow, path, route, cell, known.outer_source, known.outer_destination)))
+            else:
+                rows.append(_row((flow, path, route, cell, flow.source, flow.destination)))
+        return rows
 
-    def _judge_in_company(self, flow: FlowKey, route: Route) -> tuple[Outcome, str | None]:
-        """The verdict on a journey, corrected by what other journeys tell."""
-        source, destination = self.ends(flow)
+    def _along(self, wanted: Callable[[Route], bool]) -> Iterator[_Row]:
+        """The rows whose route is wanted; most often no route is, and then nothing is gone through."""
+        routes = {id(route) for route in self._routes.values() if wanted(route)}
+        return (row for row in self._rows if id(row.route) in routes) if routes else iter(())
+
+    def _only_left(self, route: Route) -> bool:
+        """It went out of a machine that was captured whole, at a time when its ingress would have been seen."""
+        return (
+            route.ingress is None
+            and route.egress is not None
+            and not route.flags & AT_START
+            and self._watches_all(route.egress)
+        )
+
+    def judged(self) -> list[Judged]:
+        items: list[Judged] = []
+        settled: dict[int, tuple[Outcome, str | None]] = {}  # by route, where that alone decides
+        for flow, path, route, cell, source, destination in self._rows:
+            verdict = settled.get(id(route))
+            if verdict is None:
+                verdict = self._judge_in_company(flow, route, source, destination)
+                if route.ingress and route.egress and (verdict[0] == "forwarded" or not self.resegmented):
+                    settled[id(route)] = verdict
+            items.append(_judged((flow, path, route, cell, *verdict)))
+        return items
+
+    def _judge_in_company(
+        self, flow: FlowKey, route: Route, source: bytes, destination: bytes
+    ) -> tuple[Outcome, str | None]:
+        """The verdict on a journey, corrected by what other journeys tell; the addresses are the outer packet's.
+
+        Where it came in and went out, that rests on the route alone, but for flows that were resegmented.
+        """
         if route.decapsulated and route.egress is None:
             # What is owed an egress is what came out of the tunnel.
             destination = flow.destination
@@ -146,7 +236,7 @@ class Judge:
             outcome == "delivered"
             and route.tunnelled
             and destination in self._own_addresses
-            and flow.destination in self._taken_out - self._own_addresses
+            and flow.destination in self._taken_out
         ):
             # This machine is the tunnel's end for that pod, and others for it came out of the tunnel.
             return ("unresolved", CAPTURE_ENDED) if route.flags & AT_END else ("dropped", None)
@@ -295,27 +385,33 @@ class Judge:
         went_out: set[bytes] = set()
         only_in: set[bytes] = set()
         only_out: set[bytes] = set()
-        errors: set[bytes] = set()
         tunnel_ends: set[bytes] = set()
-        for flow, _, route, cell in self._rows:
-            source, destination = self.ends(flow)
+        totals: dict[tuple[int, bytes, bytes], int] = defaultdict(int)
+        for _, _, route, cell, source, destination in self._rows:
+            totals[id(route), source, destination] += cell.datagrams
+        routes = {id(route): route for route in self._routes.values()}
+        for (number, source, destination), datagrams in totals.items():
+            route = routes[number]
             if route.ingress and route.egress and (route.ingress.wear == PLAIN) != (route.egress.wear == PLAIN):
                 # Put into the tunnel here, or taken out of it: this machine is that end of the tunnel.
                 tunnel_ends.add(source if route.ingress.wear == PLAIN else destination)
             if route.ingress and not route.ingress.loopback:
                 came_in.add(source)
                 if route.ingress.direction == IN:
-                    self._behind[source][route.ingress.interface] += cell.datagrams
+                    self._behind[source][route.ingress.interface] += datagrams
                 if not route.egress:
                     only_in.add(destination)
             if route.egress:
                 went_out.add(destination)
                 if route.ingress:
-                    self.egresses[destination][route.egress.interface] += cell.datagrams
-                elif not route.flags & AT_START and self._watches_all(route.egress):
+                    self.egresses[destination][route.egress.interface] += datagrams
+                elif self._only_left(route):
                     only_out.add(source)
-                    if flow.protocol in (1, 58) and flow.source_port < 0:
-                        errors.add(source)
+        errors = {
+            row.source
+            for row in self._along(self._only_left)
+            if row.flow.protocol in (1, 58) and row.flow.source_port < 0
+        }
         # Without `ip addr`: an address that sends without ever coming in, and that what came in for goes nowhere.
         silent = only_out - came_in - went_out
         self._own_addresses |= (silent & only_in) | (silent & errors) | tunnel_ends
@@ -323,7 +419,7 @@ class Judge:
             self._behind.pop(address, None)
 
 
-def _is_answered(seen: Sequence[Seen], conversations: Conversations) -> bool:
-    """Whether both directions of some conversation came in: then the datagrams were passed on."""
-    came_in = {row.flow for row in seen if row.route.ingress is not None}
+def _is_answered(flows: Iterable[FlowKey], conversations: Conversations) -> bool:
+    """Whether both directions of some conversation are among those that came in: then they were passed on."""
+    came_in = set(flows)
     return any(conversations.reverse(flow) in came_in for flow in came_in)

@@ -10,7 +10,7 @@ from vxtool.analysis.findings import find_all
 from vxtool.analysis.findings.evidence import Case
 from vxtool.analysis.forwarding import count_outcomes
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.analysis.outcomes import Judge, Judged
+from vxtool.analysis.outcomes import Group, Judge, group
 from vxtool.analysis.sizes import find_super_frames, measure_mtu, measure_overhead
 from vxtool.analysis.times import rfc3339
 from vxtool.analysis.traffic import (
@@ -20,7 +20,6 @@ from vxtool.analysis.traffic import (
     describe_tunnel,
     pair_identities,
     tell_overlay,
-    total_flows,
 )
 from vxtool.engine.tables import PLAIN, Tables
 
@@ -44,31 +43,37 @@ def build_report(
     """The report on one run. `inputs` are in the order in which the engine numbered them."""
     conversations = Conversations(tables)
     judge = Judge(tables, knowledge, conversations)
-    judged = list(judge.judged())
+    judged = judge.judged()
     scope: Literal["tunnel", "ip"] = (
         ("tunnel" if tables.tunnels else "ip") if question.scope == "auto" else question.scope
     )
     tunnelled = scope == "tunnel"
-    here = [item for item in judged if item.route.tunnelled == tunnelled]
-    elsewhere = [item for item in judged if item.route.tunnelled != tunnelled]
+    groups = group(judged)
+    here = [each for each in groups if each.route.tunnelled == tunnelled]
+    elsewhere = [each for each in groups if each.route.tunnelled != tunnelled]
+    in_scope = [item for item in judged if item.route.tunnelled == tunnelled] if elsewhere else judged
     in_tunnels, outside = (
-        find_super_frames(tables, judged, conversations, knowledge, tunnelled=inside) for inside in (True, False)
+        find_super_frames(tables, groups, conversations, knowledge, tunnelled=inside) for inside in (True, False)
     )
     found, found_elsewhere = (in_tunnels, outside) if tunnelled else (outside, in_tunnels)
     counts = count_outcomes(scope, tables, judge, here, knowledge, found)
     other_scope: Literal["tunnel", "ip"] = "ip" if tunnelled else "tunnel"
     other = count_outcomes(other_scope, tables, judge, elsewhere, knowledge, found_elsewhere) if elsewhere else None
-    overhead = measure_overhead(tables, judged, in_tunnels)
-    mtu = measure_mtu(tables, judged, found, knowledge, tunnelled)
+    overhead = measure_overhead(tables, groups, in_tunnels)
+    mtu = measure_mtu(tables, groups, found, knowledge, tunnelled)
     overlay = tell_overlay(question.overlay, tables, conversations, knowledge)
-    totals = total_flows(tables, here, knowledge)
+    flows, flows_total = describe_flows(
+        tables, in_scope, judge, conversations, found, knowledge, overlay, question.top
+    )
     case = Case(
         tables=tables,
         inputs=inputs,
         knowledge=knowledge,
         judge=judge,
         judged=judged,
-        in_scope=here,
+        in_scope=in_scope,
+        groups=groups,
+        groups_in_scope=here,
         scope=scope,
         counts=counts,
         conversations=conversations,
@@ -81,21 +86,21 @@ def build_report(
         "schema": SCHEMA,
         "tool": tool,
         "inputs": list(inputs),
-        "capture": _describe_capture(tables, judged, knowledge),
+        "capture": _describe_capture(tables, groups, knowledge),
         "tunnel": describe_tunnel(tables, knowledge, overlay),
         "forwarding": {**counts, "other": other},
         "identities": describe_identities(judged, knowledge, overlay),
         "identity_pairs": pair_identities(tables, judged, conversations, knowledge, overlay),
-        "flows": describe_flows(totals, tables, judge, conversations, found, knowledge, overlay, question.top),
-        "flows_total": len(totals),
+        "flows": flows,
+        "flows_total": flows_total,
         "overhead": overhead,
         "mtu": mtu,
-        "timeline": describe_timeline(tables, judge, here, tunnelled),
+        "timeline": describe_timeline(tables, judge, in_scope, tunnelled),
         "findings": find_all(case),
     }
 
 
-def _describe_capture(tables: Tables, judged: Sequence[Judged], knowledge: Knowledge) -> Capture:
+def _describe_capture(tables: Tables, groups: Sequence[Group], knowledge: Knowledge) -> Capture:
     counters = tables.counters
     first, last = tables.first_time, tables.last_time
     return {
@@ -109,7 +114,7 @@ def _describe_capture(tables: Tables, judged: Sequence[Judged], knowledge: Knowl
         "first_time": None if first is None else rfc3339(first),
         "last_time": None if last is None else rfc3339(last),
         "duration_ns": None if first is None or last is None else last - first,
-        "vantage": _tell_vantage(judged),
+        "vantage": _tell_vantage(groups),
         "interfaces": _describe_interfaces(tables, knowledge),
     }
 
@@ -131,13 +136,13 @@ def _describe_interfaces(tables: Tables, knowledge: Knowledge) -> list[Interface
     return rows
 
 
-def _tell_vantage(judged: Sequence[Judged]) -> Literal["router", "node", "link"] | None:
+def _tell_vantage(groups: Sequence[Group]) -> Literal["router", "node", "link"] | None:
     """Where the capture was taken: a node puts datagrams into the tunnel or takes them out, a router passes them
     on as they are, and on a mirrored link each is seen once, without a direction."""
     passed = changed = once = 0
-    for item in judged:
-        ingress, egress = item.route.ingress, item.route.egress
-        datagrams = item.cell.datagrams
+    for each in groups:
+        ingress, egress = each.route.ingress, each.route.egress
+        datagrams = each.datagrams
         if ingress and egress and not ingress.loopback:
             if (ingress.wear == PLAIN) != (egress.wear == PLAIN):
                 changed += datagrams

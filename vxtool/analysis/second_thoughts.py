@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -104,7 +104,7 @@ def find_translated(
 
 
 def find_carriers(
-    seen: Sequence[Seen], tables: Tables, knowledge: Knowledge
+    routes: Iterable[Route], tables: Tables, knowledge: Knowledge
 ) -> tuple[frozenset[InterfaceKey], dict[InterfaceKey, frozenset[InterfaceKey]]]:
     """Devices that only carry: leaving by them is not leaving the machine.
 
@@ -112,7 +112,7 @@ def find_carriers(
     ports (a bridge, a bond): the links file says which, and they count where a port was captured too.
     """
     tunnel_devices: set[InterfaceKey] = set()
-    for _, route, _ in seen:
+    for route in routes:
         for before, after in pairwise(route.stages):
             if before.direction == OUT and before.wear == PLAIN and after.wear != PLAIN:
                 tunnel_devices.add(before.interface)

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.conversations import TCP, Conversations
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.analysis.outcomes import RESEGMENTED, Judged
+from vxtool.analysis.outcomes import RESEGMENTED, Group, Judged
 from vxtool.engine.tables import FIRST_ONLY, PLAIN, FlowKey, Tables
 
 if TYPE_CHECKING:
@@ -57,12 +58,13 @@ class SuperFrames:
 
 def find_super_frames(
     tables: Tables,
-    judged: Iterable[Judged],
+    groups: Iterable[Group],
     conversations: Conversations,
     knowledge: Knowledge,
     tunnelled: bool,
 ) -> SuperFrames:
-    mtus = _mtu_by_flow(tables, judged, knowledge)
+    wanted = {flow for flow, *_ in tables.large if (flow.vni >= 0) == tunnelled}
+    mtus = _mtu_by_flow(tables, groups, knowledge, wanted) if wanted else {}
     found = SuperFrames()
     large: list[tuple[FlowKey, int, int, int, int]] = []
     ordinary: dict[FlowKey, int] = {}  # flow -> payload of its largest packet that is one on the wire too
@@ -120,28 +122,34 @@ def segment_size(
     return SegmentSize(max(1, mss - options), estimated=True)
 
 
-def measure_overhead(tables: Tables, judged: Sequence[Judged], found: SuperFrames) -> Overhead:
+def measure_overhead(tables: Tables, groups: Sequence[Group], found: SuperFrames) -> Overhead:
     """The tunnel's cost: once for each datagram, and for each packet that crossed the wire."""
     datagrams = inner = outer = packets = wire = 0
     # What was cut or joined on its way is counted as it came in and as it left: nothing tells them apart yet.
-    estimated = found.estimated or any(item.route.tunnelled and item.reason == RESEGMENTED for item in judged)
-    for item in judged:
-        if not item.route.tunnelled:
+    estimated = found.estimated or any(group.route.tunnelled and group.reason == RESEGMENTED for group in groups)
+    for group in groups:
+        if not group.route.tunnelled:
             continue
-        cell = item.cell
-        datagrams += cell.datagrams
-        inner += cell.inner_bytes
-        outer += cell.outer_bytes
-        packets += cell.wire_packets
-        if item.route.measured.form == FIRST_ONLY:
+        datagrams += group.datagrams
+        inner += sum(item.cell.inner_bytes for item in group.items)
+        outer += sum(item.cell.outer_bytes for item in group.items)
+        packets += sum(item.cell.wire_packets for item in group.items)
+        if group.route.measured.form == FIRST_ONLY:
             # The tails were not captured: at least one more packet, with an IP header of its own.
-            packets += cell.datagrams
+            packets += group.datagrams
             estimated = True
-            wire += cell.outer_bytes - cell.inner_bytes + cell.datagrams * _fragment_header(tables, item.flow)
+            for item in group.items:
+                cell = item.cell
+                wire += cell.outer_bytes - cell.inner_bytes + cell.datagrams * _fragment_header(tables, item.flow)
         else:
-            # Where a tail was lost on the way to the capture, less is there than the headers claim.
-            estimated |= cell.wire_bytes < cell.outer_bytes
-            wire += max(cell.wire_bytes, cell.outer_bytes) - cell.inner_bytes
+            for item in group.items:
+                cell = item.cell
+                if cell.wire_bytes < cell.outer_bytes:
+                    # Where a tail was lost on the way to the capture, less is there than the headers claim.
+                    estimated = True
+                    wire += cell.outer_bytes - cell.inner_bytes
+                else:
+                    wire += cell.wire_bytes - cell.inner_bytes
     overhead = outer - inner
     return {
         "datagrams": datagrams,
@@ -157,15 +165,15 @@ def measure_overhead(tables: Tables, judged: Sequence[Judged], found: SuperFrame
 
 
 def measure_mtu(
-    tables: Tables, judged: Sequence[Judged], found: SuperFrames, knowledge: Knowledge, tunnelled: bool
+    tables: Tables, groups: Sequence[Group], found: SuperFrames, knowledge: Knowledge, tunnelled: bool
 ) -> Mtu:
     sizes = Counter({size: count for (inside, size), count in tables.sizes.items() if inside == tunnelled})
     sizes.subtract(found.sizes)
     sizes = +sizes
     told = {row.mss for flow, row in tables.flows.items() if row.mss and (flow.vni >= 0) == tunnelled}
-    underlay, underlay_evidence = _underlay(tables, judged, knowledge, tunnelled)
-    overlay, overlay_evidence = _overlay(tables, judged, underlay, tunnelled)
-    if underlay is None and overlay is not None and tunnelled and not _has_fragments(judged):
+    underlay, underlay_evidence = _underlay(tables, groups, knowledge, tunnelled)
+    overlay, overlay_evidence = _overlay(tables, groups, underlay, tunnelled)
+    if underlay is None and overlay is not None and tunnelled and not _has_fragments(groups):
         underlay = overlay + _usual_overhead(tables)
         underlay_evidence = f"the overlay MTU of {overlay} and the tunnel's {underlay - overlay} bytes"
     return {
@@ -199,10 +207,10 @@ def _bins(sizes: Counter[int], overlay: int | None) -> list[tuple[int, int]]:
 
 
 def _underlay(
-    tables: Tables, judged: Sequence[Judged], knowledge: Knowledge, tunnelled: bool
+    tables: Tables, groups: Sequence[Group], knowledge: Knowledge, tunnelled: bool
 ) -> tuple[int | None, str | None]:
     """The smallest MTU among the links that this traffic crossed."""
-    known = link_mtus(tables, judged, knowledge, tunnelled)
+    known = link_mtus(tables, groups, knowledge, tunnelled)
     if not known:
         return None, None
     smallest = min(known.values())
@@ -210,10 +218,10 @@ def _underlay(
     return smallest, f"links file: {where} {smallest}"
 
 
-def link_mtus(tables: Tables, judged: Iterable[Judged], knowledge: Knowledge, tunnelled: bool) -> dict[str, int]:
+def link_mtus(tables: Tables, groups: Iterable[Group], knowledge: Knowledge, tunnelled: bool) -> dict[str, int]:
     """The MTUs of the links that this traffic crossed, by interface, as far as the operator's files tell them."""
     known: dict[str, int] = {}
-    for route in {id(item.route): item.route for item in judged}.values():
+    for route in {id(group.route): group.route for group in groups}.values():
         if route.tunnelled != tunnelled:
             continue
         for stage in (route.ingress, route.egress, *route.via):
@@ -226,7 +234,7 @@ def link_mtus(tables: Tables, judged: Iterable[Judged], knowledge: Knowledge, tu
 
 
 def _overlay(
-    tables: Tables, judged: Sequence[Judged], underlay: int | None, tunnelled: bool
+    tables: Tables, groups: Sequence[Group], underlay: int | None, tunnelled: bool
 ) -> tuple[int | None, str | None]:
     """The largest inner packet that the underlay carries in one piece; else what the pods' MSS says they use."""
     if not tunnelled:
@@ -234,7 +242,7 @@ def _overlay(
     if underlay is not None:
         overhead = _usual_overhead(tables)
         return underlay - overhead, f"the underlay MTU of {underlay} less {overhead} bytes of tunnel headers"
-    if _has_fragments(judged):
+    if _has_fragments(groups):
         return None, None
     told: Counter[int] = Counter()
     for flow, row in tables.flows.items():
@@ -252,24 +260,30 @@ def _usual_overhead(tables: Tables) -> int:
     return max(counts, key=lambda size: (counts[size], size)) if counts else USUAL_OVERHEAD
 
 
-def _has_fragments(judged: Sequence[Judged]) -> bool:
+def _has_fragments(groups: Sequence[Group]) -> bool:
     """Whether packets of the pods' size did not fit: then their MSS tells nothing of what the underlay carries."""
     return any(
-        item.route.tunnelled and (item.route.fragmented_at_source or item.fragmented_by_router) for item in judged
+        group.route.tunnelled
+        and (
+            group.route.fragmented_at_source
+            or (group.route.has_fragments and any(item.fragmented_by_router for item in group.items))
+        )
+        for group in groups
     )
 
 
-def _mtu_by_flow(tables: Tables, judged: Iterable[Judged], knowledge: Knowledge) -> dict[FlowKey, int]:
-    """The MTU of the link where each flow was measured."""
-    by_route: dict[int, int | None] = {}
+def _mtu_by_flow(
+    tables: Tables, groups: Iterable[Group], knowledge: Knowledge, wanted: AbstractSet[FlowKey]
+) -> dict[FlowKey, int]:
+    """The MTU of the link where each of these flows was measured."""
     mtus: dict[FlowKey, int] = {}
-    for item in judged:
-        route = item.route
-        if id(route) not in by_route:
-            by_route[id(route)] = knowledge.interface(route.measured.interface, tables).mtu
-        mtu = by_route[id(route)]
-        if mtu is not None:
-            mtus[item.flow] = max(mtu, mtus.get(item.flow, 0))
+    for group in groups:
+        mtu = knowledge.interface(group.route.measured.interface, tables).mtu
+        if mtu is None:
+            continue
+        for item in group.items:
+            if item.flow in wanted:
+                mtus[item.flow] = max(mtu, mtus.get(item.flow, 0))
     return mtus
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from heapq import nlargest, nsmallest
 from typing import TYPE_CHECKING, Literal
 
 from vxtool.analysis.conversations import TCP, Conversations
@@ -92,34 +93,24 @@ def tell_overlay(
     if knowledge.cluster.has_identities:
         return "cilium"
     for flow in tables.flows:
-        if flow.vni >= 0:
-            reverse = conversations.reverse(flow)
-            if reverse is not None and reverse.vni != flow.vni:
-                return "cilium"
+        if flow.vni >= 0 and conversations.reverse_vni(flow) not in (None, flow.vni):
+            return "cilium"
     return "vxlan"
 
 
-class _IdentityTotals:
-    def __init__(self) -> None:
-        self.datagrams = 0
-        self.inner_bytes = 0
-        self.sources: Counter[bytes] = Counter()
-
-
 def describe_identities(judged: Sequence[Judged], knowledge: Knowledge, overlay: Overlay | None) -> list[Identity]:
-    totals: dict[int, _IdentityTotals] = defaultdict(_IdentityTotals)
-    for item in judged:
-        if item.flow.vni < 0:
-            continue
-        row = totals[item.flow.vni]
-        row.datagrams += item.cell.datagrams
-        row.inner_bytes += item.cell.inner_bytes
-        if item.flow.source:
-            row.sources[item.flow.source] += item.cell.datagrams
+    totals: dict[int, dict[bytes, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
+    for flow, _, _, cell, _, _ in judged:
+        if flow.vni >= 0:
+            row = totals[flow.vni][flow.source]
+            row[0] += cell.datagrams
+            row[1] += cell.inner_bytes
+    datagrams = {vni: sum(row[0] for row in rows.values()) for vni, rows in totals.items()}
     identities: list[Identity] = []
-    for vni, row in sorted(totals.items(), key=lambda entry: (-entry[1].datagrams, entry[0])):
+    for vni, rows in sorted(totals.items(), key=lambda entry: (-datagrams[entry[0]], entry[0])):
         info = knowledge.cluster.identity(vni) if overlay == "cilium" else None
-        sources = sorted(row.sources.items(), key=lambda entry: (-entry[1], entry[0]))[:MOST_SOURCES]
+        named = ((-row[0], address) for address, row in rows.items() if address)
+        sources = [address for _, address in nsmallest(MOST_SOURCES, named)]
         identities.append(
             {
                 "vni": vni,
@@ -128,9 +119,9 @@ def describe_identities(judged: Sequence[Judged], knowledge: Knowledge, overlay:
                 "name": info.name if info else None,
                 "namespace": info.namespace if info else None,
                 "labels": list(info.labels) if info else [],
-                "sources": [text for address, _ in sources if (text := address_text(address))],
-                "datagrams": row.datagrams,
-                "inner_bytes": row.inner_bytes,
+                "sources": [text for address in sources if (text := address_text(address))],
+                "datagrams": datagrams[vni],
+                "inner_bytes": sum(row[1] for row in rows.values()),
             }
         )
     return identities
@@ -151,22 +142,27 @@ def pair_identities(
     if overlay != "cilium":
         return []
     seen: dict[bytes, set[int]] = defaultdict(set)  # address -> the VNIs that it sends under
-    for flow in tables.flows:
-        if flow.vni >= 0 and flow.source:
-            seen[flow.source].add(flow.vni)
+    for vni, source in {(flow.vni, flow.source) for flow in tables.flows if flow.vni >= 0}:
+        if source:
+            seen[source].add(vni)
+    by_address: dict[bytes, int | None] = {}
     totals: dict[tuple[int, int | None], list[int]] = defaultdict(lambda: [0, 0])
-    for item in judged:
-        if item.flow.vni < 0:
+    reverse_vni = conversations.reverse_vni
+    for flow, _, _, cell, _, _ in judged:
+        if flow.vni < 0:
             continue
-        reverse = conversations.reverse(item.flow)
-        destination = reverse.vni if reverse else None
+        destination = reverse_vni(flow)
         if destination is None:
-            pod = knowledge.cluster.pod(address_text(item.flow.destination) or "")
-            destination = pod.identity if pod else None
-        if destination is None and len(seen.get(item.flow.destination, ())) == 1:
-            (destination,) = seen[item.flow.destination]
-        totals[item.flow.vni, destination][0] += item.cell.datagrams
-        totals[item.flow.vni, destination][1] += item.cell.inner_bytes
+            address = flow.destination
+            if address not in by_address:
+                pod = knowledge.cluster.pod(address_text(address) or "")
+                by_address[address] = pod.identity if pod else None
+                if by_address[address] is None and len(seen.get(address, ())) == 1:
+                    (by_address[address],) = seen[address]
+            destination = by_address[address]
+        row = totals[flow.vni, destination]
+        row[0] += cell.datagrams
+        row[1] += cell.inner_bytes
     rows = sorted(
         totals.items(),
         key=lambda entry: (-entry[1][0], entry[0][0], -1 if entry[0][1] is None else entry[0][1]),
@@ -177,7 +173,7 @@ def pair_identities(
     ]
 
 
-class FlowTotals:
+class _FlowTotals:
     """One flow over all its paths."""
 
     def __init__(self) -> None:
@@ -214,54 +210,74 @@ class FlowTotals:
         self.paths[labels] = self.paths.get(labels, 0) + cell.datagrams
 
 
-def total_flows(tables: Tables, judged: Sequence[Judged], knowledge: Knowledge) -> dict[FlowKey, FlowTotals]:
-    """Fragments behind the first carry no ports: they count with their flow where only one can be theirs."""
-    flows: dict[FlowKey, FlowTotals] = defaultdict(FlowTotals)
-    owners: dict[FlowKey, set[FlowKey]] = {
-        _without_ports(item.flow): set() for item in judged if item.flow.source_port == TAIL_PORT
-    }
-    if owners:
-        for item in judged:
-            if item.flow.source_port >= 0 and (mine := owners.get(_without_ports(item.flow))) is not None:
-                mine.add(item.flow)
-    labels: dict[int, tuple[str | None, str | None]] = {}  # by route: there is one object for each path
-    for item in judged:
-        flow, route = item.flow, item.route
-        if flow.source_port == TAIL_PORT and len(owners[_without_ports(flow)]) == 1:
-            (flow,) = owners[_without_ports(flow)]
-        if id(route) not in labels:
-            labels[id(route)] = (
-                interface_label(route.ingress, tables, knowledge),
-                interface_label(route.egress, tables, knowledge),
-            )
-        flows[flow].add(item, labels[id(route)])
-    return flows
-
-
 def _without_ports(flow: FlowKey) -> FlowKey:
     return flow._replace(source_port=-1, destination_port=-1)
 
 
 def describe_flows(
-    totals: dict[FlowKey, FlowTotals],
     tables: Tables,
+    judged: Sequence[Judged],
     judge: Judge,
     conversations: Conversations,
     found: SuperFrames,
     knowledge: Knowledge,
     overlay: Overlay | None,
     top: int,
-) -> list[Flow]:
-    ordered = sorted(totals.items(), key=lambda entry: (-entry[1].inner_bytes, entry[0]))
-    return [
+) -> tuple[list[Flow], int]:
+    """The `top` flows by bytes, and how many there are. `judged` holds the journeys of the scope.
+
+    There may be millions: only the bytes of each are added up, and all else is for those that are shown.
+    """
+    owners = _owners_of_tails(judged)
+    octets: dict[FlowKey, int] = defaultdict(int)
+    for flow, _, _, cell, _, _ in judged:
+        octets[owners.get(flow, flow) if owners else flow] += cell.inner_bytes
+    totals = {flow: _FlowTotals() for flow in _largest(octets, top)}
+    labels: dict[int, tuple[str | None, str | None]] = {}  # by route: there is one object for each path
+    for item in judged:
+        row = totals.get(owners.get(item.flow, item.flow) if owners else item.flow)
+        if row is None:
+            continue
+        route = item.route
+        if id(route) not in labels:
+            labels[id(route)] = (
+                interface_label(route.ingress, tables, knowledge),
+                interface_label(route.egress, tables, knowledge),
+            )
+        row.add(item, labels[id(route)])
+    flows = [
         _describe_flow(flow, row, tables, judge, conversations, found, knowledge, overlay)
-        for flow, row in ordered[:top]
+        for flow, row in totals.items()
     ]
+    return flows, len(octets)
+
+
+def _owners_of_tails(judged: Sequence[Judged]) -> dict[FlowKey, FlowKey]:
+    """Fragments behind the first carry no ports: they count with their flow where only one can be theirs."""
+    tails = {item.flow for item in judged if item.flow.source_port == TAIL_PORT}
+    if not tails:
+        return {}
+    candidates: dict[FlowKey, set[FlowKey]] = {_without_ports(flow): set() for flow in tails}
+    for item in judged:
+        if item.flow.source_port >= 0 and (mine := candidates.get(_without_ports(item.flow))) is not None:
+            mine.add(item.flow)
+    return {flow: next(iter(mine)) for flow in tails if len(mine := candidates[_without_ports(flow)]) == 1}
+
+
+def _largest(octets: dict[FlowKey, int], top: int) -> list[FlowKey]:
+    """The flows with the most bytes, in order; of equal ones those whose key comes first."""
+    if len(octets) > top:
+        # Numbers first, which are compared faster than keys: most flows are below the least that is shown.
+        least = nlargest(top, octets.values())[-1]
+        equal = [flow for flow, number in octets.items() if number == least]
+        octets = {flow: number for flow, number in octets.items() if number > least}
+        octets |= dict.fromkeys(nsmallest(top - len(octets), equal), least)
+    return sorted(octets, key=lambda flow: (-octets[flow], flow))
 
 
 def _describe_flow(
     flow: FlowKey,
-    totals: FlowTotals,
+    totals: _FlowTotals,
     tables: Tables,
     judge: Judge,
     conversations: Conversations,
@@ -347,12 +363,20 @@ class _Losses:
     def __init__(self, judge: Judge, judged: Sequence[Judged]) -> None:
         self._judge = judge
         self._counts: dict[tuple[PathKey, bytes], list[int]] = defaultdict(lambda: [0, 0, 0])
-        for item in judged:
+        paths: dict[int, PathKey] = {}  # by identity first: a path's hash goes deep
+        counts: dict[tuple[int, bytes], list[int]] = defaultdict(lambda: [0, 0])
+        for flow, path, route, cell, outcome, _ in judged:
             # The engine notes the destination only where one side alone was seen: else the path says it all.
-            both = item.route.ingress is not None and item.route.egress is not None
-            row = self._counts[item.path, b"" if both else judge.ends(item.flow)[1]]
-            row[0] += item.cell.datagrams
-            row[1] += item.cell.datagrams if item.outcome == "dropped" else 0
+            both = route.ingress is not None and route.egress is not None
+            row = counts[id(path), b"" if both else judge.ends(flow)[1]]
+            row[0] += cell.datagrams
+            if outcome == "dropped":
+                row[1] += cell.datagrams
+            paths[id(path)] = path
+        for (number, destination), (datagrams, dropped) in counts.items():
+            total = self._counts[paths[number], destination]
+            total[0] += datagrams
+            total[1] += dropped
 
     def take(self, path: PathKey, route: Route, destination: bytes, datagrams: int) -> int:
         """Called once for each step, in order; the third count is how many were taken so far."""

@@ -11,7 +11,7 @@ from vxtool.analysis.outcomes import (
     INGRESS_NOT_CAPTURED,
     NO_DIRECTION,
     RESEGMENTED,
-    Judged,
+    Group,
 )
 from vxtool.engine.tables import FIRST_ONLY, UNKNOWN
 
@@ -88,7 +88,7 @@ def _clipped(case: Case) -> Iterator[Finding]:
 
 def _one_sided(case: Case) -> Iterator[Finding]:
     reasons = (EGRESS_NOT_CAPTURED, INGRESS_NOT_CAPTURED, NO_DIRECTION)
-    items = [item for item in case.in_scope if item.reason in reasons]
+    items = [item for group in case.groups_in_scope if group.reason in reasons for item in group.items]
     count = sum(item.cell.datagrams for item in items)
     if not count:
         return
@@ -140,7 +140,7 @@ def _super_frames(case: Case) -> Iterator[Finding]:
     unknown = "how the card cut them: packets on the wire are " + (
         "estimated, since not both SYNs told the segment size" if found.estimated else "counted from the flow's MSS"
     )
-    unfollowed = sum(item.cell.datagrams for item in case.in_scope if item.reason == RESEGMENTED)
+    unfollowed = sum(group.datagrams for group in case.groups_in_scope if group.reason == RESEGMENTED)
     if unfollowed:
         unknown += f"; {number(unfollowed, 'datagram')} left in other pieces than they came in: not followed"
     yield {
@@ -157,7 +157,7 @@ def _super_frames(case: Case) -> Iterator[Finding]:
 
 
 def _fragments_hidden(case: Case) -> Iterator[Finding]:
-    items = [item for item in case.judged if _is_alone(item)]
+    items = [item for group in case.groups if _is_alone(group) for item in group.items]
     count = sum(item.cell.datagrams for item in items)
     if not count:
         return
@@ -186,9 +186,9 @@ def _fragments_hidden(case: Case) -> Iterator[Finding]:
     }
 
 
-def _is_alone(item: Judged) -> bool:
+def _is_alone(group: Group) -> bool:
     """A first fragment came in alone, or left so although no fragment was lost on the way."""
-    ingress, egress = item.route.ingress, item.route.egress
+    ingress, egress = group.route.ingress, group.route.egress
     came = ingress is not None and ingress.form == FIRST_ONLY
     left = egress is not None and egress.form == FIRST_ONLY
-    return came or (left and item.outcome != "dropped")
+    return came or (left and group.outcome != "dropped")

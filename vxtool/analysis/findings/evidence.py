@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from vxtool.analysis.conversations import Conversations
 from vxtool.analysis.forwarding import interface_label
 from vxtool.analysis.knowledge import Knowledge, address_text
-from vxtool.analysis.outcomes import Judge, Judged
+from vxtool.analysis.outcomes import Group, Judge, Judged
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
 from vxtool.analysis.traffic import Overlay, protocol_name
@@ -29,6 +29,8 @@ class Case(NamedTuple):
     judge: Judge
     judged: Sequence[Judged]  # of all scopes
     in_scope: Sequence[Judged]
+    groups: Sequence[Group]  # the same journeys, by route and outcome: of all scopes
+    groups_in_scope: Sequence[Group]
     scope: Literal["tunnel", "ip"]
     counts: Counts
     conversations: Conversations

@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _dropped(case: Case) -> Iterator[Finding]:
-    dropped = [item for item in case.judged if item.outcome == "dropped"]
+    dropped = [item for group in case.groups if group.outcome == "dropped" for item in group.items]
     count = sum(item.cell.datagrams for item in dropped)
     if not count:
         return

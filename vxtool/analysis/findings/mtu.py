@@ -26,7 +26,7 @@ def find(case: Case) -> Iterator[Finding]:
 
 
 def _fragmented_at_source(case: Case) -> Iterator[Finding]:
-    items = [item for item in case.in_scope if item.route.fragmented_at_source]
+    items = [item for group in case.groups_in_scope if group.route.fragmented_at_source for item in group.items]
     count = sum(item.cell.datagrams for item in items)
     if not count:
         return
@@ -69,7 +69,13 @@ def _fragmented_at_source(case: Case) -> Iterator[Finding]:
 
 
 def _fragmented_by_router(case: Case) -> Iterator[Finding]:
-    items = [item for item in case.in_scope if item.fragmented_by_router]
+    items = [
+        item
+        for group in case.groups_in_scope
+        if group.route.has_fragments
+        for item in group.items
+        if item.fragmented_by_router
+    ]
     count = sum(item.cell.datagrams for item in items)
     if not count:
         return
@@ -102,7 +108,7 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
     if not items:
         return
     if all(_passed_whole(item) for item in items) and not link_mtus(
-        case.tables, case.in_scope, case.knowledge, tunnelled=True
+        case.tables, case.groups_in_scope, case.knowledge, tunnelled=True
     ):
         return  # they fitted: what others' MSS says of the overlay is not so for all
     # The records of these are large for sure; else the first of a flow, which may have been small.
