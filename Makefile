@@ -7,6 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
+GUARD_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -20,13 +21,14 @@ NATIVE_INCLUDES := -Ivxtool/packet/native -Ivxtool/engine/native
 WARNINGS := -std=c11 -Wall -Wextra -Werror
 SANITIZERS := -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: help demo test bench lint types native-warnings native-test clean sources-listed
+.PHONY: help demo test bench guard lint types native-warnings native-test clean sources-listed
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo             install vxtool into $(VENV) and analyze a sample capture'
 	@echo 'make test             install vxtool with all extras and run the tests (PYTEST_ARGS are passed on)'
 	@echo 'make bench            install vxtool with all extras and measure it beside its peers (BENCH_ARGS are passed on)'
+	@echo 'make guard            count the instructions that the C engine takes for a record, and compare (needs valgrind)'
 	@echo 'make lint             ruff, and clang-format where it is installed'
 	@echo 'make types            mypy --strict'
 	@echo 'make native-warnings  compile all C with warnings as errors (CC chooses the compiler)'
@@ -53,6 +55,11 @@ test: $(VENV)/installed-for-test
 bench: $(VENV)/installed-for-test
 	$(ENGINE_NOTE)
 	@env -u PYTHONPATH $(BIN)/python -m benchmarks $(BENCH_ARGS)
+
+# Needs no environment: the engine is built as a program of its own. GUARD_ARGS=--record writes down what it takes now.
+guard:
+	@test -n '$(PYTHON)' || { echo 'vxtool needs Python 3.11 or later: none was found; name one by PYTHON=...' >&2; exit 1; }
+	@$(PYTHON) -m benchmarks.guard $(GUARD_ARGS)
 
 lint: $(VENV)/installed-for-development
 	$(BIN)/ruff check .
