@@ -256,6 +256,15 @@ class TestFlows:
         assert [flow["inner_bytes"] for flow in report["flows"]] == [105, 104]
         assert report["flows_total"] == 6
 
+    def test_of_flows_with_equal_bytes_those_with_the_lower_ports_are_shown(self, tmp_path: Path) -> None:
+        records: list[Seen] = []
+        for number in (3, 0, 4, 1, 2):
+            size = 500 if number == 4 else 100
+            records += passed(number * MS, tunnel(datagram(size, 9, (POD_A, 4000 + number))))
+        report = run(tmp_path, records, top=3)
+        assert [flow["source_port"] for flow in report["flows"]] == [4004, 4000, 4001]
+        assert report["flows_total"] == 5
+
     def test_inner_fragments_count_with_the_only_flow_that_they_can_belong_to(self, tmp_path: Path) -> None:
         """The tail of a fragmented inner packet has no ports: it is a datagram of the flow of its first."""
         pieces = fragments(datagram(2000, 77), 1400)
