@@ -14,6 +14,12 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+from hypothesis import settings
+
+# The same examples on every run, so that a failure is always a change's; VXTOOL_EXAMPLES asks for new ones.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("searching", deadline=None)
+settings.load_profile("searching" if "VXTOOL_EXAMPLES" in os.environ else "repeatable")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CAPTURES = REPOSITORY / "captures"
