@@ -49,7 +49,7 @@ void vx_journeys_free(vx_journeys *journeys) {
 }
 
 static inline vx_journey *journey_at(const vx_journeys *journeys, uint32_t number) {
-    return vx_pool_at(&journeys->journeys, number);
+    return vx_pool_item(&journeys->journeys, number, sizeof(vx_journey));
 }
 
 static inline vx_group *group_at(const vx_journeys *journeys, uint32_t number) {

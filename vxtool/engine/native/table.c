@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-enum { CHUNK_BYTES = 1 << 16, LEAST_SLOTS = 16 };
+enum { LEAST_SLOTS = 16 };
 
 void *vx_allocate(size_t count, size_t size) { return calloc(count, size); }
 
@@ -12,10 +12,8 @@ void *vx_resize(void *array, size_t count, size_t size) {
 }
 
 void vx_pool_init(vx_pool *pool, size_t item_size) {
-    uint32_t shift = 0;
-    while (item_size << (shift + 1) <= CHUNK_BYTES)
-        shift++;
-    *pool = (vx_pool){.item_size = (uint32_t)item_size, .shift = shift, .given_back = VX_NONE};
+    *pool =
+        (vx_pool){.item_size = (uint32_t)item_size, .shift = vx_pool_shift(item_size), .given_back = VX_NONE};
 }
 
 void vx_pool_free(vx_pool *pool) {
