@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -16,6 +17,7 @@ from vxtool.errors import InputError, UsageError
 if TYPE_CHECKING:
     from vxtool.analysis import Knowledge
     from vxtool.analysis.model import Input, Report, Tool
+    from vxtool.engine.native_engine import NativeEngine
 
 LINK_TYPES = {
     0: "NULL",
@@ -72,7 +74,7 @@ def analyze(
     engine = make_engine(options, name)
     sources, errors = _open_all(paths)
     try:
-        _pump(engine, sources, errors, progress)
+        _pump(engine, _Reader(sources, errors, progress))
         tables = engine.tables()
     finally:
         for source in sources:
@@ -129,27 +131,108 @@ def _open_all(paths: Sequence[str]) -> tuple[list[Source | None], list[str | Non
     return sources, errors
 
 
-def _pump(
-    engine: Engine, sources: Sequence[Source | None], errors: list[str | None], progress: ProgressCallback | None
-) -> None:
-    """Give the engine the bytes that it asks for, until every input has ended."""
-    sizes = [source.size if source is not None else 0 for source in sources]
-    known = [size for size in sizes if size is not None]
-    total = sum(known) if len(known) == len(sizes) else None
-    while (index := engine.wants()) is not None:
-        source = sources[index]
+# What is read before a thread is started for the rest, and the bytes whose records one thread hands to the other at
+# once: few enough for them to stay in the cache that both share.
+_SMALL = 8 << 20
+_PIECE = 1 << 18
+_WAITING = 4
+
+
+class _Reader:
+    """Reads whatever the engine wants, and keeps the progress."""
+
+    def __init__(
+        self, sources: Sequence[Source | None], errors: list[str | None], progress: ProgressCallback | None
+    ) -> None:
+        self.bytes = 0
+        self._sources = sources
+        self._errors = errors
+        self._progress = progress
+        sizes = [source.size if source is not None else 0 for source in sources]
+        known = [size for size in sizes if size is not None]
+        self._total = sum(known) if len(known) == len(sizes) else None
+
+    def read(self, index: int) -> bytes:
+        """The next bytes of an input; b"" at its end, or where it cannot be read at all."""
+        source = self._sources[index]
         chunk = b""
         if source is not None:
             try:
                 chunk = source.read()
             except InputError as error:
-                errors[index] = str(error)
-        if chunk:
+                self._errors[index] = str(error)
+        self.bytes += len(chunk)
+        return chunk
+
+    def tell(self, records: int) -> None:
+        if self._progress is not None:
+            position = sum(each.position() for each in self._sources if each is not None)
+            self._progress(position, self._total, records)
+
+
+def _pump(engine: Engine, reader: _Reader) -> None:
+    """Give the engine the bytes that it asks for, until every input has ended."""
+    while (index := engine.wants()) is not None:
+        if reader.bytes >= _SMALL and engine.name == "native" and _cores() > 1:
+            from vxtool.engine.native_engine import NativeEngine
+
+            if isinstance(engine, NativeEngine):
+                _pump_in_two(engine, reader)
+                return
+        if chunk := reader.read(index):
             engine.feed(index, chunk)
         else:
             engine.end(index)
-        if progress is not None:
-            progress(sum(each.position() for each in sources if each is not None), total, engine.records)
+        reader.tell(engine.records)
+
+
+def _cores() -> int:
+    """On how many cores this process may run."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _pump_in_two(engine: NativeEngine, reader: _Reader) -> None:
+    """The same with a thread that reads, unpacks and decodes, while this one joins and counts."""
+    import threading
+    from queue import Full, Queue
+
+    # Batches, then None, or what went wrong. A queue without space holds the thread back.
+    queue: Queue[object] = Queue(_WAITING)
+    stopped = threading.Event()
+
+    def give(item: object) -> None:
+        while not stopped.is_set():
+            try:
+                queue.put(item, timeout=1)
+                break
+            except Full:
+                continue
+
+    def read() -> None:
+        try:
+            while not stopped.is_set() and (index := engine.wants()) is not None:
+                if chunk := reader.read(index):
+                    view = memoryview(chunk)
+                    for start in range(0, len(chunk), _PIECE):
+                        give(engine.read(index, view[start : start + _PIECE]))
+                else:
+                    give(engine.read_end(index))
+            give(None)
+        except BaseException as error:  # raised again where it is heard of
+            give(error)
+
+    # A daemon, since nothing wakes one that waits for a pipe when the user has had enough.
+    threading.Thread(target=read, name="vxtool-reader", daemon=True).start()
+    try:
+        while (item := queue.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            engine.take(item)
+            reader.tell(engine.records)
+    finally:
+        stopped.set()
 
 
 def _describe_input(path: str, source: Source | None, error: str | None, row: InputRow) -> Input:

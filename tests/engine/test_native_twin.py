@@ -14,6 +14,8 @@ import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import fields, replace
+from queue import Queue
+from typing import TYPE_CHECKING
 
 import pytest
 from conftest import capture_files, require_native
@@ -44,6 +46,9 @@ from engine.generate import (
 from vxtool.engine import Engine, make_engine
 from vxtool.engine.options import EngineOptions
 from vxtool.engine.tables import Tables
+
+if TYPE_CHECKING:
+    from vxtool.engine.native_engine import NativeEngine
 
 _ASKED = os.environ.get("VXTOOL_EXAMPLES")
 SEEDS = [random.randrange(1 << 40) for _ in range(int(_ASKED))] if _ASKED else list(range(60))
@@ -294,6 +299,32 @@ def _run(name: str, options: EngineOptions, files: Sequence[bytes], cuts: random
     return engine
 
 
+def _native_engine(options: EngineOptions) -> NativeEngine:
+    # Here, because it cannot be imported where it was not built.
+    from vxtool.engine.native_engine import NativeEngine
+
+    return NativeEngine(options)
+
+
+def _run_in_two(options: EngineOptions, files: Sequence[bytes], cuts: random.Random) -> NativeEngine:
+    """Batches are read, and taken in bursts later, as two threads may come to do it."""
+    engine = _native_engine(options)
+    left = list(files)
+    waiting: list[object] = []
+    while (index := engine.wants()) is not None:
+        size = cuts.choice([1, 5, 40, 400, 20000])
+        waiting.append(engine.read(index, left[index][:size]) if left[index] else engine.read_end(index))
+        left[index] = left[index][size:]
+        if cuts.random() < 0.3:
+            for batch in waiting:
+                engine.take(batch)
+            waiting.clear()
+    waiting += [engine.read(index, rest) for index, rest in enumerate(left)]
+    for batch in waiting:
+        engine.take(batch)
+    return engine
+
+
 def _assert_equal(pure: Tables, native: Tables) -> None:
     for each in fields(Tables):  # one by one: a failure then names the table
         assert getattr(pure, each.name) == getattr(native, each.name), each.name
@@ -302,6 +333,8 @@ def _assert_equal(pure: Tables, native: Tables) -> None:
 def _assert_twins(options: EngineOptions, files: Sequence[bytes], cuts: random.Random | None = None) -> Tables:
     pure = _run("pure", options, files).tables()
     _assert_equal(pure, _run("native", options, files, cuts).tables())
+    if cuts is not None:
+        _assert_equal(pure, _run_in_two(options, files, cuts).tables())
     return pure
 
 
@@ -478,3 +511,44 @@ def test_an_engine_refuses_a_second_thread_and_stays_whole() -> None:
         thread.join()
     assert set(refused) <= {"the engine is in use by another thread"}
     assert engine.tables().counters.records > 0
+
+
+def test_two_threads_share_the_work_of_one_engine() -> None:
+    def packet(number: int, ttl: int) -> bytes:
+        return ipv4("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, bytes(8)), ttl=ttl, identification=number & 0xFFFF)
+
+    file = _exchange(5_000, packet)
+    engine = _native_engine(EngineOptions())
+    batches: Queue[object] = Queue(2)
+
+    def read() -> None:
+        for start in range(0, len(file), 4_096):
+            batches.put(engine.read(0, file[start : start + 4_096]))
+        batches.put(engine.read_end(0))
+        batches.put(None)
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    while (batch := batches.get()) is not None:
+        engine.take(batch)
+    thread.join()
+    _assert_equal(_run("pure", EngineOptions(), [file]).tables(), engine.tables())
+
+
+def test_a_batch_is_taken_once_in_its_turn_and_by_its_engine() -> None:
+    file = _exchange(10, lambda number, ttl: ipv4("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, bytes(8)), ttl=ttl))
+    engine, other = _native_engine(EngineOptions()), _native_engine(EngineOptions())
+    first, second = engine.read(0, file[:200]), engine.read(0, file[200:])
+    with pytest.raises(ValueError, match="has to take next"):
+        engine.take(second)
+    with pytest.raises(ValueError, match="has to take next"):
+        other.take(first)
+    engine.take(first)
+    with pytest.raises(ValueError, match="has to take next"):
+        engine.take(first)
+    with pytest.raises(RuntimeError, match="has not been taken"):
+        engine.tables()
+    engine.take(second)
+    with pytest.raises(ValueError, match="invalid PyCapsule"):
+        engine.take(object())
+    assert engine.tables().counters.records == 20

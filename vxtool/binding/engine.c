@@ -1,8 +1,10 @@
 /* The C engine as Python sees it: vxtool._native.Engine, which vxtool/engine/native_engine.py wraps.
  *
  * Bytes are taken without the GIL. An engine in use by one thread refuses all others, rather than let them
- * wait: who shares one has made a mistake. Tables come out as lists of plain tuples, in which flows, paths
- * and places are numbers of other lists; each method below says what its rows hold. */
+ * wait: who shares one has made a mistake. Only its two halves may be in use by two threads: one reads
+ * batches of records, the other takes them, each batch once and in order. Tables come out as lists of plain
+ * tuples, in which flows, paths and places are numbers of other lists; each method below says what its rows
+ * hold. */
 #include "engine.h"
 #include "binding.h"
 
@@ -13,25 +15,60 @@ typedef struct {
     uint32_t inputs;
     uint64_t seed;
     bool part;
-    bool busy;
+    bool busy;    /* the half that takes records, and */
+    bool reading; /* the half that reads them */
     engine_state state;
+    unsigned long long batches_read;
+    unsigned long long batches_taken;
 } Engine;
+
+/* A batch as Python holds it, between its reading and its taking. */
+typedef struct {
+    vx_batch *batch;
+    PyObject *engine; /* whose records they are; its names lie there */
+    unsigned long long number;
+} read_batch;
+
+static const char BATCH[] = "vxtool.batch";
 
 /* ---- one thread at a time ---- */
 
-/* Begin to use the engine: 0, or -1 with an error set. */
-static int enter(Engine *self, engine_state wanted) {
-    if (self->busy) {
-        PyErr_SetString(PyExc_RuntimeError, "the engine is in use by another thread");
-        return -1;
-    }
+static int refuse(void) {
+    PyErr_SetString(PyExc_RuntimeError, "the engine is in use by another thread");
+    return -1;
+}
+
+static int check_state(const Engine *self, engine_state wanted) {
     if (self->state != wanted) {
         PyErr_SetString(PyExc_RuntimeError, self->state == READY      ? "the engine is not finished"
                                             : self->state == FINISHED ? "the engine has given its tables"
                                                                       : "the engine was merged into another");
         return -1;
     }
+    return 0;
+}
+
+/* Begin to use the whole engine: 0, or -1 with an error set. */
+static int enter(Engine *self, engine_state wanted) {
+    if (self->busy || self->reading)
+        return refuse();
+    if (check_state(self, wanted) < 0)
+        return -1;
+    if (self->batches_read != self->batches_taken) {
+        PyErr_SetString(PyExc_RuntimeError, "a batch that was read has not been taken");
+        return -1;
+    }
     self->busy = true;
+    return 0;
+}
+
+/* Begin to use the half that reads. */
+static int enter_reading(Engine *self) {
+    if (self->reading)
+        return refuse();
+    if (check_state(self, READY) < 0)
+        return -1;
+    self->reading = true;
     return 0;
 }
 
@@ -81,13 +118,113 @@ static PyObject *engine_end(PyObject *object, PyObject *argument) {
     return leave(self, status);
 }
 
+/* ---- bytes in, in two halves ---- */
+
+static void free_batch(PyObject *capsule) {
+    read_batch *batch = PyCapsule_GetPointer(capsule, BATCH);
+    vx_batch_free(batch->batch);
+    Py_DECREF(batch->engine);
+    PyMem_Free(batch);
+}
+
+/* A capsule with an empty batch; NULL: an error is set. */
+static PyObject *new_batch(Engine *self) {
+    read_batch *batch = PyMem_Malloc(sizeof *batch);
+    if (batch == NULL)
+        return PyErr_NoMemory();
+    *batch = (read_batch){vx_batch_new(), Py_NewRef((PyObject *)self), 0};
+    PyObject *capsule = batch->batch != NULL ? PyCapsule_New(batch, BATCH, free_batch) : PyErr_NoMemory();
+    if (capsule == NULL) {
+        vx_batch_free(batch->batch);
+        Py_DECREF(batch->engine);
+        PyMem_Free(batch);
+    }
+    return capsule;
+}
+
+/* What a reading gives: the batch, now the next of those that were read, or the end of it all. */
+static PyObject *leave_reading(Engine *self, PyObject *capsule, int status) {
+    self->reading = false;
+    if (status < 0) {
+        Py_DECREF(capsule);
+        return PyErr_NoMemory();
+    }
+    ((read_batch *)PyCapsule_GetPointer(capsule, BATCH))->number = self->batches_read++;
+    return capsule;
+}
+
+static PyObject *engine_read(PyObject *object, PyObject *args) {
+    Engine *self = (Engine *)object;
+    Py_ssize_t input;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "ny*:read", &input, &data))
+        return NULL;
+    PyObject *capsule = is_input(self, input) ? new_batch(self) : NULL;
+    if (capsule != NULL && enter_reading(self) < 0)
+        Py_CLEAR(capsule);
+    if (capsule != NULL) {
+        int status;
+        vx_batch *batch = ((read_batch *)PyCapsule_GetPointer(capsule, BATCH))->batch;
+        Py_BEGIN_ALLOW_THREADS;
+        status = vx_engine_read(self->engine, (uint32_t)input, data.buf, (size_t)data.len, batch);
+        Py_END_ALLOW_THREADS;
+        capsule = leave_reading(self, capsule, status);
+    }
+    PyBuffer_Release(&data);
+    return capsule;
+}
+
+static PyObject *engine_read_end(PyObject *object, PyObject *argument) {
+    Engine *self = (Engine *)object;
+    Py_ssize_t input = PyLong_AsSsize_t(argument);
+    if ((input == -1 && PyErr_Occurred()) || !is_input(self, input))
+        return NULL;
+    PyObject *capsule = new_batch(self);
+    if (capsule == NULL)
+        return NULL;
+    if (enter_reading(self) < 0) {
+        Py_DECREF(capsule);
+        return NULL;
+    }
+    int status;
+    vx_batch *batch = ((read_batch *)PyCapsule_GetPointer(capsule, BATCH))->batch;
+    Py_BEGIN_ALLOW_THREADS;
+    status = vx_engine_read_end(self->engine, (uint32_t)input, batch);
+    Py_END_ALLOW_THREADS;
+    return leave_reading(self, capsule, status);
+}
+
+static PyObject *engine_take(PyObject *object, PyObject *capsule) {
+    Engine *self = (Engine *)object;
+    const read_batch *batch = PyCapsule_GetPointer(capsule, BATCH);
+    if (batch == NULL)
+        return NULL;
+    if (batch->engine != object || batch->number != self->batches_taken) {
+        PyErr_SetString(PyExc_ValueError, "not the batch that this engine has to take next");
+        return NULL;
+    }
+    if (self->busy) {
+        refuse();
+        return NULL;
+    }
+    if (check_state(self, READY) < 0)
+        return NULL;
+    self->busy = true;
+    self->batches_taken++;
+    int status;
+    Py_BEGIN_ALLOW_THREADS;
+    status = vx_engine_take(self->engine, batch->batch);
+    Py_END_ALLOW_THREADS;
+    return leave(self, status);
+}
+
 static PyObject *engine_wants(PyObject *object, PyObject *unused) {
     (void)unused;
     Engine *self = (Engine *)object;
-    if (enter(self, READY) < 0)
+    if (enter_reading(self) < 0)
         return NULL;
     uint32_t input = vx_engine_wants(self->engine);
-    self->busy = false;
+    self->reading = false;
     if (input == VX_NONE)
         Py_RETURN_NONE;
     return PyLong_FromUnsignedLong(input);
@@ -538,7 +675,8 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     self->inputs = options.inputs;
     self->seed = seed;
     self->part = part;
-    self->busy = false;
+    self->busy = self->reading = false;
+    self->batches_read = self->batches_taken = 0;
     self->state = READY;
     if (self->engine == NULL) {
         Py_DECREF(self);
@@ -557,6 +695,11 @@ static void engine_dealloc(PyObject *object) {
 static PyMethodDef engine_methods[] = {
     {"feed", engine_feed, METH_VARARGS, "feed(input, data)\n--\n\nTake the next bytes of an input."},
     {"end", engine_end, METH_O, "end(input)\n--\n\nNo more bytes of this input will come."},
+    {"read", engine_read, METH_VARARGS,
+     "read(input, data)\n--\n\nRead the next bytes of an input: a batch, to be taken."},
+    {"read_end", engine_read_end, METH_O,
+     "read_end(input)\n--\n\nNo more bytes of this input will come: a batch, to be taken."},
+    {"take", engine_take, METH_O, "take(batch)\n--\n\nTake what was read, in the order of reading."},
     {"wants", engine_wants, METH_NOARGS, "wants()\n--\n\nThe input whose next bytes are needed, or None."},
     {"merge", engine_merge, METH_O, "merge(other)\n--\n\nTake in the part that directly follows."},
     {"finish", engine_finish, METH_NOARGS, "finish()\n--\n\nClose what is open; nothing more is taken."},

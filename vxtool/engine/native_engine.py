@@ -76,6 +76,19 @@ class NativeEngine:
     def end(self, index: int) -> None:
         self._engine.end(index)
 
+    def read(self, index: int, data: bytes | memoryview) -> object:
+        """Read records from the next bytes of an input. With `read_end` and `wants` for one thread, and `take` for
+        another, reading and counting overlap; every batch is to be taken once, in the order of reading."""
+        return self._engine.read(index, data)
+
+    def read_end(self, index: int) -> object:
+        """As `end`, and gives the last batch of records."""
+        return self._engine.read_end(index)
+
+    def take(self, batch: object) -> None:
+        """Count the records of a batch."""
+        self._engine.take(batch)
+
     def wants(self) -> int | None:
         return self._engine.wants()
 

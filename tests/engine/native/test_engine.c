@@ -210,7 +210,8 @@ static vx_engine *new_engine(uint32_t inputs, bool part) {
     return vx_engine_new(&options);
 }
 
-/* Feed bytes in pieces of at most `most`, each from a block of just its size. */
+/* Feed bytes in pieces of at most `most`, each from a block of just its size; some of them in two halves, the
+ * second when the bytes have gone away. */
 static int feed(vx_engine *engine, uint32_t input, const uint8_t *bytes, size_t size, uint32_t most) {
     int status = 0;
     for (size_t at = 0; at < size && status == 0;) {
@@ -218,8 +219,15 @@ static int feed(vx_engine *engine, uint32_t input, const uint8_t *bytes, size_t 
         length = length < size - at ? length : size - at;
         uint8_t *piece = malloc(length);
         memcpy(piece, bytes + at, length);
-        status = vx_engine_feed(engine, input, piece, length);
+        vx_batch *batch = chance(2) ? vx_batch_new() : NULL;
+        if (batch != NULL)
+            status = vx_engine_read(engine, input, piece, length, batch);
+        else
+            status = vx_engine_feed(engine, input, piece, length);
         free(piece);
+        if (batch != NULL && status == 0)
+            status = vx_engine_take(engine, batch);
+        vx_batch_free(batch);
         at += length;
     }
     return status;

@@ -12,6 +12,26 @@ enum {
     PLACES = DIRECTIONS * (VX_GENEVE + 1) * 2,
     RECENT_INTERFACES = 16,
     RECENT_UNDERLAYS = 64,
+    FEW = 32, /* records read before they are taken: enough to fetch ahead, and few enough to stay in cache */
+    FETCH_SLOT = 8, /* so many records ahead, the slot of a key is fetched, and then what it leads to */
+    FETCH_JOURNEY = 4,
+};
+
+/* A record as it goes from reading to taking. */
+typedef struct {
+    vx_sample sample;
+    const char *name; /* of the interface; the container's */
+    uint32_t link_type;
+    uint32_t tag;      /* of the key, of a datagram */
+    int32_t interface; /* in its input */
+    bool clipped;
+    vx_frame frame;
+} read_record;
+
+struct vx_batch {
+    read_record *records;
+    size_t count;
+    size_t capacity;
 };
 
 /* One input. Its next record, where there is one, waits until every other input has one to compare. */
@@ -40,7 +60,8 @@ struct vx_engine {
     vx_engine_options options;
     vx_reading reading;
     bool reading_known; /* the budget is */
-    bool failed;
+    bool read_failed;   /* of the half that reads */
+    bool failed;        /* of the other */
     bool has_records;
     int64_t first_record_time; /* in the order of the file, which need not be that of time */
     int64_t last_record_time;
@@ -51,6 +72,7 @@ struct vx_engine {
     uint32_t recent_underlays[RECENT_UNDERLAYS]; /* number + 1; 0: nothing here */
     uint32_t *places;                            /* PLACES for each interface: number + 1, 0: not yet known */
     uint32_t places_capacity;
+    vx_batch few; /* of FEW, for those who read and take at once */
     uint8_t wears[WEARS];
 };
 
@@ -70,6 +92,8 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
         .part = options->part,
     };
     vx_journeys_init(&engine->journeys, &engine->tally, &waits);
+    engine->few.records = vx_allocate(FEW, sizeof *engine->few.records);
+    engine->few.capacity = FEW;
     engine->inputs = vx_allocate((size_t)options->inputs + 1, sizeof *engine->inputs);
     for (uint32_t i = 0; engine->inputs != NULL && i < options->inputs; i++) {
         engine->inputs[i].container = vx_container_new();
@@ -78,7 +102,7 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
             return NULL;
         }
     }
-    if (engine->inputs == NULL) {
+    if (engine->inputs == NULL || engine->few.records == NULL) {
         vx_engine_free(engine);
         return NULL;
     }
@@ -94,6 +118,7 @@ void vx_engine_free(vx_engine *engine) {
     }
     free(engine->inputs);
     free(engine->places);
+    free(engine->few.records);
     vx_journeys_free(&engine->journeys);
     vx_tally_free(&engine->tally);
     free(engine);
@@ -137,28 +162,27 @@ static void find_budget(vx_engine *engine) {
 }
 
 /* The number of the interface that a record was captured on. */
-static uint32_t interface_of(vx_engine *engine, const vx_frame *frame, uint32_t input,
-                             const vx_record *record, const vx_interface *described) {
-    int64_t index = frame->index;
+static inline uint32_t interface_of(vx_engine *engine, const read_record *record) {
+    int64_t index = record->frame.index;
     int32_t in = -1, interface = -1;
     const char *name = NULL;
-    if (described->link_type != VX_LINK_SLL2 && described->link_type != VX_LINK_SLL) {
-        in = (int32_t)input;
-        interface = (int32_t)record->interface;
-        name = described->name;
+    if (record->link_type != VX_LINK_SLL2 && record->link_type != VX_LINK_SLL) {
+        in = (int32_t)(record->sample.where >> VX_RECORD_BITS);
+        interface = record->interface;
+        name = record->name;
     }
     recent_interface *recent = &engine->recent[(uint32_t)(index + in + interface) % RECENT_INTERFACES];
     if (recent->number_up1 > 0 && recent->index == index && recent->input == in &&
         recent->interface == interface)
         return recent->number_up1 - 1;
-    uint32_t number = vx_tally_interface(&engine->tally, index, in, interface, name, described->link_type);
+    uint32_t number = vx_tally_interface(&engine->tally, index, in, interface, name, record->link_type);
     if (number != VX_NONE)
         *recent = (recent_interface){index, in, interface, number + 1};
     return number;
 }
 
 /* The row of an interface in `places`; NULL: no memory. */
-static uint32_t *places_of(vx_engine *engine, uint32_t interface) {
+static inline uint32_t *places_of(vx_engine *engine, uint32_t interface) {
     if (interface >= engine->places_capacity) {
         uint32_t capacity = interface < 8 ? 8 : interface * 2;
         uint32_t *grown = vx_resize(engine->places, capacity, PLACES * sizeof *grown);
@@ -173,19 +197,24 @@ static uint32_t *places_of(vx_engine *engine, uint32_t interface) {
 }
 
 /* The number of the place where a frame was seen, with this wear. */
-static uint32_t place_of(vx_engine *engine, uint32_t interface, const vx_frame *frame, uint8_t wear,
-                         bool loopback) {
+static uint32_t new_place_of(vx_engine *engine, uint32_t interface, const vx_frame *frame, uint8_t wear,
+                             bool loopback) {
     vx_place place = {interface, frame->direction, wear, loopback, frame->has_macs, {0}, {0}};
-    if (frame->has_macs) {
+    if (frame->has_macs)
         memcpy(place.macs, frame->macs, sizeof place.macs);
-        return vx_tally_place(&engine->tally, &place);
-    }
+    return vx_tally_place(&engine->tally, &place);
+}
+
+static inline uint32_t place_of(vx_engine *engine, uint32_t interface, const vx_frame *frame, uint8_t wear,
+                                bool loopback) {
+    if (frame->has_macs)
+        return new_place_of(engine, interface, frame, wear, loopback);
     uint32_t *places = places_of(engine, interface);
     if (places == NULL)
         return VX_NONE;
     uint32_t *number_up1 = &places[(frame->direction * (VX_GENEVE + 1) + wear) * 2 + loopback];
     if (*number_up1 == 0) {
-        uint32_t number = vx_tally_place(&engine->tally, &place);
+        uint32_t number = new_place_of(engine, interface, frame, wear, loopback);
         if (number == VX_NONE)
             return VX_NONE;
         *number_up1 = number + 1;
@@ -194,11 +223,11 @@ static uint32_t place_of(vx_engine *engine, uint32_t interface, const vx_frame *
 }
 
 /* The number of the underlay that a frame came by. */
-static uint32_t underlay_of(vx_engine *engine, const vx_frame *frame) {
+static inline uint32_t underlay_of(vx_engine *engine, const vx_frame *frame) {
     uint64_t mixed = vx_load64(frame->outer_addresses) * UINT64_C(0x9e3779b97f4a7c15);
     uint32_t *recent = &engine->recent_underlays[mixed >> 58];
     if (*recent > 0) {
-        const vx_underlay *row = vx_map_at(&engine->tally.underlays, *recent - 1);
+        const vx_underlay *row = vx_pool_item(&engine->tally.underlays.pool, *recent - 1, sizeof *row);
         if (row->destination_port == frame->destination_port && row->wear == frame->wear &&
             row->ipv6 == frame->outer_ipv6 &&
             vx_same(row->addresses, frame->outer_addresses, sizeof row->addresses))
@@ -218,10 +247,11 @@ static int group_key_of(vx_engine *engine, uint32_t interface, const vx_frame *f
 }
 
 /* Take a datagram, or a tail of one. */
-static int see(vx_engine *engine, const vx_frame *frame, uint32_t interface, vx_sample sample) {
+static int see(vx_engine *engine, const read_record *record, uint32_t interface) {
+    const vx_frame *frame = &record->frame;
     vx_journeys *journeys = &engine->journeys;
     vx_sighting sighting = {
-        .sample = sample,
+        .sample = record->sample,
         .clock = journeys->clock,
         .order = ++journeys->order,
         .covered = frame->covered,
@@ -266,41 +296,34 @@ static int see(vx_engine *engine, const vx_frame *frame, uint32_t interface, vx_
         if (sighting.pieces == VX_NONE)
             return -1;
     }
-    return vx_journeys_see(journeys, &frame->key, &sighting);
+    return vx_journeys_see(journeys, &frame->key, record->tag, &sighting);
 }
 
-static int take(vx_engine *engine, uint32_t number, const vx_record *record) {
-    engine_input *input = &engine->inputs[number];
+static int take(vx_engine *engine, const read_record *record) {
+    const vx_frame *frame = &record->frame;
     vx_tally *tally = &engine->tally;
     vx_counters *counters = &tally->counters;
-    vx_sample sample = {record->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
-    if (!engine->reading_known)
-        find_budget(engine);
-    if (advance(engine, record->time_ns) < 0)
+    if (advance(engine, record->sample.time) < 0)
         return -1;
     counters->records++;
-    if (record->captured < record->length) {
+    if (record->clipped) {
         counters->clipped_records++;
-        vx_samples_keep(&tally->samples[VX_SAMPLE_CLIPPED], sample);
+        vx_samples_keep(&tally->samples[VX_SAMPLE_CLIPPED], record->sample);
     }
-    const vx_interface *described = vx_container_interface(input->container, record->interface);
-    vx_frame frame;
-    vx_frame_read(&frame, &engine->reading, record->data, record->captured, record->length,
-                  described->link_type, record->direction);
-    uint32_t interface = interface_of(engine, &frame, number, record, described);
+    uint32_t interface = interface_of(engine, record);
     if (interface == VX_NONE)
         return -1;
-    unsigned side = frame.direction == VX_OUT ? 1 : frame.direction != VX_UNKNOWN ? 0 : 2;
-    ((vx_interface_row *)vx_map_at(&tally->interfaces, interface))->records[side]++;
-    if (frame.malformed || frame.kind == VX_FRAME_MALFORMED) {
+    vx_interface_row *row = vx_pool_item(&tally->interfaces.pool, interface, sizeof *row);
+    row->records[frame->direction == VX_OUT ? 1 : frame->direction != VX_UNKNOWN ? 0 : 2]++;
+    if (frame->malformed || frame->kind == VX_FRAME_MALFORMED) {
         counters->malformed_records++;
-        vx_samples_keep(&tally->samples[VX_SAMPLE_MALFORMED], sample);
+        vx_samples_keep(&tally->samples[VX_SAMPLE_MALFORMED], record->sample);
     }
-    if (frame.cut || frame.kind == VX_FRAME_CUT) {
+    if (frame->cut || frame->kind == VX_FRAME_CUT) {
         counters->cut_records++;
-        vx_samples_keep(&tally->samples[VX_SAMPLE_CUT], sample);
+        vx_samples_keep(&tally->samples[VX_SAMPLE_CUT], record->sample);
     }
-    switch (frame.kind) {
+    switch (frame->kind) {
     case VX_FRAME_UNKNOWN_LINK:
         counters->unknown_link_records++;
         return 0;
@@ -308,17 +331,32 @@ static int take(vx_engine *engine, uint32_t number, const vx_record *record) {
         counters->non_ip_records++;
         return 0;
     case VX_FRAME_DATAGRAM:
-        if (frame.wear == VX_PLAIN)
+        if (frame->wear == VX_PLAIN)
             counters->ip_records++;
         else
             counters->tunnel_records++;
-        return see(engine, &frame, interface, sample);
+        return see(engine, record, interface);
     case VX_FRAME_TAIL:
         counters->tail_fragments++;
-        return see(engine, &frame, interface, sample);
+        return see(engine, record, interface);
     default:
         return 0;
     }
+}
+
+static int take_batch(vx_engine *engine, const vx_batch *batch) {
+    const vx_journeys *journeys = &engine->journeys;
+    const read_record *records = batch->records;
+    for (size_t i = 0; i < batch->count; i++) {
+        /* With 100,000 open journeys, to wait for them took longer than all else. */
+        if (i + FETCH_SLOT < batch->count)
+            vx_index_prefetch(&journeys->index, records[i + FETCH_SLOT].tag);
+        if (i + FETCH_JOURNEY < batch->count)
+            vx_journeys_prefetch(journeys, records[i + FETCH_JOURNEY].tag);
+        if (take(engine, &records[i]) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* Bytes in. */
@@ -336,25 +374,69 @@ static inline bool fill(engine_input *input) {
     return input->has_next;
 }
 
-/* Take what can be taken: while every input that goes on has a record to compare. */
-static int take_records(vx_engine *engine) {
-    for (;;) {
-        uint32_t best = VX_NONE;
-        for (uint32_t i = 0; i < engine->options.inputs; i++) {
-            engine_input *input = &engine->inputs[i];
-            if (!fill(input)) {
-                if (!is_over(input))
-                    return 0;
-            } else if (best == VX_NONE || input->next.time_ns < engine->inputs[best].next.time_ns) {
-                best = i;
-            }
+/* The input whose record is next; VX_NONE: it cannot be told before an input goes on, or there is none. */
+static inline uint32_t next_input(vx_engine *engine) {
+    uint32_t best = VX_NONE;
+    for (uint32_t i = 0; i < engine->options.inputs; i++) {
+        engine_input *input = &engine->inputs[i];
+        if (!fill(input)) {
+            if (!is_over(input))
+                return VX_NONE;
+        } else if (best == VX_NONE || input->next.time_ns < engine->inputs[best].next.time_ns) {
+            best = i;
         }
-        if (best == VX_NONE)
-            return 0;
-        if (take(engine, best, &engine->inputs[best].next) < 0)
-            return -1;
-        engine->inputs[best].has_next = false;
     }
+    return best;
+}
+
+/* Space for one more record; NULL: no memory. */
+static inline read_record *next_in(vx_batch *batch) {
+    if (batch->count == batch->capacity) {
+        size_t capacity = batch->capacity > 0 ? batch->capacity * 2 : FEW;
+        read_record *grown = vx_resize(batch->records, capacity, sizeof *grown);
+        if (grown == NULL)
+            return NULL;
+        batch->records = grown;
+        batch->capacity = capacity;
+    }
+    return &batch->records[batch->count++];
+}
+
+/* Read what can be read, at most so many records. */
+static int read_records(vx_engine *engine, vx_batch *batch, size_t most) {
+    batch->count = 0;
+    while (batch->count < most) {
+        uint32_t number = next_input(engine);
+        if (number == VX_NONE)
+            return 0;
+        engine_input *input = &engine->inputs[number];
+        const vx_record *next = &input->next;
+        if (!engine->reading_known)
+            find_budget(engine);
+        read_record *record = next_in(batch);
+        if (record == NULL)
+            return -1;
+        const vx_interface *described = vx_container_interface(input->container, next->interface);
+        record->sample = (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
+        record->name = described->name;
+        record->link_type = described->link_type;
+        record->interface = (int32_t)next->interface;
+        record->clipped = next->captured < next->length;
+        vx_frame_read(&record->frame, &engine->reading, next->data, next->captured, next->length,
+                      described->link_type, next->direction);
+        record->tag = vx_journeys_tag(&engine->journeys, &record->frame.key);
+        input->has_next = false;
+    }
+    return 0;
+}
+
+/* Read and take what can be. */
+static int pass_records(vx_engine *engine) {
+    do {
+        if (read_records(engine, &engine->few, FEW) < 0 || take_batch(engine, &engine->few) < 0)
+            return -1;
+    } while (engine->few.count == FEW);
+    return 0;
 }
 
 /* Keep what was offered and not yet taken, so that the offered bytes may go away. */
@@ -381,22 +463,63 @@ static int fail_unless(vx_engine *engine, bool well) {
     return engine->failed ? -1 : 0;
 }
 
+static bool has_failed(const vx_engine *engine) { return engine->failed || engine->read_failed; }
+
+static void offer(vx_engine *engine, uint32_t number, const uint8_t *data, size_t length) {
+    engine->inputs[number].bytes += length;
+    vx_container_offer(engine->inputs[number].container, data, length);
+}
+
+static void end(vx_engine *engine, uint32_t number) {
+    vx_container_end(engine->inputs[number].container);
+    engine->inputs[number].ended = true;
+}
+
 int vx_engine_feed(vx_engine *engine, uint32_t number, const uint8_t *data, size_t length) {
-    if (engine->failed)
+    if (has_failed(engine))
         return -1;
-    engine_input *input = &engine->inputs[number];
-    input->bytes += length;
-    vx_container_offer(input->container, data, length);
-    return fail_unless(engine, take_records(engine) == 0 && keep_rest(input) == 0);
+    offer(engine, number, data, length);
+    return fail_unless(engine, pass_records(engine) == 0 && keep_rest(&engine->inputs[number]) == 0);
 }
 
 int vx_engine_end(vx_engine *engine, uint32_t number) {
-    if (engine->failed)
+    if (has_failed(engine))
         return -1;
-    engine_input *input = &engine->inputs[number];
-    vx_container_end(input->container);
-    input->ended = true;
-    return fail_unless(engine, take_records(engine) == 0);
+    end(engine, number);
+    return fail_unless(engine, pass_records(engine) == 0);
+}
+
+vx_batch *vx_batch_new(void) { return vx_allocate(1, sizeof(vx_batch)); }
+
+void vx_batch_free(vx_batch *batch) {
+    if (batch != NULL)
+        free(batch->records);
+    free(batch);
+}
+
+static int read_unless_failed(vx_engine *engine, vx_batch *batch) {
+    engine->read_failed |= read_records(engine, batch, SIZE_MAX) < 0;
+    return engine->read_failed ? -1 : 0;
+}
+
+int vx_engine_read(vx_engine *engine, uint32_t number, const uint8_t *data, size_t length, vx_batch *batch) {
+    if (engine->read_failed)
+        return -1;
+    offer(engine, number, data, length);
+    int status = read_unless_failed(engine, batch);
+    engine->read_failed |= status == 0 && keep_rest(&engine->inputs[number]) < 0;
+    return engine->read_failed ? -1 : 0;
+}
+
+int vx_engine_read_end(vx_engine *engine, uint32_t number, vx_batch *batch) {
+    if (engine->read_failed)
+        return -1;
+    end(engine, number);
+    return read_unless_failed(engine, batch);
+}
+
+int vx_engine_take(vx_engine *engine, const vx_batch *batch) {
+    return engine->failed ? -1 : fail_unless(engine, take_batch(engine, batch) == 0);
 }
 
 uint32_t vx_engine_wants(const vx_engine *engine) {
@@ -411,7 +534,7 @@ uint64_t vx_engine_records(const vx_engine *engine) { return engine->tally.count
 /* Tables out. */
 
 int vx_engine_finish(vx_engine *engine) {
-    if (engine->failed)
+    if (has_failed(engine))
         return -1;
     for (uint32_t i = 0; i < engine->options.inputs; i++) {
         /* Records that wait in vain for another input's count for nothing, but what lies between them is
@@ -491,7 +614,7 @@ static int merge_records(vx_engine *engine, vx_engine *other, const uint64_t *ba
 }
 
 int vx_engine_merge(vx_engine *engine, vx_engine *other) {
-    if (engine->failed || other->failed)
+    if (has_failed(engine) || has_failed(other))
         return fail_unless(engine, false);
     uint64_t *base = vx_allocate((size_t)engine->options.inputs + 1, sizeof *base);
     if (base == NULL)

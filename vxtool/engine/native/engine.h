@@ -45,6 +45,21 @@ void vx_engine_free(vx_engine *engine);
 
 int vx_engine_feed(vx_engine *engine, uint32_t input, const uint8_t *data, size_t length);
 int vx_engine_end(vx_engine *engine, uint32_t input);
+
+/* The same in two halves, for two threads: one reads records into batches (vx_engine_wants, vx_engine_read,
+ * vx_engine_read_end), one takes the batches in the order in which they were read. All other calls want both
+ * halves at rest, and every batch taken. */
+typedef struct vx_batch vx_batch;
+
+/* NULL where there is no memory. */
+vx_batch *vx_batch_new(void);
+/* NULL is allowed. */
+void vx_batch_free(vx_batch *batch);
+/* These overwrite what the batch held. */
+int vx_engine_read(vx_engine *engine, uint32_t input, const uint8_t *data, size_t length, vx_batch *batch);
+int vx_engine_read_end(vx_engine *engine, uint32_t input, vx_batch *batch);
+int vx_engine_take(vx_engine *engine, const vx_batch *batch);
+
 /* The input without whose next bytes nothing goes on; VX_NONE when all have ended or are damaged. */
 uint32_t vx_engine_wants(const vx_engine *engine);
 uint64_t vx_engine_records(const vx_engine *engine);

@@ -345,6 +345,27 @@ static inline void prefetch(const vx_journeys *journeys, uint32_t number) {
         __builtin_prefetch(at + i);
 }
 
+/* Fetch what closing the next few will need, each step of it one journey earlier than the next. */
+static inline void look_ahead(const vx_journeys *journeys, const vx_journey *closing) {
+    uint32_t number = closing->next_settled;
+    if (number == VX_NONE)
+        return;
+    const vx_journey *journey = journey_at(journeys, number);
+    vx_tally_prefetch_cell(journeys->tally, journey->flow_tag);
+    number = journey->next_settled;
+    if (number == VX_NONE)
+        return;
+    journey = journey_at(journeys, number);
+    vx_tally_prefetch_flow(journeys->tally, journey->flow_tag);
+    number = journey->next_settled;
+    if (number == VX_NONE)
+        return;
+    journey = journey_at(journeys, number);
+    vx_tally_prefetch_slot(journeys->tally, journey->flow_tag);
+    vx_index_prefetch(&journeys->index, journey->tag);
+    prefetch(journeys, journey->next_settled);
+}
+
 int vx_journeys_expire(vx_journeys *journeys, uint64_t clock) {
     /* Strictly later: equality still joins. */
     while (journeys->open.first != VX_NONE) {
@@ -362,7 +383,7 @@ int vx_journeys_expire(vx_journeys *journeys, uint64_t clock) {
         const vx_journey *journey = journey_at(journeys, number);
         if (clock - journey->settled_clock <= journeys->settle)
             break;
-        prefetch(journeys, journey->next_settled);
+        look_ahead(journeys, journey);
         if (close_journey(journeys, number) < 0)
             return -1;
     }
@@ -419,6 +440,7 @@ static int open_journey(vx_journeys *journeys, const vx_key *key, uint32_t tag, 
     vx_journey *journey = journey_at(journeys, number);
     journey->key = *key;
     journey->tag = tag;
+    journey->flow_tag = vx_flow_tag(journeys->tally, key, sighting);
     journey->more = VX_NONE;
     journey->outer_id = 0;
     journey->count = 0;
@@ -578,8 +600,7 @@ static int see_in_part(vx_journeys *journeys, const vx_key *key, uint32_t tag, c
     return hold_group(journeys, group, sighting->clock) < 0 ? -1 : 1;
 }
 
-int vx_journeys_see(vx_journeys *journeys, const vx_key *key, vx_sighting *sighting) {
-    uint32_t tag = vx_tag(vx_hash(key, sizeof *key, journeys->seed));
+int vx_journeys_see(vx_journeys *journeys, const vx_key *key, uint32_t tag, vx_sighting *sighting) {
     if (!journeys->part) {
         if (sighting->pieces != VX_NONE && open_group(journeys, sighting) < 0)
             return -1;
@@ -736,7 +757,8 @@ static int replay(const transfer *over) {
             vx_group_key group = transfer_group_key(over, &event->group);
             status = vx_journeys_see_tail(journeys, &group, &event->sighting);
         } else {
-            status = vx_journeys_see(journeys, &event->key, &event->sighting);
+            uint32_t tag = vx_journeys_tag(journeys, &event->key);
+            status = vx_journeys_see(journeys, &event->key, tag, &event->sighting);
         }
         if (status < 0)
             return -1;

@@ -122,8 +122,22 @@ int vx_journeys_expire(vx_journeys *journeys, uint64_t clock);
 /* A new vx_pieces for a first fragment; VX_NONE: no memory. */
 uint32_t vx_journeys_pieces(vx_journeys *journeys, const vx_group_key *key, uint8_t wear);
 
+/* The tag of a key, and what it is good for: to fetch ahead what seeing a sighting of it will need. */
+static inline uint32_t vx_journeys_tag(const vx_journeys *journeys, const vx_key *key) {
+    return vx_tag(vx_hash(key, sizeof *key, journeys->seed));
+}
+
+static inline void vx_journeys_prefetch(const vx_journeys *journeys, uint32_t tag) {
+    uint32_t number = vx_index_guess(&journeys->index, tag);
+    if (number == VX_NONE)
+        return;
+    const uint8_t *at = vx_pool_item(&journeys->journeys, number, sizeof(vx_journey));
+    for (size_t i = 0; i < sizeof(vx_journey); i += 64)
+        __builtin_prefetch(at + i, 1);
+}
+
 /* Take a sighting, and where it is a tail, before that the tail as such. */
-int vx_journeys_see(vx_journeys *journeys, const vx_key *key, vx_sighting *sighting);
+int vx_journeys_see(vx_journeys *journeys, const vx_key *key, uint32_t tag, vx_sighting *sighting);
 int vx_journeys_see_tail(vx_journeys *journeys, const vx_group_key *group, const vx_sighting *tail);
 
 /* Count what is still open, told apart by whether the capture went on for long enough to see more of it. */

@@ -57,8 +57,9 @@ typedef struct {
 
 typedef struct {
     vx_key key;
-    uint32_t tag;   /* of the key's hash */
-    uint32_t older; /* journeys of the same key that are open */
+    uint32_t tag;      /* of the key's hash */
+    uint32_t flow_tag; /* of its flow's, going by the first sighting */
+    uint32_t older;    /* journeys of the same key that are open */
     uint32_t newer;
     uint32_t previous_open; /* its neighbours in the order of arrival */
     uint32_t next_open;

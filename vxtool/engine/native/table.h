@@ -220,36 +220,54 @@ static inline uint32_t vx_map_count(const vx_map *map) { return map->pool.used; 
 
 static inline void *vx_map_at(const vx_map *map, uint32_t number) { return vx_pool_at(&map->pool, number); }
 
-static inline uint32_t vx_map_find_hashed(const vx_map *map, const void *key, size_t size, uint64_t hash) {
-    uint32_t at = vx_tag(hash), number;
-    while ((number = vx_index_next(&map->index, vx_tag(hash), &at)) != VX_NONE)
+/* Of a key whose tag is known already. */
+static inline uint32_t vx_map_find_tagged(const vx_map *map, const void *key, size_t size, uint32_t tag) {
+    uint32_t at = tag, number;
+    while ((number = vx_index_next(&map->index, tag, &at)) != VX_NONE)
         if (vx_same(vx_map_at(map, number), key, size))
             break;
     return number;
 }
 
 static inline uint32_t vx_map_find(const vx_map *map, const void *key, size_t size) {
-    return vx_map_find_hashed(map, key, size, vx_hash(key, size, map->seed));
+    return vx_map_find_tagged(map, key, size, vx_tag(vx_hash(key, size, map->seed)));
+}
+
+/* Add an item with this key, which is not there yet: all zero behind the key. VX_NONE: no memory. */
+static inline uint32_t vx_map_add(vx_map *map, const void *key, size_t size, uint32_t tag) {
+    if (vx_index_reserve(&map->index) < 0)
+        return VX_NONE;
+    uint32_t number = vx_pool_take(&map->pool);
+    if (number == VX_NONE)
+        return VX_NONE;
+    vx_index_add(&map->index, tag, number);
+    uint8_t *item = vx_map_at(map, number);
+    memcpy(item, key, size);
+    memset(item + size, 0, map->pool.item_size - size);
+    return number;
 }
 
 /* The item with this key, made where there is none: all zero behind the key. VX_NONE: no memory. */
 static inline uint32_t vx_map_intern(vx_map *map, const void *key, size_t size, bool *made) {
-    uint64_t hash = vx_hash(key, size, map->seed);
-    uint32_t number = vx_map_find_hashed(map, key, size, hash);
-    *made = false;
-    if (number != VX_NONE)
-        return number;
-    if (vx_index_reserve(&map->index) < 0)
+    uint32_t tag = vx_tag(vx_hash(key, size, map->seed));
+    uint32_t number = vx_map_find_tagged(map, key, size, tag);
+    *made = number == VX_NONE;
+    return *made ? vx_map_add(map, key, size, tag) : number;
+}
+
+/* Fetch the slot where an item of this tag is likely to stand, which takes as long as a hundred instructions
+ * where it lies in memory. */
+static inline void vx_index_prefetch(const vx_index *index, uint32_t tag) {
+    if (index->slots != NULL)
+        __builtin_prefetch(&index->slots[tag & index->mask]);
+}
+
+/* The item that most likely has this tag, going by that slot alone; VX_NONE: there is none. */
+static inline uint32_t vx_index_guess(const vx_index *index, uint32_t tag) {
+    if (index->slots == NULL)
         return VX_NONE;
-    number = vx_pool_take(&map->pool);
-    if (number == VX_NONE)
-        return VX_NONE;
-    vx_index_add(&map->index, vx_tag(hash), number);
-    uint8_t *item = vx_map_at(map, number);
-    memcpy(item, key, size);
-    memset(item + size, 0, map->pool.item_size - size);
-    *made = true;
-    return number;
+    vx_slot slot = index->slots[tag & index->mask];
+    return slot.number_up1 > 0 && slot.tag == tag ? slot.number_up1 - 1 : VX_NONE;
 }
 
 static inline void vx_map_remove(vx_map *map, uint32_t number, size_t size) {

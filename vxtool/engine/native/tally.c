@@ -27,6 +27,18 @@ void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t seed) {
     vx_map_init(&tally->timeline, sizeof(vx_step), seed);
 }
 
+static inline vx_path *path_at(const vx_tally *tally, uint32_t number) {
+    return vx_pool_item(&tally->paths.pool, number, sizeof(vx_path));
+}
+
+static inline vx_flow *flow_at(const vx_tally *tally, uint32_t number) {
+    return vx_pool_item(&tally->flows.pool, number, sizeof(vx_flow));
+}
+
+static inline vx_cell *cell_at(const vx_tally *tally, uint32_t number) {
+    return vx_pool_item(&tally->cells.pool, number, sizeof(vx_cell));
+}
+
 static void free_latencies(vx_latencies *latencies) {
     if (latencies == NULL)
         return;
@@ -59,11 +71,9 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->timeline);
 }
 
-void vx_samples_keep(vx_samples *samples, vx_sample sample) {
+void vx_samples_insert(vx_samples *samples, vx_sample sample) {
     unsigned at = samples->count;
     if (at == VX_SAMPLES) {
-        if (!vx_sample_before(sample, samples->samples[VX_SAMPLES - 1]))
-            return;
         at--;
     } else {
         samples->count++;
@@ -150,6 +160,7 @@ static void infer_directions(vx_view *view) {
 
 void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more) {
     view->key = &journey->key;
+    view->flow_tag = journey->flow_tag;
     view->count = journey->count;
     view->ingress = view->egress = NULL;
     for (unsigned i = 0; i < view->count; i++) {
@@ -209,7 +220,7 @@ static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
         key.stages[i] = (uint64_t)place << 2 | form;
     }
     size_t size = 8 + 8 * (size_t)view->count;
-    if (tally->last_path != VX_NONE && vx_same(vx_map_at(&tally->paths, tally->last_path), &key, size))
+    if (tally->last_path != VX_NONE && vx_same(path_at(tally, tally->last_path), &key, size))
         return tally->last_path;
     bool made;
     tally->last_path = vx_map_intern(&tally->paths, &key, size, &made);
@@ -292,7 +303,7 @@ uint64_t vx_tally_longest(const vx_tally *tally) {
 
 /* Flows. */
 
-static void flow_key_of(vx_flow *flow, const vx_key *key, int64_t vni) {
+static inline void flow_key_of(vx_flow *flow, const vx_key *key, int64_t vni) {
     flow->vni = vni;
     flow->source_port = flow->destination_port = -1;
     flow->address_size = 0;
@@ -314,22 +325,34 @@ static void flow_key_of(vx_flow *flow, const vx_key *key, int64_t vni) {
     }
 }
 
+static inline uint32_t tag_of_flow(const vx_tally *tally, const vx_flow *key) {
+    return vx_tag(vx_hash(key, VX_FLOW_KEY, tally->flows.seed));
+}
+
+uint32_t vx_flow_tag(const vx_tally *tally, const vx_key *key, const vx_sighting *first) {
+    vx_flow flow;
+    flow_key_of(&flow, key, first->wear != VX_PLAIN ? (int64_t)first->vni : -1);
+    return tag_of_flow(tally, &flow);
+}
+
 /* The flow of a key, VX_OTHER_FLOWS beyond the limit. */
-static uint32_t flow_of(vx_tally *tally, const vx_flow *key, vx_sample first, uint32_t underlay) {
-    uint32_t number;
-    bool made = false;
-    if (vx_map_count(&tally->flows) < tally->most_flows) {
-        number = vx_map_intern(&tally->flows, key, VX_FLOW_KEY, &made);
-        if (number == VX_NONE)
-            return VX_NONE;
-    } else {
-        number = vx_map_find(&tally->flows, key, VX_FLOW_KEY);
-        if (number == VX_NONE) {
+static uint32_t flow_of(vx_tally *tally, const vx_flow *key, uint32_t tag, vx_sample first,
+                        uint32_t underlay) {
+    uint32_t at = tag, number;
+    while ((number = vx_index_next(&tally->flows.index, tag, &at)) != VX_NONE)
+        if (vx_same(flow_at(tally, number), key, VX_FLOW_KEY))
+            break;
+    bool made = number == VX_NONE;
+    if (made) {
+        if (vx_map_count(&tally->flows) >= tally->most_flows) {
             tally->counters.folded_flows++;
             return VX_OTHER_FLOWS;
         }
+        number = vx_map_add(&tally->flows, key, VX_FLOW_KEY, tag);
+        if (number == VX_NONE)
+            return VX_NONE;
     }
-    vx_flow *flow = vx_map_at(&tally->flows, number);
+    vx_flow *flow = flow_at(tally, number);
     if (made || vx_sample_before(first, flow->first)) {
         flow->first = first;
         flow->underlay = underlay;
@@ -431,9 +454,9 @@ void vx_tally_rebase(vx_tally *tally) {
 /* Cells. */
 
 static vx_cell *cell_of(vx_tally *tally, uint32_t flow_number, uint32_t path) {
-    vx_flow *flow = flow_number != VX_OTHER_FLOWS ? vx_map_at(&tally->flows, flow_number) : NULL;
+    vx_flow *flow = flow_number != VX_OTHER_FLOWS ? flow_at(tally, flow_number) : NULL;
     if (flow != NULL && flow->last_cell > 0 && flow->last_path == path)
-        return vx_map_at(&tally->cells, flow->last_cell - 1);
+        return cell_at(tally, flow->last_cell - 1);
     uint32_t key[2] = {flow_number, path};
     bool made;
     uint32_t number = vx_map_intern(&tally->cells, key, VX_CELL_KEY, &made);
@@ -443,7 +466,7 @@ static vx_cell *cell_of(vx_tally *tally, uint32_t flow_number, uint32_t path) {
         flow->last_path = path;
         flow->last_cell = number + 1;
     }
-    return vx_map_at(&tally->cells, number);
+    return cell_at(tally, number);
 }
 
 static void add_to_cell(vx_cell *cell, const vx_sighting *measured, const vx_sighting *start,
@@ -493,8 +516,12 @@ static uint32_t step_row(vx_tally *tally, const vx_step *key, uint64_t datagrams
     return number;
 }
 
+static inline uint64_t span_of(const vx_tally *tally) {
+    return (uint64_t)tally->last_time - (uint64_t)tally->first_time;
+}
+
 int vx_tally_fit_timeline(vx_tally *tally) {
-    uint64_t span = (uint64_t)tally->last_time - (uint64_t)tally->first_time;
+    uint64_t span = span_of(tally);
     if (span < tally->step_span)
         return 0;
     int64_t finer = tally->step;
@@ -522,17 +549,18 @@ int vx_tally_fit_timeline(vx_tally *tally) {
 
 static int add_to_timeline(vx_tally *tally, const vx_view *view, const vx_sighting *measured, int64_t time,
                            uint32_t path_number) {
-    if (vx_tally_fit_timeline(tally) < 0)
+    if (span_of(tally) >= tally->step_span && vx_tally_fit_timeline(tally) < 0)
         return -1;
-    vx_path *path = vx_map_at(&tally->paths, path_number);
-    vx_step key = {.step = step_of(tally, time), .path = path_number};
+    vx_path *path = path_at(tally, path_number);
+    int64_t step = step_of(tally, time);
     bool both = view->ingress != NULL && view->egress != NULL;
-    if (both && path->step_row > 0 && path->step == key.step) {
-        vx_step *row = vx_map_at(&tally->timeline, path->step_row - 1);
+    if (both && path->step_row > 0 && path->step == step) {
+        vx_step *row = vx_pool_item(&tally->timeline.pool, path->step_row - 1, sizeof *row);
         row->datagrams++;
         row->outer_bytes += measured->outer_length;
         return 0;
     }
+    vx_step key = {.step = step, .path = path_number};
     if (!both) {
         bool ipv6 = view->key->shape & VX_KEY_IPV6;
         const uint8_t *addresses = view->key->addresses;
@@ -619,14 +647,14 @@ static int count_latency(vx_tally *tally, const vx_view *view, uint32_t path) {
     int64_t came = view->ingress->sample.time, went = view->egress->sample.time;
     if (went < came)
         tally->counters.clock_skewed++;
-    return add_latency(vx_map_at(&tally->paths, path), went < came ? 0 : (uint64_t)went - (uint64_t)came);
+    return add_latency(path_at(tally, path), went < came ? 0 : (uint64_t)went - (uint64_t)came);
 }
 
 static int count_tunnel(vx_tally *tally, const vx_sighting *measured) {
     uint64_t overhead = (uint64_t)((int64_t)measured->outer_length - measured->inner_length);
     if (vx_map_count_up(&tally->overheads, overhead, 1) < 0)
         return -1;
-    vx_underlay *underlay = vx_map_at(&tally->underlays, measured->underlay);
+    vx_underlay *underlay = vx_pool_item(&tally->underlays.pool, measured->underlay, sizeof *underlay);
     underlay->datagrams++;
     underlay->outer_bytes += measured->outer_length;
     return add_port(underlay, measured->source_port);
@@ -657,11 +685,13 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
         return -1;
     vx_flow key;
     flow_key_of(&key, view->key, tunnelled != NULL ? (int64_t)tunnelled->vni : -1);
-    uint32_t flow = flow_of(tally, &key, start->sample, measured->underlay);
+    bool as_first = tunnelled == NULL || tunnelled == view->sightings[0];
+    uint32_t tag = as_first ? view->flow_tag : tag_of_flow(tally, &key);
+    uint32_t flow = flow_of(tally, &key, tag, start->sample, measured->underlay);
     if (flow == VX_NONE)
         return -1;
     if (flow != VX_OTHER_FLOWS && key.protocol == VX_TCP &&
-        describe_flow(vx_map_at(&tally->flows, flow), view->key, view->sightings[0]) < 0)
+        describe_flow(flow_at(tally, flow), view->key, view->sightings[0]) < 0)
         return -1;
     vx_cell *cell = cell_of(tally, flow, path);
     if (cell == NULL)

@@ -36,7 +36,13 @@ typedef struct {
     uint8_t count;
 } vx_samples;
 
-void vx_samples_keep(vx_samples *samples, vx_sample sample);
+/* One that belongs among them. */
+void vx_samples_insert(vx_samples *samples, vx_sample sample);
+
+static inline void vx_samples_keep(vx_samples *samples, vx_sample sample) {
+    if (samples->count < VX_SAMPLES || vx_sample_before(sample, samples->samples[VX_SAMPLES - 1]))
+        vx_samples_insert(samples, sample);
+}
 
 typedef struct {
     int64_t index;
@@ -239,6 +245,7 @@ static inline vx_sighting *vx_sighting_at(const vx_journey *journey, const vx_po
  * direction of each, inferred where the capture does not tell. */
 typedef struct {
     const vx_key *key;
+    uint32_t flow_tag;
     unsigned count;
     const vx_sighting *sightings[VX_MOST_STAGES];
     uint8_t directions[VX_MOST_STAGES];
@@ -247,6 +254,8 @@ typedef struct {
 } vx_view;
 
 void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more);
+/* The tag of the flow that a journey with this key is of, whose first sighting this is. */
+uint32_t vx_flow_tag(const vx_tally *tally, const vx_key *key, const vx_sighting *first);
 /* Whether fewer bytes left than came in; sizes compare only where it wears the same. Both sides are there. */
 bool vx_view_is_partial(const vx_view *view);
 /* The sighting whose time is the journey's. */
@@ -254,6 +263,33 @@ const vx_sighting *vx_view_start(const vx_view *view);
 
 /* Count a journey under its path with these flags, and those that follow from its sightings. */
 int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags);
+
+/* What a count needs of a flow lies in three places, each found by the one before; these fetch them one at a
+ * time, ahead of it. At a million flows that takes off a third of the time. */
+static inline void vx_tally_prefetch_slot(const vx_tally *tally, uint32_t flow_tag) {
+    vx_index_prefetch(&tally->flows.index, flow_tag);
+}
+
+static inline void vx_tally_prefetch_flow(const vx_tally *tally, uint32_t flow_tag) {
+    uint32_t number = vx_index_guess(&tally->flows.index, flow_tag);
+    if (number == VX_NONE)
+        return;
+    const uint8_t *flow = vx_pool_item(&tally->flows.pool, number, sizeof(vx_flow));
+    for (size_t i = 0; i < sizeof(vx_flow); i += 64)
+        __builtin_prefetch(flow + i, 1);
+}
+
+static inline void vx_tally_prefetch_cell(const vx_tally *tally, uint32_t flow_tag) {
+    uint32_t number = vx_index_guess(&tally->flows.index, flow_tag);
+    if (number == VX_NONE)
+        return;
+    const vx_flow *flow = vx_pool_item(&tally->flows.pool, number, sizeof(vx_flow));
+    if (flow->last_cell == 0)
+        return;
+    const uint8_t *cell = vx_pool_item(&tally->cells.pool, flow->last_cell - 1, sizeof(vx_cell));
+    for (size_t i = 0; i < sizeof(vx_cell); i += 64)
+        __builtin_prefetch(cell + i, 1);
+}
 
 /* Make the steps of the timeline as wide as the time seen so far needs. */
 int vx_tally_fit_timeline(vx_tally *tally);
