@@ -459,6 +459,36 @@ def test_a_wild_clock_closes_what_is_open_and_no_more() -> None:
     assert tables.counters.time_reversed == 3
 
 
+@pytest.mark.parametrize("seed", SEEDS)
+def test_equal_packets_are_told_apart_alike(seed: int) -> None:
+    """One datagram over and over, at few places, with few TTLs and few outer identifications."""
+    chance = random.Random(seed)
+    plain = ipv4("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, bytes(8)), identification=1)
+    places = [(index, kind) for index in (1, 2, 3) for kind in (0, 4)][: chance.randint(1, 6)]
+    ttls, identifications = chance.choice([[64], [64, 63], [64, 63, 60]]), range(chance.choice([1, 2, 30]))
+    entries = []
+    for number in range(300):
+        packet = plain
+        if chance.random() < 0.9:
+            payload = udp(60000, 8472, vxlan(7, ethernet(plain)))
+            identification = chance.choice(identifications)
+            packet = ipv4(
+                "192.168.1.1", "192.168.2.1", UDP, payload, ttl=chance.choice(ttls), identification=identification
+            )
+        data = sll2(packet, *chance.choice(places))
+        entries.append(Entry(START + number * chance.choice([1_000, 1_000_000]), data, len(data), 0))
+    options = EngineOptions(window=chance.choice([10**5, 10**9]), settle=chance.choice([1_000, 10**7]))
+    _assert_twins(options, [to_pcap(entries, SLL2)], chance)
+
+
+def test_a_flood_of_equal_packets_costs_no_more_than_others() -> None:
+    """Were each looked at for every other one, this would take minutes."""
+    data = sll2(ipv4("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, bytes(8))), 1, 0)
+    file = to_pcap([Entry(START + number, data, len(data), 0) for number in range(300_000)], SLL2)
+    tables = _run("native", EngineOptions(), [file]).tables()
+    assert sum(cell.datagrams for cell in tables.cells.values()) == 300_000
+
+
 # The engine as an object.
 
 

@@ -168,6 +168,23 @@ class _Journey:
         return {IN, OUT} <= self.directions or (UNKNOWN in self.directions and len(self.sightings) > 1)
 
 
+class _Chain:
+    """The open journeys of one key.
+
+    In a flood of equal packets of which one side is seen, no journey takes another of their sightings. What has
+    been looked at once is not looked at again: all journeys up to `held_order` hold `held_place` (or are full), and
+    none has a TTL there above `held_ttl`. That stays so: journeys only gain stages, and stages only lower TTLs.
+    """
+
+    __slots__ = ("held_order", "held_place", "held_ttl", "journeys")
+
+    def __init__(self) -> None:
+        self.journeys: dict[_Journey, None] = {}  # oldest first
+        self.held_place: _Place | None = None
+        self.held_ttl = 0
+        self.held_order = 0
+
+
 class PureEngine:
     """See `vxtool.engine.Engine` for the interface that both engines share."""
 
@@ -192,7 +209,7 @@ class PureEngine:
         self._first_time: int | None = None
         self._last_time: int | None = None
 
-        self._chains: dict[tuple[object, ...], list[_Journey]] = {}
+        self._chains: dict[tuple[object, ...], _Chain] = {}
         self._open: deque[_Journey] = deque()
         self._settled: deque[_Journey] = deque()
         self._open_count = 0
@@ -379,7 +396,7 @@ class PureEngine:
 
     def _take_back(self, key: tuple[object, ...]) -> None:
         """Undo what is open of this key: its sightings are held as if they had been from the start."""
-        for journey in self._chains.pop(key, []):
+        for journey in self._chains.pop(key, _Chain()).journeys:
             journey.closed = True
             self._open_count -= 1
             for sighting in journey.sightings:
@@ -452,26 +469,37 @@ class PureEngine:
     # Journeys.
 
     def _join(self, sighting: _Sighting) -> None:
-        chain = self._chains.setdefault(sighting.frame.key, [])
-        for journey in reversed(chain):
-            if not _may_be_same(journey, sighting):
-                continue
+        ttl = sighting.frame.outer_ttl
+        chain = self._chains.setdefault(sighting.frame.key, _Chain())
+        known = chain.held_order if chain.held_place == sighting.place and chain.held_ttl <= ttl else 0
+        all_hold, highest = True, chain.held_ttl if known else 0
+        for journey in reversed(chain.journeys):
+            if journey.order <= known:
+                break
             held = next((other for other in journey.sightings if other.place == sighting.place), None)
+            full = held is None and len(journey.sightings) == MOST_STAGES
+            if held is not None and held.ttl <= ttl:
+                highest = max(highest, held.ttl)
+            elif not full:
+                all_hold = False
+            if full or not _may_be_same(journey, sighting):
+                continue
             if held is None:
-                if len(journey.sightings) == MOST_STAGES:
-                    continue
                 journey.add(sighting)
                 if journey.settled is None and journey.is_settled():
                     journey.settled = sighting.clock
                     self._settled.append(journey)
                 return
-            if sighting.frame.outer_ttl < held.ttl:
-                held.ttl = sighting.frame.outer_ttl
+            if ttl < held.ttl:
+                held.ttl = ttl
                 held.looped = True
                 sighting.closed = True
                 return
         journey = _Journey(sighting)
-        chain.append(journey)
+        if all_hold and chain.journeys:
+            chain.held_place, chain.held_ttl = sighting.place, highest
+            chain.held_order = next(reversed(chain.journeys)).order
+        chain.journeys[journey] = None
         self._open.append(journey)
         self._open_count += 1
         while self._open_count > self._options.most_journeys:
@@ -504,8 +532,8 @@ class PureEngine:
         journey.closed = True
         self._open_count -= 1
         chain = self._chains[journey.key]
-        chain.remove(journey)
-        if not chain:
+        del chain.journeys[journey]
+        if not chain.journeys:
             del self._chains[journey.key]
         sides = _sides(journey)
         if sides.ingress is None and not self._options.part and journey.clock <= self._options.window:
@@ -778,10 +806,9 @@ class PureEngine:
                 sighting.clock += shift
                 sighting.order += self._order
                 sighting.sample = _renumber(sighting.sample, base)
-            self._chains.setdefault(journey.key, []).append(journey)
-        for key in {journey.key for journey in journeys.values()}:
-            # Oldest first: a settled one may have left the open ones before those that opened after it.
-            self._chains[key].sort(key=lambda journey: journey.order)
+        # Oldest first: a settled one may have left the open ones before those that opened after it.
+        for journey in sorted(journeys.values(), key=lambda journey: journey.order):
+            self._chains.setdefault(journey.key, _Chain()).journeys[journey] = None
         still_open = [journey for journey in (*self._open, *other._open) if not journey.closed]
         self._open = deque(sorted(still_open, key=lambda journey: journey.order))
         settled = [journey for journey in (*self._settled, *other._settled) if not journey.closed]

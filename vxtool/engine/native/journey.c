@@ -270,6 +270,8 @@ static void leave_chain(vx_journeys *journeys, uint32_t number) {
         journey_at(journeys, journey->newer)->older = journey->older;
         return;
     }
+    if (journey->older != VX_NONE && journey->held.place != VX_NONE)
+        journey_at(journeys, journey->older)->held = journey->held;
     vx_slot *slot = vx_index_slot(&journeys->index, journey->tag, number);
     if (journey->older != VX_NONE)
         slot->number_up1 = journey->older + 1;
@@ -432,8 +434,9 @@ static inline vx_sighting *sighting_of_place(const vx_journeys *journeys, const 
     return NULL;
 }
 
+/* `held` is of what there is so far: see sighting.h. */
 static int open_journey(vx_journeys *journeys, const vx_key *key, uint32_t tag, uint32_t newest,
-                        const vx_sighting *sighting) {
+                        const vx_held *held, const vx_sighting *sighting) {
     uint32_t number = vx_pool_take(&journeys->journeys);
     if (number == VX_NONE)
         return -1;
@@ -443,6 +446,7 @@ static int open_journey(vx_journeys *journeys, const vx_key *key, uint32_t tag, 
     journey->flow_tag = vx_flow_tag(journeys->tally, key, sighting);
     journey->more = VX_NONE;
     journey->outer_id = 0;
+    journey->held = *held;
     journey->count = 0;
     journey->came_in = journey->went_out = journey->unknown = false;
     journey->is_settled = false;
@@ -463,37 +467,64 @@ static int open_journey(vx_journeys *journeys, const vx_key *key, uint32_t tag, 
     return 0;
 }
 
-/* Continue the newest journey with this key that does not yet hold this stage, or open one. */
+/* Continue a journey that holds this place as `there`, or does not hold it. 1: it took the sighting, 0: it
+ * cannot, -1: no memory. */
+static inline int continue_journey(vx_journeys *journeys, uint32_t number, vx_sighting *there,
+                                   vx_sighting *sighting) {
+    vx_journey *journey = journey_at(journeys, number);
+    /* Equal inner packets are told apart by the outer identification, where both have one. */
+    if (journey->outer_id != 0 && sighting->outer_id != 0 && journey->outer_id != sighting->outer_id)
+        return 0;
+    if (there == NULL && journey->count < VX_MOST_STAGES) {
+        if (add_sighting(journeys, journey, sighting) < 0)
+            return -1;
+        bool settles = (journey->came_in && journey->went_out) || journey->unknown;
+        if (settles && !journey->is_settled) {
+            journey->settled_clock = sighting->clock;
+            append_settled(journeys, number);
+        }
+        return 1;
+    }
+    if (there != NULL && sighting->outer_ttl < there->lowest_ttl) {
+        there->lowest_ttl = sighting->outer_ttl;
+        there->looped = true;
+        close_pieces(journeys, sighting);
+        return 1;
+    }
+    return 0;
+}
+
+/* Continue the newest journey with this key that does not yet hold this stage, or open one.
+ *
+ * In a flood of equal packets of which one side is seen, no journey takes another of their sightings. What
+ * has been looked at once is not looked at again, for it stays so: journeys only gain stages, and stages only
+ * lower TTLs. */
 static int join(vx_journeys *journeys, const vx_key *key, uint32_t tag, vx_sighting *sighting) {
     uint32_t newest = newest_of(journeys, key, tag);
+    vx_held held = {.place = VX_NONE};
+    if (newest != VX_NONE)
+        held = journey_at(journeys, newest)->held;
+    bool helps = held.place == sighting->place && held.highest_ttl <= sighting->outer_ttl;
+    uint64_t known = helps ? held.order : 0;
+    uint8_t highest = helps ? held.highest_ttl : 0;
+    bool all_hold = newest != VX_NONE;
     for (uint32_t number = newest; number != VX_NONE;) {
         vx_journey *journey = journey_at(journeys, number);
-        uint32_t older = journey->older;
-        /* Equal inner packets are told apart by the outer identification, where both have one. */
-        bool other_packet =
-            journey->outer_id != 0 && sighting->outer_id != 0 && journey->outer_id != sighting->outer_id;
-        if (!other_packet) {
-            vx_sighting *there = sighting_of_place(journeys, journey, sighting->place);
-            if (there == NULL && journey->count < VX_MOST_STAGES) {
-                if (add_sighting(journeys, journey, sighting) < 0)
-                    return -1;
-                bool settles = (journey->came_in && journey->went_out) || journey->unknown;
-                if (settles && !journey->is_settled) {
-                    journey->settled_clock = sighting->clock;
-                    append_settled(journeys, number);
-                }
-                return 0;
-            }
-            if (there != NULL && sighting->outer_ttl < there->lowest_ttl) {
-                there->lowest_ttl = sighting->outer_ttl;
-                there->looped = true;
-                close_pieces(journeys, sighting);
-                return 0;
-            }
-        }
-        number = older;
+        if (journey->order <= known)
+            break;
+        vx_sighting *there = sighting_of_place(journeys, journey, sighting->place);
+        int taken = continue_journey(journeys, number, there, sighting);
+        if (taken != 0)
+            return taken < 0 ? -1 : 0;
+        if (there != NULL ? there->lowest_ttl > sighting->outer_ttl : journey->count < VX_MOST_STAGES)
+            all_hold = false;
+        else if (there != NULL && there->lowest_ttl > highest)
+            highest = there->lowest_ttl;
+        number = journey->older;
     }
-    return open_journey(journeys, key, tag, newest, sighting);
+    if (all_hold)
+        held = (vx_held){journey_at(journeys, newest)->order, sighting->place, highest};
+    return open_journey(journeys, key, tag, newest, &held, sighting);
 }
 
 /* Parts: what an earlier part may claim is held back. */
@@ -793,6 +824,7 @@ static uint32_t copy_journey(const transfer *over, const vx_journey *theirs) {
         return VX_NONE;
     vx_journey *journey = journey_at(journeys, number);
     *journey = *theirs;
+    journey->held.place = VX_NONE; /* places and orders are other ones here */
     if (theirs->more != VX_NONE) {
         journey->more = vx_pool_take(&journeys->more);
         if (journey->more == VX_NONE)

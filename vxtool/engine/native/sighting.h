@@ -55,6 +55,14 @@ typedef struct {
     vx_sighting sightings[VX_MOST_STAGES - VX_FIRST_SIGHTINGS];
 } vx_more;
 
+/* What is known of the journeys of one key, up to one: they hold this place, or are full, and none has a TTL
+ * there above this. */
+typedef struct {
+    uint64_t order; /* of the newest of them */
+    uint32_t place; /* VX_NONE: nothing is known */
+    uint8_t highest_ttl;
+} vx_held;
+
 typedef struct {
     vx_key key;
     uint32_t tag;      /* of the key's hash */
@@ -76,6 +84,7 @@ typedef struct {
     uint64_t clock;
     uint64_t settled_clock;
     uint64_t order;
+    vx_held held; /* where it is the newest of its key */
     vx_sighting sightings[VX_FIRST_SIGHTINGS];
 } vx_journey;
 
