@@ -517,14 +517,21 @@ static PyObject *step_of(const vx_tally *tally, uint32_t number) {
                          (unsigned long long)row->outer_bytes);
 }
 
-/* All rows of a table. */
-static PyObject *rows_of(const vx_tally *tally, const vx_map *map,
-                         PyObject *(*row_of)(const vx_tally *, uint32_t)) {
+typedef PyObject *(*row_maker)(const vx_tally *, uint32_t);
+
+/* The rows of a table from `start` on, as far as there are any before `end`. */
+static PyObject *some_rows_of(const vx_tally *tally, const vx_map *map, row_maker row_of, uint32_t start,
+                              uint32_t end) {
     PyObject *list = PyList_New(0);
-    for (uint32_t i = 0; list != NULL && i < vx_map_count(map); i++)
+    for (uint32_t i = start; list != NULL && i < end && i < vx_map_count(map); i++)
         if (append(list, row_of(tally, i)) < 0)
             Py_CLEAR(list);
     return list;
+}
+
+/* All rows of a table. */
+static PyObject *rows_of(const vx_tally *tally, const vx_map *map, row_maker row_of) {
+    return some_rows_of(tally, map, row_of, 0, UINT32_MAX);
 }
 
 /* Clipped, cut, malformed, orphan. */
@@ -543,6 +550,35 @@ static void put(PyObject **tables, const char *name, PyObject *table) {
     Py_XDECREF(table);
 }
 
+/* The tables that grow with the flows come a piece at a time, so that they never exist twice. */
+static PyObject *engine_rows(PyObject *object, PyObject *args) {
+    Engine *self = (Engine *)object;
+    const char *name;
+    unsigned start, count;
+    if (!PyArg_ParseTuple(args, "sII:rows", &name, &start, &count) || enter(self, FINISHED) < 0)
+        return NULL;
+    const vx_tally *tally = vx_engine_tally(self->engine);
+    const struct {
+        const char *name;
+        const vx_map *map;
+        row_maker row_of;
+    } tables[] = {
+        {"flow_keys", &tally->flows, flow_key_of},
+        {"flows", &tally->flows, flow_of},
+        {"cells", &tally->cells, cell_of},
+        {"large", &tally->large, large_of},
+    };
+    PyObject *rows = NULL;
+    uint32_t end = count < UINT32_MAX - start ? start + count : UINT32_MAX;
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if (strcmp(name, tables[i].name) == 0)
+            rows = some_rows_of(tally, tables[i].map, tables[i].row_of, start, end);
+    if (rows == NULL && !PyErr_Occurred())
+        PyErr_Format(PyExc_ValueError, "no table of rows is called %s", name);
+    self->busy = false;
+    return rows;
+}
+
 static PyObject *engine_tables(PyObject *object, PyObject *unused) {
     (void)unused;
     Engine *self = (Engine *)object;
@@ -556,11 +592,7 @@ static PyObject *engine_tables(PyObject *object, PyObject *unused) {
     put(&tables, "places", rows_of(tally, &tally->places, place_of));
     put(&tables, "paths", rows_of(tally, &tally->paths, path_of));
     put(&tables, "latencies", rows_of(tally, &tally->paths, latencies_of));
-    put(&tables, "flow_keys", rows_of(tally, &tally->flows, flow_key_of));
-    put(&tables, "flows", rows_of(tally, &tally->flows, flow_of));
-    put(&tables, "cells", rows_of(tally, &tally->cells, cell_of));
     put(&tables, "tunnels", rows_of(tally, &tally->underlays, tunnel_of));
-    put(&tables, "large", rows_of(tally, &tally->large, large_of));
     put(&tables, "icmp", rows_of(tally, &tally->icmp, icmp_of));
     put(&tables, "timeline", rows_of(tally, &tally->timeline, step_of));
     put(&tables, "overheads", counts_of(&tally->overheads));
@@ -703,7 +735,10 @@ static PyMethodDef engine_methods[] = {
     {"wants", engine_wants, METH_NOARGS, "wants()\n--\n\nThe input whose next bytes are needed, or None."},
     {"merge", engine_merge, METH_O, "merge(other)\n--\n\nTake in the part that directly follows."},
     {"finish", engine_finish, METH_NOARGS, "finish()\n--\n\nClose what is open; nothing more is taken."},
-    {"tables", engine_tables, METH_NOARGS, "tables()\n--\n\nThe tables as lists of rows, by name."},
+    {"tables", engine_tables, METH_NOARGS, "tables()\n--\n\nThe small tables as lists of rows, by name."},
+    {"rows", engine_rows, METH_VARARGS,
+     "rows(name, start, count)\n--\n\nSo many rows of a large table from there on: flow_keys, flows, cells, "
+     "large."},
     {"inputs", engine_inputs, METH_NOARGS,
      "inputs()\n--\n\nFormat, records, bytes, interfaces and damage of each input."},
     {"names", engine_names, METH_NOARGS, "names()\n--\n\nAddresses and names in the order of the inputs."},

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import starmap
@@ -40,6 +40,7 @@ _SEED = int.from_bytes(os.urandom(8), "little")
 
 # By the number of vx_format in container.h.
 _FORMATS: tuple[Format | None, ...] = (None, "pcap", "pcap-ns", "pcapng")
+_PIECE = 4096  # rows
 _SAMPLES = ("clipped", "cut", "malformed", "orphan")
 
 # As FlowKey._make and the like, without a Python call for each.
@@ -115,7 +116,7 @@ class NativeEngine:
         collecting = gc.isenabled()
         gc.disable()
         try:
-            return _tables(self._engine.tables(), inputs, self._names())
+            return _tables(self._engine, inputs, self._names())
         finally:
             if collecting:
                 gc.enable()
@@ -150,12 +151,43 @@ def _input_row(
     )
 
 
-def _tables(raw: dict[str, Any], inputs: list[InputRow], names: dict[str, str]) -> Tables:
+def _rows(engine: _native.Engine, name: str) -> Iterator[Any]:
+    """All rows of a table that grows with the flows. A piece at a time: as a whole it would take as much memory as
+    what is made of it."""
+    start = 0
+    while rows := engine.rows(name, start, _PIECE):
+        yield from rows
+        start += _PIECE
+
+
+def _flow_rows(rows: Iterable[Any]) -> Iterator[FlowRow]:
+    outer: dict[bytes, bytes] = {}  # few addresses stand in many rows
+    for first, source, destination, *rest in rows:
+        yield FlowRow(
+            _sample(first), outer.setdefault(source, source), outer.setdefault(destination, destination), *rest
+        )
+
+
+def _cells(
+    raw: Iterable[Any], flows: list[FlowKey], paths: list[PathKey], rows: list[FlowRow]
+) -> Iterator[tuple[tuple[FlowKey, PathKey], Cell]]:
+    for flow, path, *counts, _, last_time, evidence in raw:
+        samples = _samples(evidence)
+        # Nearly always its first sample is the flow's: one of each will do. Its first time is that of the sample.
+        if flow >= 0 and samples[0] == rows[flow].first:
+            samples[0] = rows[flow].first
+        first_time = samples[0].time
+        yield (flows[flow], paths[path]), Cell(*(*counts, first_time, last_time, samples))
+
+
+def _tables(engine: _native.Engine, inputs: list[InputRow], names: dict[str, str]) -> Tables:
+    raw = engine.tables()
     first_time, last_time, step = raw["times"]
     interface_keys = [InterfaceKey(*row[:3]) for row in raw["interfaces"]]
     paths = _paths(raw["paths"], raw["places"], interface_keys)
-    flows: list[FlowKey] = list(map(_flow_key, raw["flow_keys"]))
+    flows: list[FlowKey] = list(map(_flow_key, _rows(engine, "flow_keys")))
     by_number = [*flows, OTHER_FLOWS]  # whose number is -1
+    rows = list(_flow_rows(_rows(engine, "flows")))
     return Tables(
         inputs=inputs,
         names=names,
@@ -166,11 +198,8 @@ def _tables(raw: dict[str, Any], inputs: list[InputRow], names: dict[str, str]) 
         counters=Counters(*raw["counters"]),
         first_time=first_time,
         last_time=last_time,
-        flows=dict(zip(flows, (FlowRow(_sample(first), *rest) for first, *rest in raw["flows"]), strict=True)),
-        cells={
-            (by_number[flow], paths[path]): Cell(*(*rest, _samples(samples)))
-            for flow, path, *rest, samples in raw["cells"]
-        },
+        flows=dict(zip(flows, rows, strict=True)),
+        cells=dict(_cells(_rows(engine, "cells"), by_number, paths, rows)),
         latencies={
             path: Latencies(*(*row[:4], dict(row[4]), row[5]))
             for path, row in zip(paths, raw["latencies"], strict=True)
@@ -179,7 +208,7 @@ def _tables(raw: dict[str, Any], inputs: list[InputRow], names: dict[str, str]) 
         tunnels={row[:4]: TunnelRow(row[4], row[5], set(row[6])) for row in raw["tunnels"] if row is not None},
         overheads=raw["overheads"],
         sizes={(key >> 32 == 1, key & 0xFFFFFFFF): count for key, count in raw["sizes"].items()},
-        large={(by_number[flow], *lengths): count for flow, *lengths, count in raw["large"]},
+        large={(by_number[flow], *lengths): count for flow, *lengths, count in _rows(engine, "large")},
         mss=raw["mss"],
         icmp_errors={row[:5]: _samples(row[6]) for row in raw["icmp"]},
         icmp_error_counts={row[:5]: row[5] for row in raw["icmp"]},
