@@ -152,7 +152,7 @@ def test_the_environment_chooses(native, monkeypatch, wanted, expected):
 
 def test_an_unknown_engine_is_refused(monkeypatch):
     monkeypatch.setenv("VXTOOL_ENGINE", "fast")
-    with pytest.raises(UsageError, match="VXTOOL_ENGINE: expected 'pure' or 'native', found 'fast'"):
+    with pytest.raises(UsageError, match="VXTOOL_ENGINE=fast: expected 'pure' or 'native'"):
         choice._chosen()
 
 

@@ -148,7 +148,6 @@ class Judge:
 
     def __init__(self, tables: Tables, knowledge: Knowledge, conversations: Conversations) -> None:
         self._tables = tables
-        self._conversations = conversations
         self._knowledge = knowledge
         self._routes: dict[PathKey, Route] = {}
         self._own_macs = self._find_own_macs()

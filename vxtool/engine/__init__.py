@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Protocol, Self, cast
 
-from vxtool.errors import UsageError
+from vxtool.native import native_extension
 
 if TYPE_CHECKING:
     from vxtool.engine.options import EngineOptions
@@ -43,20 +42,7 @@ class Engine(Protocol):
 
 def engine_name() -> str:
     """Which engine runs: "native" where it was built, else "pure"; VXTOOL_ENGINE forces one."""
-    wanted = os.environ.get("VXTOOL_ENGINE", "")
-    if wanted not in ("", "pure", "native"):
-        raise UsageError(f"VXTOOL_ENGINE={wanted}: expected 'pure' or 'native'")
-    if wanted == "pure":
-        return "pure"
-    try:
-        import vxtool._native  # noqa: F401
-    except ImportError as error:
-        if wanted == "native":
-            raise UsageError(
-                f"VXTOOL_ENGINE=native: the C extension is not built ({error}); install where there is a C compiler"
-            ) from None
-        return "pure"
-    return "native"
+    return "pure" if native_extension() is None else "native"
 
 
 def make_engine(options: EngineOptions, name: str | None = None) -> Engine:

@@ -5,12 +5,12 @@ The C codec makes values of the same classes, so it is given the classes and imp
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Protocol
 
-from vxtool.errors import PacketError, UsageError
+from vxtool.errors import PacketError
+from vxtool.native import native_extension
 from vxtool.packet import (
     arp,
     build,
@@ -108,14 +108,7 @@ def native_codec() -> Codec | None:
 
 
 def _chosen() -> Codec:
-    wanted = os.environ.get("VXTOOL_ENGINE", "")
-    if wanted not in ("", "pure", "native"):
-        raise UsageError(f"VXTOOL_ENGINE: expected 'pure' or 'native', found {wanted!r}")
-    native = None if wanted == "pure" else native_codec()
-    if native is None and wanted == "native":
-        raise UsageError(
-            "VXTOOL_ENGINE=native: the C extension was not built; install with a C compiler, or unset it"
-        )
+    native = native_codec() if native_extension() is not None else None
     return native or (decoder.decode, encoder.encode, repeater.repeat, build.vxlan_packet)
 
 
