@@ -1,11 +1,16 @@
 /* What of table.h is not in every record's way. */
+#define _DEFAULT_SOURCE /* for madvise */
 #include "table.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
 
-enum { LEAST_SLOTS = 16 };
+enum { LEAST_SLOTS = 16, CACHE_LINE = 64, HUGE_PAGE = 1 << 21, SMALL_CHUNKS = 16 };
 
 void *vx_allocate(size_t count, size_t size) { return calloc(count, size); }
+
+/* Freed with free(). `size` is a multiple of `alignment`. */
+static void *vx_allocate_aligned(size_t alignment, size_t size) { return aligned_alloc(alignment, size); }
 
 void *vx_resize(void *array, size_t count, size_t size) {
     return size > 0 && count > SIZE_MAX / size ? NULL : realloc(array, count * size);
@@ -17,27 +22,64 @@ void vx_pool_init(vx_pool *pool, size_t item_size) {
 }
 
 void vx_pool_free(vx_pool *pool) {
-    for (uint32_t i = 0; i < pool->chunk_count; i++)
-        free(pool->chunks[i]);
+    for (uint32_t i = 0; i < pool->block_count; i++)
+        free(pool->blocks[i]);
+    free(pool->blocks);
     free(pool->chunks);
     vx_pool_init(pool, pool->item_size);
+}
+
+/* Space for one more pointer in an array that doubles: 0, or -1. */
+static int reserve_pointer(void *array, uint32_t count) {
+    void **pointers = *(void ***)array;
+    if ((count & (count - 1)) != 0)
+        return 0;
+    void **grown = vx_resize(pointers, count > 0 ? (size_t)count * 2 : 1, sizeof *grown);
+    if (grown == NULL)
+        return -1;
+    *(void ***)array = grown;
+    return 0;
+}
+
+static void use_huge_pages(void *at, size_t size) {
+#ifdef MADV_HUGEPAGE
+    madvise(at, size, MADV_HUGEPAGE); /* advice: nothing is wrong where it is not taken */
+#else
+    (void)at, (void)size;
+#endif
+}
+
+/* A block of at least one chunk, all of whose bytes are whatever they were. */
+static int add_block(vx_pool *pool, size_t chunk_size) {
+    if (reserve_pointer(&pool->blocks, pool->block_count) < 0)
+        return -1;
+    bool small = pool->chunk_count < SMALL_CHUNKS;
+    size_t alignment = small ? CACHE_LINE : HUGE_PAGE;
+    size_t count = small || chunk_size > HUGE_PAGE / 2 ? 1 : 2 * HUGE_PAGE / chunk_size;
+    size_t size = (count * chunk_size + alignment - 1) / alignment * alignment;
+    void *block = vx_allocate_aligned(alignment, size);
+    if (block == NULL)
+        return -1;
+    if (!small)
+        use_huge_pages(block, size);
+    pool->blocks[pool->block_count++] = block;
+    pool->spare = block;
+    pool->spares = (uint32_t)count;
+    return 0;
 }
 
 int vx_pool_grow(vx_pool *pool) {
     /* The last number is VX_NONE's. */
     if (((uint64_t)pool->chunk_count + 1) << pool->shift >= VX_NONE)
         return -1;
-    if ((pool->chunk_count & (pool->chunk_count - 1)) == 0) {
-        size_t capacity = pool->chunk_count > 0 ? (size_t)pool->chunk_count * 2 : 1;
-        uint8_t **grown = vx_resize(pool->chunks, capacity, sizeof *grown);
-        if (grown == NULL)
-            return -1;
-        pool->chunks = grown;
-    }
-    uint8_t *chunk = vx_resize(NULL, (size_t)1 << pool->shift, pool->item_size);
-    if (chunk == NULL)
+    if (reserve_pointer(&pool->chunks, pool->chunk_count) < 0)
         return -1;
-    pool->chunks[pool->chunk_count++] = chunk;
+    size_t chunk_size = (size_t)pool->item_size << pool->shift;
+    if (pool->spares == 0 && add_block(pool, chunk_size) < 0)
+        return -1;
+    pool->chunks[pool->chunk_count++] = pool->spare;
+    pool->spare += chunk_size;
+    pool->spares--;
     return 0;
 }
 
@@ -46,11 +88,22 @@ void vx_index_free(vx_index *index) {
     *index = (vx_index){0};
 }
 
+static vx_slot *allocate_slots(size_t size) {
+    if (size < HUGE_PAGE)
+        return vx_allocate(size, 1);
+    void *slots = vx_allocate_aligned(HUGE_PAGE, size);
+    if (slots == NULL)
+        return NULL;
+    use_huge_pages(slots, size);
+    memset(slots, 0, size);
+    return slots;
+}
+
 int vx_index_grow(vx_index *index) {
     uint64_t slots = index->slots == NULL ? LEAST_SLOTS : ((uint64_t)index->mask + 1) * 2;
     if (slots > UINT32_C(1) << 31)
         return -1;
-    vx_index grown = {vx_allocate(slots, sizeof *grown.slots), (uint32_t)slots - 1, 0};
+    vx_index grown = {allocate_slots(slots * sizeof *grown.slots), (uint32_t)slots - 1, 0};
     if (grown.slots == NULL)
         return -1;
     for (uint64_t i = 0; index->slots != NULL && i <= index->mask; i++)

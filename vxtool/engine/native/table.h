@@ -79,10 +79,16 @@ static inline bool vx_same(const void *one, const void *other, size_t size) {
     return differing == 0;
 }
 
-/* Pools. */
+/* Pools. Chunks begin at a cache line, so that items whose size is a multiple of one share none. The first
+ * few chunks are allocated one by one; later ones come from blocks that the kernel can back with huge pages,
+ * without which walking page tables took a third of the time at a million flows. */
 
 typedef struct {
     uint8_t **chunks;
+    void **blocks;   /* what was allocated, to be freed */
+    uint8_t *spare;  /* of the last block: where its next chunk begins, and */
+    uint32_t spares; /* how many are left of it */
+    uint32_t block_count;
     uint32_t chunk_count;
     uint32_t item_size;
     uint32_t shift; /* a chunk holds 2^shift items */
