@@ -49,6 +49,7 @@ def analyze(
     ports: Mapping[int, str] | None = None,
     window_ns: int = 1_000_000_000,
     settle_ns: int = 10_000_000,
+    jobs: int | None = None,
     progress: ProgressCallback | None = None,
 ) -> Report:
     """Analyze captures taken at one place, merged by time.
@@ -56,7 +57,9 @@ def analyze(
     `paths` are pcap or pcapng files, plain or compressed, or "-" for standard input. `cluster` and `links` are
     files as `kubectl` and `ip -j` print them; `interfaces` names interfaces by index; `namespace` is that of
     tables which name none. `top` is how many flows the report lists, by bytes. `ports` maps further UDP ports
-    to "vxlan" or "geneve". Times are ns of capture time.
+    to "vxlan" or "geneve". Times are ns of capture time. `jobs` is how many threads may work: by default as many
+    as there are cores, from a size on that is worth a second one. Two are made use of, by the native engine; the
+    report does not depend on it.
 
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
@@ -74,7 +77,7 @@ def analyze(
     engine = make_engine(options, name)
     sources, errors = _open_all(paths)
     try:
-        _pump(engine, _Reader(sources, errors, progress))
+        _pump(engine, _Reader(sources, errors, progress), jobs)
         tables = engine.tables()
     finally:
         for source in sources:
@@ -170,10 +173,12 @@ class _Reader:
             self._progress(position, self._total, records)
 
 
-def _pump(engine: Engine, reader: _Reader) -> None:
+def _pump(engine: Engine, reader: _Reader, jobs: int | None) -> None:
     """Give the engine the bytes that it asks for, until every input has ended."""
+    alone = _SMALL if jobs is None else 0  # so many bytes are read without a second thread
+    most = _cores() if jobs is None else jobs
     while (index := engine.wants()) is not None:
-        if reader.bytes >= _SMALL and engine.name == "native" and _cores() > 1:
+        if reader.bytes >= alone and engine.name == "native" and most > 1:
             from vxtool.engine.native_engine import NativeEngine
 
             if isinstance(engine, NativeEngine):

@@ -48,7 +48,7 @@ PACKERS: dict[str, Callable[[bytes], bytes]] = {
 def text_of(monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """Analyze with one engine, and return the report as JSON text without `tool`, which names the engine."""
 
-    def analyze(engine: str, paths: Iterable[str], **options: list[str]) -> str:
+    def analyze(engine: str, paths: Iterable[str], **options: Any) -> str:
         monkeypatch.setenv("VXTOOL_ENGINE", engine)
         report: Any = vxtool.analyze(list(paths), **options)
         assert report.pop("tool")["engine"] == engine
@@ -70,6 +70,14 @@ def test_both_engines_give_the_same_bytes(one: Sample, text_of: Callable[..., st
 def test_both_engines_give_the_same_bytes_for_each_file_alone(path: Path, text_of: Callable[..., str]) -> None:
     require_native()
     assert text_of("native", [str(path)]) == text_of("pure", [str(path)])
+
+
+@every_sample
+def test_the_bytes_do_not_depend_on_how_many_threads_work(
+    one: Sample, engine: str, text_of: Callable[..., str]
+) -> None:
+    alone = text_of(engine, one.paths, jobs=1)
+    assert all(text_of(engine, one.paths, jobs=jobs) == alone for jobs in (2, 3))
 
 
 @pytest.mark.parametrize("kind", PACKERS)

@@ -122,6 +122,7 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
         "ports": None,
         "window_ns": 1_000_000_000,
         "settle_ns": 10_000_000,
+        "jobs": None,
     }
 
 
@@ -130,7 +131,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "analyze a.pcap --cluster c1 --cluster c2 --links l1 --links l2 --interface 3=eth1 --interface 4=eth2"
     )
     arguments += " --namespace shop --top 7 --scope ip --overlay vxlan --port 4789=vxlan --port 6081=geneve"
-    arguments += " --window 2.5s --settle 500us"
+    arguments += " --window 2.5s --settle 500us --jobs 2"
     assert run(arguments.split()) == 0
     api.options.pop("progress")
     assert api.options == {
@@ -144,6 +145,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "ports": {4789: "vxlan", 6081: "geneve"},
         "window_ns": 2_500_000_000,
         "settle_ns": 500_000,
+        "jobs": 2,
     }
 
 
@@ -162,6 +164,7 @@ def test_top_is_also_the_rows_of_each_table(api: Api, capfd: pytest.CaptureFixtu
     [
         ["--window", "5"],
         ["--window", "0s"],
+        ["--jobs", "0"],
         ["--settle", "soon"],
         ["--port", "8472"],
         ["--interface", "eth1"],

@@ -108,6 +108,12 @@ _FAILING = {"error": ("error",), "warning": ("error", "warning")}
     help="How long a datagram that went out may be seen again on stacked devices.",
 )
 @click.option(
+    "--jobs",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="Threads that may work; the report does not depend on it.  [default: all cores]",
+)
+@click.option(
     "--fail-on",
     type=click.Choice(["error", "warning"]),
     help="Exit with 1 if there is a finding this severe or worse.",
@@ -141,6 +147,7 @@ def command(
     ports: tuple[tuple[int, str], ...],
     window: int,
     settle: int,
+    jobs: int | None,
     fail_on: str | None,
     color: str,
     progress: bool,
@@ -173,6 +180,7 @@ def command(
             ports=dict(ports) or None,
             window_ns=window,
             settle_ns=settle,
+            jobs=jobs,
             progress=bar,
         )
     unread = [item for item in report["inputs"] if _unread(item)]
