@@ -134,11 +134,10 @@ def _open_all(paths: Sequence[str]) -> tuple[list[Source | None], list[str | Non
     return sources, errors
 
 
-# What is read before a thread is started for the rest, and the bytes whose records one thread hands to the other at
-# once: few enough for them to stay in the cache that both share.
+# What is read before a thread is started for the rest, and what is read at once: little enough to stay in the cache
+# of one core until its records have been decoded.
 _SMALL = 8 << 20
 _PIECE = 1 << 18
-_WAITING = 4
 
 
 class _Reader:
@@ -151,40 +150,61 @@ class _Reader:
         self._sources = sources
         self._errors = errors
         self._progress = progress
+        self._piece = memoryview(bytearray(_PIECE))
         sizes = [source.size if source is not None else 0 for source in sources]
         known = [size for size in sizes if size is not None]
         self._total = sum(known) if len(known) == len(sizes) else None
 
     def read(self, index: int) -> bytes:
         """The next bytes of an input; b"" at its end, or where it cannot be read at all."""
-        source = self._sources[index]
-        chunk = b""
-        if source is not None:
-            try:
-                chunk = source.read()
-            except InputError as error:
-                self._errors[index] = str(error)
-        self.bytes += len(chunk)
-        return chunk
+        return bytes(self._borrow(index, None))
+
+    def borrow(self, index: int) -> bytes | memoryview:
+        """The same, but good only until the next are read."""
+        return self._borrow(index, self._piece)
 
     def tell(self, records: int) -> None:
         if self._progress is not None:
             position = sum(each.position() for each in self._sources if each is not None)
             self._progress(position, self._total, records)
 
+    def _borrow(self, index: int, memory: memoryview | None) -> bytes | memoryview:
+        source = self._sources[index]
+        chunk: bytes | memoryview = b""
+        if source is not None:
+            try:
+                chunk = source.borrow(memory)
+            except InputError as error:
+                self._errors[index] = str(error)
+        self.bytes += len(chunk)
+        return chunk
+
 
 def _pump(engine: Engine, reader: _Reader, jobs: int | None) -> None:
     """Give the engine the bytes that it asks for, until every input has ended."""
-    alone = _SMALL if jobs is None else 0  # so many bytes are read without a second thread
+    if engine.name == "native":
+        from vxtool.engine.native_engine import NativeEngine
+
+        if isinstance(engine, NativeEngine):
+            _pump_native(engine, reader, jobs)
+            return
+    while (index := engine.wants()) is not None:
+        if chunk := reader.read(index):
+            engine.feed(index, chunk)
+        else:
+            engine.end(index)
+        reader.tell(engine.records)
+
+
+def _pump_native(engine: NativeEngine, reader: _Reader, jobs: int | None) -> None:
+    """The same where bytes are borrowed, and a second thread may help from some size on."""
+    alone = _SMALL if jobs is None else 0
     most = _cores() if jobs is None else jobs
     while (index := engine.wants()) is not None:
-        if reader.bytes >= alone and engine.name == "native" and most > 1:
-            from vxtool.engine.native_engine import NativeEngine
-
-            if isinstance(engine, NativeEngine):
-                _pump_in_two(engine, reader)
-                return
-        if chunk := reader.read(index):
+        if reader.bytes >= alone and most > 1:
+            _pump_in_two(engine, reader)
+            return
+        if chunk := reader.borrow(index):
             engine.feed(index, chunk)
         else:
             engine.end(index)
@@ -201,43 +221,31 @@ def _cores() -> int:
 def _pump_in_two(engine: NativeEngine, reader: _Reader) -> None:
     """The same with a thread that reads, unpacks and decodes, while this one joins and counts."""
     import threading
-    from queue import Full, Queue
 
-    # Batches, then None, or what went wrong. A queue without space holds the thread back.
-    queue: Queue[object] = Queue(_WAITING)
-    stopped = threading.Event()
-
-    def give(item: object) -> None:
-        while not stopped.is_set():
-            try:
-                queue.put(item, timeout=1)
-                break
-            except Full:
-                continue
+    failures: list[BaseException] = []
 
     def read() -> None:
         try:
-            while not stopped.is_set() and (index := engine.wants()) is not None:
-                if chunk := reader.read(index):
-                    view = memoryview(chunk)
-                    for start in range(0, len(chunk), _PIECE):
-                        give(engine.read(index, view[start : start + _PIECE]))
-                else:
-                    give(engine.read_end(index))
-            give(None)
+            going = True
+            while going and (index := engine.wants()) is not None:
+                chunk = reader.borrow(index)
+                going = engine.read(index, chunk) if chunk else engine.read_end(index)
         except BaseException as error:  # raised again where it is heard of
-            give(error)
+            failures.append(error)
+        finally:
+            engine.read_all()
 
+    engine.split()
     # A daemon, since nothing wakes one that waits for a pipe when the user has had enough.
     threading.Thread(target=read, name="vxtool-reader", daemon=True).start()
     try:
-        while (item := queue.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            engine.take(item)
+        while engine.take():
             reader.tell(engine.records)
-    finally:
-        stopped.set()
+    except BaseException:
+        engine.stop()
+        raise
+    for error in failures:
+        raise error
 
 
 def _describe_input(path: str, source: Source | None, error: str | None, row: InputRow) -> Input:

@@ -65,6 +65,18 @@ def test_a_plain_file_is_given_as_it_is(tmp_path: Path) -> None:
     assert source.read() == b""
 
 
+@pytest.mark.parametrize("kind", ["plain", *KINDS])
+def test_borrowed_bytes_are_those_of_the_file(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "capture"
+    path.write_bytes(CONTENT if kind == "plain" else compressed(kind, CONTENT))
+    memory = memoryview(bytearray(1 << 18))
+    with open_source(path) as source:
+        given = b""
+        while part := source.borrow(memory):
+            given += part
+    assert given == CONTENT
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_compression_is_told_by_content(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "misleading.pcap"

@@ -14,7 +14,6 @@ import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from queue import Queue
 from typing import TYPE_CHECKING
 
 import pytest
@@ -307,21 +306,25 @@ def _native_engine(options: EngineOptions) -> NativeEngine:
 
 
 def _run_in_two(options: EngineOptions, files: Sequence[bytes], cuts: random.Random) -> NativeEngine:
-    """Batches are read, and taken in bursts later, as two threads may come to do it."""
+    """One thread reads, this one takes."""
     engine = _native_engine(options)
-    left = list(files)
-    waiting: list[object] = []
-    while (index := engine.wants()) is not None:
-        size = cuts.choice([1, 5, 40, 400, 20000])
-        waiting.append(engine.read(index, left[index][:size]) if left[index] else engine.read_end(index))
-        left[index] = left[index][size:]
-        if cuts.random() < 0.3:
-            for batch in waiting:
-                engine.take(batch)
-            waiting.clear()
-    waiting += [engine.read(index, rest) for index, rest in enumerate(left)]
-    for batch in waiting:
-        engine.take(batch)
+    engine.split()
+
+    def read() -> None:
+        left = list(files)
+        while (index := engine.wants()) is not None:
+            size = cuts.choice([1, 5, 40, 400, 20000])
+            assert engine.read(index, left[index][:size]) if left[index] else engine.read_end(index)
+            left[index] = left[index][size:]
+        for index, rest in enumerate(left):  # behind damage, where bytes count and nothing else
+            assert engine.read(index, rest)
+        engine.read_all()
+
+    thread = threading.Thread(target=read)
+    thread.start()
+    while engine.take():
+        pass
+    thread.join()
     return engine
 
 
@@ -543,42 +546,56 @@ def test_an_engine_refuses_a_second_thread_and_stays_whole() -> None:
     assert engine.tables().counters.records > 0
 
 
-def test_two_threads_share_the_work_of_one_engine() -> None:
+def _many_records() -> bytes:
     def packet(number: int, ttl: int) -> bytes:
         return ipv4("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, bytes(8)), ttl=ttl, identification=number & 0xFFFF)
 
-    file = _exchange(5_000, packet)
-    engine = _native_engine(EngineOptions())
-    batches: Queue[object] = Queue(2)
+    return _exchange(5_000, packet)
 
-    def read() -> None:
-        for start in range(0, len(file), 4_096):
-            batches.put(engine.read(0, file[start : start + 4_096]))
-        batches.put(engine.read_end(0))
-        batches.put(None)
 
-    thread = threading.Thread(target=read)
-    thread.start()
-    while (batch := batches.get()) is not None:
-        engine.take(batch)
-    thread.join()
+def test_two_threads_share_the_work_of_one_engine() -> None:
+    file = _many_records()
+    engine = _run_in_two(EngineOptions(), [file], random.Random(1))
     _assert_equal(_run("pure", EngineOptions(), [file]).tables(), engine.tables())
 
 
-def test_a_batch_is_taken_once_in_its_turn_and_by_its_engine() -> None:
+def test_who_reads_waits_for_who_takes_and_hears_of_its_stop() -> None:
+    file = _many_records()
+    engine = _native_engine(EngineOptions())
+    engine.split()
+    heard: list[bool] = []
+    thread = threading.Thread(target=lambda: heard.append(engine.read(0, file)))
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive(), "10,000 records are more than may wait"
+    engine.stop()
+    thread.join()
+    assert heard == [False]
+
+
+def test_who_takes_waits_only_a_moment_for_who_reads() -> None:
+    engine = _native_engine(EngineOptions())
+    engine.split()
+    assert engine.take()
+    engine.read_all()
+    assert not engine.take()
+
+
+def test_a_split_engine_is_whole_again_when_all_is_taken() -> None:
     file = _exchange(10, lambda number, ttl: ipv4("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, bytes(8)), ttl=ttl))
-    engine, other = _native_engine(EngineOptions()), _native_engine(EngineOptions())
-    first, second = engine.read(0, file[:200]), engine.read(0, file[200:])
-    with pytest.raises(ValueError, match="has to take next"):
-        engine.take(second)
-    with pytest.raises(ValueError, match="has to take next"):
-        other.take(first)
-    engine.take(first)
-    with pytest.raises(ValueError, match="has to take next"):
-        engine.take(first)
-    with pytest.raises(RuntimeError, match="has not been taken"):
-        engine.tables()
-    engine.take(second)
-    with pytest.raises(ValueError, match="invalid PyCapsule"):
-        engine.take(object())
+    engine = _native_engine(EngineOptions())
+    with pytest.raises(RuntimeError, match="is not split"):
+        engine.read(0, file)
+    with pytest.raises(RuntimeError, match="is not split"):
+        engine.take()
+    engine.split()
+    assert engine.read(0, file[:200])
+    for use in (engine.split, engine.tables, lambda: engine.feed(0, file[200:])):
+        with pytest.raises(RuntimeError, match="has not all been taken"):
+            use()
+    engine.read_all()
+    while engine.take():
+        pass
+    engine.feed(0, file[200:])
+    engine.end(0)
     assert engine.tables().counters.records == 20

@@ -1,10 +1,9 @@
 /* The C engine as Python sees it: vxtool._native.Engine, which vxtool/engine/native_engine.py wraps.
  *
  * Bytes are taken without the GIL. An engine in use by one thread refuses all others, rather than let them
- * wait: who shares one has made a mistake. Only its two halves may be in use by two threads: one reads
- * batches of records, the other takes them, each batch once and in order. Tables come out as lists of plain
- * tuples, in which flows, paths and places are numbers of other lists; each method below says what its rows
- * hold. */
+ * wait: who shares one has made a mistake. Only once it is split may its two halves be in use by two threads,
+ * of which one reads records and the other takes them. Tables come out as lists of plain tuples, in which
+ * flows, paths and places are numbers of other lists; each method below says what its rows hold. */
 #include "engine.h"
 #include "binding.h"
 
@@ -17,19 +16,9 @@ typedef struct {
     bool part;
     bool busy;    /* the half that takes records, and */
     bool reading; /* the half that reads them */
+    bool split;   /* the halves may be in use by two threads, until all is taken */
     engine_state state;
-    unsigned long long batches_read;
-    unsigned long long batches_taken;
 } Engine;
-
-/* A batch as Python holds it, between its reading and its taking. */
-typedef struct {
-    vx_batch *batch;
-    PyObject *engine; /* whose records they are; its names lie there */
-    unsigned long long number;
-} read_batch;
-
-static const char BATCH[] = "vxtool.batch";
 
 /* ---- one thread at a time ---- */
 
@@ -54,21 +43,28 @@ static int enter(Engine *self, engine_state wanted) {
         return refuse();
     if (check_state(self, wanted) < 0)
         return -1;
-    if (self->batches_read != self->batches_taken) {
-        PyErr_SetString(PyExc_RuntimeError, "a batch that was read has not been taken");
+    if (self->split) {
+        PyErr_SetString(PyExc_RuntimeError, "the engine is split: what was read has not all been taken");
         return -1;
     }
     self->busy = true;
     return 0;
 }
 
-/* Begin to use the half that reads. */
-static int enter_reading(Engine *self) {
-    if (self->reading)
+static int check_split(const Engine *self) {
+    if (self->split)
+        return 0;
+    PyErr_SetString(PyExc_RuntimeError, "the engine is not split");
+    return -1;
+}
+
+/* Begin to use one of the halves: 0, or -1 with an error set. */
+static int enter_half(const Engine *self, bool *in_use) {
+    if (*in_use)
         return refuse();
     if (check_state(self, READY) < 0)
         return -1;
-    self->reading = true;
+    *in_use = true;
     return 0;
 }
 
@@ -120,37 +116,20 @@ static PyObject *engine_end(PyObject *object, PyObject *argument) {
 
 /* ---- bytes in, in two halves ---- */
 
-static void free_batch(PyObject *capsule) {
-    read_batch *batch = PyCapsule_GetPointer(capsule, BATCH);
-    vx_batch_free(batch->batch);
-    Py_DECREF(batch->engine);
-    PyMem_Free(batch);
+static PyObject *engine_split(PyObject *object, PyObject *unused) {
+    (void)unused;
+    Engine *self = (Engine *)object;
+    if (enter(self, READY) < 0)
+        return NULL;
+    int status = vx_engine_split(self->engine);
+    self->split = status == 0;
+    return leave(self, status);
 }
 
-/* A capsule with an empty batch; NULL: an error is set. */
-static PyObject *new_batch(Engine *self) {
-    read_batch *batch = PyMem_Malloc(sizeof *batch);
-    if (batch == NULL)
-        return PyErr_NoMemory();
-    *batch = (read_batch){vx_batch_new(), Py_NewRef((PyObject *)self), 0};
-    PyObject *capsule = batch->batch != NULL ? PyCapsule_New(batch, BATCH, free_batch) : PyErr_NoMemory();
-    if (capsule == NULL) {
-        vx_batch_free(batch->batch);
-        Py_DECREF(batch->engine);
-        PyMem_Free(batch);
-    }
-    return capsule;
-}
-
-/* What a reading gives: the batch, now the next of those that were read, or the end of it all. */
-static PyObject *leave_reading(Engine *self, PyObject *capsule, int status) {
+/* Whether the other half still takes what is read. */
+static PyObject *leave_reading(Engine *self, int status) {
     self->reading = false;
-    if (status < 0) {
-        Py_DECREF(capsule);
-        return PyErr_NoMemory();
-    }
-    ((read_batch *)PyCapsule_GetPointer(capsule, BATCH))->number = self->batches_read++;
-    return capsule;
+    return status < 0 ? PyErr_NoMemory() : PyBool_FromLong(status);
 }
 
 static PyObject *engine_read(PyObject *object, PyObject *args) {
@@ -159,69 +138,70 @@ static PyObject *engine_read(PyObject *object, PyObject *args) {
     Py_buffer data;
     if (!PyArg_ParseTuple(args, "ny*:read", &input, &data))
         return NULL;
-    PyObject *capsule = is_input(self, input) ? new_batch(self) : NULL;
-    if (capsule != NULL && enter_reading(self) < 0)
-        Py_CLEAR(capsule);
-    if (capsule != NULL) {
+    PyObject *result = NULL;
+    if (is_input(self, input) && check_split(self) == 0 && enter_half(self, &self->reading) == 0) {
         int status;
-        vx_batch *batch = ((read_batch *)PyCapsule_GetPointer(capsule, BATCH))->batch;
         Py_BEGIN_ALLOW_THREADS;
-        status = vx_engine_read(self->engine, (uint32_t)input, data.buf, (size_t)data.len, batch);
+        status = vx_engine_read(self->engine, (uint32_t)input, data.buf, (size_t)data.len);
         Py_END_ALLOW_THREADS;
-        capsule = leave_reading(self, capsule, status);
+        result = leave_reading(self, status);
     }
     PyBuffer_Release(&data);
-    return capsule;
+    return result;
 }
 
 static PyObject *engine_read_end(PyObject *object, PyObject *argument) {
     Engine *self = (Engine *)object;
     Py_ssize_t input = PyLong_AsSsize_t(argument);
-    if ((input == -1 && PyErr_Occurred()) || !is_input(self, input))
+    if ((input == -1 && PyErr_Occurred()) || !is_input(self, input) || check_split(self) < 0 ||
+        enter_half(self, &self->reading) < 0)
         return NULL;
-    PyObject *capsule = new_batch(self);
-    if (capsule == NULL)
-        return NULL;
-    if (enter_reading(self) < 0) {
-        Py_DECREF(capsule);
-        return NULL;
-    }
     int status;
-    vx_batch *batch = ((read_batch *)PyCapsule_GetPointer(capsule, BATCH))->batch;
     Py_BEGIN_ALLOW_THREADS;
-    status = vx_engine_read_end(self->engine, (uint32_t)input, batch);
+    status = vx_engine_read_end(self->engine, (uint32_t)input);
     Py_END_ALLOW_THREADS;
-    return leave_reading(self, capsule, status);
+    return leave_reading(self, status);
 }
 
-static PyObject *engine_take(PyObject *object, PyObject *capsule) {
+static PyObject *engine_read_all(PyObject *object, PyObject *unused) {
+    (void)unused;
     Engine *self = (Engine *)object;
-    const read_batch *batch = PyCapsule_GetPointer(capsule, BATCH);
-    if (batch == NULL)
+    if (check_split(self) < 0)
         return NULL;
-    if (batch->engine != object || batch->number != self->batches_taken) {
-        PyErr_SetString(PyExc_ValueError, "not the batch that this engine has to take next");
+    vx_engine_read_all(self->engine);
+    Py_RETURN_NONE;
+}
+
+static PyObject *engine_take(PyObject *object, PyObject *unused) {
+    enum { LONGEST_WAIT = 100 }; /* ms: so that nobody waits long for an interrupt */
+    (void)unused;
+    Engine *self = (Engine *)object;
+    if (check_split(self) < 0 || enter_half(self, &self->busy) < 0)
         return NULL;
-    }
-    if (self->busy) {
-        refuse();
-        return NULL;
-    }
-    if (check_state(self, READY) < 0)
-        return NULL;
-    self->busy = true;
-    self->batches_taken++;
     int status;
     Py_BEGIN_ALLOW_THREADS;
-    status = vx_engine_take(self->engine, batch->batch);
+    status = vx_engine_take(self->engine, LONGEST_WAIT);
     Py_END_ALLOW_THREADS;
-    return leave(self, status);
+    self->busy = false;
+    if (status < 0)
+        return PyErr_NoMemory();
+    self->split = status != 0;
+    return PyBool_FromLong(status);
+}
+
+static PyObject *engine_stop(PyObject *object, PyObject *unused) {
+    (void)unused;
+    Engine *self = (Engine *)object;
+    if (check_split(self) < 0)
+        return NULL;
+    vx_engine_stop(self->engine);
+    Py_RETURN_NONE;
 }
 
 static PyObject *engine_wants(PyObject *object, PyObject *unused) {
     (void)unused;
     Engine *self = (Engine *)object;
-    if (enter_reading(self) < 0)
+    if (enter_half(self, &self->reading) < 0)
         return NULL;
     uint32_t input = vx_engine_wants(self->engine);
     self->reading = false;
@@ -384,13 +364,22 @@ static PyObject *path_of(const vx_tally *tally, uint32_t number) {
     return stages == NULL ? NULL : Py_BuildValue("(IN)", (unsigned)row->flags, stages);
 }
 
-/* (VNI, protocol, source, source port, destination, destination port) */
+/* (VNI, protocol, source, source port, destination, destination port), as FlowKey of tables.py has them */
 static PyObject *flow_key_of(const vx_tally *tally, uint32_t number) {
+    enum { NON_IP = 1 << 16, OPAQUE = 1 << 17, NO_PORT = -1, TAIL_PORT = -2 };
     const vx_flow *row = vx_map_at(&tally->flows, number);
-    size_t size = row->address_size;
-    return Py_BuildValue("(LINiNi)", (long long)row->vni, (unsigned)row->protocol,
-                         octets(row->addresses, size), (int)row->source_port,
-                         octets(row->addresses + size, size), (int)row->destination_port);
+    const vx_ends *ends = &row->ends;
+    bool is_ip = !(ends->shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP));
+    size_t size = !is_ip ? 0 : ends->shape & VX_KEY_IPV6 ? 16 : 4;
+    unsigned protocol = ends->shape & VX_KEY_OPAQUE ? OPAQUE
+                        : is_ip                     ? ends->protocol
+                                                    : NON_IP + ends->fragment_offset;
+    int source_port = ends->shape & VX_KEY_SOURCE_PORT ? ends->source_port : NO_PORT;
+    if (is_ip && ends->fragment_offset > 0)
+        source_port = TAIL_PORT;
+    int destination_port = ends->shape & VX_KEY_DESTINATION_PORT ? ends->destination_port : NO_PORT;
+    return Py_BuildValue("(iINiNi)", (int)row->vni, protocol, octets(ends->addresses, size), source_port,
+                         octets(ends->addresses + size, size), destination_port);
 }
 
 static PyObject *ranges_of(const vx_flow *flow) {
@@ -406,32 +395,34 @@ static PyObject *ranges_of(const vx_flow *flow) {
  * folded) */
 static PyObject *flow_of(const vx_tally *tally, uint32_t number) {
     const vx_flow *row = vx_map_at(&tally->flows, number);
-    const uint8_t *addresses = row->addresses;
+    const uint8_t *addresses = NULL;
     size_t size = 0;
     if (row->underlay != VX_NONE) {
-        const vx_underlay *underlay = vx_map_at(&tally->underlays, row->underlay);
+        const vx_underlay_key *underlay =
+            &((const vx_underlay *)vx_map_at(&tally->underlays, row->underlay))->key;
         addresses = underlay->addresses;
         size = underlay->ipv6 ? 16 : 4;
     }
     return Py_BuildValue("((LIK)NNiiiKNN)", (long long)row->first.time, input_of(row->first),
-                         record_of(row->first), octets(addresses, size), octets(addresses + size, size),
-                         (int)row->tcp_flags, (int)row->mss, (int)row->options,
-                         (unsigned long long)row->data_bytes, ranges_of(row),
+                         record_of(row->first), octets(addresses, size),
+                         octets(size > 0 ? addresses + size : NULL, size), (int)row->tcp_flags, (int)row->mss,
+                         (int)row->options, (unsigned long long)row->data_bytes, ranges_of(row),
                          PyBool_FromLong(row->ranges_folded));
 }
 
 static long flow_number(uint32_t flow) { return flow == VX_OTHER_FLOWS ? -1 : (long)flow; }
 
 /* (flow, path, datagrams, inner bytes, outer bytes, wire packets, wire bytes, egress packets, smallest,
- * largest, first time, last time, samples); the flow -1 stands for those beyond the limit */
+ * largest, last time, samples), the first of which has the first time; the flow -1 stands for those beyond
+ * the limit */
 static PyObject *cell_of(const vx_tally *tally, uint32_t number) {
     const vx_cell *row = vx_map_at(&tally->cells, number);
-    return Py_BuildValue("(lIKKKKKKIILLN)", flow_number(row->flow), (unsigned)row->path,
+    return Py_BuildValue("(lIKKKKKKIILN)", flow_number(row->flow), (unsigned)row->path,
                          (unsigned long long)row->datagrams, (unsigned long long)row->inner_bytes,
                          (unsigned long long)row->outer_bytes, (unsigned long long)row->wire_packets,
                          (unsigned long long)row->wire_bytes, (unsigned long long)row->egress_packets,
-                         (unsigned)row->smallest, (unsigned)row->largest, (long long)row->first_time,
-                         (long long)row->last_time, samples_of(&row->samples));
+                         (unsigned)row->smallest, (unsigned)row->largest, (long long)row->last_time,
+                         samples_of(&row->samples));
 }
 
 static PyObject *buckets_of(const vx_latencies *latencies) {
@@ -486,9 +477,10 @@ static PyObject *tunnel_of(const vx_tally *tally, uint32_t number) {
     const vx_underlay *row = vx_map_at(&tally->underlays, number);
     if (row->datagrams == 0)
         return none();
-    size_t size = row->ipv6 ? 16 : 4;
-    return Py_BuildValue("(NNiiKKN)", octets(row->addresses, size), octets(row->addresses + size, size),
-                         (int)row->wear, (int)row->destination_port, (unsigned long long)row->datagrams,
+    const vx_underlay_key *key = &row->key;
+    size_t size = key->ipv6 ? 16 : 4;
+    return Py_BuildValue("(NNiiKKN)", octets(key->addresses, size), octets(key->addresses + size, size),
+                         (int)key->wear, (int)key->destination_port, (unsigned long long)row->datagrams,
                          (unsigned long long)row->outer_bytes, ports_of(row));
 }
 
@@ -707,8 +699,7 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     self->inputs = options.inputs;
     self->seed = seed;
     self->part = part;
-    self->busy = self->reading = false;
-    self->batches_read = self->batches_taken = 0;
+    self->busy = self->reading = self->split = false;
     self->state = READY;
     if (self->engine == NULL) {
         Py_DECREF(self);
@@ -727,11 +718,17 @@ static void engine_dealloc(PyObject *object) {
 static PyMethodDef engine_methods[] = {
     {"feed", engine_feed, METH_VARARGS, "feed(input, data)\n--\n\nTake the next bytes of an input."},
     {"end", engine_end, METH_O, "end(input)\n--\n\nNo more bytes of this input will come."},
+    {"split", engine_split, METH_NOARGS,
+     "split()\n--\n\nLet one thread read and another take, until all is taken."},
     {"read", engine_read, METH_VARARGS,
-     "read(input, data)\n--\n\nRead the next bytes of an input: a batch, to be taken."},
+     "read(input, data)\n--\n\nRead the next bytes of an input, for the other half to take: whether it still "
+     "does."},
     {"read_end", engine_read_end, METH_O,
-     "read_end(input)\n--\n\nNo more bytes of this input will come: a batch, to be taken."},
-    {"take", engine_take, METH_O, "take(batch)\n--\n\nTake what was read, in the order of reading."},
+     "read_end(input)\n--\n\nNo more bytes of this input will come: whether the other half still takes."},
+    {"read_all", engine_read_all, METH_NOARGS, "read_all()\n--\n\nNothing more will be read."},
+    {"take", engine_take, METH_NOARGS,
+     "take()\n--\n\nTake some of what was read, waiting a moment for it: whether to go on."},
+    {"stop", engine_stop, METH_NOARGS, "stop()\n--\n\nNothing more will be taken."},
     {"wants", engine_wants, METH_NOARGS, "wants()\n--\n\nThe input whose next bytes are needed, or None."},
     {"merge", engine_merge, METH_O, "merge(other)\n--\n\nTake in the part that directly follows."},
     {"finish", engine_finish, METH_NOARGS, "finish()\n--\n\nClose what is open; nothing more is taken."},

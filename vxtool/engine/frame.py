@@ -246,8 +246,7 @@ class _Ip:
                 self.more_fragments = bool(flags & 1)
                 self.identification = _U32(data, at + 4)[0]
                 at += 8
-                if self.fragment_offset or self.more_fragments:
-                    self.fragment_header = 8
+                self.fragment_header = 8 if self.fragment_offset or self.more_fragments else 0
                 if self.fragment_offset:
                     break
             else:

@@ -71,24 +71,36 @@ class NativeEngine:
         )
         self._earlier_names: dict[str, str] = {}
 
-    def feed(self, index: int, data: bytes) -> None:
+    def feed(self, index: int, data: bytes | memoryview) -> None:
         self._engine.feed(index, data)
 
     def end(self, index: int) -> None:
         self._engine.end(index)
 
-    def read(self, index: int, data: bytes | memoryview) -> object:
-        """Read records from the next bytes of an input. With `read_end` and `wants` for one thread, and `take` for
-        another, reading and counting overlap; every batch is to be taken once, in the order of reading."""
+    def split(self) -> None:
+        """Let two threads share the work, until all is taken: one calls `wants`, `read`, `read_end` and, whatever
+        happens, `read_all`; another calls `take` until there is nothing more to take, or `stop`."""
+        self._engine.split()
+
+    def read(self, index: int, data: bytes | memoryview) -> bool:
+        """As `feed`, but only reads, and waits where the other thread is far behind. False: that has stopped."""
         return self._engine.read(index, data)
 
-    def read_end(self, index: int) -> object:
-        """As `end`, and gives the last batch of records."""
+    def read_end(self, index: int) -> bool:
+        """As `end`, and otherwise as `read`."""
         return self._engine.read_end(index)
 
-    def take(self, batch: object) -> None:
-        """Count the records of a batch."""
-        self._engine.take(batch)
+    def read_all(self) -> None:
+        """Nothing more will be read."""
+        self._engine.read_all()
+
+    def take(self) -> bool:
+        """Count some of what was read, after at most 0.1 s of waiting for any. False: all is taken."""
+        return self._engine.take()
+
+    def stop(self) -> None:
+        """Nothing more will be taken."""
+        self._engine.stop()
 
     def wants(self) -> int | None:
         return self._engine.wants()
@@ -171,7 +183,7 @@ def _flow_rows(rows: Iterable[Any]) -> Iterator[FlowRow]:
 def _cells(
     raw: Iterable[Any], flows: list[FlowKey], paths: list[PathKey], rows: list[FlowRow]
 ) -> Iterator[tuple[tuple[FlowKey, PathKey], Cell]]:
-    for flow, path, *counts, _, last_time, evidence in raw:
+    for flow, path, *counts, last_time, evidence in raw:
         samples = _samples(evidence)
         # Nearly always its first sample is the flow's: one of each will do. Its first time is that of the sample.
         if flow >= 0 and samples[0] == rows[flow].first:

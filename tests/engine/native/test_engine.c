@@ -210,24 +210,24 @@ static vx_engine *new_engine(uint32_t inputs, bool part) {
     return vx_engine_new(&options);
 }
 
-/* Feed bytes in pieces of at most `most`, each from a block of just its size; some of them in two halves, the
- * second when the bytes have gone away. */
+/* Feed bytes in pieces of at most `most`, each from a block of just its size; all of them, or half, in two
+ * halves, the second when the bytes have gone away. */
 static int feed(vx_engine *engine, uint32_t input, const uint8_t *bytes, size_t size, uint32_t most) {
     int status = 0;
+    bool split = chance(2) && vx_engine_split(engine) == 0;
     for (size_t at = 0; at < size && status == 0;) {
         size_t length = 1 + chance(most);
         length = length < size - at ? length : size - at;
         uint8_t *piece = malloc(length);
         memcpy(piece, bytes + at, length);
-        vx_batch *batch = chance(2) ? vx_batch_new() : NULL;
-        if (batch != NULL)
-            status = vx_engine_read(engine, input, piece, length, batch);
+        bool in_two = split && chance(2);
+        if (in_two)
+            status = vx_engine_read(engine, input, piece, length) < 0 ? -1 : 0;
         else
             status = vx_engine_feed(engine, input, piece, length);
         free(piece);
-        if (batch != NULL && status == 0)
-            status = vx_engine_take(engine, batch);
-        vx_batch_free(batch);
+        if (in_two && status == 0)
+            status = vx_engine_take(engine, 0) < 0 ? -1 : 0;
         at += length;
     }
     return status;

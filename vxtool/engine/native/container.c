@@ -335,6 +335,16 @@ static int read_pcap_header(vx_container *container) {
 }
 
 /* Seconds, fraction, captured length, original length, data. A fraction may exceed a second. */
+static inline vx_record whole_record(const uint8_t *at, bool big, int64_t fraction) {
+    return (vx_record){
+        .time_ns = load32(at, big) * SECOND + load32(at + 4, big) * fraction,
+        .data = at + PCAP_RECORD,
+        .captured = load32(at + 8, big),
+        .length = load32(at + 12, big),
+        .direction = VX_DIRECTION_UNKNOWN,
+    };
+}
+
 static inline int next_pcap(vx_container *container, vx_record *record) {
     bool big = container->big;
     const uint8_t *at = peek(container, PCAP_RECORD);
@@ -347,15 +357,28 @@ static inline int next_pcap(vx_container *container, vx_record *record) {
     at = peek(container, size);
     if (at == NULL)
         return starve(container, size);
-    record->time_ns = load32(at, big) * SECOND + load32(at + 4, big) * container->fraction;
-    record->data = at + PCAP_RECORD;
-    record->captured = captured;
-    record->length = load32(at + 12, big);
-    record->interface = 0;
-    record->direction = VX_DIRECTION_UNKNOWN;
+    *record = whole_record(at, big, container->fraction);
     skip(container, size);
     container->records++;
     return 1;
+}
+
+/* Those records that lie whole in the offer, which nearly all do: how many. */
+static inline size_t next_whole_pcap(vx_container *container, bool big, vx_record *records, size_t most) {
+    const uint8_t *at = container->cursor;
+    int64_t fraction = container->fraction;
+    size_t count = 0;
+    for (; count < most && container->end - at >= PCAP_RECORD; count++) {
+        uint32_t captured = load32(at + 8, big);
+        if (captured > VX_MAX_RECORD || container->end - at - PCAP_RECORD < (ptrdiff_t)captured)
+            break;
+        records[count] = whole_record(at, big, fraction);
+        at += PCAP_RECORD + captured;
+    }
+    container->offset += (uint64_t)(at - container->cursor);
+    container->records += count;
+    container->cursor = at;
+    return count;
 }
 
 /* pcapng: blocks, the first of each section a section header.
@@ -684,6 +707,17 @@ int vx_container_next(vx_container *container, vx_record *record) {
     if (container->format == VX_FORMAT_PCAPNG)
         return next_pcapng(container, record);
     return next_pcap(container, record);
+}
+
+size_t vx_container_next_few(vx_container *container, vx_record *records, size_t most) {
+    bool begun = container->offset > 0 && container->damage.code == VX_DAMAGE_NONE;
+    if (begun && container->format != VX_FORMAT_PCAPNG && container->held_to == 0) {
+        size_t count = container->big ? next_whole_pcap(container, true, records, most)
+                                      : next_whole_pcap(container, false, records, most);
+        if (count > 0)
+            return count;
+    }
+    return vx_container_next(container, records) == 1 ? 1 : 0;
 }
 
 void vx_container_offer(vx_container *container, const uint8_t *data, size_t length) {

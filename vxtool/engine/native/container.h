@@ -120,6 +120,10 @@ void vx_container_offer(vx_container *container, const uint8_t *data, size_t len
  * call. */
 int vx_container_next(vx_container *container, vx_record *record);
 
+/* The next records, as many as come without a wait and at most `most`, which is not 0: how many. 0: none, and
+ * vx_container_next would not answer 1. They all are borrowed until the next call. */
+size_t vx_container_next_few(vx_container *container, vx_record *records, size_t most);
+
 /* Copy what is still unread, so that the offered bytes may go away. 0, or -1: no memory, stopped. */
 int vx_container_detach(vx_container *container);
 

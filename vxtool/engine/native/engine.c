@@ -4,76 +4,71 @@
 #include <stdlib.h>
 
 #include "journey.h"
+#include "relay.h"
+#include "scene.h"
 
 enum {
     WEARS = 65536,
-    DIRECTIONS = VX_MULTICAST + 1,
-    /* Places of an interface without MACs: by direction, wear, loopback. */
-    PLACES = DIRECTIONS * (VX_GENEVE + 1) * 2,
-    RECENT_INTERFACES = 16,
-    RECENT_UNDERLAYS = 64,
-    FEW = 32, /* records read before they are taken: enough to fetch ahead, and few enough to stay in cache */
+    READY = 32, /* records found in a file before their frames are read */
+    FEW = 64, /* records read before they are taken: enough to fetch ahead, and few enough to stay in cache */
     FETCH_SLOT = 8, /* so many records ahead, the slot of a key is fetched, and then what it leads to */
     FETCH_JOURNEY = 4,
-};
-
-/* A record as it goes from reading to taking. */
-typedef struct {
-    vx_sample sample;
-    const char *name; /* of the interface; the container's */
-    uint32_t link_type;
-    uint32_t tag;      /* of the key, of a datagram */
-    int32_t interface; /* in its input */
-    bool clipped;
-    vx_frame frame;
-} read_record;
-
-struct vx_batch {
-    read_record *records;
-    size_t count;
-    size_t capacity;
+    FETCH_RECORD = 12, /* and so many ahead the record itself, which another core wrote */
+    ONE_TAKE = 256,    /* batches */
 };
 
 /* One input. Its next record, where there is one, waits until every other input has one to compare. */
 typedef struct {
     vx_container *container;
     bool ended;
-    bool has_next;
-    bool next_is_copied;
-    vx_record next;
+    bool ready_is_copied;
+    vx_record ready[READY]; /* from `ready_at` to `ready_count`: more than one only of the only input */
+    uint32_t ready_at;
+    uint32_t ready_count;
     uint8_t *copy; /* of the next record's bytes, where those of the offer went away before it was taken */
     size_t copy_capacity;
+    const char *name; /* of the interface `described` in the container, as are */
+    uint32_t link_type;
+    uint32_t described; /* VX_NONE: none yet */
     uint64_t records;
     uint64_t bytes;
     uint64_t earlier_records; /* of parts that were merged in */
     uint64_t earlier_bytes;
 } engine_input;
 
+/* The number that the tally has for each of the scene's. */
 typedef struct {
-    int64_t index;
-    int32_t input;
-    int32_t interface;
-    uint32_t number_up1; /* 0: nothing here */
-} recent_interface;
+    uint32_t *numbers;
+    uint32_t count;
+    uint32_t capacity;
+} translation;
 
 struct vx_engine {
     vx_engine_options options;
+    uint8_t wears[WEARS];
+    vx_relay *relay; /* while two threads share the work, else NULL */
+
+    /* Of the half that reads. */
+    bool read_failed;
+    bool reading_known; /* its budget is */
     vx_reading reading;
-    bool reading_known; /* the budget is */
-    bool read_failed;   /* of the half that reads */
-    bool failed;        /* of the other */
+    engine_input *inputs;
+    vx_scene scene;
+    vx_counters counters; /* of what was read, until they are brought into the tally */
+    vx_samples samples[VX_SAMPLE_KINDS];
+
+    /* Of the half that counts. */
+    bool failed;
     bool has_records;
     int64_t first_record_time; /* in the order of the file, which need not be that of time */
     int64_t last_record_time;
-    engine_input *inputs;
+    uint64_t taken; /* records */
+    translation interfaces;
+    translation places;
+    translation underlays;
     vx_tally tally;
     vx_journeys journeys;
-    recent_interface recent[RECENT_INTERFACES];
-    uint32_t recent_underlays[RECENT_UNDERLAYS]; /* number + 1; 0: nothing here */
-    uint32_t *places;                            /* PLACES for each interface: number + 1, 0: not yet known */
-    uint32_t places_capacity;
-    vx_batch few; /* of FEW, for those who read and take at once */
-    uint8_t wears[WEARS];
+    vx_batch *few; /* for those who read and take at once */
 };
 
 vx_engine *vx_engine_new(const vx_engine_options *options) {
@@ -83,6 +78,8 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
     engine->options = *options;
     memcpy(engine->wears, options->wears, sizeof engine->wears);
     engine->reading = (vx_reading){.wears = engine->wears, .seed = options->seed};
+    vx_secrets_init(&engine->reading.secrets, options->seed);
+    vx_scene_init(&engine->scene, options->seed);
     vx_tally_init(&engine->tally, options->most_flows, options->seed);
     vx_journey_options waits = {
         .window = options->window,
@@ -92,17 +89,15 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
         .part = options->part,
     };
     vx_journeys_init(&engine->journeys, &engine->tally, &waits);
-    engine->few.records = vx_allocate(FEW, sizeof *engine->few.records);
-    engine->few.capacity = FEW;
+    engine->few = vx_batch_new();
     engine->inputs = vx_allocate((size_t)options->inputs + 1, sizeof *engine->inputs);
-    for (uint32_t i = 0; engine->inputs != NULL && i < options->inputs; i++) {
+    bool complete = engine->few != NULL && engine->inputs != NULL;
+    for (uint32_t i = 0; complete && i < options->inputs; i++) {
+        engine->inputs[i].described = VX_NONE;
         engine->inputs[i].container = vx_container_new();
-        if (engine->inputs[i].container == NULL) {
-            vx_engine_free(engine);
-            return NULL;
-        }
+        complete = engine->inputs[i].container != NULL;
     }
-    if (engine->inputs == NULL || engine->few.records == NULL) {
+    if (!complete) {
         vx_engine_free(engine);
         return NULL;
     }
@@ -117,31 +112,51 @@ void vx_engine_free(vx_engine *engine) {
         free(engine->inputs[i].copy);
     }
     free(engine->inputs);
-    free(engine->places);
-    free(engine->few.records);
+    free(engine->interfaces.numbers);
+    free(engine->places.numbers);
+    free(engine->underlays.numbers);
+    vx_relay_free(engine->relay);
+    vx_batch_free(engine->few);
+    vx_scene_free(&engine->scene);
     vx_journeys_free(&engine->journeys);
     vx_tally_free(&engine->tally);
     free(engine);
 }
 
-/* One record. */
+/* Reading: bytes in, batches of records out. */
 
-static int advance(vx_engine *engine, int64_t time) {
-    vx_tally *tally = &engine->tally;
-    if (!engine->has_records) {
-        engine->has_records = true;
-        engine->first_record_time = tally->first_time = tally->last_time = time;
-    } else if (time < engine->last_record_time) {
-        tally->counters.time_reversed++;
-    } else {
-        engine->journeys.clock += vx_wait(&engine->journeys, engine->last_record_time, time);
+static bool is_over(const engine_input *input) {
+    return input->ended || vx_container_damage(input->container)->code != VX_DAMAGE_NONE;
+}
+
+/* Whether the input has a next record. */
+static inline bool fill(engine_input *input, size_t most) {
+    if (input->ready_at == input->ready_count) {
+        input->ready_count = (uint32_t)vx_container_next_few(input->container, input->ready, most);
+        input->ready_at = 0;
+        input->ready_is_copied = false;
     }
-    engine->last_record_time = time;
-    if (time < tally->first_time)
-        tally->first_time = time;
-    if (time > tally->last_time)
-        tally->last_time = time;
-    return vx_journeys_expire(&engine->journeys, engine->journeys.clock);
+    return input->ready_at < input->ready_count;
+}
+
+/* The input whose record is next; VX_NONE: it cannot be told before an input goes on, or there is none. */
+static inline uint32_t next_input(vx_engine *engine) {
+    uint32_t count = engine->options.inputs, best = VX_NONE;
+    int64_t earliest = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        engine_input *input = &engine->inputs[i];
+        if (!fill(input, count == 1 ? READY : 1)) {
+            if (!is_over(input))
+                return VX_NONE;
+            continue;
+        }
+        int64_t time = input->ready[input->ready_at].time_ns;
+        if (best == VX_NONE || time < earliest) {
+            best = i;
+            earliest = time;
+        }
+    }
+    return best;
 }
 
 /* What all inputs capture of a packet, going by the interfaces described before each one's first record, up
@@ -161,302 +176,254 @@ static void find_budget(vx_engine *engine) {
     engine->reading_known = true;
 }
 
-/* The number of the interface that a record was captured on. */
-static inline uint32_t interface_of(vx_engine *engine, const read_record *record) {
-    int64_t index = record->frame.index;
-    int32_t in = -1, interface = -1;
-    const char *name = NULL;
-    if (record->link_type != VX_LINK_SLL2 && record->link_type != VX_LINK_SLL) {
-        in = (int32_t)(record->sample.where >> VX_RECORD_BITS);
-        interface = record->interface;
-        name = record->name;
-    }
-    recent_interface *recent = &engine->recent[(uint32_t)(index + in + interface) % RECENT_INTERFACES];
-    if (recent->number_up1 > 0 && recent->index == index && recent->input == in &&
-        recent->interface == interface)
-        return recent->number_up1 - 1;
-    uint32_t number = vx_tally_interface(&engine->tally, index, in, interface, name, record->link_type);
-    if (number != VX_NONE)
-        *recent = (recent_interface){index, in, interface, number + 1};
-    return number;
+static inline void describe_interface(engine_input *input, uint32_t number) {
+    if (input->described == number)
+        return;
+    const vx_interface *interface = vx_container_interface(input->container, number);
+    input->described = number;
+    input->link_type = interface->link_type;
+    input->name = interface->name;
 }
 
-/* The row of an interface in `places`; NULL: no memory. */
-static inline uint32_t *places_of(vx_engine *engine, uint32_t interface) {
-    if (interface >= engine->places_capacity) {
-        uint32_t capacity = interface < 8 ? 8 : interface * 2;
-        uint32_t *grown = vx_resize(engine->places, capacity, PLACES * sizeof *grown);
-        if (grown == NULL)
-            return NULL;
-        memset(grown + (size_t)engine->places_capacity * PLACES, 0,
-               (size_t)(capacity - engine->places_capacity) * PLACES * sizeof *grown);
-        engine->places = grown;
-        engine->places_capacity = capacity;
-    }
-    return engine->places + (size_t)interface * PLACES;
-}
-
-/* The number of the place where a frame was seen, with this wear. */
-static uint32_t new_place_of(vx_engine *engine, uint32_t interface, const vx_frame *frame, uint8_t wear,
-                             bool loopback) {
-    vx_place place = {interface, frame->direction, wear, loopback, frame->has_macs, {0}, {0}};
-    if (frame->has_macs)
-        memcpy(place.macs, frame->macs, sizeof place.macs);
-    return vx_tally_place(&engine->tally, &place);
-}
-
-static inline uint32_t place_of(vx_engine *engine, uint32_t interface, const vx_frame *frame, uint8_t wear,
-                                bool loopback) {
-    if (frame->has_macs)
-        return new_place_of(engine, interface, frame, wear, loopback);
-    uint32_t *places = places_of(engine, interface);
-    if (places == NULL)
-        return VX_NONE;
-    uint32_t *number_up1 = &places[(frame->direction * (VX_GENEVE + 1) + wear) * 2 + loopback];
-    if (*number_up1 == 0) {
-        uint32_t number = new_place_of(engine, interface, frame, wear, loopback);
-        if (number == VX_NONE)
-            return VX_NONE;
-        *number_up1 = number + 1;
-    }
-    return *number_up1 - 1;
-}
-
-/* The number of the underlay that a frame came by. */
-static inline uint32_t underlay_of(vx_engine *engine, const vx_frame *frame) {
-    uint64_t mixed = vx_load64(frame->outer_addresses) * UINT64_C(0x9e3779b97f4a7c15);
-    uint32_t *recent = &engine->recent_underlays[mixed >> 58];
-    if (*recent > 0) {
-        const vx_underlay *row = vx_pool_item(&engine->tally.underlays.pool, *recent - 1, sizeof *row);
-        if (row->destination_port == frame->destination_port && row->wear == frame->wear &&
-            row->ipv6 == frame->outer_ipv6 &&
-            vx_same(row->addresses, frame->outer_addresses, sizeof row->addresses))
-            return *recent - 1;
-    }
-    uint32_t number = vx_tally_underlay(&engine->tally, frame->outer_addresses, frame->outer_ipv6,
-                                        frame->wear, frame->destination_port);
-    if (number != VX_NONE)
-        *recent = number + 1;
-    return number;
-}
-
-static int group_key_of(vx_engine *engine, uint32_t interface, const vx_frame *frame, vx_group_key *key) {
-    key->spot = place_of(engine, interface, frame, VX_PLAIN, false);
-    key->fragment = frame->fragment;
-    return key->spot == VX_NONE ? -1 : 0;
-}
-
-/* Take a datagram, or a tail of one. */
-static int see(vx_engine *engine, const read_record *record, uint32_t interface) {
-    const vx_frame *frame = &record->frame;
-    vx_journeys *journeys = &engine->journeys;
-    vx_sighting sighting = {
-        .sample = record->sample,
-        .clock = journeys->clock,
-        .order = ++journeys->order,
-        .covered = frame->covered,
-        .wire_bytes = frame->wire_length,
-        .packets = 1,
-        .pieces = VX_NONE,
-        .place = place_of(engine, interface, frame, frame->wear, frame->loopback),
-        .underlay = VX_NONE,
-        .vni = frame->vni,
-        .outer_id = frame->outer_id,
-        .outer_length = frame->outer_length,
-        .inner_length = frame->inner_length,
-        .payload_length = frame->payload_length,
-        .source_port = frame->source_port,
-        .mss = frame->mss,
-        .direction = frame->direction,
-        .wear = frame->wear,
-        .outer_ttl = frame->outer_ttl,
-        .inner_ttl = frame->inner_ttl,
-        .lowest_ttl = frame->outer_ttl,
-        .tcp_flags = frame->tcp_flags,
-        .options = frame->options,
-        .fragmented = frame->fragmented,
-    };
-    if (sighting.place == VX_NONE)
-        return -1;
-    if (frame->wear != VX_PLAIN) {
-        sighting.underlay = underlay_of(engine, frame);
-        if (sighting.underlay == VX_NONE)
-            return -1;
-    }
-    if (frame->kind == VX_FRAME_TAIL) {
-        vx_group_key group;
-        if (group_key_of(engine, interface, frame, &group) < 0 ||
-            vx_journeys_see_tail(journeys, &group, &sighting) < 0)
-            return -1;
-    } else if (frame->fragmented) {
-        vx_group_key group;
-        if (group_key_of(engine, interface, frame, &group) < 0)
-            return -1;
-        sighting.pieces = vx_journeys_pieces(journeys, &group, frame->wear);
-        if (sighting.pieces == VX_NONE)
-            return -1;
-    }
-    return vx_journeys_see(journeys, &frame->key, record->tag, &sighting);
-}
-
-static int take(vx_engine *engine, const read_record *record) {
-    const vx_frame *frame = &record->frame;
-    vx_tally *tally = &engine->tally;
-    vx_counters *counters = &tally->counters;
-    if (advance(engine, record->sample.time) < 0)
-        return -1;
+/* Count a record as such, whatever becomes of it. */
+static inline void count_record(vx_engine *engine, const vx_frame *frame, vx_sample sample, bool clipped) {
+    vx_counters *counters = &engine->counters;
     counters->records++;
-    if (record->clipped) {
+    if (clipped) {
         counters->clipped_records++;
-        vx_samples_keep(&tally->samples[VX_SAMPLE_CLIPPED], record->sample);
+        vx_samples_keep(&engine->samples[VX_SAMPLE_CLIPPED], sample);
     }
-    uint32_t interface = interface_of(engine, record);
-    if (interface == VX_NONE)
-        return -1;
-    vx_interface_row *row = vx_pool_item(&tally->interfaces.pool, interface, sizeof *row);
-    row->records[frame->direction == VX_OUT ? 1 : frame->direction != VX_UNKNOWN ? 0 : 2]++;
     if (frame->malformed || frame->kind == VX_FRAME_MALFORMED) {
         counters->malformed_records++;
-        vx_samples_keep(&tally->samples[VX_SAMPLE_MALFORMED], record->sample);
+        vx_samples_keep(&engine->samples[VX_SAMPLE_MALFORMED], sample);
     }
     if (frame->cut || frame->kind == VX_FRAME_CUT) {
         counters->cut_records++;
-        vx_samples_keep(&tally->samples[VX_SAMPLE_CUT], record->sample);
+        vx_samples_keep(&engine->samples[VX_SAMPLE_CUT], sample);
     }
     switch (frame->kind) {
     case VX_FRAME_UNKNOWN_LINK:
         counters->unknown_link_records++;
-        return 0;
+        break;
     case VX_FRAME_NON_IP:
         counters->non_ip_records++;
-        return 0;
+        break;
     case VX_FRAME_DATAGRAM:
-        if (frame->wear == VX_PLAIN)
+        if (frame->traits->wear == VX_PLAIN)
             counters->ip_records++;
         else
             counters->tunnel_records++;
-        return see(engine, record, interface);
+        break;
     case VX_FRAME_TAIL:
         counters->tail_fragments++;
-        return see(engine, record, interface);
+        break;
     default:
-        return 0;
+        break;
     }
 }
 
-static int take_batch(vx_engine *engine, const vx_batch *batch) {
-    const vx_journeys *journeys = &engine->journeys;
-    const read_record *records = batch->records;
-    for (size_t i = 0; i < batch->count; i++) {
-        /* With 100,000 open journeys, to wait for them took longer than all else. */
-        if (i + FETCH_SLOT < batch->count)
-            vx_index_prefetch(&journeys->index, records[i + FETCH_SLOT].tag);
-        if (i + FETCH_JOURNEY < batch->count)
-            vx_journeys_prefetch(journeys, records[i + FETCH_JOURNEY].tag);
-        if (take(engine, &records[i]) < 0)
+/* Set where a datagram was seen, or a piece of one. */
+static inline int place_record(vx_engine *engine, vx_read_record *record, uint32_t interface,
+                               const vx_frame *frame, vx_batch *batch) {
+    vx_scene *scene = &engine->scene;
+    vx_sighting *sighting = &record->sighting;
+    uint8_t wear = sighting->traits.wear;
+    sighting->place = vx_scene_place(scene, interface, frame, wear, frame->loopback);
+    sighting->underlay = VX_NONE;
+    sighting->pieces = VX_NONE;
+    sighting->lowest_ttl = sighting->traits.outer_ttl;
+    sighting->looped = false;
+    if (sighting->place == VX_NONE)
+        return -1;
+    if (wear != VX_PLAIN) {
+        sighting->underlay = vx_scene_underlay(scene, frame);
+        if (sighting->underlay == VX_NONE)
             return -1;
     }
+    if (frame->kind != VX_FRAME_TAIL && !frame->fragmented)
+        return 0;
+    uint32_t spot = vx_scene_place(scene, interface, frame, VX_PLAIN, false);
+    record->piece = vx_batch_piece(batch);
+    if (spot == VX_NONE || record->piece == VX_NONE)
+        return -1;
+    batch->pieces[record->piece] =
+        (vx_piece){{spot, frame->fragment}, .covered = frame->covered, .wire_bytes = frame->wire_length};
     return 0;
 }
 
-/* Bytes in. */
-
-static bool is_over(const engine_input *input) {
-    return input->ended || vx_container_damage(input->container)->code != VX_DAMAGE_NONE;
+static inline int read_record(vx_engine *engine, uint32_t number, const vx_record *next, vx_batch *batch) {
+    engine_input *input = &engine->inputs[number];
+    vx_read_record *record = &batch->records[batch->count++];
+    describe_interface(input, next->interface);
+    vx_frame frame;
+    frame.key = &record->key;
+    frame.traits = &record->sighting.traits;
+    vx_frame_read(&frame, &engine->reading, next->data, next->captured, next->length, input->link_type,
+                  next->direction);
+    vx_sample sample = {next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
+    record->sighting.sample = sample;
+    record->piece = VX_NONE;
+    record->kind = frame.kind;
+    count_record(engine, &frame, sample, next->captured < next->length);
+    uint32_t interface = vx_scene_interface(&engine->scene, frame.index, number, next->interface, input->name,
+                                            input->link_type);
+    if (interface == VX_NONE)
+        return -1;
+    uint8_t direction = frame.traits->direction;
+    vx_scene_row_at(&engine->scene, interface)
+        ->records[direction == VX_OUT       ? 1
+                  : direction != VX_UNKNOWN ? 0
+                                            : 2]++;
+    if (frame.kind == VX_FRAME_DATAGRAM || frame.kind == VX_FRAME_TAIL)
+        return place_record(engine, record, interface, &frame, batch);
+    return 0;
 }
 
-/* Whether the input has a next record. */
-static inline bool fill(engine_input *input) {
-    if (!input->has_next) {
-        input->has_next = vx_container_next(input->container, &input->next) == 1;
-        input->next_is_copied = false;
-    }
-    return input->has_next;
-}
-
-/* The input whose record is next; VX_NONE: it cannot be told before an input goes on, or there is none. */
-static inline uint32_t next_input(vx_engine *engine) {
-    uint32_t best = VX_NONE;
-    for (uint32_t i = 0; i < engine->options.inputs; i++) {
-        engine_input *input = &engine->inputs[i];
-        if (!fill(input)) {
-            if (!is_over(input))
-                return VX_NONE;
-        } else if (best == VX_NONE || input->next.time_ns < engine->inputs[best].next.time_ns) {
-            best = i;
-        }
-    }
-    return best;
-}
-
-/* Space for one more record; NULL: no memory. */
-static inline read_record *next_in(vx_batch *batch) {
-    if (batch->count == batch->capacity) {
-        size_t capacity = batch->capacity > 0 ? batch->capacity * 2 : FEW;
-        read_record *grown = vx_resize(batch->records, capacity, sizeof *grown);
-        if (grown == NULL)
-            return NULL;
-        batch->records = grown;
-        batch->capacity = capacity;
-    }
-    return &batch->records[batch->count++];
-}
-
-/* Read what can be read, at most so many records. */
+/* Read what can be read, at most so many records, into an empty batch. */
 static int read_records(vx_engine *engine, vx_batch *batch, size_t most) {
-    batch->count = 0;
+    engine->scene.news = &batch->news;
     while (batch->count < most) {
         uint32_t number = next_input(engine);
         if (number == VX_NONE)
             return 0;
-        engine_input *input = &engine->inputs[number];
-        const vx_record *next = &input->next;
         if (!engine->reading_known)
             find_budget(engine);
-        read_record *record = next_in(batch);
-        if (record == NULL)
+        engine_input *input = &engine->inputs[number];
+        if (read_record(engine, number, &input->ready[input->ready_at], batch) < 0)
             return -1;
-        const vx_interface *described = vx_container_interface(input->container, next->interface);
-        record->sample = (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
-        record->name = described->name;
-        record->link_type = described->link_type;
-        record->interface = (int32_t)next->interface;
-        record->clipped = next->captured < next->length;
-        vx_frame_read(&record->frame, &engine->reading, next->data, next->captured, next->length,
-                      described->link_type, next->direction);
-        record->tag = vx_journeys_tag(&engine->journeys, &record->frame.key);
-        input->has_next = false;
+        input->ready_at++;
     }
-    return 0;
-}
-
-/* Read and take what can be. */
-static int pass_records(vx_engine *engine) {
-    do {
-        if (read_records(engine, &engine->few, FEW) < 0 || take_batch(engine, &engine->few) < 0)
-            return -1;
-    } while (engine->few.count == FEW);
     return 0;
 }
 
 /* Keep what was offered and not yet taken, so that the offered bytes may go away. */
 static int keep_rest(engine_input *input) {
-    if (input->has_next && !input->next_is_copied) {
-        if (input->next.captured > input->copy_capacity) {
-            uint8_t *grown = vx_resize(input->copy, input->next.captured, 1);
+    if (input->ready_at < input->ready_count && !input->ready_is_copied) {
+        vx_record *next = &input->ready[input->ready_at];
+        if (next->captured > input->copy_capacity) {
+            uint8_t *grown = vx_resize(input->copy, next->captured, 1);
             if (grown == NULL)
                 return -1;
             input->copy = grown;
-            input->copy_capacity = input->next.captured;
+            input->copy_capacity = next->captured;
         }
-        if (input->next.captured > 0)
-            memcpy(input->copy, input->next.data, input->next.captured);
-        input->next.data = input->copy;
-        input->next_is_copied = true;
+        if (next->captured > 0)
+            memcpy(input->copy, next->data, next->captured);
+        next->data = input->copy;
+        input->ready_is_copied = true;
     }
     vx_container_detach(input->container);
     return 0;
 }
+
+/* Taking: batches of records in, closed journeys into the tally. */
+
+static int remember(translation *numbers, uint32_t number) {
+    if (number == VX_NONE)
+        return -1;
+    if (numbers->count == numbers->capacity) {
+        uint32_t capacity = numbers->capacity > 0 ? numbers->capacity * 2 : 16;
+        uint32_t *grown = vx_resize(numbers->numbers, capacity, sizeof *grown);
+        if (grown == NULL)
+            return -1;
+        numbers->numbers = grown;
+        numbers->capacity = capacity;
+    }
+    numbers->numbers[numbers->count++] = number;
+    return 0;
+}
+
+/* Number what a batch speaks of for the first time. */
+static int learn(vx_engine *engine, const vx_news_list *news) {
+    vx_tally *tally = &engine->tally;
+    for (size_t i = 0; i < news->count; i++) {
+        const vx_news *item = &news->items[i];
+        const vx_interface_row *row = &item->interface;
+        vx_place place;
+        int status = 0;
+        switch (item->kind) {
+        case VX_NEW_INTERFACE:
+            status =
+                remember(&engine->interfaces, vx_tally_interface(tally, row->index, row->input,
+                                                                 row->interface, row->name, row->link_type));
+            break;
+        case VX_NEW_PLACE:
+            place = item->place;
+            place.interface = engine->interfaces.numbers[place.interface];
+            status = remember(&engine->places, vx_tally_place(tally, &place));
+            break;
+        case VX_NEW_UNDERLAY:
+            status = remember(&engine->underlays, vx_tally_underlay(tally, &item->underlay));
+            break;
+        }
+        if (status < 0)
+            return -1;
+    }
+    return 0;
+}
+
+static inline int advance(vx_engine *engine, int64_t time) {
+    vx_tally *tally = &engine->tally;
+    if (!engine->has_records) {
+        engine->has_records = true;
+        engine->first_record_time = tally->first_time = tally->last_time = time;
+    } else if (time < engine->last_record_time) {
+        tally->counters.time_reversed++;
+    } else {
+        engine->journeys.clock += vx_wait(&engine->journeys, engine->last_record_time, time);
+    }
+    engine->last_record_time = time;
+    if (time < tally->first_time)
+        tally->first_time = time;
+    if (time > tally->last_time)
+        tally->last_time = time;
+    return vx_journeys_expire(&engine->journeys, engine->journeys.clock);
+}
+
+static inline int take(vx_engine *engine, vx_batch *batch, vx_read_record *record) {
+    vx_sighting *sighting = &record->sighting;
+    if (advance(engine, sighting->sample.time) < 0)
+        return -1;
+    if (record->kind != VX_FRAME_DATAGRAM && record->kind != VX_FRAME_TAIL)
+        return 0;
+    sighting->place = engine->places.numbers[sighting->place];
+    if (sighting->underlay != VX_NONE)
+        sighting->underlay = engine->underlays.numbers[sighting->underlay];
+    vx_piece *piece = NULL;
+    if (record->piece != VX_NONE) {
+        piece = &batch->pieces[record->piece];
+        piece->group.spot = engine->places.numbers[piece->group.spot];
+    }
+    if (record->kind == VX_FRAME_TAIL)
+        return vx_journeys_see_tail(&engine->journeys, &record->key, sighting, piece);
+    return vx_journeys_see(&engine->journeys, &record->key, sighting, piece);
+}
+
+static int take_batch(vx_engine *engine, vx_batch *batch) {
+    if (learn(engine, &batch->news) < 0)
+        return -1;
+    const vx_journeys *journeys = &engine->journeys;
+    vx_read_record *records = batch->records;
+    bool many = vx_journeys_are_many(journeys);
+    for (size_t i = 0; i < batch->count; i++) {
+        if (i + FETCH_RECORD < batch->count) {
+            const uint8_t *ahead = (const uint8_t *)&records[i + FETCH_RECORD];
+            __builtin_prefetch(ahead);
+            __builtin_prefetch(ahead + 64);
+            __builtin_prefetch(ahead + 128);
+        }
+        if (many && i + FETCH_SLOT < batch->count)
+            vx_journeys_prefetch_slot(journeys, &records[i + FETCH_SLOT].key);
+        if (many && i + FETCH_JOURNEY < batch->count)
+            vx_journeys_prefetch(journeys, &records[i + FETCH_JOURNEY].key);
+        if (take(engine, batch, &records[i]) < 0)
+            return -1;
+    }
+    engine->taken += batch->count;
+    return 0;
+}
+
+/* Both in one thread. */
 
 static int fail_unless(vx_engine *engine, bool well) {
     engine->failed |= !well;
@@ -475,6 +442,16 @@ static void end(vx_engine *engine, uint32_t number) {
     engine->inputs[number].ended = true;
 }
 
+/* Read and take what can be. */
+static int pass_records(vx_engine *engine) {
+    do {
+        vx_batch_clear(engine->few);
+        if (read_records(engine, engine->few, FEW) < 0 || take_batch(engine, engine->few) < 0)
+            return -1;
+    } while (engine->few->count == FEW);
+    return 0;
+}
+
 int vx_engine_feed(vx_engine *engine, uint32_t number, const uint8_t *data, size_t length) {
     if (has_failed(engine))
         return -1;
@@ -489,62 +466,113 @@ int vx_engine_end(vx_engine *engine, uint32_t number) {
     return fail_unless(engine, pass_records(engine) == 0);
 }
 
-vx_batch *vx_batch_new(void) { return vx_allocate(1, sizeof(vx_batch)); }
+/* In two. */
 
-void vx_batch_free(vx_batch *batch) {
-    if (batch != NULL)
-        free(batch->records);
-    free(batch);
+int vx_engine_split(vx_engine *engine) {
+    if (has_failed(engine))
+        return -1;
+    vx_relay_free(engine->relay);
+    engine->relay = vx_relay_new();
+    return engine->relay != NULL ? 0 : -1;
 }
 
-static int read_unless_failed(vx_engine *engine, vx_batch *batch) {
-    engine->read_failed |= read_records(engine, batch, SIZE_MAX) < 0;
-    return engine->read_failed ? -1 : 0;
+/* Read and pass on what can be: 1, 0: nobody takes it, -1: no memory. */
+static int relay_records(vx_engine *engine) {
+    vx_batch *batch;
+    do {
+        batch = vx_relay_empty(engine->relay);
+        if (batch == NULL)
+            return 0;
+        if (read_records(engine, batch, VX_BATCH_RECORDS) < 0)
+            return -1;
+        if (batch->count > 0)
+            vx_relay_pass(engine->relay);
+    } while (batch->count == VX_BATCH_RECORDS);
+    vx_relay_flush(engine->relay);
+    return 1;
 }
 
-int vx_engine_read(vx_engine *engine, uint32_t number, const uint8_t *data, size_t length, vx_batch *batch) {
+int vx_engine_read(vx_engine *engine, uint32_t number, const uint8_t *data, size_t length) {
     if (engine->read_failed)
         return -1;
     offer(engine, number, data, length);
-    int status = read_unless_failed(engine, batch);
-    engine->read_failed |= status == 0 && keep_rest(&engine->inputs[number]) < 0;
-    return engine->read_failed ? -1 : 0;
+    int status = relay_records(engine);
+    if (status == 1 && keep_rest(&engine->inputs[number]) < 0)
+        status = -1;
+    engine->read_failed |= status < 0;
+    return status;
 }
 
-int vx_engine_read_end(vx_engine *engine, uint32_t number, vx_batch *batch) {
+int vx_engine_read_end(vx_engine *engine, uint32_t number) {
     if (engine->read_failed)
         return -1;
     end(engine, number);
-    return read_unless_failed(engine, batch);
+    int status = relay_records(engine);
+    engine->read_failed |= status < 0;
+    return status;
 }
 
-int vx_engine_take(vx_engine *engine, const vx_batch *batch) {
-    return engine->failed ? -1 : fail_unless(engine, take_batch(engine, batch) == 0);
+void vx_engine_read_all(vx_engine *engine) { vx_relay_end(engine->relay); }
+
+int vx_engine_take(vx_engine *engine, unsigned milliseconds) {
+    bool ended = false;
+    for (unsigned i = 0; i < ONE_TAKE && !engine->failed; i++) {
+        vx_batch *batch = vx_relay_full(engine->relay, milliseconds, &ended);
+        if (batch == NULL)
+            return ended ? 0 : 1;
+        fail_unless(engine, take_batch(engine, batch) == 0);
+        vx_relay_return(engine->relay);
+    }
+    return engine->failed ? -1 : 1;
 }
+
+void vx_engine_stop(vx_engine *engine) { vx_relay_stop(engine->relay); }
 
 uint32_t vx_engine_wants(const vx_engine *engine) {
-    for (uint32_t i = 0; i < engine->options.inputs; i++)
-        if (!engine->inputs[i].has_next && !is_over(&engine->inputs[i]))
+    for (uint32_t i = 0; i < engine->options.inputs; i++) {
+        const engine_input *input = &engine->inputs[i];
+        if (input->ready_at == input->ready_count && !is_over(input))
             return i;
+    }
     return VX_NONE;
 }
 
-uint64_t vx_engine_records(const vx_engine *engine) { return engine->tally.counters.records; }
+uint64_t vx_engine_records(const vx_engine *engine) { return engine->taken; }
 
 /* Tables out. */
+
+/* Bring into the tally what was counted while reading. */
+static void settle_reading(vx_engine *engine) {
+    vx_tally *tally = &engine->tally;
+    for (uint32_t i = 0; i < engine->interfaces.count; i++) {
+        vx_scene_row *read = vx_scene_row_at(&engine->scene, i);
+        vx_interface_row *row = vx_map_at(&tally->interfaces, engine->interfaces.numbers[i]);
+        for (unsigned side = 0; side < 3; side++)
+            row->records[side] += read->records[side];
+        memset(read->records, 0, sizeof read->records);
+    }
+    vx_counters_add(&tally->counters, &engine->counters);
+    engine->counters = (vx_counters){0};
+    for (unsigned kind = 0; kind < VX_SAMPLE_KINDS; kind++) {
+        for (unsigned i = 0; i < engine->samples[kind].count; i++)
+            vx_samples_keep(&tally->samples[kind], engine->samples[kind].samples[i]);
+        engine->samples[kind].count = 0;
+    }
+}
 
 int vx_engine_finish(vx_engine *engine) {
     if (has_failed(engine))
         return -1;
+    settle_reading(engine);
     for (uint32_t i = 0; i < engine->options.inputs; i++) {
         /* Records that wait in vain for another input's count for nothing, but what lies between them is
          * read. */
         engine_input *input = &engine->inputs[i];
-        input->has_next = false;
-        while (fill(input))
-            input->has_next = false;
+        do
+            input->ready_at = input->ready_count;
+        while (fill(input, 1));
     }
-    if (vx_journeys_finish(&engine->journeys) < 0)
+    if (vx_journeys_finish(&engine->journeys) < 0 || vx_tally_settle(&engine->tally) < 0)
         return fail_unless(engine, false);
     vx_tally_rebase(&engine->tally);
     return 0;
@@ -579,6 +607,7 @@ static void merge_inputs(vx_engine *engine, vx_engine *other) {
             vx_container *container = mine->container;
             mine->container = theirs->container;
             theirs->container = container;
+            mine->described = VX_NONE;
         }
     }
 }
@@ -621,7 +650,10 @@ int vx_engine_merge(vx_engine *engine, vx_engine *other) {
         return fail_unless(engine, false);
     for (uint32_t i = 0; i < engine->options.inputs; i++)
         base[i] = engine->inputs[i].earlier_records + engine->inputs[i].records;
+    settle_reading(engine);
+    settle_reading(other);
     int status = other->has_records ? merge_records(engine, other, base) : 0;
+    engine->taken += other->taken;
     free(base);
     merge_inputs(engine, other);
     other->failed = true;

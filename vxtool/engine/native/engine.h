@@ -46,19 +46,20 @@ void vx_engine_free(vx_engine *engine);
 int vx_engine_feed(vx_engine *engine, uint32_t input, const uint8_t *data, size_t length);
 int vx_engine_end(vx_engine *engine, uint32_t input);
 
-/* The same in two halves, for two threads: one reads records into batches (vx_engine_wants, vx_engine_read,
- * vx_engine_read_end), one takes the batches in the order in which they were read. All other calls want both
- * halves at rest, and every batch taken. */
-typedef struct vx_batch vx_batch;
-
-/* NULL where there is no memory. */
-vx_batch *vx_batch_new(void);
-/* NULL is allowed. */
-void vx_batch_free(vx_batch *batch);
-/* These overwrite what the batch held. */
-int vx_engine_read(vx_engine *engine, uint32_t input, const uint8_t *data, size_t length, vx_batch *batch);
-int vx_engine_read_end(vx_engine *engine, uint32_t input, vx_batch *batch);
-int vx_engine_take(vx_engine *engine, const vx_batch *batch);
+/* The same in two halves, for two threads: after vx_engine_split, one reads (vx_engine_wants, _read,
+ * _read_end, and at last _read_all), the other takes until there is nothing more to take. All other calls,
+ * and the next split, want both halves at rest and everything taken. */
+int vx_engine_split(vx_engine *engine);
+/* 1, 0: the other half has stopped, -1: no memory. They wait where the other half is far behind. */
+int vx_engine_read(vx_engine *engine, uint32_t input, const uint8_t *data, size_t length);
+int vx_engine_read_end(vx_engine *engine, uint32_t input);
+/* Nothing more will be read, whyever. */
+void vx_engine_read_all(vx_engine *engine);
+/* Take some of what was read, waiting so long for it where there is nothing. 1: go on, 0: all is taken, -1:
+ * no memory. */
+int vx_engine_take(vx_engine *engine, unsigned milliseconds);
+/* Nothing more will be taken. */
+void vx_engine_stop(vx_engine *engine);
 
 /* The input without whose next bytes nothing goes on; VX_NONE when all have ended or are damaged. */
 uint32_t vx_engine_wants(const vx_engine *engine);

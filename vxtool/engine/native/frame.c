@@ -138,8 +138,7 @@ static reading skip_extensions(ip_header *ip, const octets *bytes, int64_t *at) 
         ip->more_fragments = flags & 1;
         ip->identification = get32(bytes, *at + 4);
         *at += 8;
-        if (ip->fragment_offset > 0 || ip->more_fragments)
-            ip->fragment_header = 8;
+        ip->fragment_header = ip->fragment_offset > 0 || ip->more_fragments ? 8 : 0;
         if (ip->fragment_offset > 0)
             return READ;
     }
@@ -213,20 +212,20 @@ static void read_tcp_options(vx_frame *frame, const octets *bytes, int64_t at, i
         if (at + 2 > end || bytes->data[at + 1] < 2 || at + bytes->data[at + 1] > end)
             return;
         uint8_t size = bytes->data[at + 1];
-        if (kind == 2 && size == 4 && frame->tcp_flags & 2)
-            frame->mss = get16(bytes, at + 2);
+        if (kind == 2 && size == 4 && frame->traits->tcp_flags & 2)
+            frame->traits->mss = get16(bytes, at + 2);
         else if (kind == 8 && size == 10) {
-            frame->key.transport[2] = get32(bytes, at + 2);
-            frame->key.transport[3] = get32(bytes, at + 6);
+            frame->key->key.transport[2] = get32(bytes, at + 2);
+            frame->key->key.transport[3] = get32(bytes, at + 6);
         }
         at += size;
     }
 }
 
-static inline void take_ports(vx_key *key, const octets *bytes, int64_t at) {
-    key->source_port = get16(bytes, at);
-    key->destination_port = get16(bytes, at + 2);
-    key->shape |= VX_KEY_SOURCE_PORT | VX_KEY_DESTINATION_PORT;
+static inline void take_ports(vx_ends *ends, const octets *bytes, int64_t at) {
+    ends->source_port = get16(bytes, at);
+    ends->destination_port = get16(bytes, at + 2);
+    ends->shape |= VX_KEY_SOURCE_PORT | VX_KEY_DESTINATION_PORT;
 }
 
 static inline reading read_tcp(vx_frame *frame, const octets *bytes, const ip_header *ip, int64_t *behind) {
@@ -241,13 +240,13 @@ static inline reading read_tcp(vx_frame *frame, const octets *bytes, const ip_he
     if (status != READ)
         return status;
     *behind = at + size;
-    frame->tcp_flags = bytes->data[at + 13];
-    frame->options = (uint8_t)(size - 20);
-    frame->payload_length = (uint32_t)(ip->length - ip->header - size);
-    frame->key.transport[0] = get32(bytes, at + 4);
-    frame->key.transport[1] = get32(bytes, at + 8);
-    frame->key.shape |= VX_KEY_TRANSPORT;
-    take_ports(&frame->key, bytes, at);
+    frame->traits->tcp_flags = bytes->data[at + 13];
+    frame->traits->options = (uint8_t)(size - 20);
+    frame->traits->payload_length = (uint32_t)(ip->length - ip->header - size);
+    frame->key->key.transport[0] = get32(bytes, at + 4);
+    frame->key->key.transport[1] = get32(bytes, at + 8);
+    frame->key->key.ends.shape |= VX_KEY_TRANSPORT;
+    take_ports(&frame->key->key.ends, bytes, at);
     if (size > 20)
         read_tcp_options(frame, bytes, at + 20, *behind);
     return READ;
@@ -260,14 +259,14 @@ static reading read_icmp(vx_frame *frame, const octets *bytes, const ip_header *
         return status;
     *behind = at + 8;
     uint8_t kind = bytes->data[at];
-    frame->key.transport[0] = kind;
-    frame->key.transport[1] = bytes->data[at + 1];
-    frame->key.transport[2] = get32(bytes, at + 4);
-    frame->key.shape |= VX_KEY_TRANSPORT;
+    frame->key->key.transport[0] = kind;
+    frame->key->key.transport[1] = bytes->data[at + 1];
+    frame->key->key.transport[2] = get32(bytes, at + 4);
+    frame->key->key.ends.shape |= VX_KEY_TRANSPORT;
     bool echo = ip->version == 4 ? kind == 0 || kind == 8 : kind == 128 || kind == 129;
     if (echo) {
-        frame->key.source_port = get16(bytes, at + 4);
-        frame->key.shape |= VX_KEY_SOURCE_PORT;
+        frame->key->key.ends.source_port = get16(bytes, at + 4);
+        frame->key->key.ends.shape |= VX_KEY_SOURCE_PORT;
     }
     return READ;
 }
@@ -285,10 +284,10 @@ static inline reading read_transport(vx_frame *frame, const octets *bytes, const
         if (status != READ)
             return status;
         *behind = at + 8;
-        frame->payload_length = (uint32_t)(ip->length - ip->header - 8);
-        frame->key.transport[0] = get16(bytes, at + 4);
-        frame->key.shape |= VX_KEY_TRANSPORT;
-        take_ports(&frame->key, bytes, at);
+        frame->traits->payload_length = (uint32_t)(ip->length - ip->header - 8);
+        frame->key->key.transport[0] = get16(bytes, at + 4);
+        frame->key->key.ends.shape |= VX_KEY_TRANSPORT;
+        take_ports(&frame->key->key.ends, bytes, at);
         return READ;
     case VX_ICMP:
     case VX_ICMPV6:
@@ -300,7 +299,7 @@ static inline reading read_transport(vx_frame *frame, const octets *bytes, const
     case UDP_LITE:
         status = need(bytes, at, 4);
         if (status == READ)
-            take_ports(&frame->key, bytes, at);
+            take_ports(&frame->key->key.ends, bytes, at);
         return status;
     default:
         return READ;
@@ -309,14 +308,14 @@ static inline reading read_transport(vx_frame *frame, const octets *bytes, const
 
 static inline void describe(vx_frame *frame, const octets *bytes, const ip_header *ip,
                             const vx_reading *told) {
-    vx_key *key = &frame->key;
-    key->shape = ip->version == 6 ? VX_KEY_IPV6 : 0;
-    key->protocol = ip->protocol;
+    vx_key *key = &frame->key->key;
+    key->ends.shape = ip->version == 6 ? VX_KEY_IPV6 : 0;
+    key->ends.protocol = ip->protocol;
     key->identification = ip->identification;
-    key->fragment_offset = (uint16_t)ip->fragment_offset;
+    key->ends.fragment_offset = (uint16_t)ip->fragment_offset;
     /* A router may fragment IPv4 without DF, and then the length of a fragment is not the datagram's. */
     key->length = ip->dont_fragment ? (uint32_t)ip->length : 0;
-    copy_addresses(key->addresses, ip);
+    copy_addresses(key->ends.addresses, ip);
     int64_t behind = ip->payload;
     int64_t taken = KEY_PAYLOAD;
     if (ip->fragment_offset == 0) {
@@ -402,7 +401,7 @@ static inline reading read_link(vx_frame *frame, const octets *bytes, uint32_t l
             return status;
         frame->index = get32(bytes, 4);
         frame->loopback = get16(bytes, 8) == ARPHRD_LOOPBACK;
-        frame->direction = direction_of(bytes->data[10]);
+        frame->traits->direction = direction_of(bytes->data[10]);
         *ethertype = get16(bytes, 0);
         *at = 20;
         return skip_vlan_tags(bytes, ethertype, at);
@@ -410,10 +409,8 @@ static inline reading read_link(vx_frame *frame, const octets *bytes, uint32_t l
         status = need(bytes, 0, 14);
         if (status != READ)
             return status;
-        if (frame->direction == VX_UNKNOWN) {
-            memcpy(frame->macs, bytes->data, sizeof frame->macs);
-            frame->has_macs = true;
-        }
+        if (frame->traits->direction == VX_UNKNOWN)
+            frame->macs = bytes->data;
         *ethertype = get16(bytes, 12);
         *at = 14;
         return skip_vlan_tags(bytes, ethertype, at);
@@ -421,7 +418,7 @@ static inline reading read_link(vx_frame *frame, const octets *bytes, uint32_t l
         status = need(bytes, 0, 16);
         if (status != READ)
             return status;
-        frame->direction = direction_of(get16(bytes, 0));
+        frame->traits->direction = direction_of(get16(bytes, 0));
         frame->loopback = get16(bytes, 2) == ARPHRD_LOOPBACK;
         *ethertype = get16(bytes, 14);
         *at = 16;
@@ -462,16 +459,16 @@ static reading read_inner(vx_frame *frame, octets *bytes, int64_t at, uint16_t e
         status = read_ip(&ip, bytes, at);
         if (status != READ)
             return status;
-        frame->inner_ttl = ip.ttl;
-        frame->inner_length = (uint32_t)ip.length;
+        frame->traits->inner_ttl = ip.ttl;
+        frame->traits->inner_length = (uint32_t)ip.length;
         describe(frame, bytes, &ip, told);
         return READ;
     }
     int64_t taken = at_least_0(least(least(KEY_PAYLOAD, bytes->captured - start), told->budget));
-    frame->key.shape = VX_KEY_NON_IP;
-    frame->key.fragment_offset = ethertype;
-    frame->key.length = frame->inner_length;
-    frame->key.payload = vx_hash(bytes->data + (taken > 0 ? start : 0), (size_t)taken, told->seed);
+    frame->key->key.ends.shape = VX_KEY_NON_IP;
+    frame->key->key.ends.fragment_offset = ethertype;
+    frame->key->key.length = frame->traits->inner_length;
+    frame->key->key.payload = vx_hash(bytes->data + (taken > 0 ? start : 0), (size_t)taken, told->seed);
     return READ;
 }
 
@@ -508,32 +505,33 @@ static inline reading read_tunnel(vx_frame *frame, octets *bytes, const ip_heade
         return READ;
     }
     *tunnel = true;
-    frame->wear = wear;
-    frame->vni = get32(bytes, header + 4) >> 8;
-    frame->source_port = get16(bytes, udp);
+    frame->traits->wear = wear;
+    frame->traits->vni = get32(bytes, header + 4) >> 8;
+    frame->traits->source_port = get16(bytes, udp);
     frame->destination_port = get16(bytes, udp + 2);
-    frame->outer_id = ip->identification;
+    frame->traits->outer_id = ip->identification;
     if (frame->fragmented) {
-        frame->outer_length = (uint32_t)(ip->header - ip->fragment_header + udp_length);
+        frame->traits->outer_length = (uint32_t)(ip->header - ip->fragment_header + udp_length);
         /* The first fragment holds the headers; what it does not hold follows in the tails. */
         bytes->end = frame_end;
     } else {
         limit(bytes, frame_end);
     }
-    frame->inner_length = (uint32_t)at_least_0(frame_end - inner - (ethertype == ETHERTYPE_TEB ? 14 : 0));
-    frame->inner_ttl = 0;
+    frame->traits->inner_length =
+        (uint32_t)at_least_0(frame_end - inner - (ethertype == ETHERTYPE_TEB ? 14 : 0));
+    frame->traits->inner_ttl = 0;
     status = read_inner(frame, bytes, inner, ethertype, told);
     if (status != READ) {
         frame->malformed |= status == MALFORMED;
         frame->cut |= status == CUT;
         /* Told apart by what is outside, since the inside cannot be read. */
-        vx_key *key = &frame->key;
-        key->shape = (uint8_t)(VX_KEY_OPAQUE | (ip->version == 6 ? VX_KEY_IPV6 : 0));
+        vx_key *key = &frame->key->key;
+        key->ends.shape = (uint8_t)(VX_KEY_OPAQUE | (ip->version == 6 ? VX_KEY_IPV6 : 0));
         key->identification = ip->identification;
         key->length = (uint32_t)udp_length;
-        key->source_port = frame->source_port;
-        key->transport[0] = frame->vni;
-        copy_addresses(key->addresses, ip);
+        key->ends.source_port = frame->traits->source_port;
+        key->transport[0] = frame->traits->vni;
+        copy_addresses(key->ends.addresses, ip);
     }
     return READ;
 }
@@ -543,12 +541,13 @@ static inline reading read_outermost(vx_frame *frame, octets *bytes, int64_t at,
     reading status = read_ip(&ip, bytes, at);
     if (status != READ)
         return status;
-    copy_addresses(frame->outer_addresses, &ip);
+    frame->outer_addresses = ip.addresses;
     frame->outer_ipv6 = ip.version == 6;
-    frame->outer_ttl = frame->inner_ttl = ip.ttl;
+    frame->traits->outer_ttl = frame->traits->inner_ttl = ip.ttl;
     frame->wire_length = (uint32_t)ip.length;
-    frame->outer_length = frame->inner_length = (uint32_t)(ip.length - ip.fragment_header);
+    frame->traits->outer_length = frame->traits->inner_length = (uint32_t)(ip.length - ip.fragment_header);
     frame->covered = (uint32_t)(ip.length - ip.header);
+    frame->traits->outer_header = (uint16_t)(ip.header - ip.fragment_header);
     if (ip.fragment_offset > 0 || ip.more_fragments) {
         frame->fragment.identification = ip.identification;
         frame->fragment.protocol = ip.protocol;
@@ -582,20 +581,15 @@ static inline reading read_outermost(vx_frame *frame, octets *bytes, int64_t at,
     return READ;
 }
 
-/* Nearly every frame of a tunnel has one shape: IPv4 without options or fragments, UDP, VXLAN, Ethernet, IPv4
- * without options or fragments, TCP or UDP. Then every field lies where it always lies, and is read from
- * there instead of by a walk from header to header: half of the instructions. Anything out of the ordinary is
- * left to the general readers above, with nothing written. */
+/* Nearly every frame of a tunnel has one shape: IP without options, extensions or fragments, UDP, VXLAN,
+ * Ethernet, again such an IP, TCP or UDP. Then every field lies where it always lies, and is read from there
+ * instead of by a walk from header to header: a third of the instructions. Anything out of the ordinary is
+ * left to the general readers above. Both versions of IP are compiled apart, outside and inside, so that
+ * offsets are constants. */
 
-/* Offsets from the outer IP header. */
-enum {
-    USUAL_UDP = 20,
-    USUAL_VXLAN = USUAL_UDP + 8,
-    USUAL_ETHERNET = USUAL_VXLAN + 8,
-    USUAL_INNER = USUAL_ETHERNET + 14,
-    USUAL_TRANSPORT = USUAL_INNER + 20,
-    USUAL_LEAST = USUAL_TRANSPORT + 8,
-};
+enum { UDP_HEADER = 8, TUNNEL_HEADER = 8, ETHERNET_HEADER = 14, TCP_LEAST = 20 };
+/* Timestamps alone, as Linux aligns them (RFC 7323, appendix A). */
+enum { TIMESTAMPS_ALONE = 0x0101080a, TIMESTAMPS_SIZE = 12 };
 
 static inline uint32_t big16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
 
@@ -603,77 +597,139 @@ static inline uint32_t big32(const uint8_t *at) {
     return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-/* Whether it was such a frame, whose outer IPv4 header begins at `at`, and was read. */
-static inline bool read_usual(vx_frame *frame, const octets *bytes, int64_t at, const vx_reading *told) {
-    const uint8_t *outer = bytes->data + at;
-    if (bytes->captured - at < USUAL_LEAST)
+#define ALWAYS_INLINE inline __attribute__((always_inline))
+
+static ALWAYS_INLINE int64_t usual_header(int version) { return version == 4 ? 20 : 40; }
+
+/* The length of an IP packet that has just this header; 0: it has another, or its length is not told. */
+static ALWAYS_INLINE int64_t usual_length(const uint8_t *ip, int version, uint32_t fragment_bits) {
+    if (version == 4)
+        return ip[0] == 0x45 && (big16(ip + 6) & fragment_bits) == 0 ? (int64_t)big16(ip + 2) : 0;
+    return ip[0] >> 4 == 6 && big16(ip + 4) > 0 ? 40 + (int64_t)big16(ip + 4) : 0;
+}
+
+static ALWAYS_INLINE uint8_t usual_protocol(const uint8_t *ip, int version) {
+    return version == 4 ? ip[9] : ip[6];
+}
+
+static ALWAYS_INLINE uint8_t usual_ttl(const uint8_t *ip, int version) {
+    return version == 4 ? ip[8] : ip[7];
+}
+
+static ALWAYS_INLINE const uint8_t *usual_addresses(const uint8_t *ip, int version) {
+    return ip + (version == 4 ? 12 : 8);
+}
+
+/* The inner IP packet at `ip`, of whose bytes `there` are at hand; false: it is not that usual. */
+static ALWAYS_INLINE bool read_usual_inner(vx_frame *frame, const octets *bytes, const uint8_t *ip,
+                                           int64_t there, int64_t room, int version, const vx_reading *told) {
+    const int64_t ip_header = usual_header(version);
+    if (there < ip_header + UDP_HEADER)
         return false;
-    const uint8_t *udp = outer + USUAL_UDP, *inner = outer + USUAL_INNER,
-                  *transport = outer + USUAL_TRANSPORT;
-    int64_t outer_length = big16(outer + 2), udp_length = big16(udp + 4), inner_length = big16(inner + 2);
-    bool usual = outer[0] == 0x45 && (big16(outer + 6) & 0x3fff) == 0 && outer[9] == VX_UDP &&
-                 told->wears[big16(udp + 2)] == VX_VXLAN &&
-                 big16(outer + USUAL_ETHERNET + 12) == ETHERTYPE_IPV4 && inner[0] == 0x45 &&
-                 (big16(inner + 6) & 0x1fff) == 0 && (inner[9] == VX_TCP || inner[9] == VX_UDP);
-    /* Each lies within the one around it, and the outermost within the record. */
-    if (!usual || outer_length > bytes->end - at || USUAL_UDP + udp_length > outer_length ||
-        USUAL_INNER + inner_length > USUAL_UDP + udp_length)
+    int64_t length = usual_length(ip, version, 0x1fff);
+    uint8_t protocol = usual_protocol(ip, version);
+    bool tcp = protocol == VX_TCP;
+    if (length == 0 || length > room || (!tcp && protocol != VX_UDP))
         return false;
-    int64_t there = least(bytes->captured - at, USUAL_INNER + inner_length);
-    bool tcp = inner[9] == VX_TCP;
-    int64_t header = 8;
+    there = least(there, length);
+    const uint8_t *transport = ip + ip_header;
+    int64_t header = UDP_HEADER;
     if (tcp) {
-        if (there < USUAL_TRANSPORT + 20)
+        if (there < ip_header + TCP_LEAST)
             return false;
         header = (transport[12] >> 4) * 4;
-        if (header < 20)
+        if (header < TCP_LEAST)
             return false;
     }
-    if (USUAL_TRANSPORT + header > there)
+    int64_t headers = ip_header + header;
+    if (headers > there)
         return false;
 
-    memcpy(frame->outer_addresses, outer + 12, 8);
-    memset(frame->outer_addresses + 8, 0, 24);
-    frame->outer_ipv6 = false;
-    frame->outer_ttl = outer[8];
-    frame->wire_length = frame->outer_length = (uint32_t)outer_length;
-    frame->covered = (uint32_t)outer_length - 20;
-    frame->outer_id = big16(outer + 4);
-    frame->wear = VX_VXLAN;
-    frame->vni = big32(outer + USUAL_VXLAN + 4) >> 8;
-    frame->source_port = (uint16_t)big16(udp);
-    frame->destination_port = (uint16_t)big16(udp + 2);
-    frame->inner_ttl = inner[8];
-    frame->inner_length = (uint32_t)inner_length;
-    frame->payload_length = (uint32_t)(inner_length - 20 - header);
-
-    vx_key *key = &frame->key;
-    key->shape = VX_KEY_SOURCE_PORT | VX_KEY_DESTINATION_PORT | VX_KEY_TRANSPORT;
-    key->protocol = inner[9];
-    key->identification = big16(inner + 4);
-    key->length = inner[6] & 0x40 ? (uint32_t)inner_length : 0;
-    memcpy(key->addresses, inner + 12, 8);
-    key->source_port = (uint16_t)big16(transport);
-    key->destination_port = (uint16_t)big16(transport + 2);
+    vx_traits *traits = frame->traits;
+    traits->inner_ttl = usual_ttl(ip, version);
+    traits->inner_length = (uint32_t)length;
+    traits->payload_length = (uint32_t)(length - headers);
+    traits->mss = 0;
+    vx_key *key = &frame->key->key;
+    vx_ends *ends = &key->ends;
+    ends->source_port = (uint16_t)big16(transport);
+    ends->destination_port = (uint16_t)big16(transport + 2);
+    ends->fragment_offset = 0;
+    ends->protocol = protocol;
+    ends->shape = VX_KEY_SOURCE_PORT | VX_KEY_DESTINATION_PORT | (version == 6 ? VX_KEY_IPV6 : 0);
+    if (version == 4) {
+        memcpy(ends->addresses, usual_addresses(ip, 4), 8);
+        memset(ends->addresses + 8, 0, 24);
+        key->identification = big16(ip + 4);
+        key->length = ip[6] & 0x40 ? (uint32_t)length : 0;
+    } else {
+        memcpy(ends->addresses, usual_addresses(ip, 6), 32);
+        key->identification = 0;
+        key->length = (uint32_t)length;
+    }
+    memset(key->transport, 0, sizeof key->transport);
     if (tcp) {
-        frame->tcp_flags = transport[13];
-        frame->options = (uint8_t)(header - 20);
+        traits->tcp_flags = transport[13];
+        traits->options = (uint8_t)(header - TCP_LEAST);
         key->transport[0] = big32(transport + 4);
         key->transport[1] = big32(transport + 8);
-        if (header == 32 &&
-            big32(transport + 20) == 0x0101080a) { /* timestamps alone, as Linux aligns them */
-            key->transport[2] = big32(transport + 24);
-            key->transport[3] = big32(transport + 28);
-        } else if (header > 20) {
-            int64_t options = at + USUAL_TRANSPORT + 20;
-            read_tcp_options(frame, bytes, options, options + header - 20);
+        if (header == TCP_LEAST + TIMESTAMPS_SIZE && big32(transport + TCP_LEAST) == TIMESTAMPS_ALONE) {
+            key->transport[2] = big32(transport + TCP_LEAST + 4);
+            key->transport[3] = big32(transport + TCP_LEAST + 8);
+        } else if (header > TCP_LEAST) {
+            int64_t options = transport - bytes->data + TCP_LEAST;
+            read_tcp_options(frame, bytes, options, options + header - TCP_LEAST);
         }
     } else {
+        traits->tcp_flags = traits->options = 0;
         key->transport[0] = big16(transport + 4);
     }
-    int64_t taken = least(least(KEY_PAYLOAD, there - USUAL_TRANSPORT - header), told->budget - 20 - header);
-    taken = at_least_0(taken);
-    key->payload = vx_hash(taken > 0 ? transport + header : bytes->data, (size_t)taken, told->seed);
+    int64_t taken = at_least_0(least(least(KEY_PAYLOAD, there - headers), told->budget - headers));
+    key->payload =
+        taken > 0 ? vx_hash(transport + header, (size_t)taken, told->seed) : vx_hash(ip, 0, told->seed);
+    uint64_t hash = vx_hash_ends(ends, &told->secrets);
+    frame->key->flow_tag = vx_flow_tag(hash, (int32_t)traits->vni, &told->secrets);
+    ends->shape |= VX_KEY_TRANSPORT;
+    frame->key->tag = vx_key_tag(key, hash, &told->secrets);
+    return true;
+}
+
+/* Whether it was such a frame, whose outer IP header begins at `at`, and was read. */
+static ALWAYS_INLINE bool read_usual(vx_frame *frame, const octets *bytes, int64_t at, int version,
+                                     const vx_reading *told) {
+    const int64_t ip_header = usual_header(version);
+    const int64_t inner_at = ip_header + UDP_HEADER + TUNNEL_HEADER + ETHERNET_HEADER;
+    const uint8_t *ip = bytes->data + at;
+    int64_t there = bytes->captured - at;
+    if (there < inner_at)
+        return false;
+    int64_t length = usual_length(ip, version, 0x3fff);
+    if (length == 0 || length > bytes->end - at || usual_protocol(ip, version) != VX_UDP)
+        return false;
+    const uint8_t *udp = ip + ip_header;
+    int64_t frame_end = ip_header + big16(udp + 4);
+    if (told->wears[big16(udp + 2)] != VX_VXLAN || frame_end > length)
+        return false;
+    vx_traits *traits = frame->traits;
+    const uint8_t *vxlan = udp + UDP_HEADER;
+    traits->vni = big32(vxlan + 4) >> 8;
+    uint32_t ethertype = big16(ip + inner_at - 2);
+    bool read = false;
+    if (ethertype == ETHERTYPE_IPV4)
+        read = read_usual_inner(frame, bytes, ip + inner_at, there - inner_at, frame_end - inner_at, 4, told);
+    else if (ethertype == ETHERTYPE_IPV6)
+        read = read_usual_inner(frame, bytes, ip + inner_at, there - inner_at, frame_end - inner_at, 6, told);
+    if (!read)
+        return false;
+    traits->outer_id = version == 4 ? big16(ip + 4) : 0;
+    traits->outer_length = (uint32_t)length;
+    traits->outer_header = (uint16_t)ip_header;
+    traits->source_port = (uint16_t)big16(udp);
+    traits->wear = VX_VXLAN;
+    traits->outer_ttl = usual_ttl(ip, version);
+    frame->outer_addresses = usual_addresses(ip, version);
+    frame->outer_ipv6 = version == 6;
+    frame->destination_port = (uint16_t)big16(udp + 2);
     frame->kind = VX_FRAME_DATAGRAM;
     return true;
 }
@@ -682,31 +738,66 @@ int64_t vx_key_budget(uint32_t snaplen) {
     return snaplen > 0 ? at_least_0((int64_t)snaplen - DEEPEST_IP) : 1 << 30;
 }
 
-/* Every field but those that are written before anyone looks at them. Field by field: to clear the whole
- * structure at once took a third of the time of reading a frame. */
-static inline void clear(vx_frame *frame, uint8_t direction) {
-    frame->key = (vx_key){0};
-    frame->kind = VX_FRAME_NON_IP;
-    frame->direction = direction;
-    frame->wear = VX_PLAIN;
-    frame->malformed = frame->cut = frame->loopback = frame->fragmented = frame->has_macs = false;
-    frame->index = -1;
-    frame->vni = frame->payload_length = frame->outer_id = 0;
-    frame->source_port = frame->destination_port = frame->mss = 0;
-    frame->tcp_flags = frame->options = 0;
+void vx_secrets_init(vx_secrets *secrets, uint64_t seed) {
+    for (size_t i = 0; i < sizeof secrets->words / sizeof *secrets->words; i++) {
+        /* splitmix64 */
+        uint64_t word = seed + (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+        word = (word ^ word >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+        word = (word ^ word >> 27) * UINT64_C(0x94d049bb133111eb);
+        secrets->words[i] = word ^ word >> 31;
+    }
+}
+
+vx_ends vx_flow_ends(const vx_ends *ends) {
+    if (ends->shape & VX_KEY_OPAQUE)
+        return (vx_ends){.shape = VX_KEY_OPAQUE};
+    if (ends->shape & VX_KEY_NON_IP)
+        return (vx_ends){.shape = VX_KEY_NON_IP, .fragment_offset = ends->fragment_offset};
+    vx_ends flow = *ends;
+    flow.shape &= ~VX_KEY_TRANSPORT;
+    if (flow.fragment_offset > 0)
+        flow.fragment_offset = 1;
+    return flow;
+}
+
+/* The tags of a key that the general readers wrote. */
+static void tag(vx_frame *frame, const vx_secrets *secrets) {
+    vx_tagged_key *key = frame->key;
+    vx_ends flow = vx_flow_ends(&key->key.ends);
+    int32_t vni = frame->traits->wear != VX_PLAIN ? (int32_t)frame->traits->vni : -1;
+    key->flow_tag = vx_flow_tag(vx_hash_ends(&flow, secrets), vni, secrets);
+    vx_ends own = key->key.ends;
+    own.shape &= ~VX_KEY_TRANSPORT;
+    key->tag = vx_key_tag(&key->key, vx_hash_ends(&own, secrets), secrets);
+}
+
+static void read_general(vx_frame *frame, octets *bytes, int64_t at, const vx_reading *told) {
+    frame->key->key = (vx_key){0};
+    *frame->traits = (vx_traits){.direction = frame->traits->direction};
+    reading status = read_outermost(frame, bytes, at, told);
+    if (status != READ)
+        frame->kind = status == MALFORMED ? VX_FRAME_MALFORMED : VX_FRAME_CUT;
+    else
+        tag(frame, &told->secrets);
 }
 
 void vx_frame_read(vx_frame *frame, const vx_reading *told, const uint8_t *data, uint32_t captured,
                    uint32_t length, uint32_t link_type, uint8_t direction) {
     octets bytes = {data, captured, length > captured ? length : captured};
-    clear(frame, direction);
+    frame->kind = VX_FRAME_NON_IP;
+    frame->malformed = frame->cut = frame->loopback = frame->fragmented = false;
+    frame->index = -1;
+    frame->macs = NULL;
+    frame->traits->direction = direction;
     uint16_t ethertype;
     int64_t at;
     reading status = read_link(frame, &bytes, link_type, &ethertype, &at);
-    if (status == READ && ethertype == ETHERTYPE_IPV4 && read_usual(frame, &bytes, at, told))
-        return;
-    if (status == READ && (ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6))
-        status = read_outermost(frame, &bytes, at, told);
     if (status != READ)
         frame->kind = status == MALFORMED ? VX_FRAME_MALFORMED : VX_FRAME_CUT;
+    else if (ethertype == ETHERTYPE_IPV4
+                 ? read_usual(frame, &bytes, at, 4, told)
+                 : ethertype == ETHERTYPE_IPV6 && read_usual(frame, &bytes, at, 6, told))
+        return;
+    else if (ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6)
+        read_general(frame, &bytes, at, told);
 }

@@ -7,8 +7,7 @@
 #ifndef VXTOOL_FRAME_H
 #define VXTOOL_FRAME_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "table.h"
 
 /* Directions, as in vxtool/engine/tables.py; those of container.h are the same numbers. */
 enum { VX_UNKNOWN, VX_IN, VX_OUT, VX_OTHER, VX_BROADCAST, VX_MULTICAST };
@@ -37,21 +36,51 @@ enum {
     VX_KEY_TRANSPORT = 32,
 };
 
-/* Which datagram it is: what no hop may change. Fields that do not apply are 0, so that equal keys are equal
- * bytes. The payload is told apart by a hash of 64 bits, all else exactly. */
+/* Between whom. Fields that do not apply are 0, so that equal ends are equal bytes. */
 typedef struct {
-    uint64_t payload; /* hash of up to 64 bytes behind the last parsed header, and of how many they are */
-    uint32_t
-        transport[4]; /* TCP: sequence, acknowledgement, timestamps; UDP: length; ICMP: type, code, rest */
-    uint32_t identification;
-    uint32_t length; /* of the IP packet where no router may fragment it */
     uint16_t source_port;
     uint16_t destination_port;
     uint16_t fragment_offset;
     uint8_t protocol;
     uint8_t shape;
     uint8_t addresses[32]; /* source, then destination */
+} vx_ends;
+
+/* Which datagram it is: what no hop may change; zeros as in vx_ends. The payload is told apart by a hash of
+ * 64 bits, all else exactly. */
+typedef struct {
+    uint64_t payload; /* hash of up to 64 bytes behind the last parsed header, and of how many they are */
+    uint32_t
+        transport[4]; /* TCP: sequence, acknowledgement, timestamps; UDP: length; ICMP: type, code, rest */
+    uint32_t identification;
+    uint32_t length; /* of the IP packet where no router may fragment it */
+    vx_ends ends;
 } vx_key;
+
+/* A key and what is looked up by it. */
+typedef struct {
+    vx_key key;
+    uint32_t tag;      /* of the key's hash */
+    uint32_t flow_tag; /* of its flow's, going by this frame's VNI */
+} vx_tagged_key;
+
+/* What of a frame is kept with its datagram. What its key says is not repeated. */
+typedef struct {
+    uint32_t vni;
+    uint32_t outer_id;
+    uint32_t outer_length; /* of the outermost IP packet as a whole, its fragments together */
+    uint32_t inner_length;
+    uint32_t payload_length;
+    uint16_t outer_header; /* of that packet, extension headers included, one of a fragment not */
+    uint16_t source_port;  /* of the tunnel */
+    uint16_t mss;
+    uint8_t direction;
+    uint8_t wear;
+    uint8_t outer_ttl;
+    uint8_t inner_ttl;
+    uint8_t tcp_flags;
+    uint8_t options; /* bytes of TCP options */
+} vx_traits;
 
 /* Which fragmented packet it is, beside where it was seen. */
 typedef struct {
@@ -61,51 +90,76 @@ typedef struct {
     uint8_t addresses[32];
 } vx_fragment;
 
-/* Of a frame that is neither DATAGRAM nor TAIL, only what the link header says is set. */
+/* One frame. Of one that is neither DATAGRAM nor TAIL, only what the link header says is set. */
 typedef struct {
-    vx_key key;
-    vx_fragment fragment; /* of a TAIL, and where `fragmented` */
+    vx_tagged_key *key; /* written to, as are */
+    vx_traits *traits;
     uint8_t kind;
-    uint8_t direction;
-    uint8_t wear;
     bool malformed; /* also of a DATAGRAM, whose inner headers then are opaque */
     bool cut;
     bool loopback;
     bool fragmented; /* the outermost packet is the first fragment of several: `fragment` is set; so it is of
                         TAIL */
-    bool has_macs;
-    bool outer_ipv6;
-    uint8_t macs[12]; /* where `has_macs` */
-    int64_t index;    /* SLL2 interface index, else -1 */
-    uint8_t outer_addresses[32];
-    uint32_t vni;
-    uint32_t covered;      /* payload bytes of the outermost packet in this record */
-    uint32_t wire_length;  /* its IP length in this record */
-    uint32_t outer_length; /* and as a whole, its fragments together */
-    uint32_t inner_length;
-    uint32_t payload_length;
-    uint32_t outer_id;
-    uint16_t source_port; /* of the tunnel */
+    bool outer_ipv6; /* of a DATAGRAM that wears something, as are */
     uint16_t destination_port;
-    uint16_t mss;
-    uint8_t outer_ttl;
-    uint8_t inner_ttl;
-    uint8_t tcp_flags;
-    uint8_t options; /* bytes of TCP options */
+    int64_t index;        /* SLL2 interface index, or -1 */
+    uint32_t covered;     /* payload bytes of the outermost packet in this record, and */
+    uint32_t wire_length; /* its IP length there: where it is a fragment */
+    const uint8_t *macs;  /* 12 bytes of the frame, where no direction is known but by them; else NULL */
+    const uint8_t *outer_addresses; /* 8 bytes of the frame, or 32: source, then destination */
+    vx_fragment fragment;
 } vx_frame;
+
+/* What hashes are mixed with: made of the seed, so that nobody can make captures whose hashes meet. */
+typedef struct {
+    uint64_t words[8];
+} vx_secrets;
+
+void vx_secrets_init(vx_secrets *secrets, uint64_t seed);
+
+/* What a flow's key has of its datagrams': without what only some of them have. */
+vx_ends vx_flow_ends(const vx_ends *ends);
+
+/* The hash of what a flow and its datagrams have in common: see vx_flow_ends. */
+static inline uint64_t vx_hash_ends(const vx_ends *ends, const vx_secrets *secrets) {
+    const uint64_t *words = secrets->words;
+    uint64_t first;
+    memcpy(&first, ends, sizeof first);
+    const uint8_t *at = ends->addresses;
+    uint64_t hash = vx_mix(first ^ words[0], vx_load64(at) ^ words[1]);
+    if (ends->shape & VX_KEY_IPV6)
+        hash = vx_mix(vx_mix(vx_load64(at + 8) ^ words[2], vx_load64(at + 16) ^ hash),
+                      vx_load64(at + 24) ^ words[3]);
+    return hash;
+}
+
+static inline uint32_t vx_flow_tag(uint64_t ends_hash, int32_t vni, const vx_secrets *secrets) {
+    return vx_tag(vx_mix(ends_hash ^ (uint32_t)vni, secrets->words[4]));
+}
+
+static inline uint32_t vx_key_tag(const vx_key *key, uint64_t ends_hash, const vx_secrets *secrets) {
+    const uint64_t *words = secrets->words;
+    uint64_t transport[2], numbers;
+    memcpy(transport, key->transport, sizeof transport);
+    memcpy(&numbers, &key->identification, sizeof numbers); /* with the length */
+    uint64_t hash = vx_mix(key->payload ^ ends_hash, transport[0] ^ words[5]);
+    return vx_tag(vx_mix(hash ^ transport[1] ^ words[6], numbers ^ words[7]));
+}
 
 /* What is told of all records. */
 typedef struct {
     const uint8_t *wears; /* by UDP destination port, 65,536 of them */
     int64_t budget;       /* bytes that every input captures, from the innermost IP header on */
     uint64_t seed;
+    vx_secrets secrets;
 } vx_reading;
 
 /* How many bytes from the innermost IP header on every record holds that was cut at `snaplen` (0: no limit).
  */
 int64_t vx_key_budget(uint32_t snaplen);
 
-/* Read one record: its captured bytes, its original length, and what the container says of its direction. */
+/* Read one record: its captured bytes, its original length, and what the container says of its direction. The
+ * frame's `key` and `traits` are set. */
 void vx_frame_read(vx_frame *frame, const vx_reading *reading, const uint8_t *data, uint32_t captured,
                    uint32_t length, uint32_t link_type, uint8_t direction);
 

@@ -5,6 +5,7 @@
 
 enum { LONGEST_IP = 40 + 65535 }; /* of IPv6 without a jumbo payload, put together from fragments */
 enum { SHORTEST_END = 1000000 }; /* ns: what came in this shortly before the end may have gone out after it */
+enum { FEWEST_ENTRIES = 64 };    /* of a ring */
 
 static const vx_list EMPTY = {VX_NONE, VX_NONE};
 
@@ -19,15 +20,14 @@ void vx_journeys_init(vx_journeys *journeys, vx_tally *tally, const vx_journey_o
         .window = options->window,
         .settle = options->settle,
         .most_open = options->most_journeys,
-        .seed = options->seed,
         .part = options->part,
-        .open = EMPTY,
-        .settled = EMPTY,
         .undecided = EMPTY,
         .group_order = EMPTY,
     };
     vx_pool_init(&journeys->journeys, sizeof(vx_journey));
     vx_pool_init(&journeys->more, sizeof(vx_more));
+    vx_pool_init(&journeys->held, sizeof(vx_held));
+    vx_pool_init(&journeys->moments, VX_MOST_STAGES * sizeof(vx_moment));
     vx_pool_init(&journeys->pieces, sizeof(vx_pieces));
     vx_pool_init(&journeys->tails, sizeof(vx_tail));
     vx_map_init(&journeys->groups, sizeof(vx_group), options->seed);
@@ -38,14 +38,19 @@ void vx_journeys_init(vx_journeys *journeys, vx_tally *tally, const vx_journey_o
 void vx_journeys_free(vx_journeys *journeys) {
     vx_pool_free(&journeys->journeys);
     vx_pool_free(&journeys->more);
+    vx_pool_free(&journeys->held);
+    vx_pool_free(&journeys->moments);
     vx_pool_free(&journeys->pieces);
     vx_pool_free(&journeys->tails);
     vx_index_free(&journeys->index);
     vx_map_free(&journeys->groups);
     vx_map_free(&journeys->attached);
     vx_map_free(&journeys->attached_groups);
-    free(journeys->held);
-    journeys->held = NULL;
+    free(journeys->open.entries);
+    free(journeys->settled.entries);
+    free(journeys->events);
+    journeys->open = journeys->settled = (vx_ring){0};
+    journeys->events = NULL;
 }
 
 static inline vx_journey *journey_at(const vx_journeys *journeys, uint32_t number) {
@@ -60,59 +65,108 @@ static inline vx_pieces *pieces_at(const vx_journeys *journeys, uint32_t number)
     return vx_pool_at(&journeys->pieces, number);
 }
 
-/* Lists. */
+static inline vx_held *held_at(const vx_journeys *journeys, uint32_t number) {
+    return vx_pool_at(&journeys->held, number);
+}
 
-static inline void append_open(vx_journeys *journeys, uint32_t number) {
+/* Rings. */
+
+static inline bool is_empty(const vx_ring *ring) { return ring->head == ring->tail; }
+
+static inline vx_ring_entry *entry_at(const vx_ring *ring, uint32_t position) {
+    return &ring->entries[position & ring->mask];
+}
+
+/* The journey that an entry is of; VX_NONE: it is vacant, or there is none at this position. */
+static inline uint32_t number_at(const vx_ring *ring, uint32_t position) {
+    return position - ring->head < ring->tail - ring->head ? entry_at(ring, position)->number : VX_NONE;
+}
+
+/* Where a journey remembers its position in this ring. */
+static inline uint32_t *position_in(const vx_journeys *journeys, const vx_ring *ring, uint32_t number) {
     vx_journey *journey = journey_at(journeys, number);
+    return ring == &journeys->open ? &journey->open_at : &journey->settled_at;
+}
+
+/* Have room for one more entry. Where half of them are vacant, as after a loss that waits at the head for its
+ * window to end, the others move together; else there will be twice as many. */
+static int make_room(vx_journeys *journeys, vx_ring *ring) {
+    vx_ring old = *ring;
+    uint32_t capacity = old.entries != NULL ? old.mask + 1 : 0;
+    if (capacity == 0 || old.taken > capacity / 2) {
+        if (capacity > UINT32_MAX / 4)
+            return -1;
+        capacity = capacity > 0 ? capacity * 2 : FEWEST_ENTRIES;
+        ring->entries = vx_allocate(capacity, sizeof *ring->entries);
+        if (ring->entries == NULL) {
+            *ring = old;
+            return -1;
+        }
+        ring->mask = capacity - 1;
+    }
+    ring->tail = ring->head;
+    for (uint32_t at = old.head; at != old.tail; at++) {
+        vx_ring_entry entry = *entry_at(&old, at);
+        if (entry.number == VX_NONE)
+            continue;
+        *entry_at(ring, ring->tail) = entry;
+        *position_in(journeys, ring, entry.number) = ring->tail++;
+    }
+    if (ring->entries != old.entries)
+        free(old.entries);
+    return 0;
+}
+
+/* The position of a new entry, which is due after `wait`: 0, or -1. */
+static inline int enter_ring(vx_journeys *journeys, vx_ring *ring, uint32_t number, uint64_t clock,
+                             uint64_t wait, uint32_t *position) {
+    if ((ring->entries == NULL || ring->tail - ring->head == ring->mask + 1) && make_room(journeys, ring) < 0)
+        return -1;
+    *position = ring->tail++;
+    *entry_at(ring, *position) = (vx_ring_entry){clock, number};
+    ring->taken++;
+    uint64_t due = clock + wait + 1;
+    if ((int64_t)(due - journeys->due) < 0)
+        journeys->due = due;
+    return 0;
+}
+
+static inline void leave_ring(vx_ring *ring, uint32_t position) {
+    entry_at(ring, position)->number = VX_NONE;
+    ring->taken--;
+    while (!is_empty(ring) && entry_at(ring, ring->head)->number == VX_NONE)
+        ring->head++;
+}
+
+static inline int enter_open(vx_journeys *journeys, uint32_t number, uint64_t clock) {
+    vx_journey *journey = journey_at(journeys, number);
+    if (enter_ring(journeys, &journeys->open, number, clock, journeys->window, &journey->open_at) < 0)
+        return -1;
     journey->is_open = true;
-    journey->previous_open = journeys->open.last;
-    journey->next_open = VX_NONE;
-    if (journeys->open.last != VX_NONE)
-        journey_at(journeys, journeys->open.last)->next_open = number;
-    else
-        journeys->open.first = number;
-    journeys->open.last = number;
+    return 0;
 }
 
 static inline void leave_open(vx_journeys *journeys, vx_journey *journey) {
-    if (!journey->is_open)
-        return;
+    if (journey->is_open)
+        leave_ring(&journeys->open, journey->open_at);
     journey->is_open = false;
-    if (journey->previous_open != VX_NONE)
-        journey_at(journeys, journey->previous_open)->next_open = journey->next_open;
-    else
-        journeys->open.first = journey->next_open;
-    if (journey->next_open != VX_NONE)
-        journey_at(journeys, journey->next_open)->previous_open = journey->previous_open;
-    else
-        journeys->open.last = journey->previous_open;
 }
 
-static inline void append_settled(vx_journeys *journeys, uint32_t number) {
+static inline int enter_settled(vx_journeys *journeys, uint32_t number, uint64_t clock) {
     vx_journey *journey = journey_at(journeys, number);
+    if (enter_ring(journeys, &journeys->settled, number, clock, journeys->settle, &journey->settled_at) < 0)
+        return -1;
     journey->is_settled = true;
-    journey->previous_settled = journeys->settled.last;
-    journey->next_settled = VX_NONE;
-    if (journeys->settled.last != VX_NONE)
-        journey_at(journeys, journeys->settled.last)->next_settled = number;
-    else
-        journeys->settled.first = number;
-    journeys->settled.last = number;
+    return 0;
 }
 
 static inline void leave_settled(vx_journeys *journeys, vx_journey *journey) {
-    if (!journey->is_settled)
-        return;
+    if (journey->is_settled)
+        leave_ring(&journeys->settled, journey->settled_at);
     journey->is_settled = false;
-    if (journey->previous_settled != VX_NONE)
-        journey_at(journeys, journey->previous_settled)->next_settled = journey->next_settled;
-    else
-        journeys->settled.first = journey->next_settled;
-    if (journey->next_settled != VX_NONE)
-        journey_at(journeys, journey->next_settled)->previous_settled = journey->previous_settled;
-    else
-        journeys->settled.last = journey->previous_settled;
 }
+
+/* Fragments. */
 
 static void append_group(vx_journeys *journeys, uint32_t number) {
     vx_group *group = group_at(journeys, number);
@@ -123,6 +177,9 @@ static void append_group(vx_journeys *journeys, uint32_t number) {
     else
         journeys->group_order.first = number;
     journeys->group_order.last = number;
+    uint64_t due = group->clock + journeys->window + 1;
+    if ((int64_t)(due - journeys->due) < 0)
+        journeys->due = due;
 }
 
 static void leave_group_order(vx_journeys *journeys, vx_group *group) {
@@ -136,41 +193,44 @@ static void leave_group_order(vx_journeys *journeys, vx_group *group) {
         journeys->group_order.last = group->previous;
 }
 
-/* Fragments. */
-
-uint32_t vx_journeys_pieces(vx_journeys *journeys, const vx_group_key *key, uint8_t wear) {
+/* A new vx_pieces of a first fragment, held by its sighting; VX_NONE: no memory. */
+static uint32_t new_pieces(vx_journeys *journeys, const vx_piece *first, uint8_t wear) {
     uint32_t number = vx_pool_take(&journeys->pieces);
-    if (number != VX_NONE)
-        *pieces_at(journeys, number) = (vx_pieces){.key = *key, .holders = 1, .wear = wear};
+    if (number == VX_NONE)
+        return VX_NONE;
+    *pieces_at(journeys, number) = (vx_pieces){
+        .key = first->group,
+        .holders = 1,
+        .packets = 1,
+        .covered = first->covered,
+        .wire_bytes = first->wire_bytes,
+        .first_covered = first->covered,
+        .wear = wear,
+    };
     return number;
 }
 
-static void release_pieces(vx_journeys *journeys, uint32_t number) {
+static inline void release_pieces(vx_journeys *journeys, uint32_t number) {
     if (number != VX_NONE && --pieces_at(journeys, number)->holders == 0)
         vx_pool_give_back(&journeys->pieces, number);
 }
 
-/* Nothing is added to this sighting any more: what came of its tails becomes its own. */
+/* Nothing is added to this sighting any more: it is as long as what has come. */
 static void close_pieces(vx_journeys *journeys, vx_sighting *sighting) {
-    if (sighting->pieces == VX_NONE)
-        return;
     vx_pieces *pieces = pieces_at(journeys, sighting->pieces);
-    sighting->packets += pieces->packets;
-    sighting->covered += pieces->covered;
-    sighting->wire_bytes += pieces->wire_bytes;
-    if (pieces->wear == VX_PLAIN) {
-        /* A tunnel's headers tell how long the whole is; without one, only its fragments do. */
-        uint64_t whole = sighting->inner_length + pieces->covered;
-        if (pieces->packets > 0)
-            sighting->inner_length = whole < LONGEST_IP ? (uint32_t)whole : LONGEST_IP;
-        sighting->outer_length = sighting->inner_length;
-    }
+    if (pieces->closed)
+        return;
     pieces->closed = true;
-    release_pieces(journeys, sighting->pieces);
-    sighting->pieces = VX_NONE;
+    if (pieces->wear != VX_PLAIN)
+        return; /* a tunnel's headers tell how long the whole is; without one, only its fragments do */
+    vx_traits *traits = &sighting->traits;
+    uint64_t whole = traits->inner_length + pieces->covered - pieces->first_covered;
+    if (pieces->packets > 1)
+        traits->inner_length = whole < LONGEST_IP ? (uint32_t)whole : LONGEST_IP;
+    traits->outer_length = traits->inner_length;
 }
 
-static void add_tail(vx_journeys *journeys, uint32_t number, uint64_t covered, uint64_t wire_bytes) {
+static void add_tail(vx_journeys *journeys, uint32_t number, uint32_t covered, uint32_t wire_bytes) {
     vx_pieces *pieces = pieces_at(journeys, number);
     vx_counters *counters = &journeys->tally->counters;
     if (pieces->wear == VX_PLAIN)
@@ -187,8 +247,8 @@ static void add_tail(vx_journeys *journeys, uint32_t number, uint64_t covered, u
 }
 
 /* Its first fragment takes the tails that waited for it, and waits a window for more from here on. */
-static int open_group(vx_journeys *journeys, const vx_sighting *sighting) {
-    vx_pieces *pieces = pieces_at(journeys, sighting->pieces);
+static int open_group(vx_journeys *journeys, uint32_t pieces_number, uint64_t clock) {
+    vx_pieces *pieces = pieces_at(journeys, pieces_number);
     bool made;
     uint32_t number = vx_map_intern(&journeys->groups, &pieces->key, sizeof pieces->key, &made);
     if (number == VX_NONE)
@@ -199,29 +259,29 @@ static int open_group(vx_journeys *journeys, const vx_sighting *sighting) {
             uint32_t pending = group->pending;
             const vx_tail *tail = vx_pool_at(&journeys->tails, pending);
             group->pending = tail->next;
-            add_tail(journeys, sighting->pieces, tail->covered, tail->wire_bytes);
+            add_tail(journeys, pieces_number, tail->covered, tail->wire_bytes);
             vx_pool_give_back(&journeys->tails, pending);
         }
         release_pieces(journeys, group->pieces);
         leave_group_order(journeys, group);
     }
     group->pending = VX_NONE;
-    group->pieces = sighting->pieces;
+    group->pieces = pieces_number;
     pieces->holders++;
-    group->clock = sighting->clock;
+    group->clock = clock;
     append_group(journeys, number);
     return 0;
 }
 
-static int join_tail(vx_journeys *journeys, const vx_group_key *key, const vx_sighting *tail) {
+static int join_tail(vx_journeys *journeys, const vx_piece *tail, vx_sample sample, uint64_t clock) {
     bool made;
-    uint32_t number = vx_map_intern(&journeys->groups, key, sizeof *key, &made);
+    uint32_t number = vx_map_intern(&journeys->groups, &tail->group, sizeof tail->group, &made);
     if (number == VX_NONE)
         return -1;
     vx_group *group = group_at(journeys, number);
     if (made) {
         group->pieces = group->pending = VX_NONE;
-        group->clock = tail->clock;
+        group->clock = clock;
         append_group(journeys, number);
     }
     if (group->pieces != VX_NONE) {
@@ -233,9 +293,9 @@ static int join_tail(vx_journeys *journeys, const vx_group_key *key, const vx_si
         return -1;
     *(vx_tail *)vx_pool_at(&journeys->tails, pending) = (vx_tail){
         .next = group->pending,
-        .covered = (uint32_t)tail->covered,
-        .wire_bytes = (uint32_t)tail->wire_bytes,
-        .sample = tail->sample,
+        .covered = tail->covered,
+        .wire_bytes = tail->wire_bytes,
+        .sample = sample,
     };
     group->pending = pending;
     return 0;
@@ -262,7 +322,7 @@ static void end_group(vx_journeys *journeys, uint32_t number) {
 /* Journeys. */
 
 /* Take a journey out of its chain. */
-static void leave_chain(vx_journeys *journeys, uint32_t number) {
+static inline void leave_chain(vx_journeys *journeys, uint32_t number) {
     vx_journey *journey = journey_at(journeys, number);
     if (journey->older != VX_NONE)
         journey_at(journeys, journey->older)->newer = journey->newer;
@@ -270,64 +330,85 @@ static void leave_chain(vx_journeys *journeys, uint32_t number) {
         journey_at(journeys, journey->newer)->older = journey->older;
         return;
     }
-    if (journey->older != VX_NONE && journey->held.place != VX_NONE)
-        journey_at(journeys, journey->older)->held = journey->held;
-    vx_slot *slot = vx_index_slot(&journeys->index, journey->tag, number);
-    if (journey->older != VX_NONE)
-        slot->number_up1 = journey->older + 1;
-    else
+    vx_slot *slot = vx_index_slot(&journeys->index, journey->key.tag, number);
+    if (journey->older == VX_NONE) {
         vx_index_remove(&journeys->index, slot);
+        return;
+    }
+    slot->number_up1 = journey->older + 1;
+    if (journey->held != VX_NONE) {
+        vx_journey *older = journey_at(journeys, journey->older);
+        uint32_t outdated = older->held;
+        older->held = journey->held;
+        journey->held = outdated;
+    }
 }
 
 /* Make it the newest of its key. `newest` is the one so far, or VX_NONE. */
-static int enter_chain(vx_journeys *journeys, uint32_t number, uint32_t newest) {
+static inline int enter_chain(vx_journeys *journeys, uint32_t number, uint32_t newest) {
     vx_journey *journey = journey_at(journeys, number);
     journey->newer = VX_NONE;
     journey->older = newest;
     if (newest == VX_NONE) {
         if (vx_index_reserve(&journeys->index) < 0)
             return -1;
-        vx_index_add(&journeys->index, journey->tag, number);
+        vx_index_add(&journeys->index, journey->key.tag, number);
         return 0;
     }
-    vx_index_slot(&journeys->index, journey->tag, newest)->number_up1 = number + 1;
+    vx_index_slot(&journeys->index, journey->key.tag, newest)->number_up1 = number + 1;
     journey_at(journeys, newest)->newer = number;
     return 0;
 }
 
-static inline uint32_t newest_of(const vx_journeys *journeys, const vx_key *key, uint32_t tag) {
-    uint32_t at = tag, number;
-    while ((number = vx_index_next(&journeys->index, tag, &at)) != VX_NONE)
-        if (vx_same(&journey_at(journeys, number)->key, key, sizeof *key))
+static inline uint32_t newest_of(const vx_journeys *journeys, const vx_tagged_key *key) {
+    uint32_t at = key->tag, number;
+    while ((number = vx_index_next(&journeys->index, key->tag, &at)) != VX_NONE)
+        if (vx_same(&journey_at(journeys, number)->key.key, &key->key, sizeof key->key))
             break;
     return number;
 }
 
-static void free_journey(vx_journeys *journeys, uint32_t number) {
-    uint32_t more = journey_at(journeys, number)->more;
-    if (more != VX_NONE)
-        vx_pool_give_back(&journeys->more, more);
+/* Give back a journey, which stands nowhere any more, and what it holds: here one without fragments and
+ * without more sightings than it has room for. */
+static inline void free_usual_journey(vx_journeys *journeys, uint32_t number) {
+    uint32_t held = journey_at(journeys, number)->held;
+    if (held != VX_NONE)
+        vx_pool_give_back(&journeys->held, held);
     vx_pool_give_back(&journeys->journeys, number);
 }
 
-static void close_all_pieces(vx_journeys *journeys, vx_journey *journey) {
+static void free_journey(vx_journeys *journeys, uint32_t number) {
+    const vx_journey *journey = journey_at(journeys, number);
     for (unsigned i = 0; i < journey->count; i++)
-        close_pieces(journeys, vx_sighting_at(journey, &journeys->more, i));
+        release_pieces(journeys, vx_sighting_at(journey, &journeys->more, i)->pieces);
+    if (journey->more != VX_NONE)
+        vx_pool_give_back(&journeys->more, journey->more);
+    free_usual_journey(journeys, number);
 }
 
-static int close_journey(vx_journeys *journeys, uint32_t number) {
-    vx_journey *journey = journey_at(journeys, number);
-    leave_chain(journeys, number);
-    leave_open(journeys, journey);
-    leave_settled(journeys, journey);
-    journeys->open_count--;
-    close_all_pieces(journeys, journey);
+static void close_all_pieces(vx_journeys *journeys, vx_journey *journey) {
+    for (unsigned i = 0; i < journey->count; i++) {
+        vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);
+        if (sighting->pieces != VX_NONE)
+            close_pieces(journeys, sighting);
+    }
+}
+
+static vx_view view_of(const vx_journeys *journeys, uint32_t number) {
     vx_view view;
-    vx_view_of(&view, journey, &journeys->more);
+    vx_view_of(&view, journey_at(journeys, number), &journeys->more, &journeys->pieces);
+    return view;
+}
+
+/* Count a journey that stands nowhere any more, and give it back. */
+static int count_closed(vx_journeys *journeys, uint32_t number) {
+    vx_journey *journey = journey_at(journeys, number);
+    close_all_pieces(journeys, journey);
+    vx_view view = view_of(journeys, number);
     if (view.ingress == NULL && !journeys->part && journey->clock <= journeys->window) {
-        journey->next_open = VX_NONE;
+        journey->newer = VX_NONE;
         if (journeys->undecided.last != VX_NONE)
-            journey_at(journeys, journeys->undecided.last)->next_open = number;
+            journey_at(journeys, journeys->undecided.last)->newer = number;
         else
             journeys->undecided.first = number;
         journeys->undecided.last = number;
@@ -338,55 +419,83 @@ static int close_journey(vx_journeys *journeys, uint32_t number) {
     return status;
 }
 
-/* A journey was last touched when it settled, and is out of the nearest caches by the time that it closes. */
-static inline void prefetch(const vx_journeys *journeys, uint32_t number) {
-    if (number == VX_NONE)
-        return;
-    const uint8_t *at = (const uint8_t *)journey_at(journeys, number);
-    for (size_t i = 0; i < sizeof(vx_journey); i += 64)
-        __builtin_prefetch(at + i);
+static inline int close_journey(vx_journeys *journeys, uint32_t number) {
+    vx_journey *journey = journey_at(journeys, number);
+    leave_chain(journeys, number);
+    leave_open(journeys, journey);
+    leave_settled(journeys, journey);
+    journeys->open_count--;
+    int counted = vx_tally_count_usual(journeys->tally, journey);
+    if (counted == 0)
+        return count_closed(journeys, number);
+    free_usual_journey(journeys, number);
+    return counted < 0 ? -1 : 0;
 }
 
-/* Fetch what closing the next few will need, each step of it one journey earlier than the next. */
-static inline void look_ahead(const vx_journeys *journeys, const vx_journey *closing) {
-    uint32_t number = closing->next_settled;
-    if (number == VX_NONE)
-        return;
-    const vx_journey *journey = journey_at(journeys, number);
-    vx_tally_prefetch_cell(journeys->tally, journey->flow_tag);
-    number = journey->next_settled;
-    if (number == VX_NONE)
-        return;
-    journey = journey_at(journeys, number);
-    vx_tally_prefetch_flow(journeys->tally, journey->flow_tag);
-    number = journey->next_settled;
-    if (number == VX_NONE)
-        return;
-    journey = journey_at(journeys, number);
-    vx_tally_prefetch_slot(journeys->tally, journey->flow_tag);
-    vx_index_prefetch(&journeys->index, journey->tag);
-    prefetch(journeys, journey->next_settled);
+/* A journey was last touched when it settled, and where many are open is out of the nearest caches by the
+ * time that it closes: fetch what closing the next few will need, each step of it ahead of the next. */
+static inline void look_ahead(const vx_journeys *journeys, uint32_t closing_at) {
+    const vx_ring *settled = &journeys->settled;
+    uint32_t number = number_at(settled, closing_at + 2);
+    if (number != VX_NONE)
+        vx_tally_prefetch_cell(journeys->tally, journey_at(journeys, number)->key.flow_tag);
+    number = number_at(settled, closing_at + 4);
+    if (number != VX_NONE)
+        vx_tally_prefetch_flow(journeys->tally, journey_at(journeys, number)->key.flow_tag);
+    number = number_at(settled, closing_at + 6);
+    if (number != VX_NONE) {
+        const vx_journey *journey = journey_at(journeys, number);
+        vx_tally_prefetch_slot(journeys->tally, journey->key.flow_tag);
+        vx_index_prefetch(&journeys->index, journey->key.tag);
+    }
+    number = number_at(settled, closing_at + 8);
+    if (number != VX_NONE) {
+        const uint8_t *at = (const uint8_t *)journey_at(journeys, number);
+        for (size_t i = 0; i < sizeof(vx_journey); i += 64)
+            __builtin_prefetch(at + i);
+    }
 }
 
-int vx_journeys_expire(vx_journeys *journeys, uint64_t clock) {
+/* When something may have to close next. */
+static uint64_t next_due(const vx_journeys *journeys, uint64_t clock) {
+    uint64_t wait = INT64_MAX / 2;
+    if (!is_empty(&journeys->open)) {
+        uint64_t until = entry_at(&journeys->open, journeys->open.head)->clock + journeys->window + 1 - clock;
+        wait = until < wait ? until : wait;
+    }
+    if (!is_empty(&journeys->settled)) {
+        uint64_t until =
+            entry_at(&journeys->settled, journeys->settled.head)->clock + journeys->settle + 1 - clock;
+        wait = until < wait ? until : wait;
+    }
+    if (journeys->group_order.first != VX_NONE) {
+        uint64_t until =
+            group_at(journeys, journeys->group_order.first)->clock + journeys->window + 1 - clock;
+        wait = until < wait ? until : wait;
+    }
+    return clock + wait;
+}
+
+int vx_journeys_close_due(vx_journeys *journeys, uint64_t clock) {
     /* Strictly later: equality still joins. */
-    while (journeys->open.first != VX_NONE) {
-        uint32_t number = journeys->open.first;
-        vx_journey *journey = journey_at(journeys, number);
-        if (clock - journey->clock <= journeys->window)
+    while (!is_empty(&journeys->open)) {
+        vx_ring_entry entry = *entry_at(&journeys->open, journeys->open.head);
+        if (clock - entry.clock <= journeys->window)
             break;
+        vx_journey *journey = journey_at(journeys, entry.number);
         if (journey->is_settled)
             leave_open(journeys, journey);
-        else if (close_journey(journeys, number) < 0)
+        else if (close_journey(journeys, entry.number) < 0)
             return -1;
     }
-    while (journeys->settled.first != VX_NONE) {
-        uint32_t number = journeys->settled.first;
-        const vx_journey *journey = journey_at(journeys, number);
-        if (clock - journey->settled_clock <= journeys->settle)
+    bool many = vx_journeys_are_many(journeys) || vx_tally_is_large(journeys->tally);
+    while (!is_empty(&journeys->settled)) {
+        vx_ring_entry entry = *entry_at(&journeys->settled, journeys->settled.head);
+        if (clock - entry.clock <= journeys->settle)
             break;
-        look_ahead(journeys, journey);
-        if (close_journey(journeys, number) < 0)
+        if (many)
+            look_ahead(journeys, journeys->settled.head);
+        if (close_journey(journeys, entry.number) < 0)
             return -1;
     }
     while (journeys->group_order.first != VX_NONE) {
@@ -395,6 +504,7 @@ int vx_journeys_expire(vx_journeys *journeys, uint64_t clock) {
             break;
         end_group(journeys, number);
     }
+    journeys->due = next_due(journeys, clock);
     return 0;
 }
 
@@ -408,19 +518,32 @@ static inline vx_sighting *next_sighting(vx_journeys *journeys, vx_journey *jour
     return vx_sighting_at(journey, &journeys->more, journey->count++);
 }
 
-static inline int add_sighting(vx_journeys *journeys, vx_journey *journey, const vx_sighting *sighting) {
+/* Remember when a sighting was seen, in case that it has to be held back after all. */
+static int keep_moment(vx_journeys *journeys, uint32_t number, unsigned sighting, const vx_moment *moment) {
+    while (journeys->moments.used <= number)
+        if (vx_pool_take(&journeys->moments) == VX_NONE)
+            return -1;
+    ((vx_moment *)vx_pool_at(&journeys->moments, number))[sighting] = *moment;
+    return 0;
+}
+
+static inline int add_sighting(vx_journeys *journeys, uint32_t number, const vx_sighting *sighting,
+                               const vx_moment *moment) {
+    vx_journey *journey = journey_at(journeys, number);
+    if (journeys->part && keep_moment(journeys, number, journey->count, moment) < 0)
+        return -1;
     vx_sighting *added = next_sighting(journeys, journey);
     if (added == NULL)
         return -1;
     *added = *sighting;
-    if (sighting->direction == VX_OUT)
+    if (sighting->traits.direction == VX_OUT)
         journey->went_out = true;
-    else if (sighting->direction == VX_UNKNOWN)
+    else if (sighting->traits.direction == VX_UNKNOWN)
         journey->unknown = true;
     else
         journey->came_in = true;
-    if (sighting->wear != VX_PLAIN && journey->outer_id == 0)
-        journey->outer_id = sighting->outer_id;
+    if (sighting->traits.wear != VX_PLAIN && journey->outer_id == 0)
+        journey->outer_id = sighting->traits.outer_id;
     return 0;
 }
 
@@ -434,63 +557,74 @@ static inline vx_sighting *sighting_of_place(const vx_journeys *journeys, const 
     return NULL;
 }
 
-/* `held` is of what there is so far: see sighting.h. */
-static int open_journey(vx_journeys *journeys, const vx_key *key, uint32_t tag, uint32_t newest,
-                        const vx_held *held, const vx_sighting *sighting) {
-    uint32_t number = vx_pool_take(&journeys->journeys);
-    if (number == VX_NONE)
-        return -1;
-    vx_journey *journey = journey_at(journeys, number);
-    journey->key = *key;
-    journey->tag = tag;
-    journey->flow_tag = vx_flow_tag(journeys->tally, key, sighting);
-    journey->more = VX_NONE;
-    journey->outer_id = 0;
-    journey->held = *held;
-    journey->count = 0;
-    journey->came_in = journey->went_out = journey->unknown = false;
-    journey->is_settled = false;
-    journey->clock = sighting->clock;
-    journey->order = sighting->order;
-    add_sighting(journeys, journey, sighting);
-    if (enter_chain(journeys, number, newest) < 0) {
-        vx_pool_give_back(&journeys->journeys, number);
-        return -1;
-    }
-    append_open(journeys, number);
-    journeys->open_count++;
-    while (journeys->open_count > journeys->most_open && journeys->open.first != VX_NONE) {
+static int evict(vx_journeys *journeys) {
+    while (journeys->open_count > journeys->most_open && !is_empty(&journeys->open)) {
         journeys->tally->counters.evicted_journeys++;
-        if (close_journey(journeys, journeys->open.first) < 0)
+        if (close_journey(journeys, entry_at(&journeys->open, journeys->open.head)->number) < 0)
             return -1;
     }
     return 0;
 }
 
+/* The new journey's number; VX_NONE: no memory. */
+static inline uint32_t open_journey(vx_journeys *journeys, const vx_tagged_key *key, uint32_t newest,
+                                    const vx_sighting *sighting, const vx_moment *moment) {
+    uint32_t number = vx_pool_take(&journeys->journeys);
+    if (number == VX_NONE)
+        return VX_NONE;
+    vx_journey *journey = journey_at(journeys, number);
+    journey->key = *key;
+    journey->more = VX_NONE;
+    journey->held = VX_NONE;
+    journey->outer_id = 0;
+    journey->count = 0;
+    journey->came_in = journey->went_out = journey->unknown = false;
+    journey->is_open = journey->is_settled = false;
+    journey->clock = moment->clock;
+    journey->order = moment->order;
+    if (add_sighting(journeys, number, sighting, moment) < 0 || enter_chain(journeys, number, newest) < 0 ||
+        enter_open(journeys, number, moment->clock) < 0)
+        return VX_NONE;
+    journeys->open_count++;
+    return number;
+}
+
 /* Continue a journey that holds this place as `there`, or does not hold it. 1: it took the sighting, 0: it
  * cannot, -1: no memory. */
 static inline int continue_journey(vx_journeys *journeys, uint32_t number, vx_sighting *there,
-                                   vx_sighting *sighting) {
+                                   const vx_sighting *sighting, const vx_moment *moment) {
     vx_journey *journey = journey_at(journeys, number);
+    const vx_traits *traits = &sighting->traits;
     /* Equal inner packets are told apart by the outer identification, where both have one. */
-    if (journey->outer_id != 0 && sighting->outer_id != 0 && journey->outer_id != sighting->outer_id)
+    if (journey->outer_id != 0 && traits->outer_id != 0 && journey->outer_id != traits->outer_id)
         return 0;
     if (there == NULL && journey->count < VX_MOST_STAGES) {
-        if (add_sighting(journeys, journey, sighting) < 0)
+        if (add_sighting(journeys, number, sighting, moment) < 0)
             return -1;
         bool settles = (journey->came_in && journey->went_out) || journey->unknown;
-        if (settles && !journey->is_settled) {
-            journey->settled_clock = sighting->clock;
-            append_settled(journeys, number);
+        if (settles && !journey->is_settled && enter_settled(journeys, number, moment->clock) < 0)
+            return -1;
+        return 1;
+    }
+    if (there != NULL && traits->outer_ttl < there->lowest_ttl) {
+        there->lowest_ttl = traits->outer_ttl;
+        there->looped = true;
+        if (sighting->pieces != VX_NONE) {
+            pieces_at(journeys, sighting->pieces)->closed = true;
+            release_pieces(journeys, sighting->pieces);
         }
         return 1;
     }
-    if (there != NULL && sighting->outer_ttl < there->lowest_ttl) {
-        there->lowest_ttl = sighting->outer_ttl;
-        there->looped = true;
-        close_pieces(journeys, sighting);
-        return 1;
-    }
+    return 0;
+}
+
+/* Remember, at the newest of a key, what is known of the others. */
+static int remember_held(vx_journeys *journeys, uint32_t newest, const vx_held *held) {
+    uint32_t number = vx_pool_take(&journeys->held);
+    if (number == VX_NONE)
+        return -1;
+    *held_at(journeys, number) = *held;
+    journey_at(journeys, newest)->held = number;
     return 0;
 }
 
@@ -499,24 +633,30 @@ static inline int continue_journey(vx_journeys *journeys, uint32_t number, vx_si
  * In a flood of equal packets of which one side is seen, no journey takes another of their sightings. What
  * has been looked at once is not looked at again, for it stays so: journeys only gain stages, and stages only
  * lower TTLs. */
-static int join(vx_journeys *journeys, const vx_key *key, uint32_t tag, vx_sighting *sighting) {
-    uint32_t newest = newest_of(journeys, key, tag);
-    vx_held held = {.place = VX_NONE};
-    if (newest != VX_NONE)
-        held = journey_at(journeys, newest)->held;
-    bool helps = held.place == sighting->place && held.highest_ttl <= sighting->outer_ttl;
+static inline int join(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                       const vx_moment *moment) {
+    uint32_t newest = newest_of(journeys, key);
+    if (newest == VX_NONE)
+        return open_journey(journeys, key, newest, sighting, moment) == VX_NONE ? -1 : evict(journeys);
+    uint32_t held_number = journey_at(journeys, newest)->held;
+    vx_held held = {0};
+    if (held_number != VX_NONE)
+        held = *held_at(journeys, held_number);
+    uint8_t outer_ttl = sighting->traits.outer_ttl;
+    bool is_known = held_number != VX_NONE;
+    bool helps = is_known && held.place == sighting->place && held.highest_ttl <= outer_ttl;
     uint64_t known = helps ? held.order : 0;
     uint8_t highest = helps ? held.highest_ttl : 0;
-    bool all_hold = newest != VX_NONE;
+    bool all_hold = true;
     for (uint32_t number = newest; number != VX_NONE;) {
         vx_journey *journey = journey_at(journeys, number);
         if (journey->order <= known)
             break;
         vx_sighting *there = sighting_of_place(journeys, journey, sighting->place);
-        int taken = continue_journey(journeys, number, there, sighting);
+        int taken = continue_journey(journeys, number, there, sighting, moment);
         if (taken != 0)
             return taken < 0 ? -1 : 0;
-        if (there != NULL ? there->lowest_ttl > sighting->outer_ttl : journey->count < VX_MOST_STAGES)
+        if (there != NULL ? there->lowest_ttl > outer_ttl : journey->count < VX_MOST_STAGES)
             all_hold = false;
         else if (there != NULL && there->lowest_ttl > highest)
             highest = there->lowest_ttl;
@@ -524,7 +664,10 @@ static int join(vx_journeys *journeys, const vx_key *key, uint32_t tag, vx_sight
     }
     if (all_hold)
         held = (vx_held){journey_at(journeys, newest)->order, sighting->place, highest};
-    return open_journey(journeys, key, tag, newest, &held, sighting);
+    uint32_t opened = open_journey(journeys, key, newest, sighting, moment);
+    if (opened == VX_NONE || ((all_hold || is_known) && remember_held(journeys, opened, &held) < 0))
+        return -1;
+    return evict(journeys);
 }
 
 /* Parts: what an earlier part may claim is held back. */
@@ -560,15 +703,15 @@ static int is_attached(const vx_journeys *journeys, vx_map *attached, const void
 }
 
 static int hold(vx_journeys *journeys, const vx_event *event) {
-    if (journeys->held_count == journeys->held_capacity) {
-        size_t capacity = journeys->held_capacity > 0 ? journeys->held_capacity * 2 : 64;
-        vx_event *grown = vx_resize(journeys->held, capacity, sizeof *grown);
+    if (journeys->event_count == journeys->event_capacity) {
+        size_t capacity = journeys->event_capacity > 0 ? journeys->event_capacity * 2 : 64;
+        vx_event *grown = vx_resize(journeys->events, capacity, sizeof *grown);
         if (grown == NULL)
             return -1;
-        journeys->held = grown;
-        journeys->held_capacity = capacity;
+        journeys->events = grown;
+        journeys->event_capacity = capacity;
     }
-    journeys->held[journeys->held_count++] = *event;
+    journeys->events[journeys->event_count++] = *event;
     return 0;
 }
 
@@ -580,25 +723,28 @@ static int hold_group(vx_journeys *journeys, uint32_t number, uint64_t clock) {
 }
 
 /* Undo what is open of this key: its sightings are held as if they had been from the start. */
-static int take_back(vx_journeys *journeys, const vx_key *key, uint32_t tag) {
+static int take_back(vx_journeys *journeys, const vx_tagged_key *key) {
     uint32_t number;
-    while ((number = newest_of(journeys, key, tag)) != VX_NONE) {
+    while ((number = newest_of(journeys, key)) != VX_NONE) {
         vx_journey *journey = journey_at(journeys, number);
         leave_chain(journeys, number);
         leave_open(journeys, journey);
         leave_settled(journeys, journey);
         journeys->open_count--;
+        const vx_moment *moments = vx_pool_at(&journeys->moments, number);
         for (unsigned i = 0; i < journey->count; i++) {
-            vx_event event = {.key = *key, .sighting = *vx_sighting_at(journey, &journeys->more, i)};
+            vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);
+            vx_event event = {.key = *key, .moment = moments[i], .sighting = *sighting};
             if (hold(journeys, &event) < 0)
                 return -1;
-            uint32_t pieces = event.sighting.pieces;
+            uint32_t pieces = sighting->pieces;
             if (pieces == VX_NONE)
                 continue;
+            sighting->pieces = VX_NONE; /* the event holds them now */
             const vx_group_key *group_key = &pieces_at(journeys, pieces)->key;
             uint32_t group = vx_map_find(&journeys->groups, group_key, sizeof *group_key);
             if (group != VX_NONE && group_at(journeys, group)->pieces == pieces &&
-                hold_group(journeys, group, event.sighting.clock) < 0)
+                hold_group(journeys, group, event.moment.clock) < 0)
                 return -1;
         }
         free_journey(journeys, number);
@@ -607,51 +753,75 @@ static int take_back(vx_journeys *journeys, const vx_key *key, uint32_t tag) {
 }
 
 /* What a part does with a sighting: 1: hold it, 0: join it, -1: no memory. */
-static int see_in_part(vx_journeys *journeys, const vx_key *key, uint32_t tag, const vx_sighting *sighting) {
-    int held = is_attached(journeys, &journeys->attached, key, sizeof *key, sighting->clock);
+static int see_in_part(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                       uint64_t clock) {
+    int held = is_attached(journeys, &journeys->attached, &key->key, sizeof key->key, clock);
     if (held < 0 || sighting->pieces == VX_NONE)
         return held;
     const vx_group_key group_key = pieces_at(journeys, sighting->pieces)->key;
-    int group_held =
-        is_attached(journeys, &journeys->attached_groups, &group_key, sizeof group_key, sighting->clock);
+    int group_held = is_attached(journeys, &journeys->attached_groups, &group_key, sizeof group_key, clock);
     if (group_held < 0)
         return -1;
     if (group_held) {
         /* Its tails, and so what is known of its datagram, depend on the earlier part. */
-        if (!held && (take_back(journeys, key, tag) < 0 ||
-                      attach(&journeys->attached, key, sizeof *key, sighting->clock) < 0))
+        if (!held && (take_back(journeys, key) < 0 ||
+                      attach(&journeys->attached, &key->key, sizeof key->key, clock) < 0))
             return -1;
         return 1;
     }
-    if (open_group(journeys, sighting) < 0)
+    if (open_group(journeys, sighting->pieces, clock) < 0)
         return -1;
     if (!held)
         return 0;
     uint32_t group = vx_map_find(&journeys->groups, &group_key, sizeof group_key);
-    return hold_group(journeys, group, sighting->clock) < 0 ? -1 : 1;
+    return hold_group(journeys, group, clock) < 0 ? -1 : 1;
 }
 
-int vx_journeys_see(vx_journeys *journeys, const vx_key *key, uint32_t tag, vx_sighting *sighting) {
+/* Take a sighting, whose pieces it holds where it has any. */
+static int see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+               const vx_moment *moment) {
     if (!journeys->part) {
-        if (sighting->pieces != VX_NONE && open_group(journeys, sighting) < 0)
+        if (sighting->pieces != VX_NONE && open_group(journeys, sighting->pieces, moment->clock) < 0)
             return -1;
-        return join(journeys, key, tag, sighting);
+        return join(journeys, key, sighting, moment);
     }
-    int held = see_in_part(journeys, key, tag, sighting);
+    int held = see_in_part(journeys, key, sighting, moment->clock);
     if (held == 0)
-        return join(journeys, key, tag, sighting);
-    vx_event event = {.key = *key, .sighting = *sighting};
+        return join(journeys, key, sighting, moment);
+    vx_event event = {.key = *key, .moment = *moment, .sighting = *sighting};
     return held < 0 ? -1 : hold(journeys, &event);
 }
 
-int vx_journeys_see_tail(vx_journeys *journeys, const vx_group_key *group, const vx_sighting *tail) {
+/* Take a tail as such. */
+static int see_tail(vx_journeys *journeys, const vx_piece *tail, const vx_sighting *sighting,
+                    const vx_moment *moment) {
     int held = 0;
     if (journeys->part)
-        held = is_attached(journeys, &journeys->attached_groups, group, sizeof *group, tail->clock);
+        held = is_attached(journeys, &journeys->attached_groups, &tail->group, sizeof tail->group,
+                           moment->clock);
     if (held == 0)
-        return join_tail(journeys, group, tail);
-    vx_event event = {.group = *group, .is_tail = true, .sighting = *tail};
+        return join_tail(journeys, tail, sighting->sample, moment->clock);
+    vx_event event = {.moment = *moment, .is_tail = true, .tail = *tail, .sighting = *sighting};
     return held < 0 ? -1 : hold(journeys, &event);
+}
+
+int vx_journeys_see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                    const vx_piece *piece) {
+    vx_moment moment = {journeys->clock, ++journeys->order};
+    if (piece == NULL)
+        return journeys->part ? see(journeys, key, sighting, &moment)
+                              : join(journeys, key, sighting, &moment);
+    vx_sighting first = *sighting;
+    first.pieces = new_pieces(journeys, piece, sighting->traits.wear);
+    return first.pieces == VX_NONE ? -1 : see(journeys, key, &first, &moment);
+}
+
+int vx_journeys_see_tail(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                         const vx_piece *tail) {
+    vx_moment moment = {journeys->clock, ++journeys->order};
+    if (see_tail(journeys, tail, sighting, &moment) < 0)
+        return -1;
+    return see(journeys, key, sighting, &moment);
 }
 
 /* The end. */
@@ -664,8 +834,7 @@ typedef struct {
 
 static int count_late(vx_journeys *journeys, remaining rest, uint64_t grace) {
     vx_tally *tally = journeys->tally;
-    vx_view view;
-    vx_view_of(&view, journey_at(journeys, rest.number), &journeys->more);
+    vx_view view = view_of(journeys, rest.number);
     int64_t time = vx_view_start(&view)->sample.time;
     uint32_t flags = 0;
     /* One that closed is undecided: there was time for more, but none before. */
@@ -681,10 +850,8 @@ static int count_late(vx_journeys *journeys, remaining rest, uint64_t grace) {
 static int count_complete(vx_journeys *journeys, remaining *rest, size_t *count) {
     size_t kept = 0;
     for (size_t i = 0; i < *count; i++) {
-        vx_journey *journey = journey_at(journeys, rest[i].number);
-        close_all_pieces(journeys, journey);
-        vx_view view;
-        vx_view_of(&view, journey, &journeys->more);
+        close_all_pieces(journeys, journey_at(journeys, rest[i].number));
+        vx_view view = view_of(journeys, rest[i].number);
         if (view.ingress == NULL || view.egress == NULL || vx_view_is_partial(&view))
             rest[kept++] = rest[i];
         else if (vx_tally_count(journeys->tally, &view, 0) < 0)
@@ -703,13 +870,17 @@ int vx_journeys_finish(vx_journeys *journeys) {
     remaining *rest = vx_allocate(most + 1, sizeof *rest);
     if (rest == NULL)
         return -1;
-    for (uint32_t i = journeys->undecided.first; i != VX_NONE; i = journey_at(journeys, i)->next_open)
+    for (uint32_t i = journeys->undecided.first; i != VX_NONE; i = journey_at(journeys, i)->newer)
         rest[count++] = (remaining){i, false};
-    for (uint32_t i = journeys->open.first; i != VX_NONE; i = journey_at(journeys, i)->next_open)
-        rest[count++] = (remaining){i, true};
-    for (uint32_t i = journeys->settled.first; i != VX_NONE; i = journey_at(journeys, i)->next_settled)
-        if (!journey_at(journeys, i)->is_open)
-            rest[count++] = (remaining){i, true};
+    const vx_ring *open = &journeys->open, *settled = &journeys->settled;
+    for (uint32_t at = open->head; at != open->tail; at++)
+        if (entry_at(open, at)->number != VX_NONE)
+            rest[count++] = (remaining){entry_at(open, at)->number, true};
+    for (uint32_t at = settled->head; at != settled->tail; at++) {
+        uint32_t number = entry_at(settled, at)->number;
+        if (number != VX_NONE && !journey_at(journeys, number)->is_open)
+            rest[count++] = (remaining){number, true};
+    }
     int status = count_complete(journeys, rest, &count);
     uint64_t grace = vx_tally_longest(journeys->tally);
     grace = grace > SHORTEST_END ? grace : SHORTEST_END;
@@ -723,8 +894,8 @@ int vx_journeys_finish(vx_journeys *journeys) {
 
 static int by_order(const void *one, const void *other) {
     const vx_event *first = one, *second = other;
-    if (first->sighting.order != second->sighting.order)
-        return first->sighting.order < second->sighting.order ? -1 : 1;
+    if (first->moment.order != second->moment.order)
+        return first->moment.order < second->moment.order ? -1 : 1;
     return (int)second->is_tail - (int)first->is_tail;
 }
 
@@ -737,6 +908,10 @@ typedef struct {
     uint64_t shift;
     uint32_t *pieces; /* by the other's number; VX_NONE: not yet taken over */
 } transfer;
+
+static vx_moment transfer_moment(const transfer *over, vx_moment moment) {
+    return (vx_moment){moment.clock + over->shift, moment.order + over->to->order};
+}
 
 static vx_group_key transfer_group_key(const transfer *over, const vx_group_key *key) {
     vx_group_key here = *key;
@@ -762,8 +937,6 @@ static int transfer_pieces(const transfer *over, uint32_t *number) {
 }
 
 static int transfer_sighting(const transfer *over, vx_sighting *sighting) {
-    sighting->clock += over->shift;
-    sighting->order += over->to->order;
     sighting->sample = vx_renumber(sighting->sample, over->base);
     sighting->place = over->numbers->places[sighting->place];
     if (sighting->underlay != VX_NONE)
@@ -774,22 +947,23 @@ static int transfer_sighting(const transfer *over, vx_sighting *sighting) {
 /* See what was held back, as if it had come here first. */
 static int replay(const transfer *over) {
     vx_journeys *journeys = over->to, *other = over->from;
-    if (other->held_count > 1)
-        qsort(other->held, other->held_count, sizeof *other->held, by_order);
-    for (size_t i = 0; i < other->held_count; i++) {
-        vx_event *event = &other->held[i];
+    if (other->event_count > 1)
+        qsort(other->events, other->event_count, sizeof *other->events, by_order);
+    for (size_t i = 0; i < other->event_count; i++) {
+        vx_event *event = &other->events[i];
+        vx_moment moment = transfer_moment(over, event->moment);
         if (transfer_sighting(over, &event->sighting) < 0)
             return -1;
-        journeys->clock = event->sighting.clock;
+        journeys->clock = moment.clock;
         if (vx_journeys_expire(journeys, journeys->clock) < 0)
             return -1;
         int status;
         if (event->is_tail) {
-            vx_group_key group = transfer_group_key(over, &event->group);
-            status = vx_journeys_see_tail(journeys, &group, &event->sighting);
+            vx_piece tail = event->tail;
+            tail.group = transfer_group_key(over, &tail.group);
+            status = see_tail(journeys, &tail, &event->sighting, &moment);
         } else {
-            uint32_t tag = vx_journeys_tag(journeys, &event->key);
-            status = vx_journeys_see(journeys, &event->key, tag, &event->sighting);
+            status = see(journeys, &event->key, &event->sighting, &moment);
         }
         if (status < 0)
             return -1;
@@ -817,14 +991,16 @@ static void rank(ranked *all, uint32_t *count, uint64_t by, uint32_t number) {
 }
 
 /* Copy a journey of the other, without putting it anywhere. VX_NONE: no memory. */
-static uint32_t copy_journey(const transfer *over, const vx_journey *theirs) {
+static uint32_t copy_journey(const transfer *over, uint32_t theirs_number) {
     vx_journeys *journeys = over->to;
+    const vx_journey *theirs = journey_at(over->from, theirs_number);
     uint32_t number = vx_pool_take(&journeys->journeys);
     if (number == VX_NONE)
         return VX_NONE;
     vx_journey *journey = journey_at(journeys, number);
     *journey = *theirs;
-    journey->held.place = VX_NONE; /* places and orders are other ones here */
+    journey->is_open = journey->is_settled = false;
+    journey->held = VX_NONE; /* places and orders are other ones here */
     if (theirs->more != VX_NONE) {
         journey->more = vx_pool_take(&journeys->more);
         if (journey->more == VX_NONE)
@@ -833,11 +1009,14 @@ static uint32_t copy_journey(const transfer *over, const vx_journey *theirs) {
                sizeof(vx_more));
     }
     journey->clock += over->shift;
-    journey->settled_clock += over->shift;
     journey->order += journeys->order;
-    for (unsigned i = 0; i < journey->count; i++)
-        if (transfer_sighting(over, vx_sighting_at(journey, &journeys->more, i)) < 0)
+    const vx_moment *moments = vx_pool_at(&over->from->moments, theirs_number);
+    for (unsigned i = 0; i < journey->count; i++) {
+        vx_moment moment = transfer_moment(over, moments[i]);
+        if (transfer_sighting(over, vx_sighting_at(journey, &journeys->more, i)) < 0 ||
+            (journeys->part && keep_moment(journeys, number, i, &moment) < 0))
             return VX_NONE;
+    }
     return number;
 }
 
@@ -850,51 +1029,70 @@ typedef struct {
     uint32_t open_count;
     uint32_t settled_count;
     uint32_t adopted_count;
-    uint32_t *here; /* by the other's number, for those that stand in both lists */
+    uint32_t *here; /* by the other's number, for those that stand in both rings */
 } gathering;
 
 static int gather(const transfer *over, gathering *all) {
     vx_journeys *journeys = over->to, *other = over->from;
-    for (uint32_t i = journeys->open.first; i != VX_NONE; i = journey_at(journeys, i)->next_open)
-        rank(all->open, &all->open_count, journey_at(journeys, i)->order, i);
-    for (uint32_t i = journeys->settled.first; i != VX_NONE; i = journey_at(journeys, i)->next_settled)
-        rank(all->settled, &all->settled_count, journey_at(journeys, i)->settled_clock, i);
-    for (uint32_t i = other->open.first; i != VX_NONE; i = journey_at(other, i)->next_open) {
-        uint32_t number = copy_journey(over, journey_at(other, i));
+    for (uint32_t at = journeys->open.head; at != journeys->open.tail; at++) {
+        uint32_t number = entry_at(&journeys->open, at)->number;
+        if (number != VX_NONE)
+            rank(all->open, &all->open_count, journey_at(journeys, number)->order, number);
+    }
+    for (uint32_t at = journeys->settled.head; at != journeys->settled.tail; at++) {
+        vx_ring_entry entry = *entry_at(&journeys->settled, at);
+        if (entry.number != VX_NONE)
+            rank(all->settled, &all->settled_count, entry.clock, entry.number);
+    }
+    for (uint32_t at = other->open.head; at != other->open.tail; at++) {
+        uint32_t theirs = entry_at(&other->open, at)->number;
+        if (theirs == VX_NONE)
+            continue;
+        uint32_t number = copy_journey(over, theirs);
         if (number == VX_NONE)
             return -1;
-        all->here[i] = number;
+        all->here[theirs] = number;
         rank(all->open, &all->open_count, journey_at(journeys, number)->order, number);
         rank(all->adopted, &all->adopted_count, journey_at(journeys, number)->order, number);
     }
-    for (uint32_t i = other->settled.first; i != VX_NONE; i = journey_at(other, i)->next_settled) {
-        const vx_journey *theirs = journey_at(other, i);
-        uint32_t number = theirs->is_open ? all->here[i] : copy_journey(over, theirs);
+    for (uint32_t at = other->settled.head; at != other->settled.tail; at++) {
+        vx_ring_entry entry = *entry_at(&other->settled, at);
+        if (entry.number == VX_NONE)
+            continue;
+        bool in_both = journey_at(other, entry.number)->is_open;
+        uint32_t number = in_both ? all->here[entry.number] : copy_journey(over, entry.number);
         if (number == VX_NONE)
             return -1;
-        rank(all->settled, &all->settled_count, journey_at(journeys, number)->settled_clock, number);
-        if (!theirs->is_open)
+        rank(all->settled, &all->settled_count, entry.clock + over->shift, number);
+        if (!in_both)
             rank(all->adopted, &all->adopted_count, journey_at(journeys, number)->order, number);
     }
     return 0;
 }
 
-/* Put what was gathered into lists and chains. */
+/* Put what was gathered into rings and chains. */
 static int arrange(vx_journeys *journeys, gathering *all) {
     qsort(all->open, all->open_count, sizeof *all->open, by_rank);
     qsort(all->settled, all->settled_count, sizeof *all->settled, by_rank);
     qsort(all->adopted, all->adopted_count, sizeof *all->adopted, by_rank);
-    journeys->open = journeys->settled = EMPTY;
-    for (uint32_t i = 0; i < all->open_count; i++)
-        append_open(journeys, all->open[i].number);
+    vx_ring *rings[] = {&journeys->open, &journeys->settled};
+    for (unsigned i = 0; i < 2; i++) {
+        rings[i]->head = rings[i]->tail;
+        rings[i]->taken = 0;
+    }
+    for (uint32_t i = 0; i < all->open_count; i++) {
+        uint32_t number = all->open[i].number;
+        if (enter_open(journeys, number, journey_at(journeys, number)->clock) < 0)
+            return -1;
+    }
     for (uint32_t i = 0; i < all->settled_count; i++)
-        append_settled(journeys, all->settled[i].number);
+        if (enter_settled(journeys, all->settled[i].number, all->settled[i].rank) < 0)
+            return -1;
     journeys->open_count += all->adopted_count;
     /* Oldest first: a settled one may have left the open ones before those that opened after it. */
     for (uint32_t i = 0; i < all->adopted_count; i++) {
-        const vx_journey *journey = journey_at(journeys, all->adopted[i].number);
-        uint32_t newest = newest_of(journeys, &journey->key, journey->tag);
-        if (enter_chain(journeys, all->adopted[i].number, newest) < 0)
+        uint32_t number = all->adopted[i].number;
+        if (enter_chain(journeys, number, newest_of(journeys, &journey_at(journeys, number)->key)) < 0)
             return -1;
     }
     return 0;

@@ -1,12 +1,12 @@
 /* Joining sightings into journeys, and closing those that cannot be continued any more.
  *
- * Open journeys stand in two lists, by arrival and by settling, and so leave from the front. The clock that
- * closes them is the forward motion of the timestamps, summed. Journeys of one key form a chain from the
- * newest to the oldest, whose newest the index finds.
+ * Open journeys stand in two rings, by arrival and by settling, and so leave from the front. The clock that
+ * closes them is the forward motion of the timestamps, summed; until it is due, a record costs a comparison.
+ * Journeys of one key form a chain from the newest to the oldest, whose newest the index finds.
  *
  * Fragments: the records of a fragmented packet at one stage are a group, found by the outer header alone.
- * What its tails add to its first fragment lies in a vx_pieces that both the group and the sighting hold, so
- * that sightings can move and journeys close without the group's being asked.
+ * What has come of it lies in a vx_pieces that both the group and the sighting hold, so that sightings can
+ * move and journeys close without the group's being asked.
  *
  * A part, which is not the first of a capture, keeps apart what an earlier part's journeys may claim: keys
  * that were seen within reach of its start, and since then without a gap, are attached, and what is seen of
@@ -18,23 +18,18 @@
 
 #include "tally.h"
 
-/* Which fragmented packet it is, and where: the place of the same interface, direction and MACs that is
- * plain. */
+/* When a sighting was seen, and as which of all. */
 typedef struct {
-    uint32_t spot;
-    vx_fragment fragment;
-} vx_group_key;
+    uint64_t clock;
+    uint64_t order;
+} vx_moment;
 
-/* Of a first fragment: what has come of its tails. */
+/* What of a fragmented packet one record holds. */
 typedef struct {
-    vx_group_key key;
-    uint32_t holders; /* its sighting, its group */
-    uint32_t packets;
-    uint64_t covered;
-    uint64_t wire_bytes;
-    uint8_t wear;
-    bool closed; /* the journey is counted: more comes late */
-} vx_pieces;
+    vx_group_key group;
+    uint32_t covered;    /* payload bytes */
+    uint32_t wire_bytes; /* IP length */
+} vx_piece;
 
 /* A tail whose first fragment may still come. */
 typedef struct {
@@ -54,11 +49,12 @@ typedef struct {
     uint64_t clock;
 } vx_group;
 
-/* What a part holds back: a sighting, or a tail as such, of which only sums and numbers count. */
+/* What a part holds back: a sighting, or a tail as such, of which only its piece counts. */
 typedef struct {
-    vx_key key;
-    vx_group_key group; /* of a tail */
+    vx_tagged_key key;
+    vx_moment moment;
     bool is_tail;
+    vx_piece tail;
     vx_sighting sighting;
 } vx_event;
 
@@ -67,6 +63,21 @@ typedef struct {
     uint32_t first;
     uint32_t last;
 } vx_list;
+
+/* Journeys in the order of a clock. They enter at the tail and may leave from anywhere: their entry is then
+ * vacant, with the number VX_NONE. The one at the head never is. */
+typedef struct {
+    uint64_t clock;
+    uint32_t number;
+} vx_ring_entry;
+
+typedef struct {
+    vx_ring_entry *entries;
+    uint32_t mask; /* entries less one, a power of two less one; without entries 0 */
+    uint32_t head; /* positions: they count on, and are taken modulo the entries */
+    uint32_t tail;
+    uint32_t taken; /* entries that are not vacant */
+} vx_ring;
 
 typedef struct {
     vx_tally *tally;
@@ -77,14 +88,17 @@ typedef struct {
     bool part;
     uint64_t clock;
     uint64_t order; /* datagrams and tails so far */
+    uint64_t due;   /* the clock from which on something may have to close */
 
     vx_pool journeys; /* of vx_journey */
     vx_pool more;     /* of vx_more */
+    vx_pool held;     /* of vx_held */
+    vx_pool moments;  /* of a part, by the journey's number: VX_MOST_STAGES of vx_moment */
     vx_index index;   /* the newest open journey of a key */
     uint64_t open_count;
-    vx_list open;      /* by arrival, through previous_open and next_open */
-    vx_list settled;   /* by settling, through previous_settled and next_settled */
-    vx_list undecided; /* went out right after the start, without an ingress: through next_open */
+    vx_ring open;      /* by arrival */
+    vx_ring settled;   /* by settling */
+    vx_list undecided; /* went out right after the start, without an ingress: through `newer` */
 
     vx_map groups; /* of vx_group */
     vx_list group_order;
@@ -93,9 +107,9 @@ typedef struct {
 
     vx_map attached;        /* of vx_attached_key */
     vx_map attached_groups; /* of vx_attached_group */
-    vx_event *held;
-    size_t held_count;
-    size_t held_capacity;
+    vx_event *events;
+    size_t event_count;
+    size_t event_capacity;
 } vx_journeys;
 
 typedef struct {
@@ -117,18 +131,23 @@ static inline uint64_t vx_wait(const vx_journeys *journeys, int64_t from, int64_
 }
 
 /* Close what the clock, now at this, lets nothing continue. */
-int vx_journeys_expire(vx_journeys *journeys, uint64_t clock);
+int vx_journeys_close_due(vx_journeys *journeys, uint64_t clock);
 
-/* A new vx_pieces for a first fragment; VX_NONE: no memory. */
-uint32_t vx_journeys_pieces(vx_journeys *journeys, const vx_group_key *key, uint8_t wear);
-
-/* The tag of a key, and what it is good for: to fetch ahead what seeing a sighting of it will need. */
-static inline uint32_t vx_journeys_tag(const vx_journeys *journeys, const vx_key *key) {
-    return vx_tag(vx_hash(key, sizeof *key, journeys->seed));
+static inline int vx_journeys_expire(vx_journeys *journeys, uint64_t clock) {
+    /* Modulo 2^64: no wait is longer than 2^63. */
+    return (int64_t)(clock - journeys->due) < 0 ? 0 : vx_journeys_close_due(journeys, clock);
 }
 
-static inline void vx_journeys_prefetch(const vx_journeys *journeys, uint32_t tag) {
-    uint32_t number = vx_index_guess(&journeys->index, tag);
+/* With many journeys open, to wait for memory took longer than all else: fetch ahead what seeing a sighting
+ * of this key will need, first the slot, later what it leads to. */
+static inline bool vx_journeys_are_many(const vx_journeys *journeys) { return journeys->open_count > 1024; }
+
+static inline void vx_journeys_prefetch_slot(const vx_journeys *journeys, const vx_tagged_key *key) {
+    vx_index_prefetch(&journeys->index, key->tag);
+}
+
+static inline void vx_journeys_prefetch(const vx_journeys *journeys, const vx_tagged_key *key) {
+    uint32_t number = vx_index_guess(&journeys->index, key->tag);
     if (number == VX_NONE)
         return;
     const uint8_t *at = vx_pool_item(&journeys->journeys, number, sizeof(vx_journey));
@@ -136,9 +155,12 @@ static inline void vx_journeys_prefetch(const vx_journeys *journeys, uint32_t ta
         __builtin_prefetch(at + i, 1);
 }
 
-/* Take a sighting, and where it is a tail, before that the tail as such. */
-int vx_journeys_see(vx_journeys *journeys, const vx_key *key, uint32_t tag, vx_sighting *sighting);
-int vx_journeys_see_tail(vx_journeys *journeys, const vx_group_key *group, const vx_sighting *tail);
+/* Take a sighting, now, as the next of all. `piece`: of a first fragment, else NULL. */
+int vx_journeys_see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                    const vx_piece *piece);
+/* Take a tail: as such, and as a sighting. */
+int vx_journeys_see_tail(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                         const vx_piece *tail);
 
 /* Count what is still open, told apart by whether the capture went on for long enough to see more of it. */
 int vx_journeys_finish(vx_journeys *journeys);

@@ -21,33 +21,15 @@ static inline bool vx_sample_before(vx_sample one, vx_sample other) {
     return one.time != other.time ? one.time < other.time : one.where < other.where;
 }
 
-/* One datagram at one stage: a record, or the records of its fragments. What its key says is not repeated. */
+/* One datagram at one stage: a record, or the records of its fragments. A cache line. */
 typedef struct {
+    vx_traits traits;
     vx_sample sample;
-    uint64_t clock;
-    uint64_t order;
-    uint64_t covered; /* payload bytes of the outermost packet, and */
-    uint64_t wire_bytes;
-    uint32_t packets;  /* records; of these three the tails' share lies in `pieces` while that is set */
-    uint32_t pieces;   /* number of a vx_pieces where it is a first fragment whose tails may still come */
-    uint32_t place;    /* numbers of the tally's */
-    uint32_t underlay; /* VX_NONE where plain */
-    uint32_t vni;
-    uint32_t outer_id;
-    uint32_t outer_length;
-    uint32_t inner_length;
-    uint32_t payload_length;
-    uint16_t source_port; /* of the tunnel */
-    uint16_t mss;
-    uint8_t direction; /* of the place, as is */
-    uint8_t wear;
-    uint8_t outer_ttl;
-    uint8_t inner_ttl;
+    uint32_t place;     /* numbers of the tally's */
+    uint32_t underlay;  /* VX_NONE where plain */
+    uint32_t pieces;    /* number of a vx_pieces where it is the first of several fragments, else VX_NONE */
     uint8_t lowest_ttl; /* outer, at this stage */
-    uint8_t tcp_flags;
-    uint8_t options;
-    bool fragmented;
-    bool looped; /* seen again at this stage with a lower TTL */
+    bool looped;        /* seen again at this stage with a lower TTL */
 } vx_sighting;
 
 /* More sightings of a journey than it has room for itself. */
@@ -55,37 +37,60 @@ typedef struct {
     vx_sighting sightings[VX_MOST_STAGES - VX_FIRST_SIGHTINGS];
 } vx_more;
 
+/* Which fragmented packet it is, and where: the place of the same interface, direction and MACs that is
+ * plain. */
+typedef struct {
+    uint32_t spot;
+    vx_fragment fragment;
+} vx_group_key;
+
+/* Of a first fragment and its tails: the sums of what has come. */
+typedef struct {
+    vx_group_key key;
+    uint32_t holders; /* its sighting, its group */
+    uint32_t packets;
+    uint64_t covered;
+    uint64_t wire_bytes;
+    uint32_t first_covered; /* by the first fragment itself */
+    uint8_t wear;
+    bool closed; /* the journey is counted: more comes late */
+} vx_pieces;
+
 /* What is known of the journeys of one key, up to one: they hold this place, or are full, and none has a TTL
  * there above this. */
 typedef struct {
     uint64_t order; /* of the newest of them */
-    uint32_t place; /* VX_NONE: nothing is known */
+    uint32_t place;
     uint8_t highest_ttl;
 } vx_held;
 
+/* Four cache lines. */
 typedef struct {
-    vx_key key;
-    uint32_t tag;      /* of the key's hash */
-    uint32_t flow_tag; /* of its flow's, going by the first sighting */
+    vx_tagged_key key; /* its flow's tag goes by the first sighting */
     uint32_t older;    /* journeys of the same key that are open */
     uint32_t newer;
-    uint32_t previous_open; /* its neighbours in the order of arrival */
-    uint32_t next_open;
-    uint32_t previous_settled; /* and in the order of settling */
-    uint32_t next_settled;
-    uint32_t more; /* number of a vx_more, or VX_NONE */
+    uint32_t open_at;    /* its position in the order of arrival, while `is_open` */
+    uint32_t settled_at; /* and in the order of settling, while `is_settled` */
+    uint32_t more;       /* number of a vx_more, or VX_NONE */
+    uint32_t held;       /* number of a vx_held, or VX_NONE: nothing is known; read of the newest of a key */
     uint32_t outer_id;
     uint8_t count; /* of sightings */
-    bool came_in;
-    bool went_out;
-    bool unknown; /* a sighting of unknown direction */
-    bool is_open; /* among those in the order of arrival: it leaves them by age, even where it has settled */
-    bool is_settled;
+    bool came_in : 1;
+    bool went_out : 1;
+    bool unknown : 1; /* a sighting of unknown direction */
+    bool is_open : 1; /* it leaves the order of arrival by age, even where it has settled */
+    bool is_settled : 1;
     uint64_t clock;
-    uint64_t settled_clock;
     uint64_t order;
-    vx_held held; /* where it is the newest of its key */
     vx_sighting sightings[VX_FIRST_SIGHTINGS];
 } vx_journey;
+
+_Static_assert(sizeof(vx_sighting) == 64 && sizeof(vx_journey) == 256, "not whole cache lines");
+
+static inline vx_sighting *vx_sighting_at(const vx_journey *journey, const vx_pool *more, unsigned number) {
+    if (number < VX_FIRST_SIGHTINGS)
+        return (vx_sighting *)&journey->sightings[number];
+    return &((vx_more *)vx_pool_at(more, journey->more))->sightings[number - VX_FIRST_SIGHTINGS];
+}
 
 #endif

@@ -13,6 +13,7 @@ void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t seed) {
         .step_factor = 2,
         .step_span = (uint64_t)FINEST_STEP * (STEPS - 1),
     };
+    vx_secrets_init(&tally->secrets, seed);
     vx_map_init(&tally->interfaces, sizeof(vx_interface_row), seed);
     vx_map_init(&tally->places, sizeof(vx_place), seed);
     vx_map_init(&tally->underlays, sizeof(vx_underlay), seed);
@@ -109,12 +110,21 @@ uint32_t vx_tally_place(vx_tally *tally, const vx_place *place) {
     return vx_map_intern(&tally->places, place, VX_PLACE_KEY, &made);
 }
 
-uint32_t vx_tally_underlay(vx_tally *tally, const uint8_t addresses[32], bool ipv6, uint8_t wear,
-                           uint16_t destination_port) {
-    vx_underlay key = {.destination_port = destination_port, .wear = wear, .ipv6 = ipv6};
-    memcpy(key.addresses, addresses, sizeof key.addresses);
+uint32_t vx_tally_underlay(vx_tally *tally, const vx_underlay_key *key) {
     bool made;
-    return vx_map_intern(&tally->underlays, &key, VX_UNDERLAY_KEY, &made);
+    return vx_map_intern(&tally->underlays, key, sizeof *key, &made);
+}
+
+int vx_tally_settle(vx_tally *tally) {
+    for (uint64_t tunnelled = 0; tunnelled < 2; tunnelled++) {
+        for (uint64_t size = 0; size < VX_SMALL_SIZES; size++) {
+            uint64_t *count = &tally->small_sizes[tunnelled][size];
+            if (*count > 0 && vx_map_count_up(&tally->sizes, tunnelled << 32 | size, *count) < 0)
+                return -1;
+            *count = 0;
+        }
+    }
+    return 0;
 }
 
 static int add_port(vx_underlay *underlay, uint16_t port) {
@@ -143,10 +153,11 @@ static int add_port(vx_underlay *underlay, uint16_t port) {
 static void infer_directions(vx_view *view) {
     bool same_wear = true;
     for (unsigned i = 1; i < view->count; i++)
-        same_wear &= view->sightings[i]->wear == view->sightings[0]->wear;
+        same_wear &= view->sightings[i]->traits.wear == view->sightings[0]->traits.wear;
     uint8_t ttls[VX_MOST_STAGES], highest = 0, lowest = UINT8_MAX;
     for (unsigned i = 0; i < view->count; i++) {
-        ttls[i] = same_wear ? view->sightings[i]->outer_ttl : view->sightings[i]->inner_ttl;
+        const vx_traits *traits = &view->sightings[i]->traits;
+        ttls[i] = same_wear ? traits->outer_ttl : traits->inner_ttl;
         highest = ttls[i] > highest ? ttls[i] : highest;
         lowest = ttls[i] < lowest ? ttls[i] : lowest;
     }
@@ -158,14 +169,14 @@ static void infer_directions(vx_view *view) {
     }
 }
 
-void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more) {
+void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more, const vx_pool *pieces) {
     view->key = &journey->key;
-    view->flow_tag = journey->flow_tag;
+    view->pieces = pieces;
     view->count = journey->count;
     view->ingress = view->egress = NULL;
     for (unsigned i = 0; i < view->count; i++) {
         view->sightings[i] = vx_sighting_at(journey, more, i);
-        view->directions[i] = view->sightings[i]->direction;
+        view->directions[i] = view->sightings[i]->traits.direction;
     }
     if (journey->unknown && view->count > 1)
         infer_directions(view);
@@ -177,8 +188,33 @@ void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more) {
     }
 }
 
+/* The sums over the fragments of a sighting; NULL: it is whole. */
+static const vx_pieces *pieces_of(const vx_view *view, const vx_sighting *sighting) {
+    return sighting->pieces != VX_NONE ? vx_pool_at(view->pieces, sighting->pieces) : NULL;
+}
+
+static inline uint32_t covered_by_whole(const vx_sighting *sighting) {
+    return sighting->traits.outer_length - sighting->traits.outer_header;
+}
+
+static uint64_t covered_by(const vx_view *view, const vx_sighting *sighting) {
+    const vx_pieces *pieces = pieces_of(view, sighting);
+    return pieces != NULL ? pieces->covered : covered_by_whole(sighting);
+}
+
+static uint64_t packets_of(const vx_view *view, const vx_sighting *sighting) {
+    const vx_pieces *pieces = pieces_of(view, sighting);
+    return pieces != NULL ? pieces->packets : 1;
+}
+
+static uint64_t wire_bytes_of(const vx_view *view, const vx_sighting *sighting) {
+    const vx_pieces *pieces = pieces_of(view, sighting);
+    return pieces != NULL ? pieces->wire_bytes : sighting->traits.outer_length;
+}
+
 bool vx_view_is_partial(const vx_view *view) {
-    return view->ingress->wear == view->egress->wear && view->egress->covered < view->ingress->covered;
+    return view->ingress->traits.wear == view->egress->traits.wear &&
+           covered_by(view, view->egress) < covered_by(view, view->ingress);
 }
 
 const vx_sighting *vx_view_start(const vx_view *view) {
@@ -209,14 +245,13 @@ static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
     for (unsigned i = 0; i < view->count; i++) {
         const vx_sighting *sighting = view->sightings[i];
         uint32_t place = sighting->place;
-        if (view->directions[i] != sighting->direction) {
+        if (view->directions[i] != sighting->traits.direction) {
             place = turned_place(tally, place, view->directions[i]);
             if (place == VX_NONE)
                 return VX_NONE;
         }
-        unsigned form = !sighting->fragmented   ? VX_WHOLE
-                        : sighting->packets > 1 ? VX_FRAGMENTS
-                                                : VX_FIRST_ONLY;
+        const vx_pieces *pieces = pieces_of(view, sighting);
+        unsigned form = pieces == NULL ? VX_WHOLE : pieces->packets > 1 ? VX_FRAGMENTS : VX_FIRST_ONLY;
         key.stages[i] = (uint64_t)place << 2 | form;
     }
     size_t size = 8 + 8 * (size_t)view->count;
@@ -227,6 +262,20 @@ static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
     return tally->last_path;
 }
 
+/* The path of two whole sightings as they are; VX_NONE: no memory. */
+static inline uint32_t path_of_two(vx_tally *tally, uint32_t came, uint32_t went, uint32_t flags) {
+    vx_recent_path *recent = &tally->recent_paths[(came * 31 + went * 2 + flags) % VX_RECENT_PATHS];
+    if (recent->path_up1 > 0 && recent->places[0] == came && recent->places[1] == went &&
+        recent->flags == flags)
+        return recent->path_up1 - 1;
+    vx_path key = {.count = 2, .flags = flags, .stages = {(uint64_t)came << 2, (uint64_t)went << 2}};
+    bool made;
+    uint32_t number = vx_map_intern(&tally->paths, &key, 8 + 8 * 2, &made);
+    if (number != VX_NONE)
+        *recent = (vx_recent_path){{came, went}, flags, number + 1};
+    return number;
+}
+
 static vx_latencies *latencies_of(vx_path *path) {
     if (path->latencies == NULL)
         path->latencies = vx_allocate(1, sizeof *path->latencies);
@@ -234,7 +283,7 @@ static vx_latencies *latencies_of(vx_path *path) {
 }
 
 /* A histogram exact below 128, then with 64 buckets an octave: latency_bucket of tables.py. */
-static int count_bucket(vx_latencies *latencies, uint64_t latency) {
+static inline int count_bucket(vx_latencies *latencies, uint64_t latency) {
     unsigned bucket = (unsigned)latency;
     if (latency >= 128) {
         unsigned shift = 64 - (unsigned)__builtin_clzll(latency) - 7;
@@ -271,7 +320,7 @@ static void forget_exact(vx_latencies *latencies) {
     latencies->exact_capacity = 0;
 }
 
-static int add_latency(vx_path *path, uint64_t latency) {
+static inline int add_latency(vx_path *path, uint64_t latency) {
     vx_latencies *latencies = latencies_of(path);
     if (latencies == NULL || count_bucket(latencies, latency) < 0)
         return -1;
@@ -303,61 +352,52 @@ uint64_t vx_tally_longest(const vx_tally *tally) {
 
 /* Flows. */
 
-static inline void flow_key_of(vx_flow *flow, const vx_key *key, int64_t vni) {
-    flow->vni = vni;
-    flow->source_port = flow->destination_port = -1;
-    flow->address_size = 0;
-    memset(flow->addresses, 0, sizeof flow->addresses);
-    if (key->shape & VX_KEY_OPAQUE) {
-        flow->protocol = VX_OPAQUE;
-    } else if (key->shape & VX_KEY_NON_IP) {
-        flow->protocol = VX_NON_IP + key->fragment_offset;
-    } else {
-        flow->protocol = key->protocol;
-        flow->address_size = key->shape & VX_KEY_IPV6 ? 16 : 4;
-        memcpy(flow->addresses, key->addresses, sizeof flow->addresses);
-        if (key->shape & VX_KEY_SOURCE_PORT)
-            flow->source_port = key->source_port;
-        if (key->shape & VX_KEY_DESTINATION_PORT)
-            flow->destination_port = key->destination_port;
-        if (key->fragment_offset > 0)
-            flow->source_port = VX_TAIL_PORT;
-    }
+static inline uint32_t tag_of_flow(const vx_tally *tally, const vx_ends *ends, int32_t vni) {
+    return vx_flow_tag(vx_hash_ends(ends, &tally->secrets), vni, &tally->secrets);
 }
 
-static inline uint32_t tag_of_flow(const vx_tally *tally, const vx_flow *key) {
-    return vx_tag(vx_hash(key, VX_FLOW_KEY, tally->flows.seed));
-}
-
-uint32_t vx_flow_tag(const vx_tally *tally, const vx_key *key, const vx_sighting *first) {
-    vx_flow flow;
-    flow_key_of(&flow, key, first->wear != VX_PLAIN ? (int64_t)first->vni : -1);
-    return tag_of_flow(tally, &flow);
-}
-
-/* The flow of a key, VX_OTHER_FLOWS beyond the limit. */
-static uint32_t flow_of(vx_tally *tally, const vx_flow *key, uint32_t tag, vx_sample first,
-                        uint32_t underlay) {
+/* The flow between these; VX_NONE: it is new. */
+static inline uint32_t find_flow(const vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag) {
     uint32_t at = tag, number;
-    while ((number = vx_index_next(&tally->flows.index, tag, &at)) != VX_NONE)
-        if (vx_same(flow_at(tally, number), key, VX_FLOW_KEY))
+    while ((number = vx_index_next(&tally->flows.index, tag, &at)) != VX_NONE) {
+        const vx_flow *flow = flow_at(tally, number);
+        if (vx_same(&flow->ends, ends, sizeof *ends) && flow->vni == vni)
             break;
-    bool made = number == VX_NONE;
-    if (made) {
-        if (vx_map_count(&tally->flows) >= tally->most_flows) {
-            tally->counters.folded_flows++;
-            return VX_OTHER_FLOWS;
-        }
-        number = vx_map_add(&tally->flows, key, VX_FLOW_KEY, tag);
-        if (number == VX_NONE)
-            return VX_NONE;
     }
-    vx_flow *flow = flow_at(tally, number);
-    if (made || vx_sample_before(first, flow->first)) {
+    return number;
+}
+
+/* A flow that is new; VX_NONE: no memory. */
+static uint32_t add_flow(vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag, vx_sample first,
+                         uint32_t underlay) {
+    vx_flow key = {.ends = *ends, .vni = vni};
+    uint32_t number = vx_map_add(&tally->flows, &key, VX_FLOW_KEY, tag);
+    if (number != VX_NONE) {
+        flow_at(tally, number)->first = first;
+        flow_at(tally, number)->underlay = underlay;
+    }
+    return number;
+}
+
+static inline void begin_earlier(vx_flow *flow, vx_sample first, uint32_t underlay) {
+    if (vx_sample_before(first, flow->first)) {
         flow->first = first;
         flow->underlay = underlay;
     }
-    return number;
+}
+
+/* The flow of a datagram, made where it is new; VX_OTHER_FLOWS beyond the limit, VX_NONE: no memory. */
+static inline uint32_t flow_of(vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag,
+                               vx_sample first, uint32_t underlay) {
+    uint32_t number = find_flow(tally, ends, vni, tag);
+    if (number != VX_NONE) {
+        begin_earlier(flow_at(tally, number), first, underlay);
+        return number;
+    }
+    if (vx_map_count(&tally->flows) < tally->most_flows)
+        return add_flow(tally, ends, vni, tag, first, underlay);
+    tally->counters.folded_flows++;
+    return VX_OTHER_FLOWS;
 }
 
 /* The number equal to `number` modulo 2^32 that is nearest to `near`. */
@@ -428,7 +468,7 @@ static int cover(vx_flow *flow, int64_t start, uint32_t length) {
     return insert_range(flow, start, start + length);
 }
 
-static int describe_flow(vx_flow *flow, const vx_key *key, const vx_sighting *first) {
+static inline int describe_flow(vx_flow *flow, const vx_key *key, const vx_traits *first) {
     flow->tcp_flags |= first->tcp_flags;
     if (first->mss > 0 && (flow->mss == 0 || first->mss < flow->mss))
         flow->mss = first->mss;
@@ -453,7 +493,7 @@ void vx_tally_rebase(vx_tally *tally) {
 
 /* Cells. */
 
-static vx_cell *cell_of(vx_tally *tally, uint32_t flow_number, uint32_t path) {
+static inline vx_cell *cell_of(vx_tally *tally, uint32_t flow_number, uint32_t path) {
     vx_flow *flow = flow_number != VX_OTHER_FLOWS ? flow_at(tally, flow_number) : NULL;
     if (flow != NULL && flow->last_cell > 0 && flow->last_path == path)
         return cell_at(tally, flow->last_cell - 1);
@@ -469,32 +509,47 @@ static vx_cell *cell_of(vx_tally *tally, uint32_t flow_number, uint32_t path) {
     return cell_at(tally, number);
 }
 
-static void add_to_cell(vx_cell *cell, const vx_sighting *measured, const vx_sighting *start,
-                        const vx_sighting *egress) {
-    uint32_t length = measured->inner_length;
-    int64_t time = start->sample.time;
+/* A journey as it is counted. */
+typedef struct {
+    const vx_tagged_key *key;
+    const vx_sighting *first;
+    const vx_sighting *ingress; /* NULL: none */
+    const vx_sighting *egress;
+    const vx_sighting *start;
+    const vx_sighting *measured;
+    uint64_t packets; /* of the measured, and */
+    uint64_t wire_bytes;
+    uint64_t egress_packets;
+    uint32_t path;
+    uint32_t flow_tag;
+    int32_t vni; /* -1: not in a tunnel */
+    bool whole;  /* the measured is */
+} counted;
+
+static inline void add_to_cell(vx_cell *cell, const counted *journey) {
+    uint32_t length = journey->measured->traits.inner_length;
+    int64_t time = journey->start->sample.time;
     if (cell->datagrams == 0) {
         cell->smallest = length;
-        cell->first_time = cell->last_time = time;
+        cell->last_time = time;
     }
     cell->smallest = length < cell->smallest ? length : cell->smallest;
     cell->largest = length > cell->largest ? length : cell->largest;
-    cell->first_time = time < cell->first_time ? time : cell->first_time;
     cell->last_time = time > cell->last_time ? time : cell->last_time;
     cell->datagrams++;
     cell->inner_bytes += length;
-    cell->outer_bytes += measured->outer_length;
-    cell->wire_packets += measured->packets;
-    cell->wire_bytes += measured->wire_bytes;
-    cell->egress_packets += egress != NULL ? egress->packets : 0;
-    vx_samples_keep(&cell->samples, start->sample);
+    cell->outer_bytes += journey->measured->traits.outer_length;
+    cell->wire_packets += journey->packets;
+    cell->wire_bytes += journey->wire_bytes;
+    cell->egress_packets += journey->egress_packets;
+    vx_samples_keep(&cell->samples, journey->start->sample);
 }
 
 /* Timeline. */
 
 static int64_t floor_divide(int64_t number, int64_t by) { return number / by - (number % by < 0 ? 1 : 0); }
 
-static int64_t step_of(vx_tally *tally, int64_t time) {
+static inline int64_t step_of(vx_tally *tally, int64_t time) {
     /* Times and where steps begin are compared modulo 2^64, so that no sum overflows. */
     if (!tally->has_last_step || (uint64_t)time - tally->last_step_begins >= (uint64_t)tally->step) {
         tally->last_step = floor_divide(time, tally->step);
@@ -547,36 +602,41 @@ int vx_tally_fit_timeline(vx_tally *tally) {
     return status;
 }
 
-static int add_to_timeline(vx_tally *tally, const vx_view *view, const vx_sighting *measured, int64_t time,
-                           uint32_t path_number) {
+/* Where only one side of a journey was seen, its step tells the outer destination. */
+static void add_destination(const vx_tally *tally, vx_step *step, const counted *journey) {
+    const vx_ends *ends = &journey->key->key.ends;
+    bool ipv6 = ends->shape & VX_KEY_IPV6;
+    const uint8_t *addresses = ends->addresses;
+    if (journey->measured->underlay != VX_NONE) {
+        const vx_underlay *underlay = vx_map_at(&tally->underlays, journey->measured->underlay);
+        ipv6 = underlay->key.ipv6;
+        addresses = underlay->key.addresses;
+    }
+    step->address_size = ipv6 ? 16 : 4;
+    memcpy(step->address, addresses + step->address_size, step->address_size);
+}
+
+static inline int add_to_timeline(vx_tally *tally, const counted *journey) {
     if (span_of(tally) >= tally->step_span && vx_tally_fit_timeline(tally) < 0)
         return -1;
-    vx_path *path = path_at(tally, path_number);
-    int64_t step = step_of(tally, time);
-    bool both = view->ingress != NULL && view->egress != NULL;
+    vx_path *path = path_at(tally, journey->path);
+    int64_t step = step_of(tally, journey->start->sample.time);
+    uint32_t outer_length = journey->measured->traits.outer_length;
+    bool both = journey->ingress != NULL && journey->egress != NULL;
     if (both && path->step_row > 0 && path->step == step) {
         vx_step *row = vx_pool_item(&tally->timeline.pool, path->step_row - 1, sizeof *row);
         row->datagrams++;
-        row->outer_bytes += measured->outer_length;
+        row->outer_bytes += outer_length;
         return 0;
     }
-    vx_step key = {.step = step, .path = path_number};
-    if (!both) {
-        bool ipv6 = view->key->shape & VX_KEY_IPV6;
-        const uint8_t *addresses = view->key->addresses;
-        if (measured->underlay != VX_NONE) {
-            const vx_underlay *underlay = vx_map_at(&tally->underlays, measured->underlay);
-            ipv6 = underlay->ipv6;
-            addresses = underlay->addresses;
-        }
-        key.address_size = ipv6 ? 16 : 4;
-        memcpy(key.address, addresses + key.address_size, key.address_size);
-    }
-    uint32_t row = step_row(tally, &key, 1, measured->outer_length);
+    vx_step key = {.step = step, .path = journey->path};
+    if (!both)
+        add_destination(tally, &key, journey);
+    uint32_t row = step_row(tally, &key, 1, outer_length);
     if (row == VX_NONE)
         return -1;
     if (both) {
-        path->step = key.step;
+        path->step = step;
         path->step_row = row + 1;
     }
     return 0;
@@ -584,8 +644,7 @@ static int add_to_timeline(vx_tally *tally, const vx_view *view, const vx_sighti
 
 /* Journeys. */
 
-static int count_large(vx_tally *tally, uint32_t flow, const vx_sighting *measured, uint64_t by) {
-    uint32_t key[4] = {flow, measured->outer_length, measured->inner_length, measured->payload_length};
+static int count_large(vx_tally *tally, const uint32_t key[4], uint64_t by) {
     bool made;
     uint32_t number = vx_map_intern(&tally->large, key, VX_LARGE_KEY, &made);
     if (number == VX_NONE)
@@ -594,12 +653,25 @@ static int count_large(vx_tally *tally, uint32_t flow, const vx_sighting *measur
     return 0;
 }
 
+static inline int count_size(vx_tally *tally, const counted *journey, uint32_t flow) {
+    const vx_traits *measured = &journey->measured->traits;
+    uint64_t tunnelled = journey->vni >= 0;
+    if (measured->inner_length < VX_SMALL_SIZES)
+        tally->small_sizes[tunnelled][measured->inner_length]++;
+    else if (vx_map_count_up(&tally->sizes, tunnelled << 32 | measured->inner_length, 1) < 0)
+        return -1;
+    if (measured->inner_length <= VX_LARGE || !journey->whole)
+        return 0;
+    const uint32_t key[4] = {flow, measured->outer_length, measured->inner_length, measured->payload_length};
+    return count_large(tally, key, 1);
+}
+
 /* The key in `icmp` of an error, as type, code and MTU have it; false: it is none. */
 static bool icmp_error_of(const vx_key *key, bool tunnelled, uint64_t *error) {
-    if (!(key->shape & VX_KEY_TRANSPORT) || (key->protocol != VX_ICMP && key->protocol != VX_ICMPV6))
+    if (!(key->ends.shape & VX_KEY_TRANSPORT))
         return false;
     uint32_t kind = key->transport[0], code = key->transport[1], rest = key->transport[2], mtu = 0;
-    bool ipv6 = key->shape & VX_KEY_IPV6;
+    bool ipv6 = key->ends.shape & VX_KEY_IPV6;
     if (ipv6) {
         if (kind < 1 || kind > 4)
             return false;
@@ -616,9 +688,9 @@ static bool icmp_error_of(const vx_key *key, bool tunnelled, uint64_t *error) {
     return true;
 }
 
-static int count_icmp_error(vx_tally *tally, const vx_key *key, bool tunnelled, vx_sample sample) {
+static int count_icmp_error(vx_tally *tally, const counted *journey) {
     uint64_t error;
-    if (!icmp_error_of(key, tunnelled, &error))
+    if (!icmp_error_of(&journey->key->key, journey->vni >= 0, &error))
         return 0;
     bool made;
     uint32_t number = vx_map_intern(&tally->icmp, &error, sizeof error, &made);
@@ -626,7 +698,7 @@ static int count_icmp_error(vx_tally *tally, const vx_key *key, bool tunnelled, 
         return -1;
     vx_icmp *row = vx_map_at(&tally->icmp, number);
     row->count++;
-    vx_samples_keep(&row->samples, sample);
+    vx_samples_keep(&row->samples, journey->start->sample);
     return 0;
 }
 
@@ -635,84 +707,148 @@ static int count_icmp_error(vx_tally *tally, const vx_key *key, bool tunnelled, 
 static bool is_translated(const vx_view *view, const vx_sighting *tunnelled) {
     for (unsigned i = 0; i < view->count; i++) {
         const vx_sighting *sighting = view->sightings[i];
-        if (sighting->wear == VX_PLAIN)
+        if (sighting->traits.wear == VX_PLAIN)
             continue;
-        if (sighting->underlay != tunnelled->underlay || sighting->source_port != tunnelled->source_port)
+        if (sighting->underlay != tunnelled->underlay ||
+            sighting->traits.source_port != tunnelled->traits.source_port)
             return true;
     }
     return false;
 }
 
-static int count_latency(vx_tally *tally, const vx_view *view, uint32_t path) {
-    int64_t came = view->ingress->sample.time, went = view->egress->sample.time;
+static inline int count_latency(vx_tally *tally, const counted *journey) {
+    int64_t came = journey->ingress->sample.time, went = journey->egress->sample.time;
     if (went < came)
         tally->counters.clock_skewed++;
-    return add_latency(path_at(tally, path), went < came ? 0 : (uint64_t)went - (uint64_t)came);
+    return add_latency(path_at(tally, journey->path), went < came ? 0 : (uint64_t)went - (uint64_t)came);
 }
 
-static int count_tunnel(vx_tally *tally, const vx_sighting *measured) {
+/* `flow`: NULL beyond the limit. */
+static inline int count_tunnel(vx_tally *tally, const counted *journey, vx_flow *flow) {
+    const vx_traits *measured = &journey->measured->traits;
     uint64_t overhead = (uint64_t)((int64_t)measured->outer_length - measured->inner_length);
     if (vx_map_count_up(&tally->overheads, overhead, 1) < 0)
         return -1;
-    vx_underlay *underlay = vx_pool_item(&tally->underlays.pool, measured->underlay, sizeof *underlay);
+    uint32_t number = journey->measured->underlay;
+    vx_underlay *underlay = vx_pool_item(&tally->underlays.pool, number, sizeof *underlay);
     underlay->datagrams++;
     underlay->outer_bytes += measured->outer_length;
+    /* Most often it is the port that this flow came from before. */
+    if (flow != NULL && flow->port_underlay_up1 == number + 1 && flow->port == measured->source_port)
+        return 0;
+    if (flow != NULL) {
+        flow->port_underlay_up1 = number + 1;
+        flow->port = measured->source_port;
+    }
     return add_port(underlay, measured->source_port);
+}
+
+/* Count a journey, of which all is known. */
+static inline int count(vx_tally *tally, const counted *journey) {
+    const vx_key *key = &journey->key->key;
+    vx_ends ends = vx_flow_ends(&key->ends);
+    uint32_t number = flow_of(tally, &ends, journey->vni, journey->flow_tag, journey->start->sample,
+                              journey->measured->underlay);
+    if (number == VX_NONE)
+        return -1;
+    vx_flow *flow = number != VX_OTHER_FLOWS ? flow_at(tally, number) : NULL;
+    if (flow != NULL && ends.protocol == VX_TCP && describe_flow(flow, key, &journey->first->traits) < 0)
+        return -1;
+    vx_cell *cell = cell_of(tally, number, journey->path);
+    if (cell == NULL)
+        return -1;
+    add_to_cell(cell, journey);
+    if (journey->ingress != NULL && journey->egress != NULL && count_latency(tally, journey) < 0)
+        return -1;
+    if (count_size(tally, journey, number) < 0)
+        return -1;
+    uint16_t mss = journey->measured->traits.mss;
+    if (mss > 0 && vx_map_count_up(&tally->mss, mss, 1) < 0)
+        return -1;
+    if ((ends.protocol == VX_ICMP || ends.protocol == VX_ICMPV6) && count_icmp_error(tally, journey) < 0)
+        return -1;
+    if (journey->vni >= 0 && count_tunnel(tally, journey, flow) < 0)
+        return -1;
+    return add_to_timeline(tally, journey);
 }
 
 int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
     const vx_sighting *ingress = view->ingress, *egress = view->egress, *tunnelled = NULL;
     for (unsigned i = 0; i < view->count; i++) {
-        if (tunnelled == NULL && view->sightings[i]->wear != VX_PLAIN)
+        if (tunnelled == NULL && view->sightings[i]->traits.wear != VX_PLAIN)
             tunnelled = view->sightings[i];
         if (view->sightings[i]->looped)
             flags |= VX_LOOPED;
     }
-    bool is_ip = !(view->key->shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP));
-    if (tunnelled == NULL && is_ip && view->key->fragment_offset > 0)
+    const vx_ends *ends = &view->key->key.ends;
+    if (tunnelled == NULL && ends->fragment_offset > 0)
         return 0; /* belongs to the datagram of its first fragment, and was added there */
     const vx_sighting *start = vx_view_start(view);
     const vx_sighting *measured = start;
-    if (tunnelled != NULL && measured->wear == VX_PLAIN)
-        measured = egress != NULL && egress->wear != VX_PLAIN ? egress : tunnelled;
+    if (tunnelled != NULL && measured->traits.wear == VX_PLAIN)
+        measured = egress != NULL && egress->traits.wear != VX_PLAIN ? egress : tunnelled;
     if (ingress != NULL && egress != NULL && vx_view_is_partial(view))
         flags |= VX_PARTIAL;
     if (tunnelled != NULL && is_translated(view, tunnelled))
         flags |= VX_TRANSLATED;
-
     uint32_t path = path_of(tally, view, flags);
     if (path == VX_NONE)
         return -1;
-    vx_flow key;
-    flow_key_of(&key, view->key, tunnelled != NULL ? (int64_t)tunnelled->vni : -1);
-    bool as_first = tunnelled == NULL || tunnelled == view->sightings[0];
-    uint32_t tag = as_first ? view->flow_tag : tag_of_flow(tally, &key);
-    uint32_t flow = flow_of(tally, &key, tag, start->sample, measured->underlay);
-    if (flow == VX_NONE)
-        return -1;
-    if (flow != VX_OTHER_FLOWS && key.protocol == VX_TCP &&
-        describe_flow(flow_at(tally, flow), view->key, view->sightings[0]) < 0)
-        return -1;
-    vx_cell *cell = cell_of(tally, flow, path);
-    if (cell == NULL)
-        return -1;
-    add_to_cell(cell, measured, start, egress);
-    if (ingress != NULL && egress != NULL && count_latency(tally, view, path) < 0)
-        return -1;
+    int32_t vni = tunnelled != NULL ? (int32_t)tunnelled->traits.vni : -1;
+    uint32_t flow_tag = view->key->flow_tag;
+    if (tunnelled != NULL && tunnelled != view->sightings[0]) {
+        vx_ends flow_ends = vx_flow_ends(ends);
+        flow_tag = tag_of_flow(tally, &flow_ends, vni);
+    }
+    const counted journey = {
+        .key = view->key,
+        .first = view->sightings[0],
+        .ingress = ingress,
+        .egress = egress,
+        .start = start,
+        .measured = measured,
+        .packets = packets_of(view, measured),
+        .wire_bytes = wire_bytes_of(view, measured),
+        .egress_packets = egress != NULL ? packets_of(view, egress) : 0,
+        .path = path,
+        .flow_tag = flow_tag,
+        .vni = vni,
+        .whole = measured->pieces == VX_NONE,
+    };
+    return count(tally, &journey);
+}
 
-    uint64_t size = (uint64_t)(tunnelled != NULL) << 32 | measured->inner_length;
-    if (vx_map_count_up(&tally->sizes, size, 1) < 0)
+int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey) {
+    const vx_sighting *came = &journey->sightings[0], *went = &journey->sightings[1];
+    uint8_t wear = came->traits.wear;
+    if (journey->count != 2 || journey->unknown || came->traits.direction == VX_OUT ||
+        went->traits.direction != VX_OUT || came->looped || went->looped || went->traits.wear != wear ||
+        came->pieces != VX_NONE || went->pieces != VX_NONE ||
+        covered_by_whole(went) < covered_by_whole(came) ||
+        (wear == VX_PLAIN && journey->key.key.ends.fragment_offset > 0))
+        return 0;
+    bool tunnelled = wear != VX_PLAIN;
+    bool translated = tunnelled && (came->underlay != went->underlay ||
+                                    came->traits.source_port != went->traits.source_port);
+    uint32_t path = path_of_two(tally, came->place, went->place, translated ? VX_TRANSLATED : 0);
+    if (path == VX_NONE)
         return -1;
-    if (measured->inner_length > VX_LARGE && !measured->fragmented &&
-        count_large(tally, flow, measured, 1) < 0)
-        return -1;
-    if (measured->mss > 0 && vx_map_count_up(&tally->mss, measured->mss, 1) < 0)
-        return -1;
-    if (is_ip && count_icmp_error(tally, view->key, tunnelled != NULL, start->sample) < 0)
-        return -1;
-    if (tunnelled != NULL && count_tunnel(tally, measured) < 0)
-        return -1;
-    return add_to_timeline(tally, view, measured, start->sample.time, path);
+    const counted usual = {
+        .key = &journey->key,
+        .first = came,
+        .ingress = came,
+        .egress = went,
+        .start = came,
+        .measured = came,
+        .packets = 1,
+        .wire_bytes = came->traits.outer_length,
+        .egress_packets = 1,
+        .path = path,
+        .flow_tag = journey->key.flow_tag,
+        .vni = tunnelled ? (int32_t)came->traits.vni : -1,
+        .whole = true,
+    };
+    return count(tally, &usual) < 0 ? -1 : 1;
 }
 
 /* Two tallies together. */
@@ -749,8 +885,7 @@ int vx_tally_translate(vx_tally *tally, const vx_tally *other, vx_numbers *numbe
     }
     for (uint32_t i = 0; i < underlays; i++) {
         const vx_underlay *row = vx_map_at(&other->underlays, i);
-        numbers->underlays[i] =
-            vx_tally_underlay(tally, row->addresses, row->ipv6, row->wear, row->destination_port);
+        numbers->underlays[i] = vx_tally_underlay(tally, &row->key);
         if (numbers->underlays[i] == VX_NONE)
             return -1;
     }
@@ -831,11 +966,7 @@ static int add_ranges(vx_flow *mine, vx_flow *theirs) {
     return 0;
 }
 
-static int merge_flow(vx_flow *mine, vx_flow *theirs, vx_sample first, uint32_t underlay, bool made) {
-    if (made || vx_sample_before(first, mine->first)) {
-        mine->first = first;
-        mine->underlay = underlay;
-    }
+static int merge_flow(vx_flow *mine, vx_flow *theirs) {
     mine->tcp_flags |= theirs->tcp_flags;
     if (theirs->mss > 0 && (mine->mss == 0 || theirs->mss < mine->mss))
         mine->mss = theirs->mss;
@@ -850,13 +981,15 @@ static int add_flows(vx_tally *tally, vx_tally *other, const vx_numbers *numbers
                      uint32_t *flows) {
     for (uint32_t i = 0; i < vx_map_count(&other->flows); i++) {
         vx_flow *theirs = vx_map_at(&other->flows, i);
-        bool made;
-        flows[i] = vx_map_intern(&tally->flows, theirs, VX_FLOW_KEY, &made);
-        if (flows[i] == VX_NONE)
-            return -1;
+        uint32_t tag = tag_of_flow(tally, &theirs->ends, theirs->vni);
+        vx_sample first = vx_renumber(theirs->first, base);
         uint32_t underlay = theirs->underlay != VX_NONE ? numbers->underlays[theirs->underlay] : VX_NONE;
-        vx_flow *mine = vx_map_at(&tally->flows, flows[i]);
-        if (merge_flow(mine, theirs, vx_renumber(theirs->first, base), underlay, made) < 0)
+        flows[i] = find_flow(tally, &theirs->ends, theirs->vni, tag);
+        if (flows[i] != VX_NONE)
+            begin_earlier(flow_at(tally, flows[i]), first, underlay);
+        else
+            flows[i] = add_flow(tally, &theirs->ends, theirs->vni, tag, first, underlay);
+        if (flows[i] == VX_NONE || merge_flow(flow_at(tally, flows[i]), theirs) < 0)
             return -1;
     }
     return 0;
@@ -873,8 +1006,6 @@ static int add_cells(vx_tally *tally, const vx_tally *other, const uint64_t *bas
         bool first = mine->datagrams == 0;
         mine->smallest = first || theirs->smallest < mine->smallest ? theirs->smallest : mine->smallest;
         mine->largest = theirs->largest > mine->largest ? theirs->largest : mine->largest;
-        mine->first_time =
-            first || theirs->first_time < mine->first_time ? theirs->first_time : mine->first_time;
         mine->last_time = first || theirs->last_time > mine->last_time ? theirs->last_time : mine->last_time;
         mine->datagrams += theirs->datagrams;
         mine->inner_bytes += theirs->inner_bytes;
@@ -891,10 +1022,8 @@ static int add_large(vx_tally *tally, const vx_tally *other, const uint32_t *flo
     for (uint32_t i = 0; i < vx_map_count(&other->large); i++) {
         const vx_large *row = vx_map_at(&other->large, i);
         uint32_t flow = row->flow == VX_OTHER_FLOWS ? VX_OTHER_FLOWS : flows[row->flow];
-        vx_sighting like = {.outer_length = row->outer_length,
-                            .inner_length = row->inner_length,
-                            .payload_length = row->payload_length};
-        if (count_large(tally, flow, &like, row->count) < 0)
+        const uint32_t key[4] = {flow, row->outer_length, row->inner_length, row->payload_length};
+        if (count_large(tally, key, row->count) < 0)
             return -1;
     }
     return 0;
@@ -953,7 +1082,7 @@ static int add_icmp(vx_tally *tally, const vx_tally *other, const uint64_t *base
     return 0;
 }
 
-static void add_counters(vx_counters *mine, const vx_counters *theirs) {
+void vx_counters_add(vx_counters *mine, const vx_counters *theirs) {
     uint64_t *sums = (uint64_t *)mine;
     const uint64_t *more = (const uint64_t *)theirs;
     for (size_t i = 0; i < sizeof *mine / sizeof *sums; i++)
@@ -961,13 +1090,15 @@ static void add_counters(vx_counters *mine, const vx_counters *theirs) {
 }
 
 int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, const uint64_t *base) {
+    if (vx_tally_settle(other) < 0)
+        return -1;
     for (uint32_t i = 0; i < vx_map_count(&other->interfaces); i++) {
         const vx_interface_row *theirs = vx_map_at(&other->interfaces, i);
         vx_interface_row *mine = vx_map_at(&tally->interfaces, numbers->interfaces[i]);
         for (unsigned side = 0; side < 3; side++)
             mine->records[side] += theirs->records[side];
     }
-    add_counters(&tally->counters, &other->counters);
+    vx_counters_add(&tally->counters, &other->counters);
     for (unsigned kind = 0; kind < VX_SAMPLE_KINDS; kind++)
         add_samples(&tally->samples[kind], &other->samples[kind], base);
     uint32_t *paths = vx_allocate((size_t)vx_map_count(&other->paths) + 1, sizeof *paths);

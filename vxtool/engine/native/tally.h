@@ -15,6 +15,8 @@ enum {
     VX_MOST_RANGES = 32,
     VX_LARGE = 1280,
     VX_FEW_PORTS = 12,
+    VX_SMALL_SIZES = 1536, /* inner sizes below this are counted in an array */
+    VX_RECENT_PATHS = 64,
 };
 
 /* Flags of a path. */
@@ -22,10 +24,6 @@ enum { VX_PARTIAL = 1, VX_TRANSLATED = 2, VX_LOOPED = 4, VX_AT_END = 8, VX_AT_ST
 
 /* How a datagram was seen at a stage. */
 enum { VX_WHOLE, VX_FRAGMENTS, VX_FIRST_ONLY };
-
-/* Protocols of inner frames that are no IP, from here on, and of those that could not be read. */
-enum { VX_NON_IP = 1 << 16, VX_OPAQUE = 1 << 17 };
-enum { VX_TAIL_PORT = -2 };
 
 /* The flow that stands for all beyond the limit; the only one that is not in `flows`. */
 #define VX_OTHER_FLOWS (VX_NONE - 1)
@@ -76,14 +74,16 @@ typedef struct {
     uint16_t destination_port;
     uint8_t wear;
     bool ipv6;
-    /* end of the key */
+} vx_underlay_key;
+
+typedef struct {
+    vx_underlay_key key;
     uint32_t few_ports;
     uint64_t datagrams; /* 0: met, but never the measured side */
     uint64_t outer_bytes;
     uint64_t *ports; /* one bit for each source port; NULL while there are few: */
     uint16_t few[VX_FEW_PORTS];
 } vx_underlay;
-enum { VX_UNDERLAY_KEY = 36 };
 
 typedef struct {
     uint64_t count;
@@ -107,29 +107,30 @@ typedef struct {
 } vx_path;
 enum { VX_PATH_KEY = 8 + 8 * VX_MOST_STAGES };
 
+/* Between whom, and in which network. Two cache lines. */
 typedef struct {
-    int64_t vni; /* -1: none */
-    uint32_t protocol;
-    int32_t source_port;
-    int32_t destination_port;
-    uint32_t address_size; /* 0, 4 or 16 */
-    uint8_t addresses[32]; /* source, then destination */
+    _Alignas(64) vx_ends ends; /* as vx_flow_ends makes them */
+    int32_t vni;               /* -1: none */
     /* end of the key */
+    uint16_t mss;
+    uint8_t tcp_flags;
+    uint8_t options;
     vx_sample first;
     uint32_t underlay; /* of the first; VX_NONE: plain */
     uint32_t last_path;
     uint32_t last_cell; /* of last_path, + 1; 0: none */
-    uint16_t mss;
-    uint8_t tcp_flags;
-    uint8_t options;
-    uint64_t data_bytes;
     /* Sequence space covered: pairs of start and end; the first in the row itself. */
     uint32_t range_count;
-    bool ranges_folded;
     int64_t range[2];
     int64_t *more_ranges; /* all of them, where there is more than one */
+    uint64_t data_bytes;
+    uint32_t port_underlay_up1; /* the underlay + 1 under which `port` was counted last; 0: none */
+    uint16_t port;
+    bool ranges_folded;
 } vx_flow;
-enum { VX_FLOW_KEY = 56 };
+enum { VX_FLOW_KEY = 44 };
+
+_Static_assert(sizeof(vx_flow) == 128 && offsetof(vx_flow, mss) == VX_FLOW_KEY, "not as said");
 
 typedef struct {
     uint32_t flow;
@@ -143,9 +144,8 @@ typedef struct {
     uint64_t egress_packets;
     uint32_t smallest;
     uint32_t largest;
-    int64_t first_time;
     int64_t last_time;
-    vx_samples samples;
+    vx_samples samples; /* the first of them has the first time */
 } vx_cell;
 enum { VX_CELL_KEY = 8 };
 
@@ -177,6 +177,13 @@ typedef struct {
 } vx_step;
 enum { VX_STEP_KEY = 32 };
 
+/* The path of two whole sightings, by their places. */
+typedef struct {
+    uint32_t places[2];
+    uint32_t flags;
+    uint32_t path_up1; /* 0: nothing here */
+} vx_recent_path;
+
 /* In the order of `Counters`. */
 typedef struct {
     uint64_t records;
@@ -195,6 +202,8 @@ typedef struct {
     uint64_t evicted_journeys;
     uint64_t folded_flows;
 } vx_counters;
+
+void vx_counters_add(vx_counters *mine, const vx_counters *theirs);
 
 enum { VX_SAMPLE_CLIPPED, VX_SAMPLE_CUT, VX_SAMPLE_MALFORMED, VX_SAMPLE_ORPHAN, VX_SAMPLE_KINDS };
 
@@ -216,6 +225,10 @@ typedef struct {
     vx_map icmp;       /* of vx_icmp */
     vx_map timeline;   /* of vx_step */
     vx_samples samples[VX_SAMPLE_KINDS];
+    uint64_t small_sizes[2]
+                        [VX_SMALL_SIZES]; /* without and in a tunnel, by bytes: what is not yet in `sizes` */
+    vx_secrets secrets;
+    vx_recent_path recent_paths[VX_RECENT_PATHS];
     uint32_t last_path; /* the number of the path that was counted last */
     int64_t step; /* of the timeline, in ns; the next wider is this times step_factor, due at step_span */
     int64_t step_factor;
@@ -232,20 +245,13 @@ void vx_tally_free(vx_tally *tally);
 uint32_t vx_tally_interface(vx_tally *tally, int64_t index, int32_t input, int32_t interface,
                             const char *name, uint32_t link_type);
 uint32_t vx_tally_place(vx_tally *tally, const vx_place *place);
-uint32_t vx_tally_underlay(vx_tally *tally, const uint8_t addresses[32], bool ipv6, uint8_t wear,
-                           uint16_t destination_port);
-
-static inline vx_sighting *vx_sighting_at(const vx_journey *journey, const vx_pool *more, unsigned number) {
-    if (number < VX_FIRST_SIGHTINGS)
-        return (vx_sighting *)&journey->sightings[number];
-    return &((vx_more *)vx_pool_at(more, journey->more))->sightings[number - VX_FIRST_SIGHTINGS];
-}
+uint32_t vx_tally_underlay(vx_tally *tally, const vx_underlay_key *key);
 
 /* A journey, seen by those who count it: which sighting came in, which went out (NULL: none), and the
  * direction of each, inferred where the capture does not tell. */
 typedef struct {
-    const vx_key *key;
-    uint32_t flow_tag;
+    const vx_tagged_key *key;
+    const vx_pool *pieces;
     unsigned count;
     const vx_sighting *sightings[VX_MOST_STAGES];
     uint8_t directions[VX_MOST_STAGES];
@@ -253,9 +259,7 @@ typedef struct {
     const vx_sighting *egress;
 } vx_view;
 
-void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more);
-/* The tag of the flow that a journey with this key is of, whose first sighting this is. */
-uint32_t vx_flow_tag(const vx_tally *tally, const vx_key *key, const vx_sighting *first);
+void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more, const vx_pool *pieces);
 /* Whether fewer bytes left than came in; sizes compare only where it wears the same. Both sides are there. */
 bool vx_view_is_partial(const vx_view *view);
 /* The sighting whose time is the journey's. */
@@ -263,6 +267,12 @@ const vx_sighting *vx_view_start(const vx_view *view);
 
 /* Count a journey under its path with these flags, and those that follow from its sightings. */
 int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags);
+/* The same for what most journeys are: two sightings, whole and of equal wear, of which the first came in and
+ * the other went out. 1: it was one, and is counted; 0: it is none; -1: no memory. */
+int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey);
+
+/* Whether rows of flows are out of the nearest caches by the time that they are needed again. */
+static inline bool vx_tally_is_large(const vx_tally *tally) { return vx_map_count(&tally->flows) > 4096; }
 
 /* What a count needs of a flow lies in three places, each found by the one before; these fetch them one at a
  * time, ahead of it. At a million flows that takes off a third of the time. */
@@ -295,6 +305,8 @@ static inline void vx_tally_prefetch_cell(const vx_tally *tally, uint32_t flow_t
 int vx_tally_fit_timeline(vx_tally *tally);
 /* The largest latency of any path. */
 uint64_t vx_tally_longest(const vx_tally *tally);
+/* Bring what was counted aside into its tables, before anyone looks at them. */
+int vx_tally_settle(vx_tally *tally);
 /* Let every flow's sequence space start below 2^32, whichever of its segments was counted first. */
 void vx_tally_rebase(vx_tally *tally);
 /* A flow's ranges: pairs of start and end. */
