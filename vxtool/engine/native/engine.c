@@ -9,6 +9,7 @@
 
 enum {
     WEARS = 65536,
+    ORIGINS = 16,
     READY = 32, /* records found in a file before their frames are read */
     FEW = 64, /* records read before they are taken: enough to fetch ahead, and few enough to stay in cache */
     FETCH_SLOT = 8, /* so many records ahead, the slot of a key is fetched, and then what it leads to */
@@ -16,6 +17,15 @@ enum {
     FETCH_RECORD = 12, /* and so many ahead the record itself, which another core wrote */
     ONE_TAKE = 256,    /* batches */
 };
+
+/* Where an input's records came from lately: all that the link header says, in one word, and what follows. */
+typedef struct {
+    uint64_t link;
+    uint64_t *records; /* the count of the interface's in that direction */
+    uint32_t place;
+    uint32_t spot; /* the plain one of the same interface, direction and MACs, for fragments; VX_NONE: not yet
+                      asked */
+} recent_origin;
 
 /* One input. Its next record, where there is one, waits until every other input has one to compare. */
 typedef struct {
@@ -30,6 +40,7 @@ typedef struct {
     const char *name; /* of the interface `described` in the container, as are */
     uint32_t link_type;
     uint32_t described; /* VX_NONE: none yet */
+    recent_origin origins[ORIGINS];
     uint64_t records;
     uint64_t bytes;
     uint64_t earlier_records; /* of parts that were merged in */
@@ -77,8 +88,7 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
         return NULL;
     engine->options = *options;
     memcpy(engine->wears, options->wears, sizeof engine->wears);
-    engine->reading = (vx_reading){.wears = engine->wears, .seed = options->seed};
-    vx_secrets_init(&engine->reading.secrets, options->seed);
+    vx_reading_init(&engine->reading, engine->wears, options->seed);
     vx_scene_init(&engine->scene, options->seed);
     vx_tally_init(&engine->tally, options->most_flows, options->seed);
     vx_journey_options waits = {
@@ -141,11 +151,11 @@ static inline bool fill(engine_input *input, size_t most) {
 
 /* The input whose record is next; VX_NONE: it cannot be told before an input goes on, or there is none. */
 static inline uint32_t next_input(vx_engine *engine) {
-    uint32_t count = engine->options.inputs, best = VX_NONE;
+    uint32_t best = VX_NONE;
     int64_t earliest = 0;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < engine->options.inputs; i++) {
         engine_input *input = &engine->inputs[i];
-        if (!fill(input, count == 1 ? READY : 1)) {
+        if (!fill(input, 1)) {
             if (!is_over(input))
                 return VX_NONE;
             continue;
@@ -185,10 +195,10 @@ static inline void describe_interface(engine_input *input, uint32_t number) {
     input->name = interface->name;
 }
 
-/* Count a record as such, whatever becomes of it. */
-static inline void count_record(vx_engine *engine, const vx_frame *frame, vx_sample sample, bool clipped) {
+/* Count a record that has something odd, or is no datagram. */
+static VX_RARE void count_odd_record(vx_engine *engine, const vx_frame *frame, vx_sample sample,
+                                     bool clipped) {
     vx_counters *counters = &engine->counters;
-    counters->records++;
     if (clipped) {
         counters->clipped_records++;
         vx_samples_keep(&engine->samples[VX_SAMPLE_CLIPPED], sample);
@@ -201,87 +211,132 @@ static inline void count_record(vx_engine *engine, const vx_frame *frame, vx_sam
         counters->cut_records++;
         vx_samples_keep(&engine->samples[VX_SAMPLE_CUT], sample);
     }
-    switch (frame->kind) {
-    case VX_FRAME_UNKNOWN_LINK:
-        counters->unknown_link_records++;
-        break;
-    case VX_FRAME_NON_IP:
-        counters->non_ip_records++;
-        break;
-    case VX_FRAME_DATAGRAM:
-        if (frame->traits->wear == VX_PLAIN)
-            counters->ip_records++;
-        else
-            counters->tunnel_records++;
-        break;
-    case VX_FRAME_TAIL:
-        counters->tail_fragments++;
-        break;
-    default:
-        break;
-    }
+    counters->unknown_link_records += frame->kind == VX_FRAME_UNKNOWN_LINK;
+    counters->non_ip_records += frame->kind == VX_FRAME_NON_IP;
+    counters->tail_fragments += frame->kind == VX_FRAME_TAIL;
 }
 
-/* Set where a datagram was seen, or a piece of one. */
-static inline int place_record(vx_engine *engine, vx_read_record *record, uint32_t interface,
-                               const vx_frame *frame, vx_batch *batch) {
+/* All that a place depends on where there are no MACs, but for the input; never 0. */
+static inline uint64_t link_of(const vx_frame *frame, uint32_t interface) {
+    uint64_t stage = (uint64_t)frame->traits->direction << 2 | frame->traits->wear;
+    return (uint64_t)(uint32_t)frame->index << 32 | (uint64_t)interface << 8 | stage << 3 |
+           (uint64_t)frame->loopback << 2 | 2;
+}
+
+_Static_assert(VX_MAX_INTERFACES <= 1 << 24 && VX_MULTICAST < 8 && VX_GENEVE < 4, "does not fit a word");
+
+/* The number of the interface that a frame was captured on; VX_NONE: no memory. */
+static uint32_t interface_of(vx_engine *engine, uint32_t number, uint32_t interface, const vx_frame *frame) {
+    const engine_input *input = &engine->inputs[number];
+    return vx_scene_interface(&engine->scene, frame->index, number, interface, input->name, input->link_type);
+}
+
+static inline bool is_packet(const vx_frame *frame) {
+    return frame->kind == VX_FRAME_DATAGRAM || frame->kind == VX_FRAME_TAIL;
+}
+
+/* Where a frame came from; false: no memory. */
+static VX_RARE bool find_origin(vx_engine *engine, uint32_t number, uint32_t interface_of_input,
+                                const vx_frame *frame, recent_origin *origin) {
     vx_scene *scene = &engine->scene;
-    vx_sighting *sighting = &record->sighting;
-    uint8_t wear = sighting->traits.wear;
-    sighting->place = vx_scene_place(scene, interface, frame, wear, frame->loopback);
-    sighting->underlay = VX_NONE;
-    sighting->pieces = VX_NONE;
-    sighting->lowest_ttl = sighting->traits.outer_ttl;
-    sighting->looped = false;
-    if (sighting->place == VX_NONE)
-        return -1;
-    if (wear != VX_PLAIN) {
-        sighting->underlay = vx_scene_underlay(scene, frame);
-        if (sighting->underlay == VX_NONE)
+    const vx_traits *traits = frame->traits;
+    uint32_t interface = interface_of(engine, number, interface_of_input, frame);
+    if (interface == VX_NONE)
+        return false;
+    unsigned side = traits->direction == VX_OUT ? 1 : traits->direction != VX_UNKNOWN ? 0 : 2;
+    origin->records = &vx_scene_row_at(scene, interface)->records[side];
+    origin->place = origin->spot = VX_NONE;
+    if (!is_packet(frame))
+        return true;
+    origin->place = vx_scene_place(scene, interface, frame, traits->wear, frame->loopback);
+    return origin->place != VX_NONE;
+}
+
+/* Give a record of a fragmented packet the piece of it that it holds. */
+static VX_RARE int add_piece(vx_engine *engine, uint32_t number, uint32_t interface_of_input, vx_batch *batch,
+                             vx_read_record *record, const vx_frame *frame, recent_origin *origin) {
+    if (origin->spot == VX_NONE) {
+        uint32_t interface = interface_of(engine, number, interface_of_input, frame);
+        if (interface == VX_NONE)
             return -1;
+        origin->spot = vx_scene_place(&engine->scene, interface, frame, VX_PLAIN, false);
     }
-    if (frame->kind != VX_FRAME_TAIL && !frame->fragmented)
-        return 0;
-    uint32_t spot = vx_scene_place(scene, interface, frame, VX_PLAIN, false);
     record->piece = vx_batch_piece(batch);
-    if (spot == VX_NONE || record->piece == VX_NONE)
+    if (origin->spot == VX_NONE || record->piece == VX_NONE)
         return -1;
-    batch->pieces[record->piece] =
-        (vx_piece){{spot, frame->fragment}, .covered = frame->covered, .wire_bytes = frame->wire_length};
+    batch->pieces[record->piece] = (vx_piece){
+        {origin->spot, frame->fragment}, .covered = frame->covered, .wire_bytes = frame->wire_length};
     return 0;
 }
 
 static inline int read_record(vx_engine *engine, uint32_t number, const vx_record *next, vx_batch *batch) {
     engine_input *input = &engine->inputs[number];
     vx_read_record *record = &batch->records[batch->count++];
+    vx_sighting *sighting = &record->sighting;
     describe_interface(input, next->interface);
     vx_frame frame;
     frame.key = &record->key;
-    frame.traits = &record->sighting.traits;
+    frame.traits = &sighting->traits;
     vx_frame_read(&frame, &engine->reading, next->data, next->captured, next->length, input->link_type,
                   next->direction);
-    vx_sample sample = {next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
-    record->sighting.sample = sample;
+    sighting->sample = (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
     record->piece = VX_NONE;
     record->kind = frame.kind;
-    count_record(engine, &frame, sample, next->captured < next->length);
-    uint32_t interface = vx_scene_interface(&engine->scene, frame.index, number, next->interface, input->name,
-                                            input->link_type);
-    if (interface == VX_NONE)
-        return -1;
-    uint8_t direction = frame.traits->direction;
-    vx_scene_row_at(&engine->scene, interface)
-        ->records[direction == VX_OUT       ? 1
-                  : direction != VX_UNKNOWN ? 0
-                                            : 2]++;
-    if (frame.kind == VX_FRAME_DATAGRAM || frame.kind == VX_FRAME_TAIL)
-        return place_record(engine, record, interface, &frame, batch);
+    bool is_datagram = frame.kind == VX_FRAME_DATAGRAM;
+    bool clipped = next->captured < next->length;
+    if (VX_RARELY(clipped | frame.malformed | frame.cut | !is_datagram))
+        count_odd_record(engine, &frame, sighting->sample, clipped);
+
+    /* Only a packet's origin is remembered: of others, the link header may not be known. */
+    uint64_t link = link_of(&frame, next->interface);
+    recent_origin *origin = &input->origins[link * UINT64_C(0x9e3779b97f4a7c15) >> 60];
+    recent_origin other;
+    if (VX_RARELY(origin->link != link || frame.macs != NULL || !is_packet(&frame))) {
+        if (!find_origin(engine, number, next->interface, &frame, &other))
+            return -1;
+        other.link = link;
+        if (frame.macs == NULL && is_packet(&frame))
+            *origin = other;
+        else
+            origin = &other;
+    }
+    ++*origin->records;
+    sighting->place = origin->place;
+    sighting->underlay = VX_NONE;
+    sighting->pieces = VX_NONE;
+    sighting->lowest_ttl = sighting->traits.outer_ttl;
+    sighting->looped = false;
+    if (is_datagram) {
+        bool plain = sighting->traits.wear == VX_PLAIN;
+        engine->counters.ip_records += plain;
+        engine->counters.tunnel_records += !plain;
+        if (!plain && (sighting->underlay = vx_scene_underlay(&engine->scene, &frame)) == VX_NONE)
+            return -1;
+    }
+    if (VX_RARELY(frame.fragmented || frame.kind == VX_FRAME_TAIL))
+        return add_piece(engine, number, next->interface, batch, record, &frame, origin);
+    return 0;
+}
+
+/* The same where there is one input: without asking which is next. */
+static int read_only_input(vx_engine *engine, vx_batch *batch, size_t most) {
+    engine_input *input = &engine->inputs[0];
+    while (batch->count < most && fill(input, READY)) {
+        if (VX_RARELY(!engine->reading_known))
+            find_budget(engine);
+        size_t room = most - batch->count, ready = input->ready_count - input->ready_at;
+        for (size_t i = room < ready ? room : ready; i > 0; i--)
+            if (read_record(engine, 0, &input->ready[input->ready_at++], batch) < 0)
+                return -1;
+    }
     return 0;
 }
 
 /* Read what can be read, at most so many records, into an empty batch. */
 static int read_records(vx_engine *engine, vx_batch *batch, size_t most) {
     engine->scene.news = &batch->news;
+    if (engine->options.inputs == 1)
+        return read_only_input(engine, batch, most);
     while (batch->count < most) {
         uint32_t number = next_input(engine);
         if (number == VX_NONE)
@@ -364,20 +419,21 @@ static int learn(vx_engine *engine, const vx_news_list *news) {
 
 static inline int advance(vx_engine *engine, int64_t time) {
     vx_tally *tally = &engine->tally;
+    uint64_t clock = engine->journeys.clock;
     if (!engine->has_records) {
         engine->has_records = true;
         engine->first_record_time = tally->first_time = tally->last_time = time;
     } else if (time < engine->last_record_time) {
         tally->counters.time_reversed++;
     } else {
-        engine->journeys.clock += vx_wait(&engine->journeys, engine->last_record_time, time);
+        clock += vx_wait(&engine->journeys, engine->last_record_time, time);
     }
     engine->last_record_time = time;
     if (time < tally->first_time)
         tally->first_time = time;
     if (time > tally->last_time)
         tally->last_time = time;
-    return vx_journeys_expire(&engine->journeys, engine->journeys.clock);
+    return vx_journeys_advance(&engine->journeys, clock);
 }
 
 static inline int take(vx_engine *engine, vx_batch *batch, vx_read_record *record) {
@@ -420,7 +476,7 @@ static int take_batch(vx_engine *engine, vx_batch *batch) {
             return -1;
     }
     engine->taken += batch->count;
-    return 0;
+    return vx_journeys_close_settled(&engine->journeys);
 }
 
 /* Both in one thread. */
@@ -552,6 +608,7 @@ static void settle_reading(vx_engine *engine) {
         memset(read->records, 0, sizeof read->records);
     }
     vx_counters_add(&tally->counters, &engine->counters);
+    tally->counters.records = engine->taken;
     engine->counters = (vx_counters){0};
     for (unsigned kind = 0; kind < VX_SAMPLE_KINDS; kind++) {
         for (unsigned i = 0; i < engine->samples[kind].count; i++)

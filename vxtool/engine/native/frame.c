@@ -16,6 +16,7 @@ enum {
 };
 enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd, ETHERTYPE_TEB = 0x6558 };
 enum { ARPHRD_LOOPBACK = 772 };
+enum { SLL2_HEADER = 20, ETHERNET_HEADER = 14 };
 enum { HEADER_AH = 51, HEADER_FRAGMENT = 44, HEADER_NONE = 59, MOST_EXTENSIONS = 16 };
 enum { DCCP = 33, SCTP = 132, UDP_LITE = 136 };
 enum { KEY_PAYLOAD = 64, DEEPEST_IP = 102 };
@@ -45,6 +46,12 @@ typedef struct {
     bool dont_fragment;
     bool more_fragments;
 } ip_header;
+
+static inline uint32_t big16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
+
+static inline uint32_t big32(const uint8_t *at) {
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+}
 
 static inline uint16_t get16(const octets *bytes, int64_t at) {
     return (uint16_t)(bytes->data[at] << 8 | bytes->data[at + 1]);
@@ -245,7 +252,7 @@ static inline reading read_tcp(vx_frame *frame, const octets *bytes, const ip_he
     frame->traits->payload_length = (uint32_t)(ip->length - ip->header - size);
     frame->key->key.transport[0] = get32(bytes, at + 4);
     frame->key->key.transport[1] = get32(bytes, at + 8);
-    frame->key->key.ends.shape |= VX_KEY_TRANSPORT;
+    frame->key->key.length |= VX_KEY_TRANSPORT;
     take_ports(&frame->key->key.ends, bytes, at);
     if (size > 20)
         read_tcp_options(frame, bytes, at + 20, *behind);
@@ -262,7 +269,7 @@ static reading read_icmp(vx_frame *frame, const octets *bytes, const ip_header *
     frame->key->key.transport[0] = kind;
     frame->key->key.transport[1] = bytes->data[at + 1];
     frame->key->key.transport[2] = get32(bytes, at + 4);
-    frame->key->key.ends.shape |= VX_KEY_TRANSPORT;
+    frame->key->key.length |= VX_KEY_TRANSPORT;
     bool echo = ip->version == 4 ? kind == 0 || kind == 8 : kind == 128 || kind == 129;
     if (echo) {
         frame->key->key.ends.source_port = get16(bytes, at + 4);
@@ -286,7 +293,7 @@ static inline reading read_transport(vx_frame *frame, const octets *bytes, const
         *behind = at + 8;
         frame->traits->payload_length = (uint32_t)(ip->length - ip->header - 8);
         frame->key->key.transport[0] = get16(bytes, at + 4);
-        frame->key->key.ends.shape |= VX_KEY_TRANSPORT;
+        frame->key->key.length |= VX_KEY_TRANSPORT;
         take_ports(&frame->key->key.ends, bytes, at);
         return READ;
     case VX_ICMP:
@@ -346,21 +353,16 @@ static inline reading skip_vlan_tags(const octets *bytes, uint16_t *ethertype, i
 }
 
 /* SLL and SLL2 packet types (linux/if_packet.h, PACKET_*) as directions. */
-static inline uint8_t direction_of(uint16_t packet_type) {
-    switch (packet_type) {
-    case 0:
-        return VX_IN;
-    case 1:
-        return VX_BROADCAST;
-    case 2:
-        return VX_MULTICAST;
-    case 3:
-        return VX_OTHER;
-    case 4:
-        return VX_OUT;
-    default:
-        return VX_UNKNOWN;
-    }
+static inline uint8_t direction_of(uint32_t packet_type) {
+    static const uint8_t directions[] = {VX_IN, VX_BROADCAST, VX_MULTICAST, VX_OTHER, VX_OUT};
+    return packet_type < sizeof directions ? directions[packet_type] : VX_UNKNOWN;
+}
+
+/* What a whole SLL2 header says but for the EtherType. */
+static inline void read_sll2(vx_frame *frame, const uint8_t *header) {
+    frame->index = big32(header + 4);
+    frame->loopback = big16(header + 8) == ARPHRD_LOOPBACK;
+    frame->traits->direction = direction_of(header[10]);
 }
 
 static reading read_raw(const octets *bytes, uint16_t *ethertype) {
@@ -389,21 +391,19 @@ static reading read_loopback(const octets *bytes, uint16_t *ethertype, int64_t *
 }
 
 /* The EtherType behind the link header, and where what follows begins. */
-static inline reading read_link(vx_frame *frame, const octets *bytes, uint32_t link_type, uint16_t *ethertype,
-                                int64_t *at) {
+static reading read_link(vx_frame *frame, const octets *bytes, uint32_t link_type, uint16_t *ethertype,
+                         int64_t *at) {
     reading status;
     *at = 0;
     *ethertype = 0;
     switch (link_type) {
     case VX_LINK_SLL2:
-        status = need(bytes, 0, 20);
+        status = need(bytes, 0, SLL2_HEADER);
         if (status != READ)
             return status;
-        frame->index = get32(bytes, 4);
-        frame->loopback = get16(bytes, 8) == ARPHRD_LOOPBACK;
-        frame->traits->direction = direction_of(bytes->data[10]);
+        read_sll2(frame, bytes->data);
         *ethertype = get16(bytes, 0);
-        *at = 20;
+        *at = SLL2_HEADER;
         return skip_vlan_tags(bytes, ethertype, at);
     case LINK_ETHERNET:
         status = need(bytes, 0, 14);
@@ -581,21 +581,20 @@ static inline reading read_outermost(vx_frame *frame, octets *bytes, int64_t at,
     return READ;
 }
 
+void vx_reading_init(vx_reading *reading, const uint8_t *wears, uint64_t seed) {
+    *reading = (vx_reading){.wears = wears, .seed = seed, .no_payload = vx_hash(wears, 0, seed)};
+    vx_secrets_init(&reading->secrets, seed);
+}
+
 /* Nearly every frame of a tunnel has one shape: IP without options, extensions or fragments, UDP, VXLAN,
  * Ethernet, again such an IP, TCP or UDP. Then every field lies where it always lies, and is read from there
  * instead of by a walk from header to header: a third of the instructions. Anything out of the ordinary is
  * left to the general readers above. Both versions of IP are compiled apart, outside and inside, so that
  * offsets are constants. */
 
-enum { UDP_HEADER = 8, TUNNEL_HEADER = 8, ETHERNET_HEADER = 14, TCP_LEAST = 20 };
+enum { UDP_HEADER = 8, TUNNEL_HEADER = 8, TCP_LEAST = 20 };
 /* Timestamps alone, as Linux aligns them (RFC 7323, appendix A). */
 enum { TIMESTAMPS_ALONE = 0x0101080a, TIMESTAMPS_SIZE = 12 };
-
-static inline uint32_t big16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
-
-static inline uint32_t big32(const uint8_t *at) {
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
 
 #define ALWAYS_INLINE inline __attribute__((always_inline))
 
@@ -661,11 +660,11 @@ static ALWAYS_INLINE bool read_usual_inner(vx_frame *frame, const octets *bytes,
         memcpy(ends->addresses, usual_addresses(ip, 4), 8);
         memset(ends->addresses + 8, 0, 24);
         key->identification = big16(ip + 4);
-        key->length = ip[6] & 0x40 ? (uint32_t)length : 0;
+        key->length = VX_KEY_TRANSPORT | (ip[6] & 0x40 ? (uint32_t)length : 0);
     } else {
         memcpy(ends->addresses, usual_addresses(ip, 6), 32);
         key->identification = 0;
-        key->length = (uint32_t)length;
+        key->length = VX_KEY_TRANSPORT | (uint32_t)length;
     }
     memset(key->transport, 0, sizeof key->transport);
     if (tcp) {
@@ -685,11 +684,9 @@ static ALWAYS_INLINE bool read_usual_inner(vx_frame *frame, const octets *bytes,
         key->transport[0] = big16(transport + 4);
     }
     int64_t taken = at_least_0(least(least(KEY_PAYLOAD, there - headers), told->budget - headers));
-    key->payload =
-        taken > 0 ? vx_hash(transport + header, (size_t)taken, told->seed) : vx_hash(ip, 0, told->seed);
+    key->payload = taken > 0 ? vx_hash(transport + header, (size_t)taken, told->seed) : told->no_payload;
     uint64_t hash = vx_hash_ends(ends, &told->secrets);
     frame->key->flow_tag = vx_flow_tag(hash, (int32_t)traits->vni, &told->secrets);
-    ends->shape |= VX_KEY_TRANSPORT;
     frame->key->tag = vx_key_tag(key, hash, &told->secrets);
     return true;
 }
@@ -754,7 +751,6 @@ vx_ends vx_flow_ends(const vx_ends *ends) {
     if (ends->shape & VX_KEY_NON_IP)
         return (vx_ends){.shape = VX_KEY_NON_IP, .fragment_offset = ends->fragment_offset};
     vx_ends flow = *ends;
-    flow.shape &= ~VX_KEY_TRANSPORT;
     if (flow.fragment_offset > 0)
         flow.fragment_offset = 1;
     return flow;
@@ -766,19 +762,23 @@ static void tag(vx_frame *frame, const vx_secrets *secrets) {
     vx_ends flow = vx_flow_ends(&key->key.ends);
     int32_t vni = frame->traits->wear != VX_PLAIN ? (int32_t)frame->traits->vni : -1;
     key->flow_tag = vx_flow_tag(vx_hash_ends(&flow, secrets), vni, secrets);
-    vx_ends own = key->key.ends;
-    own.shape &= ~VX_KEY_TRANSPORT;
-    key->tag = vx_key_tag(&key->key, vx_hash_ends(&own, secrets), secrets);
+    key->tag = vx_key_tag(&key->key, vx_hash_ends(&key->key.ends, secrets), secrets);
 }
 
-static void read_general(vx_frame *frame, octets *bytes, int64_t at, const vx_reading *told) {
-    frame->key->key = (vx_key){0};
-    *frame->traits = (vx_traits){.direction = frame->traits->direction};
-    reading status = read_outermost(frame, bytes, at, told);
+/* Whatever it is. */
+static VX_RARE void read_any(vx_frame *frame, octets bytes, uint32_t link_type, const vx_reading *told) {
+    uint16_t ethertype;
+    int64_t at;
+    reading status = read_link(frame, &bytes, link_type, &ethertype, &at);
+    if (status == READ && (ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6)) {
+        frame->key->key = (vx_key){0};
+        *frame->traits = (vx_traits){.direction = frame->traits->direction};
+        status = read_outermost(frame, &bytes, at, told);
+        if (status == READ)
+            tag(frame, &told->secrets);
+    }
     if (status != READ)
         frame->kind = status == MALFORMED ? VX_FRAME_MALFORMED : VX_FRAME_CUT;
-    else
-        tag(frame, &told->secrets);
 }
 
 void vx_frame_read(vx_frame *frame, const vx_reading *told, const uint8_t *data, uint32_t captured,
@@ -789,15 +789,22 @@ void vx_frame_read(vx_frame *frame, const vx_reading *told, const uint8_t *data,
     frame->index = -1;
     frame->macs = NULL;
     frame->traits->direction = direction;
-    uint16_t ethertype;
-    int64_t at;
-    reading status = read_link(frame, &bytes, link_type, &ethertype, &at);
-    if (status != READ)
-        frame->kind = status == MALFORMED ? VX_FRAME_MALFORMED : VX_FRAME_CUT;
-    else if (ethertype == ETHERTYPE_IPV4
-                 ? read_usual(frame, &bytes, at, 4, told)
-                 : ethertype == ETHERTYPE_IPV6 && read_usual(frame, &bytes, at, 6, told))
+    uint32_t ethertype = 0;
+    int64_t at = 0;
+    if (link_type == VX_LINK_SLL2 && captured >= SLL2_HEADER) {
+        read_sll2(frame, data);
+        ethertype = big16(data);
+        at = SLL2_HEADER;
+    } else if (link_type == LINK_ETHERNET && captured >= ETHERNET_HEADER) {
+        if (direction == VX_UNKNOWN)
+            frame->macs = data;
+        ethertype = big16(data + 12);
+        at = ETHERNET_HEADER;
+    }
+    if (ethertype == ETHERTYPE_IPV4 && read_usual(frame, &bytes, at, 4, told))
         return;
-    else if (ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6)
-        read_general(frame, &bytes, at, told);
+    if (ethertype == ETHERTYPE_IPV6 && read_usual(frame, &bytes, at, 6, told))
+        return;
+    frame->traits->direction = direction;
+    read_any(frame, bytes, link_type, told);
 }

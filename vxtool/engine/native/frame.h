@@ -33,8 +33,9 @@ enum {
     VX_KEY_IPV6 = 4, /* addresses of 16 bytes, else of 4 */
     VX_KEY_SOURCE_PORT = 8,
     VX_KEY_DESTINATION_PORT = 16,
-    VX_KEY_TRANSPORT = 32,
 };
+/* In a key's length: its transport is set. */
+#define VX_KEY_TRANSPORT (UINT32_C(1) << 31)
 
 /* Between whom. Fields that do not apply are 0, so that equal ends are equal bytes. */
 typedef struct {
@@ -117,10 +118,15 @@ typedef struct {
 
 void vx_secrets_init(vx_secrets *secrets, uint64_t seed);
 
-/* What a flow's key has of its datagrams': without what only some of them have. */
+/* What a flow's key has of its datagrams': without what only some of them have. That of a usual one has all.
+ */
 vx_ends vx_flow_ends(const vx_ends *ends);
 
-/* The hash of what a flow and its datagrams have in common: see vx_flow_ends. */
+static inline bool vx_are_flow_ends(const vx_ends *ends) {
+    return !(ends->shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP)) && ends->fragment_offset == 0;
+}
+
+/* The hash of ends: of a key's, or of a flow's. */
 static inline uint64_t vx_hash_ends(const vx_ends *ends, const vx_secrets *secrets) {
     const uint64_t *words = secrets->words;
     uint64_t first;
@@ -151,8 +157,11 @@ typedef struct {
     const uint8_t *wears; /* by UDP destination port, 65,536 of them */
     int64_t budget;       /* bytes that every input captures, from the innermost IP header on */
     uint64_t seed;
+    uint64_t no_payload; /* the hash of a key's payload where there is none */
     vx_secrets secrets;
 } vx_reading;
+
+void vx_reading_init(vx_reading *reading, const uint8_t *wears, uint64_t seed);
 
 /* How many bytes from the innermost IP header on every record holds that was cut at `snaplen` (0: no limit).
  */

@@ -90,7 +90,7 @@ static inline uint32_t *position_in(const vx_journeys *journeys, const vx_ring *
 
 /* Have room for one more entry. Where half of them are vacant, as after a loss that waits at the head for its
  * window to end, the others move together; else there will be twice as many. */
-static int make_room(vx_journeys *journeys, vx_ring *ring) {
+static VX_RARE int make_room(vx_journeys *journeys, vx_ring *ring) {
     vx_ring old = *ring;
     uint32_t capacity = old.entries != NULL ? old.mask + 1 : 0;
     if (capacity == 0 || old.taken > capacity / 2) {
@@ -117,17 +117,22 @@ static int make_room(vx_journeys *journeys, vx_ring *ring) {
     return 0;
 }
 
-/* The position of a new entry, which is due after `wait`: 0, or -1. */
+/* Something that is not settled waits from this clock on. */
+static inline void wait_from(vx_journeys *journeys, uint64_t clock) {
+    uint64_t due = clock + journeys->window + 1;
+    if ((int64_t)(due - journeys->due) < 0)
+        journeys->due = due;
+}
+
+/* The position of a new entry: 0, or -1. */
 static inline int enter_ring(vx_journeys *journeys, vx_ring *ring, uint32_t number, uint64_t clock,
-                             uint64_t wait, uint32_t *position) {
-    if ((ring->entries == NULL || ring->tail - ring->head == ring->mask + 1) && make_room(journeys, ring) < 0)
+                             uint32_t *position) {
+    if (VX_RARELY(ring->entries == NULL || ring->tail - ring->head == ring->mask + 1) &&
+        make_room(journeys, ring) < 0)
         return -1;
     *position = ring->tail++;
     *entry_at(ring, *position) = (vx_ring_entry){clock, number};
     ring->taken++;
-    uint64_t due = clock + wait + 1;
-    if ((int64_t)(due - journeys->due) < 0)
-        journeys->due = due;
     return 0;
 }
 
@@ -138,10 +143,10 @@ static inline void leave_ring(vx_ring *ring, uint32_t position) {
         ring->head++;
 }
 
-static inline int enter_open(vx_journeys *journeys, uint32_t number, uint64_t clock) {
-    vx_journey *journey = journey_at(journeys, number);
-    if (enter_ring(journeys, &journeys->open, number, clock, journeys->window, &journey->open_at) < 0)
+static inline int enter_open(vx_journeys *journeys, uint32_t number, vx_journey *journey, uint64_t clock) {
+    if (enter_ring(journeys, &journeys->open, number, clock, &journey->open_at) < 0)
         return -1;
+    wait_from(journeys, clock);
     journey->is_open = true;
     return 0;
 }
@@ -152,9 +157,8 @@ static inline void leave_open(vx_journeys *journeys, vx_journey *journey) {
     journey->is_open = false;
 }
 
-static inline int enter_settled(vx_journeys *journeys, uint32_t number, uint64_t clock) {
-    vx_journey *journey = journey_at(journeys, number);
-    if (enter_ring(journeys, &journeys->settled, number, clock, journeys->settle, &journey->settled_at) < 0)
+static inline int enter_settled(vx_journeys *journeys, uint32_t number, vx_journey *journey, uint64_t clock) {
+    if (enter_ring(journeys, &journeys->settled, number, clock, &journey->settled_at) < 0)
         return -1;
     journey->is_settled = true;
     return 0;
@@ -177,9 +181,7 @@ static void append_group(vx_journeys *journeys, uint32_t number) {
     else
         journeys->group_order.first = number;
     journeys->group_order.last = number;
-    uint64_t due = group->clock + journeys->window + 1;
-    if ((int64_t)(due - journeys->due) < 0)
-        journeys->due = due;
+    wait_from(journeys, group->clock);
 }
 
 static void leave_group_order(vx_journeys *journeys, vx_group *group) {
@@ -322,8 +324,7 @@ static void end_group(vx_journeys *journeys, uint32_t number) {
 /* Journeys. */
 
 /* Take a journey out of its chain. */
-static inline void leave_chain(vx_journeys *journeys, uint32_t number) {
-    vx_journey *journey = journey_at(journeys, number);
+static inline void leave_chain(vx_journeys *journeys, uint32_t number, vx_journey *journey) {
     if (journey->older != VX_NONE)
         journey_at(journeys, journey->older)->newer = journey->newer;
     if (journey->newer != VX_NONE) {
@@ -345,8 +346,7 @@ static inline void leave_chain(vx_journeys *journeys, uint32_t number) {
 }
 
 /* Make it the newest of its key. `newest` is the one so far, or VX_NONE. */
-static inline int enter_chain(vx_journeys *journeys, uint32_t number, uint32_t newest) {
-    vx_journey *journey = journey_at(journeys, number);
+static inline int enter_chain(vx_journeys *journeys, uint32_t number, vx_journey *journey, uint32_t newest) {
     journey->newer = VX_NONE;
     journey->older = newest;
     if (newest == VX_NONE) {
@@ -370,20 +370,19 @@ static inline uint32_t newest_of(const vx_journeys *journeys, const vx_tagged_ke
 
 /* Give back a journey, which stands nowhere any more, and what it holds: here one without fragments and
  * without more sightings than it has room for. */
-static inline void free_usual_journey(vx_journeys *journeys, uint32_t number) {
-    uint32_t held = journey_at(journeys, number)->held;
-    if (held != VX_NONE)
-        vx_pool_give_back(&journeys->held, held);
-    vx_pool_give_back(&journeys->journeys, number);
+static inline void free_usual_journey(vx_journeys *journeys, uint32_t number, vx_journey *journey) {
+    if (VX_RARELY(journey->held != VX_NONE))
+        vx_pool_give_back(&journeys->held, journey->held);
+    vx_pool_give_back_at(&journeys->journeys, number, journey);
 }
 
 static void free_journey(vx_journeys *journeys, uint32_t number) {
-    const vx_journey *journey = journey_at(journeys, number);
+    vx_journey *journey = journey_at(journeys, number);
     for (unsigned i = 0; i < journey->count; i++)
         release_pieces(journeys, vx_sighting_at(journey, &journeys->more, i)->pieces);
     if (journey->more != VX_NONE)
         vx_pool_give_back(&journeys->more, journey->more);
-    free_usual_journey(journeys, number);
+    free_usual_journey(journeys, number, journey);
 }
 
 static void close_all_pieces(vx_journeys *journeys, vx_journey *journey) {
@@ -401,7 +400,7 @@ static vx_view view_of(const vx_journeys *journeys, uint32_t number) {
 }
 
 /* Count a journey that stands nowhere any more, and give it back. */
-static int count_closed(vx_journeys *journeys, uint32_t number) {
+static VX_RARE int count_closed(vx_journeys *journeys, uint32_t number) {
     vx_journey *journey = journey_at(journeys, number);
     close_all_pieces(journeys, journey);
     vx_view view = view_of(journeys, number);
@@ -421,14 +420,14 @@ static int count_closed(vx_journeys *journeys, uint32_t number) {
 
 static inline int close_journey(vx_journeys *journeys, uint32_t number) {
     vx_journey *journey = journey_at(journeys, number);
-    leave_chain(journeys, number);
+    leave_chain(journeys, number, journey);
     leave_open(journeys, journey);
     leave_settled(journeys, journey);
     journeys->open_count--;
     int counted = vx_tally_count_usual(journeys->tally, journey);
     if (counted == 0)
         return count_closed(journeys, number);
-    free_usual_journey(journeys, number);
+    free_usual_journey(journeys, number, journey);
     return counted < 0 ? -1 : 0;
 }
 
@@ -456,16 +455,11 @@ static inline void look_ahead(const vx_journeys *journeys, uint32_t closing_at) 
     }
 }
 
-/* When something may have to close next. */
-static uint64_t next_due(const vx_journeys *journeys, uint64_t clock) {
-    uint64_t wait = INT64_MAX / 2;
+/* When something that is not settled may have to close next. */
+static uint64_t next_due(const vx_journeys *journeys) {
+    uint64_t clock = journeys->clock, wait = INT64_MAX / 2;
     if (!is_empty(&journeys->open)) {
         uint64_t until = entry_at(&journeys->open, journeys->open.head)->clock + journeys->window + 1 - clock;
-        wait = until < wait ? until : wait;
-    }
-    if (!is_empty(&journeys->settled)) {
-        uint64_t until =
-            entry_at(&journeys->settled, journeys->settled.head)->clock + journeys->settle + 1 - clock;
         wait = until < wait ? until : wait;
     }
     if (journeys->group_order.first != VX_NONE) {
@@ -476,8 +470,29 @@ static uint64_t next_due(const vx_journeys *journeys, uint64_t clock) {
     return clock + wait;
 }
 
-int vx_journeys_close_due(vx_journeys *journeys, uint64_t clock) {
-    /* Strictly later: equality still joins. */
+/* Close the settled ones that nothing could continue at this clock. */
+static int close_settled(vx_journeys *journeys, uint64_t clock) {
+    const vx_ring *settled = &journeys->settled;
+    bool many = vx_journeys_are_many(journeys) || vx_tally_is_large(journeys->tally);
+    while (!is_empty(settled)) {
+        vx_ring_entry entry = *entry_at(settled, settled->head);
+        if (clock - entry.clock <= journeys->settle) /* equality still joins */
+            break;
+        if (many)
+            look_ahead(journeys, settled->head);
+        if (close_journey(journeys, entry.number) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int vx_journeys_close_settled(vx_journeys *journeys) { return close_settled(journeys, journeys->clock); }
+
+int vx_journeys_close_due(vx_journeys *journeys, uint64_t before) {
+    /* Journeys are counted in the order in which they would close if each did at once. */
+    if (close_settled(journeys, before) < 0)
+        return -1;
+    uint64_t clock = journeys->clock;
     while (!is_empty(&journeys->open)) {
         vx_ring_entry entry = *entry_at(&journeys->open, journeys->open.head);
         if (clock - entry.clock <= journeys->window)
@@ -488,30 +503,21 @@ int vx_journeys_close_due(vx_journeys *journeys, uint64_t clock) {
         else if (close_journey(journeys, entry.number) < 0)
             return -1;
     }
-    bool many = vx_journeys_are_many(journeys) || vx_tally_is_large(journeys->tally);
-    while (!is_empty(&journeys->settled)) {
-        vx_ring_entry entry = *entry_at(&journeys->settled, journeys->settled.head);
-        if (clock - entry.clock <= journeys->settle)
-            break;
-        if (many)
-            look_ahead(journeys, journeys->settled.head);
-        if (close_journey(journeys, entry.number) < 0)
-            return -1;
-    }
     while (journeys->group_order.first != VX_NONE) {
         uint32_t number = journeys->group_order.first;
         if (clock - group_at(journeys, number)->clock <= journeys->window)
             break;
         end_group(journeys, number);
     }
-    journeys->due = next_due(journeys, clock);
+    journeys->due = next_due(journeys);
     return 0;
 }
 
 /* Space for one more sighting in a journey; NULL: no memory. */
 static inline vx_sighting *next_sighting(vx_journeys *journeys, vx_journey *journey) {
-    if (journey->count >= VX_FIRST_SIGHTINGS && journey->more == VX_NONE) {
-        journey->more = vx_pool_take(&journeys->more);
+    if (VX_RARELY(journey->count >= VX_FIRST_SIGHTINGS)) {
+        if (journey->more == VX_NONE)
+            journey->more = vx_pool_take(&journeys->more);
         if (journey->more == VX_NONE)
             return NULL;
     }
@@ -519,7 +525,8 @@ static inline vx_sighting *next_sighting(vx_journeys *journeys, vx_journey *jour
 }
 
 /* Remember when a sighting was seen, in case that it has to be held back after all. */
-static int keep_moment(vx_journeys *journeys, uint32_t number, unsigned sighting, const vx_moment *moment) {
+static VX_RARE int keep_moment(vx_journeys *journeys, uint32_t number, unsigned sighting,
+                               const vx_moment *moment) {
     while (journeys->moments.used <= number)
         if (vx_pool_take(&journeys->moments) == VX_NONE)
             return -1;
@@ -527,23 +534,23 @@ static int keep_moment(vx_journeys *journeys, uint32_t number, unsigned sighting
     return 0;
 }
 
-static inline int add_sighting(vx_journeys *journeys, uint32_t number, const vx_sighting *sighting,
-                               const vx_moment *moment) {
-    vx_journey *journey = journey_at(journeys, number);
-    if (journeys->part && keep_moment(journeys, number, journey->count, moment) < 0)
+static inline uint8_t side_of(const vx_traits *traits) {
+    return traits->direction == VX_OUT       ? VX_WENT_OUT
+           : traits->direction == VX_UNKNOWN ? VX_SIDE_UNKNOWN
+                                             : VX_CAME_IN;
+}
+
+static inline int add_sighting(vx_journeys *journeys, uint32_t number, vx_journey *journey,
+                               const vx_sighting *sighting, const vx_moment *moment) {
+    if (VX_RARELY(journeys->part) && keep_moment(journeys, number, journey->count, moment) < 0)
         return -1;
     vx_sighting *added = next_sighting(journeys, journey);
     if (added == NULL)
         return -1;
     *added = *sighting;
-    if (sighting->traits.direction == VX_OUT)
-        journey->went_out = true;
-    else if (sighting->traits.direction == VX_UNKNOWN)
-        journey->unknown = true;
-    else
-        journey->came_in = true;
-    if (sighting->traits.wear != VX_PLAIN && journey->outer_id == 0)
-        journey->outer_id = sighting->traits.outer_id;
+    journey->sides |= side_of(&sighting->traits);
+    if (journey->outer_id == 0)
+        journey->outer_id = sighting->traits.outer_id; /* 0 of what is plain */
     return 0;
 }
 
@@ -557,7 +564,9 @@ static inline vx_sighting *sighting_of_place(const vx_journeys *journeys, const 
     return NULL;
 }
 
-static int evict(vx_journeys *journeys) {
+static VX_RARE int evict(vx_journeys *journeys) {
+    if (vx_journeys_close_settled(journeys) < 0)
+        return -1;
     while (journeys->open_count > journeys->most_open && !is_empty(&journeys->open)) {
         journeys->tally->counters.evicted_journeys++;
         if (close_journey(journeys, entry_at(&journeys->open, journeys->open.head)->number) < 0)
@@ -577,45 +586,53 @@ static inline uint32_t open_journey(vx_journeys *journeys, const vx_tagged_key *
     journey->more = VX_NONE;
     journey->held = VX_NONE;
     journey->outer_id = 0;
-    journey->count = 0;
-    journey->came_in = journey->went_out = journey->unknown = false;
-    journey->is_open = journey->is_settled = false;
+    journey->count = journey->sides = 0;
+    journey->is_settled = false;
     journey->clock = moment->clock;
     journey->order = moment->order;
-    if (add_sighting(journeys, number, sighting, moment) < 0 || enter_chain(journeys, number, newest) < 0 ||
-        enter_open(journeys, number, moment->clock) < 0)
+    if (add_sighting(journeys, number, journey, sighting, moment) < 0 ||
+        enter_chain(journeys, number, journey, newest) < 0 ||
+        enter_open(journeys, number, journey, moment->clock) < 0)
         return VX_NONE;
     journeys->open_count++;
     return number;
 }
 
-/* Continue a journey that holds this place as `there`, or does not hold it. 1: it took the sighting, 0: it
- * cannot, -1: no memory. */
-static inline int continue_journey(vx_journeys *journeys, uint32_t number, vx_sighting *there,
+/* Open the only journey of a key. */
+static inline int open_first(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                             const vx_moment *moment) {
+    if (open_journey(journeys, key, VX_NONE, sighting, moment) == VX_NONE)
+        return -1;
+    return VX_RARELY(journeys->open_count > journeys->most_open) ? evict(journeys) : 0;
+}
+
+/* Whether equal inner packets are not told apart by the outer identification, where both have one. */
+static inline bool may_be_one(const vx_journey *journey, const vx_sighting *sighting) {
+    uint32_t outer_id = sighting->traits.outer_id;
+    return journey->outer_id == outer_id || journey->outer_id == 0 || outer_id == 0;
+}
+
+/* Add a sighting at a stage that a journey does not yet hold. */
+static inline int continue_journey(vx_journeys *journeys, uint32_t number, vx_journey *journey,
                                    const vx_sighting *sighting, const vx_moment *moment) {
-    vx_journey *journey = journey_at(journeys, number);
-    const vx_traits *traits = &sighting->traits;
-    /* Equal inner packets are told apart by the outer identification, where both have one. */
-    if (journey->outer_id != 0 && traits->outer_id != 0 && journey->outer_id != traits->outer_id)
-        return 0;
-    if (there == NULL && journey->count < VX_MOST_STAGES) {
-        if (add_sighting(journeys, number, sighting, moment) < 0)
-            return -1;
-        bool settles = (journey->came_in && journey->went_out) || journey->unknown;
-        if (settles && !journey->is_settled && enter_settled(journeys, number, moment->clock) < 0)
-            return -1;
-        return 1;
+    if (add_sighting(journeys, number, journey, sighting, moment) < 0)
+        return -1;
+    bool settles = (journey->sides & (VX_CAME_IN | VX_WENT_OUT)) == (VX_CAME_IN | VX_WENT_OUT) ||
+                   journey->sides & VX_SIDE_UNKNOWN;
+    return settles && !journey->is_settled ? enter_settled(journeys, number, journey, moment->clock) : 0;
+}
+
+/* Whether it is the same datagram in a loop, that this journey has seen at this stage before. */
+static bool goes_round(vx_journeys *journeys, vx_sighting *there, const vx_sighting *sighting) {
+    if (sighting->traits.outer_ttl >= there->lowest_ttl)
+        return false;
+    there->lowest_ttl = sighting->traits.outer_ttl;
+    there->looped = true;
+    if (sighting->pieces != VX_NONE) {
+        pieces_at(journeys, sighting->pieces)->closed = true;
+        release_pieces(journeys, sighting->pieces);
     }
-    if (there != NULL && traits->outer_ttl < there->lowest_ttl) {
-        there->lowest_ttl = traits->outer_ttl;
-        there->looped = true;
-        if (sighting->pieces != VX_NONE) {
-            pieces_at(journeys, sighting->pieces)->closed = true;
-            release_pieces(journeys, sighting->pieces);
-        }
-        return 1;
-    }
-    return 0;
+    return true;
 }
 
 /* Remember, at the newest of a key, what is known of the others. */
@@ -633,11 +650,13 @@ static int remember_held(vx_journeys *journeys, uint32_t newest, const vx_held *
  * In a flood of equal packets of which one side is seen, no journey takes another of their sightings. What
  * has been looked at once is not looked at again, for it stays so: journeys only gain stages, and stages only
  * lower TTLs. */
-static inline int join(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
-                       const vx_moment *moment) {
+static VX_RARE int join_chain(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                              const vx_moment *moment) {
+    if (vx_journeys_close_settled(journeys) < 0)
+        return -1;
     uint32_t newest = newest_of(journeys, key);
     if (newest == VX_NONE)
-        return open_journey(journeys, key, newest, sighting, moment) == VX_NONE ? -1 : evict(journeys);
+        return open_first(journeys, key, sighting, moment);
     uint32_t held_number = journey_at(journeys, newest)->held;
     vx_held held = {0};
     if (held_number != VX_NONE)
@@ -653,9 +672,12 @@ static inline int join(vx_journeys *journeys, const vx_tagged_key *key, const vx
         if (journey->order <= known)
             break;
         vx_sighting *there = sighting_of_place(journeys, journey, sighting->place);
-        int taken = continue_journey(journeys, number, there, sighting, moment);
-        if (taken != 0)
-            return taken < 0 ? -1 : 0;
+        if (may_be_one(journey, sighting)) {
+            if (there == NULL && journey->count < VX_MOST_STAGES)
+                return continue_journey(journeys, number, journey, sighting, moment);
+            if (there != NULL && goes_round(journeys, there, sighting))
+                return 0;
+        }
         if (there != NULL ? there->lowest_ttl > outer_ttl : journey->count < VX_MOST_STAGES)
             all_hold = false;
         else if (there != NULL && there->lowest_ttl > highest)
@@ -668,6 +690,19 @@ static inline int join(vx_journeys *journeys, const vx_tagged_key *key, const vx
     if (opened == VX_NONE || ((all_hold || is_known) && remember_held(journeys, opened, &held) < 0))
         return -1;
     return evict(journeys);
+}
+
+/* Most often there is none of this key, or one that holds another stage and has not settled. */
+static inline int join(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                       const vx_moment *moment) {
+    uint32_t newest = newest_of(journeys, key);
+    if (newest == VX_NONE)
+        return open_first(journeys, key, sighting, moment);
+    vx_journey *journey = journey_at(journeys, newest);
+    if (journey->count == 1 && journey->sightings[0].place != sighting->place &&
+        may_be_one(journey, sighting))
+        return continue_journey(journeys, newest, journey, sighting, moment);
+    return join_chain(journeys, key, sighting, moment);
 }
 
 /* Parts: what an earlier part may claim is held back. */
@@ -727,7 +762,7 @@ static int take_back(vx_journeys *journeys, const vx_tagged_key *key) {
     uint32_t number;
     while ((number = newest_of(journeys, key)) != VX_NONE) {
         vx_journey *journey = journey_at(journeys, number);
-        leave_chain(journeys, number);
+        leave_chain(journeys, number, journey);
         leave_open(journeys, journey);
         leave_settled(journeys, journey);
         journeys->open_count--;
@@ -778,8 +813,10 @@ static int see_in_part(vx_journeys *journeys, const vx_tagged_key *key, const vx
 }
 
 /* Take a sighting, whose pieces it holds where it has any. */
-static int see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
-               const vx_moment *moment) {
+static VX_RARE int see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                       const vx_moment *moment) {
+    if (vx_journeys_close_settled(journeys) < 0)
+        return -1;
     if (!journeys->part) {
         if (sighting->pieces != VX_NONE && open_group(journeys, sighting->pieces, moment->clock) < 0)
             return -1;
@@ -795,6 +832,8 @@ static int see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sightin
 /* Take a tail as such. */
 static int see_tail(vx_journeys *journeys, const vx_piece *tail, const vx_sighting *sighting,
                     const vx_moment *moment) {
+    if (vx_journeys_close_settled(journeys) < 0)
+        return -1;
     int held = 0;
     if (journeys->part)
         held = is_attached(journeys, &journeys->attached_groups, &tail->group, sizeof tail->group,
@@ -805,15 +844,21 @@ static int see_tail(vx_journeys *journeys, const vx_piece *tail, const vx_sighti
     return held < 0 ? -1 : hold(journeys, &event);
 }
 
+static VX_RARE int see_fragment(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                                const vx_piece *piece, const vx_moment *moment) {
+    vx_sighting first = *sighting;
+    first.pieces = new_pieces(journeys, piece, sighting->traits.wear);
+    return first.pieces == VX_NONE ? -1 : see(journeys, key, &first, moment);
+}
+
 int vx_journeys_see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
                     const vx_piece *piece) {
     vx_moment moment = {journeys->clock, ++journeys->order};
-    if (piece == NULL)
-        return journeys->part ? see(journeys, key, sighting, &moment)
-                              : join(journeys, key, sighting, &moment);
-    vx_sighting first = *sighting;
-    first.pieces = new_pieces(journeys, piece, sighting->traits.wear);
-    return first.pieces == VX_NONE ? -1 : see(journeys, key, &first, &moment);
+    if (VX_RARELY(piece != NULL))
+        return see_fragment(journeys, key, sighting, piece, &moment);
+    if (VX_RARELY(journeys->part))
+        return see(journeys, key, sighting, &moment);
+    return join(journeys, key, sighting, &moment);
 }
 
 int vx_journeys_see_tail(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
@@ -954,8 +999,7 @@ static int replay(const transfer *over) {
         vx_moment moment = transfer_moment(over, event->moment);
         if (transfer_sighting(over, &event->sighting) < 0)
             return -1;
-        journeys->clock = moment.clock;
-        if (vx_journeys_expire(journeys, journeys->clock) < 0)
+        if (vx_journeys_advance(journeys, moment.clock) < 0)
             return -1;
         int status;
         if (event->is_tail) {
@@ -1082,17 +1126,21 @@ static int arrange(vx_journeys *journeys, gathering *all) {
     }
     for (uint32_t i = 0; i < all->open_count; i++) {
         uint32_t number = all->open[i].number;
-        if (enter_open(journeys, number, journey_at(journeys, number)->clock) < 0)
+        vx_journey *journey = journey_at(journeys, number);
+        if (enter_open(journeys, number, journey, journey->clock) < 0)
             return -1;
     }
-    for (uint32_t i = 0; i < all->settled_count; i++)
-        if (enter_settled(journeys, all->settled[i].number, all->settled[i].rank) < 0)
+    for (uint32_t i = 0; i < all->settled_count; i++) {
+        uint32_t number = all->settled[i].number;
+        if (enter_settled(journeys, number, journey_at(journeys, number), all->settled[i].rank) < 0)
             return -1;
+    }
     journeys->open_count += all->adopted_count;
     /* Oldest first: a settled one may have left the open ones before those that opened after it. */
     for (uint32_t i = 0; i < all->adopted_count; i++) {
         uint32_t number = all->adopted[i].number;
-        if (enter_chain(journeys, number, newest_of(journeys, &journey_at(journeys, number)->key)) < 0)
+        vx_journey *journey = journey_at(journeys, number);
+        if (enter_chain(journeys, number, journey, newest_of(journeys, &journey->key)) < 0)
             return -1;
     }
     return 0;
@@ -1180,9 +1228,10 @@ int vx_journeys_merge(vx_journeys *journeys, vx_journeys *other, const vx_number
         return -1;
     memset(over.pieces, 0xff, pieces * sizeof *over.pieces); /* VX_NONE */
     int status = replay(&over);
-    journeys->clock = shift + other->clock;
     if (status == 0)
-        status = vx_journeys_expire(journeys, journeys->clock);
+        status = vx_journeys_advance(journeys, shift + other->clock);
+    if (status == 0)
+        status = vx_journeys_close_settled(journeys);
     if (status == 0)
         status = adopt_journeys(&over);
     if (status == 0)

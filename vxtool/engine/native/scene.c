@@ -136,22 +136,10 @@ static uint32_t intern_underlay(vx_scene *scene, const vx_underlay_key *key) {
     return number;
 }
 
-uint32_t vx_scene_underlay(vx_scene *scene, const vx_frame *frame) {
-    const uint8_t *addresses = frame->outer_addresses;
-    size_t size = frame->outer_ipv6 ? 32 : 8;
-    uint64_t mixed = vx_load64(addresses + size - 8) * UINT64_C(0x9e3779b97f4a7c15);
-    uint32_t *recent = &scene->recent_underlays[mixed >> 56];
-    if (*recent > 0) {
-        const vx_underlay_key *row = vx_pool_item(&scene->underlays.pool, *recent - 1, sizeof *row);
-        bool same = frame->outer_ipv6 ? vx_same(row->addresses, addresses, 32)
-                                      : vx_load64(row->addresses) == vx_load64(addresses);
-        if (same && row->ipv6 == frame->outer_ipv6 && row->destination_port == frame->destination_port &&
-            row->wear == frame->traits->wear)
-            return *recent - 1;
-    }
+uint32_t vx_scene_other_underlay(vx_scene *scene, const vx_frame *frame, uint32_t *recent) {
     vx_underlay_key key = {
         .destination_port = frame->destination_port, .wear = frame->traits->wear, .ipv6 = frame->outer_ipv6};
-    memcpy(key.addresses, addresses, size);
+    memcpy(key.addresses, frame->outer_addresses, frame->outer_ipv6 ? 32 : 8);
     uint32_t number = intern_underlay(scene, &key);
     if (number != VX_NONE)
         *recent = number + 1;

@@ -58,8 +58,23 @@ uint32_t vx_scene_interface(vx_scene *scene, int64_t index, uint32_t input, uint
 /* The place of that interface where a frame was seen, with this wear. */
 uint32_t vx_scene_place(vx_scene *scene, uint32_t interface, const vx_frame *frame, uint8_t wear,
                         bool loopback);
-/* The underlay of a frame that wears something. */
-uint32_t vx_scene_underlay(vx_scene *scene, const vx_frame *frame);
+/* The underlay of a frame that wears something, which is not that at `recent`: it is put there. */
+uint32_t vx_scene_other_underlay(vx_scene *scene, const vx_frame *frame, uint32_t *recent);
+
+static inline uint32_t vx_scene_underlay(vx_scene *scene, const vx_frame *frame) {
+    const uint8_t *addresses = frame->outer_addresses;
+    uint64_t last = vx_load64(addresses + (frame->outer_ipv6 ? 24 : 0));
+    uint32_t *recent = &scene->recent_underlays[last * UINT64_C(0x9e3779b97f4a7c15) >> 56];
+    if (VX_RARELY(*recent == 0))
+        return vx_scene_other_underlay(scene, frame, recent);
+    const vx_underlay_key *row = vx_pool_item(&scene->underlays.pool, *recent - 1, sizeof *row);
+    bool same = row->ipv6 == frame->outer_ipv6 && row->wear == frame->traits->wear &&
+                row->destination_port == frame->destination_port &&
+                vx_load64(row->addresses) == vx_load64(addresses);
+    if (frame->outer_ipv6)
+        same = same && vx_same(row->addresses, addresses, sizeof row->addresses);
+    return same ? *recent - 1 : vx_scene_other_underlay(scene, frame, recent);
+}
 
 static inline vx_scene_row *vx_scene_row_at(const vx_scene *scene, uint32_t number) {
     return vx_pool_item(&scene->interfaces.pool, number, sizeof(vx_scene_row));

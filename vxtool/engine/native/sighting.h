@@ -64,6 +64,9 @@ typedef struct {
     uint8_t highest_ttl;
 } vx_held;
 
+/* Sides of a journey: those of direction in, out, and unknown. */
+enum { VX_CAME_IN = 1, VX_WENT_OUT = 2, VX_SIDE_UNKNOWN = 4 };
+
 /* Four cache lines. */
 typedef struct {
     vx_tagged_key key; /* its flow's tag goes by the first sighting */
@@ -75,11 +78,9 @@ typedef struct {
     uint32_t held;       /* number of a vx_held, or VX_NONE: nothing is known; read of the newest of a key */
     uint32_t outer_id;
     uint8_t count; /* of sightings */
-    bool came_in : 1;
-    bool went_out : 1;
-    bool unknown : 1; /* a sighting of unknown direction */
-    bool is_open : 1; /* it leaves the order of arrival by age, even where it has settled */
-    bool is_settled : 1;
+    uint8_t sides; /* where its sightings were: VX_CAME_IN and so on */
+    bool is_open;  /* it leaves the order of arrival by age, even where it has settled */
+    bool is_settled;
     uint64_t clock;
     uint64_t order;
     vx_sighting sightings[VX_FIRST_SIGHTINGS];

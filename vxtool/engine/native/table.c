@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { LEAST_SLOTS = 16, CACHE_LINE = 64, HUGE_PAGE = 1 << 21, SMALL_CHUNKS = 16 };
+enum { LEAST_SLOTS = 64, CACHE_LINE = 64, HUGE_PAGE = 1 << 21, SMALL_CHUNKS = 16 };
 
 void *vx_allocate(size_t count, size_t size) { return calloc(count, size); }
 
@@ -122,4 +122,15 @@ void vx_map_init(vx_map *map, size_t item_size, uint64_t seed) {
 void vx_map_free(vx_map *map) {
     vx_index_free(&map->index);
     vx_pool_free(&map->pool);
+}
+
+int vx_map_count_another(vx_map *counts, uint64_t key, uint64_t by) {
+    bool made;
+    uint32_t number = vx_map_intern(counts, &key, sizeof key, &made);
+    if (number == VX_NONE)
+        return -1;
+    vx_count *count = vx_map_at(counts, number);
+    count->count += by;
+    counts->counted = count;
+    return 0;
 }

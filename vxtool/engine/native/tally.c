@@ -127,7 +127,7 @@ int vx_tally_settle(vx_tally *tally) {
     return 0;
 }
 
-static int add_port(vx_underlay *underlay, uint16_t port) {
+static VX_RARE int add_port(vx_underlay *underlay, uint16_t port) {
     if (underlay->ports == NULL) {
         for (uint32_t i = 0; i < underlay->few_ports; i++)
             if (underlay->few[i] == port)
@@ -178,7 +178,7 @@ void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more, c
         view->sightings[i] = vx_sighting_at(journey, more, i);
         view->directions[i] = view->sightings[i]->traits.direction;
     }
-    if (journey->unknown && view->count > 1)
+    if (journey->sides & VX_SIDE_UNKNOWN && view->count > 1)
         infer_directions(view);
     for (unsigned i = 0; i < view->count; i++) {
         if (view->directions[i] == VX_OUT)
@@ -262,12 +262,8 @@ static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
     return tally->last_path;
 }
 
-/* The path of two whole sightings as they are; VX_NONE: no memory. */
-static inline uint32_t path_of_two(vx_tally *tally, uint32_t came, uint32_t went, uint32_t flags) {
-    vx_recent_path *recent = &tally->recent_paths[(came * 31 + went * 2 + flags) % VX_RECENT_PATHS];
-    if (recent->path_up1 > 0 && recent->places[0] == came && recent->places[1] == went &&
-        recent->flags == flags)
-        return recent->path_up1 - 1;
+static VX_RARE uint32_t intern_path_of_two(vx_tally *tally, vx_recent_path *recent, uint32_t came,
+                                           uint32_t went, uint32_t flags) {
     vx_path key = {.count = 2, .flags = flags, .stages = {(uint64_t)came << 2, (uint64_t)went << 2}};
     bool made;
     uint32_t number = vx_map_intern(&tally->paths, &key, 8 + 8 * 2, &made);
@@ -276,7 +272,16 @@ static inline uint32_t path_of_two(vx_tally *tally, uint32_t came, uint32_t went
     return number;
 }
 
-static vx_latencies *latencies_of(vx_path *path) {
+/* The path of two whole sightings as they are; VX_NONE: no memory. */
+static inline uint32_t path_of_two(vx_tally *tally, uint32_t came, uint32_t went, uint32_t flags) {
+    vx_recent_path *recent = &tally->recent_paths[(came * 31 + went * 2 + flags) % VX_RECENT_PATHS];
+    if (recent->places[0] == came && recent->places[1] == went && recent->flags == flags &&
+        recent->path_up1 > 0)
+        return recent->path_up1 - 1;
+    return intern_path_of_two(tally, recent, came, went, flags);
+}
+
+static VX_RARE vx_latencies *latencies_of(vx_path *path) {
     if (path->latencies == NULL)
         path->latencies = vx_allocate(1, sizeof *path->latencies);
     return path->latencies;
@@ -290,7 +295,7 @@ static inline int count_bucket(vx_latencies *latencies, uint64_t latency) {
         bucket = (shift << 6) + (unsigned)(latency >> shift);
     }
     uint64_t **page = &latencies->pages[bucket >> 6];
-    if (*page == NULL) {
+    if (VX_RARELY(*page == NULL)) {
         *page = vx_allocate(64, sizeof **page);
         if (*page == NULL)
             return -1;
@@ -320,18 +325,31 @@ static void forget_exact(vx_latencies *latencies) {
     latencies->exact_capacity = 0;
 }
 
-static inline int add_latency(vx_path *path, uint64_t latency) {
-    vx_latencies *latencies = latencies_of(path);
-    if (latencies == NULL || count_bucket(latencies, latency) < 0)
-        return -1;
-    if (latencies->count < VX_EXACT_LATENCIES) {
-        if (reserve_exact(latencies, latencies->count + 1) < 0)
-            return -1;
-        latencies->exact[latencies->count] = latency;
-    } else if (latencies->count == VX_EXACT_LATENCIES) {
+/* While there are few, keep it as it is. */
+static VX_RARE int add_exact(vx_latencies *latencies, uint64_t latency) {
+    if (latencies->count == VX_EXACT_LATENCIES) {
         forget_exact(latencies);
+        return 0;
     }
-    if (latencies->count == 0 || latency < latencies->smallest)
+    if (reserve_exact(latencies, latencies->count + 1) < 0)
+        return -1;
+    latencies->exact[latencies->count] = latency;
+    return 0;
+}
+
+static inline int add_latency(vx_path *path, uint64_t latency) {
+    vx_latencies *latencies = path->latencies;
+    if (VX_RARELY(latencies == NULL)) {
+        latencies = latencies_of(path);
+        if (latencies == NULL)
+            return -1;
+        latencies->smallest = UINT64_MAX;
+    }
+    if (count_bucket(latencies, latency) < 0)
+        return -1;
+    if (VX_RARELY(latencies->count <= VX_EXACT_LATENCIES) && add_exact(latencies, latency) < 0)
+        return -1;
+    if (latency < latencies->smallest)
         latencies->smallest = latency;
     if (latency > latencies->largest)
         latencies->largest = latency;
@@ -368,8 +386,8 @@ static inline uint32_t find_flow(const vx_tally *tally, const vx_ends *ends, int
 }
 
 /* A flow that is new; VX_NONE: no memory. */
-static uint32_t add_flow(vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag, vx_sample first,
-                         uint32_t underlay) {
+static VX_RARE uint32_t add_flow(vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag,
+                                 vx_sample first, uint32_t underlay) {
     vx_flow key = {.ends = *ends, .vni = vni};
     uint32_t number = vx_map_add(&tally->flows, &key, VX_FLOW_KEY, tag);
     if (number != VX_NONE) {
@@ -380,7 +398,7 @@ static uint32_t add_flow(vx_tally *tally, const vx_ends *ends, int32_t vni, uint
 }
 
 static inline void begin_earlier(vx_flow *flow, vx_sample first, uint32_t underlay) {
-    if (vx_sample_before(first, flow->first)) {
+    if (VX_RARELY(vx_sample_before(first, flow->first))) {
         flow->first = first;
         flow->underlay = underlay;
     }
@@ -407,7 +425,7 @@ static int64_t unwrap(int64_t number, int64_t near) {
 }
 
 /* Add a range to those that are there, and let it swallow what it touches. */
-static int insert_range(vx_flow *flow, int64_t start, int64_t end) {
+static VX_RARE int insert_range(vx_flow *flow, int64_t start, int64_t end) {
     if (flow->range_count == 0) {
         flow->range[0] = start;
         flow->range[1] = end;
@@ -493,10 +511,9 @@ void vx_tally_rebase(vx_tally *tally) {
 
 /* Cells. */
 
-static inline vx_cell *cell_of(vx_tally *tally, uint32_t flow_number, uint32_t path) {
-    vx_flow *flow = flow_number != VX_OTHER_FLOWS ? flow_at(tally, flow_number) : NULL;
-    if (flow != NULL && flow->last_cell > 0 && flow->last_path == path)
-        return cell_at(tally, flow->last_cell - 1);
+/* The cell of a flow on another path than last, made where it is new; `flow`: NULL beyond the limit. NULL: no
+ * memory. */
+static VX_RARE vx_cell *other_cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *flow, uint32_t path) {
     uint32_t key[2] = {flow_number, path};
     bool made;
     uint32_t number = vx_map_intern(&tally->cells, key, VX_CELL_KEY, &made);
@@ -507,6 +524,12 @@ static inline vx_cell *cell_of(vx_tally *tally, uint32_t flow_number, uint32_t p
         flow->last_cell = number + 1;
     }
     return cell_at(tally, number);
+}
+
+static inline vx_cell *cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *flow, uint32_t path) {
+    if (flow != NULL && flow->last_path == path && flow->last_cell > 0)
+        return cell_at(tally, flow->last_cell - 1);
+    return other_cell_of(tally, flow_number, flow, path);
 }
 
 /* A journey as it is counted. */
@@ -560,7 +583,8 @@ static inline int64_t step_of(vx_tally *tally, int64_t time) {
 }
 
 /* The row of a step; VX_NONE: no memory. */
-static uint32_t step_row(vx_tally *tally, const vx_step *key, uint64_t datagrams, uint64_t outer_bytes) {
+static VX_RARE uint32_t step_row(vx_tally *tally, const vx_step *key, uint64_t datagrams,
+                                 uint64_t outer_bytes) {
     bool made;
     uint32_t number = vx_map_intern(&tally->timeline, key, VX_STEP_KEY, &made);
     if (number == VX_NONE)
@@ -616,35 +640,39 @@ static void add_destination(const vx_tally *tally, vx_step *step, const counted 
     memcpy(step->address, addresses + step->address_size, step->address_size);
 }
 
-static inline int add_to_timeline(vx_tally *tally, const counted *journey) {
-    if (span_of(tally) >= tally->step_span && vx_tally_fit_timeline(tally) < 0)
-        return -1;
+/* Where it is another step than that of the path's last. */
+static VX_RARE int add_to_step(vx_tally *tally, const counted *journey, int64_t step, bool both) {
     vx_path *path = path_at(tally, journey->path);
-    int64_t step = step_of(tally, journey->start->sample.time);
-    uint32_t outer_length = journey->measured->traits.outer_length;
-    bool both = journey->ingress != NULL && journey->egress != NULL;
-    if (both && path->step_row > 0 && path->step == step) {
-        vx_step *row = vx_pool_item(&tally->timeline.pool, path->step_row - 1, sizeof *row);
-        row->datagrams++;
-        row->outer_bytes += outer_length;
-        return 0;
-    }
     vx_step key = {.step = step, .path = journey->path};
     if (!both)
         add_destination(tally, &key, journey);
-    uint32_t row = step_row(tally, &key, 1, outer_length);
+    uint32_t row = step_row(tally, &key, 1, journey->measured->traits.outer_length);
     if (row == VX_NONE)
         return -1;
     if (both) {
-        path->step = step;
+        path->step = key.step;
         path->step_row = row + 1;
     }
     return 0;
 }
 
+static inline int add_to_timeline(vx_tally *tally, const counted *journey) {
+    if (VX_RARELY(span_of(tally) >= tally->step_span) && vx_tally_fit_timeline(tally) < 0)
+        return -1;
+    vx_path *path = path_at(tally, journey->path);
+    int64_t step = step_of(tally, journey->start->sample.time);
+    bool both = journey->ingress != NULL && journey->egress != NULL;
+    if (!both || path->step != step || path->step_row == 0)
+        return add_to_step(tally, journey, step, both);
+    vx_step *row = vx_pool_item(&tally->timeline.pool, path->step_row - 1, sizeof *row);
+    row->datagrams++;
+    row->outer_bytes += journey->measured->traits.outer_length;
+    return 0;
+}
+
 /* Journeys. */
 
-static int count_large(vx_tally *tally, const uint32_t key[4], uint64_t by) {
+static VX_RARE int count_large(vx_tally *tally, const uint32_t key[4], uint64_t by) {
     bool made;
     uint32_t number = vx_map_intern(&tally->large, key, VX_LARGE_KEY, &made);
     if (number == VX_NONE)
@@ -668,7 +696,7 @@ static inline int count_size(vx_tally *tally, const counted *journey, uint32_t f
 
 /* The key in `icmp` of an error, as type, code and MTU have it; false: it is none. */
 static bool icmp_error_of(const vx_key *key, bool tunnelled, uint64_t *error) {
-    if (!(key->ends.shape & VX_KEY_TRANSPORT))
+    if (!(key->length & VX_KEY_TRANSPORT))
         return false;
     uint32_t kind = key->transport[0], code = key->transport[1], rest = key->transport[2], mtu = 0;
     bool ipv6 = key->ends.shape & VX_KEY_IPV6;
@@ -688,7 +716,7 @@ static bool icmp_error_of(const vx_key *key, bool tunnelled, uint64_t *error) {
     return true;
 }
 
-static int count_icmp_error(vx_tally *tally, const counted *journey) {
+static VX_RARE int count_icmp_error(vx_tally *tally, const counted *journey) {
     uint64_t error;
     if (!icmp_error_of(&journey->key->key, journey->vni >= 0, &error))
         return 0;
@@ -744,17 +772,22 @@ static inline int count_tunnel(vx_tally *tally, const counted *journey, vx_flow 
 }
 
 /* Count a journey, of which all is known. */
-static inline int count(vx_tally *tally, const counted *journey) {
+static inline __attribute__((always_inline)) int count(vx_tally *tally, const counted *journey) {
     const vx_key *key = &journey->key->key;
-    vx_ends ends = vx_flow_ends(&key->ends);
-    uint32_t number = flow_of(tally, &ends, journey->vni, journey->flow_tag, journey->start->sample,
+    vx_ends others;
+    const vx_ends *ends = &key->ends;
+    if (VX_RARELY(!vx_are_flow_ends(ends))) {
+        others = vx_flow_ends(ends);
+        ends = &others;
+    }
+    uint32_t number = flow_of(tally, ends, journey->vni, journey->flow_tag, journey->start->sample,
                               journey->measured->underlay);
     if (number == VX_NONE)
         return -1;
     vx_flow *flow = number != VX_OTHER_FLOWS ? flow_at(tally, number) : NULL;
-    if (flow != NULL && ends.protocol == VX_TCP && describe_flow(flow, key, &journey->first->traits) < 0)
+    if (flow != NULL && ends->protocol == VX_TCP && describe_flow(flow, key, &journey->first->traits) < 0)
         return -1;
-    vx_cell *cell = cell_of(tally, number, journey->path);
+    vx_cell *cell = cell_of(tally, number, flow, journey->path);
     if (cell == NULL)
         return -1;
     add_to_cell(cell, journey);
@@ -765,7 +798,7 @@ static inline int count(vx_tally *tally, const counted *journey) {
     uint16_t mss = journey->measured->traits.mss;
     if (mss > 0 && vx_map_count_up(&tally->mss, mss, 1) < 0)
         return -1;
-    if ((ends.protocol == VX_ICMP || ends.protocol == VX_ICMPV6) && count_icmp_error(tally, journey) < 0)
+    if ((ends->protocol == VX_ICMP || ends->protocol == VX_ICMPV6) && count_icmp_error(tally, journey) < 0)
         return -1;
     if (journey->vni >= 0 && count_tunnel(tally, journey, flow) < 0)
         return -1;
@@ -821,7 +854,7 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
 int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey) {
     const vx_sighting *came = &journey->sightings[0], *went = &journey->sightings[1];
     uint8_t wear = came->traits.wear;
-    if (journey->count != 2 || journey->unknown || came->traits.direction == VX_OUT ||
+    if (journey->count != 2 || journey->sides & VX_SIDE_UNKNOWN || came->traits.direction == VX_OUT ||
         went->traits.direction != VX_OUT || came->looped || went->looped || went->traits.wear != wear ||
         came->pieces != VX_NONE || went->pieces != VX_NONE ||
         covered_by_whole(went) < covered_by_whole(came) ||
@@ -1000,7 +1033,8 @@ static int add_cells(vx_tally *tally, const vx_tally *other, const uint64_t *bas
     for (uint32_t i = 0; i < vx_map_count(&other->cells); i++) {
         const vx_cell *theirs = vx_map_at(&other->cells, i);
         uint32_t flow = theirs->flow == VX_OTHER_FLOWS ? VX_OTHER_FLOWS : flows[theirs->flow];
-        vx_cell *mine = cell_of(tally, flow, paths[theirs->path]);
+        vx_flow *row = flow != VX_OTHER_FLOWS ? flow_at(tally, flow) : NULL;
+        vx_cell *mine = cell_of(tally, flow, row, paths[theirs->path]);
         if (mine == NULL)
             return -1;
         bool first = mine->datagrams == 0;
