@@ -88,8 +88,8 @@ def analyze(
         for path, source, error, row in zip(paths, sources, errors, tables.inputs, strict=True)
     ]
     tool: Tool = {"version": __version__, "engine": "native" if name == "native" else "pure"}
-    # Like the tables: no value refers back to what holds it, and a collector that looks for circles among those of
-    # all flows takes longer than the report.
+    # No value refers back to what holds it: a collector looks for circles in vain, and where the pure engine holds
+    # many flows for longer than the report takes.
     collecting = gc.isenabled()
     gc.disable()
     try:

@@ -41,6 +41,7 @@ from engine.generate import (
     udp,
     vxlan,
 )
+from engine.questions import assert_answers_are_plain
 
 from vxtool.engine import Engine, make_engine
 from vxtool.engine.options import EngineOptions
@@ -330,12 +331,15 @@ def _run_in_two(options: EngineOptions, files: Sequence[bytes], cuts: random.Ran
 
 def _assert_equal(pure: Tables, native: Tables) -> None:
     for each in fields(Tables):  # one by one: a failure then names the table
-        assert getattr(pure, each.name) == getattr(native, each.name), each.name
+        if each.compare:
+            assert getattr(pure, each.name) == getattr(native, each.name), each.name
 
 
 def _assert_twins(options: EngineOptions, files: Sequence[bytes], cuts: random.Random | None = None) -> Tables:
     pure = _run("pure", options, files).tables()
-    _assert_equal(pure, _run("native", options, files, cuts).tables())
+    native = _run("native", options, files, cuts).tables()
+    _assert_equal(pure, native)
+    assert_answers_are_plain(native, len(files[0]))
     if cuts is not None:
         _assert_equal(pure, _run_in_two(options, files, cuts).tables())
     return pure
@@ -364,6 +368,7 @@ def test_tables_are_equal_for_merged_parts(seed: int) -> None:
             engines[at].merge(engines.pop(at + 1))
         tables.append(engines[0].tables())
     _assert_equal(*tables)
+    assert_answers_are_plain(tables[1], seed)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge, address_text
-from vxtool.analysis.outcomes import RESEGMENTED, Group, Judge, Judged, Outcome, Route
+from vxtool.analysis.outcomes import RESEGMENTED, Group, Judge, Outcome, Route
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
 from vxtool.engine.tables import (
@@ -24,6 +24,7 @@ from vxtool.engine.tables import (
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Counts, Drop, Latency, Path
+    from vxtool.engine.queries import Bundles
 
 
 class _Hop(NamedTuple):
@@ -51,11 +52,11 @@ def count_outcomes(
         if group.reason is not None:
             reasons[group.reason] += group.datagrams
         if group.outcome == "dropped":
-            lost += sum(wire_packets_lost(item, found) for item in group.items)
+            lost += _wire_packets_lost(group, judge.bundles, found)
         if group.route.fragmented_at_source:
             at_source += group.datagrams
         if group.route.has_fragments:
-            by_router += sum(item.cell.datagrams for item in group.items if item.fragmented_by_router)
+            by_router += sum(item.bundle.datagrams for item in group.items if item.fragmented_by_router)
         if group.route.flags & TRANSLATED:
             translated += group.datagrams
     return {
@@ -73,7 +74,7 @@ def count_outcomes(
         "resegmented": reasons[RESEGMENTED],
         "translated": translated,
         "paths": _paths(tables, judge, groups, knowledge),
-        "drops": _drops(tables, groups, knowledge),
+        "drops": _drops(tables, groups, judge.bundles, knowledge),
         "unresolved_because": dict(sorted(reasons.items())),
     }
 
@@ -88,14 +89,19 @@ def _tails_that_left(tables: Tables, groups: Sequence[Group]) -> int:
     return min(headless, tables.counters.orphan_fragments)
 
 
-def wire_packets_lost(item: Judged, found: SuperFrames) -> int:
+def _wire_packets_lost(group: Group, bundles: Bundles, found: SuperFrames) -> int:
     """Packets that came in, or were made on the way, and did not leave; at least so many."""
-    cell = item.cell
-    if not item.route.flags & PARTIAL:
-        return max(cell.wire_packets, found.packets_of(item))
-    if item.route.ingress is not None and item.route.ingress.form == WHOLE:
-        return cell.datagrams  # the router fragmented it: at least one of its fragments is missing
-    return max(cell.datagrams, cell.wire_packets - cell.egress_packets)
+    route, items = group.route, group.items
+    if not route.flags & PARTIAL:
+        lost = sum(item.bundle.wire_packets for item in items)
+        if found.sizes:
+            shares = bundles.shares(found.cells_of([item.number for item in items]))
+            packets = found.packets_of(shares)
+            lost += sum(max(0, more - share.wire_packets) for share, more in zip(shares, packets, strict=True))
+        return lost
+    if route.ingress is not None and route.ingress.form == WHOLE:
+        return group.datagrams  # the router fragmented them: at least one fragment of each is missing
+    return sum(item.bundle.missing_packets for item in items)
 
 
 def _paths(tables: Tables, judge: Judge, groups: Sequence[Group], knowledge: Knowledge) -> list[Path]:
@@ -137,38 +143,29 @@ def interface_label(stage: Stage | None, tables: Tables, knowledge: Knowledge) -
     return knowledge.interface(stage.interface, tables).label if stage else None
 
 
-def _drops(tables: Tables, groups: Sequence[Group], knowledge: Knowledge) -> list[Drop]:
-    drops: dict[tuple[str | None, bytes, bytes], list[Judged]] = defaultdict(list)
+def _drops(tables: Tables, groups: Sequence[Group], bundles: Bundles, knowledge: Knowledge) -> list[Drop]:
+    by_ingress: dict[str | None, list[int]] = defaultdict(list)
     for group in groups:
         if group.outcome == "dropped":
             ingress = interface_label(group.route.ingress, tables, knowledge)
-            for item in group.items:
-                drops[ingress, *inner_ends(tables, item)].append(item)
+            by_ingress[ingress] += [item.number for item in group.items]
     rows: list[Drop] = [
         {
             "ingress": ingress,
-            "source": address_text(source) or "?",
-            "destination": address_text(destination) or "?",
-            "datagrams": sum(item.cell.datagrams for item in items),
-            "smallest": min(item.cell.smallest for item in items),
-            "largest": max(item.cell.largest for item in items),
-            "first_time": rfc3339(min(item.cell.first_time for item in items)),
-            "last_time": rfc3339(max(item.cell.last_time for item in items)),
+            "source": address_text(ends.source) or "?",
+            "destination": address_text(ends.destination) or "?",
+            "datagrams": ends.datagrams,
+            "smallest": ends.smallest,
+            "largest": ends.largest,
+            "first_time": rfc3339(ends.first_time),
+            "last_time": rfc3339(ends.last_time),
         }
-        for (ingress, source, destination), items in drops.items()
+        for ingress, numbers in by_ingress.items()
+        for ends in bundles.ends(numbers)
     ]
     return sorted(
         rows, key=lambda row: (-row["datagrams"], row["ingress"] or "", row["source"], row["destination"])
     )
-
-
-def inner_ends(tables: Tables, item: Judged) -> tuple[bytes, bytes]:
-    """Source and destination of the datagram; of its outer packet where the inside holds no IP."""
-    flow = item.flow
-    if flow.source:
-        return flow.source, flow.destination
-    row = tables.flows.get(flow)
-    return (row.outer_source, row.outer_destination) if row else (b"", b"")
 
 
 def summarize(rows: Sequence[Latencies]) -> Latency | None:

@@ -13,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from vxtool.cluster.lookup import Cluster, Links
-from vxtool.engine.tables import FlowKey, InterfaceKey, Tables
+from vxtool.engine.tables import InterfaceKey, Tables
 
 _SUFFIXES = r"(?i)(\.(pcapng|pcap|cap|dmp|gz|zst|zstd|xz)\d*)+$"
 _BETWEEN_PARTS = r"[^A-Za-z0-9@]+"
@@ -144,8 +144,3 @@ def never_forwarded(address: bytes) -> bool:
         )
     # RFC 4291, section 2.4: multicast, of the link, loopback and unspecified.
     return first == 0xFF or (first == 0xFE and second >> 6 == 2) or (address[:15] == bytes(15) and address[15] < 2)
-
-
-def outermost(flow: FlowKey, outer: bytes, inner: bytes) -> bytes:
-    """The address that a router sees: the outer one where the flow was tunnelled."""
-    return outer if flow.vni >= 0 else inner

@@ -9,20 +9,12 @@ knows; nothing else in the program asks which it was.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from functools import partial
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from vxtool.analysis.conversations import Conversations
-from vxtool.analysis.knowledge import Knowledge, never_forwarded, outermost
-from vxtool.analysis.second_thoughts import (
-    Seen,
-    find_carriers,
-    find_resegmented,
-    find_translated,
-    find_unmatched,
-)
+from vxtool.analysis.knowledge import Knowledge, never_forwarded
+from vxtool.analysis.second_thoughts import find_carriers, find_resegmented, find_unmatched
 from vxtool.engine.tables import (
     AT_END,
     AT_START,
@@ -38,13 +30,16 @@ from vxtool.engine.tables import (
     PLAIN,
     UNKNOWN,
     WHOLE,
-    Cell,
     FlowKey,
     InterfaceKey,
     PathKey,
     Stage,
     Tables,
 )
+
+if TYPE_CHECKING:
+    from vxtool.engine.answers import Bundle
+    from vxtool.engine.queries import Bundles
 
 Outcome = Literal["forwarded", "delivered", "dropped", "originated", "missed", "unresolved"]
 
@@ -89,26 +84,27 @@ class Route(NamedTuple):
 
 
 class Judged(NamedTuple):
-    flow: FlowKey
-    path: PathKey
+    """A bundle of journeys, and what became of them."""
+
+    number: int  # the bundle's
+    bundle: Bundle
     route: Route
-    cell: Cell
     outcome: Outcome
     reason: str | None
 
     @property
     def fragmented_by_router(self) -> bool:
-        """It left in fragments, whole or in fewer as it came in."""
+        """They left in fragments, whole or in fewer as they came in."""
         route = self.route
         if route.ingress is None or route.egress is None or route.ingress.wear != route.egress.wear:
             return False
         if route.ingress.form == WHOLE:
             return route.egress.form != WHOLE
-        return self.cell.egress_packets > self.cell.wire_packets
+        return self.bundle.grew
 
 
 class Group(NamedTuple):
-    """All journeys along one route that had one outcome: few, however many flows there are."""
+    """All journeys along one route that had one outcome."""
 
     route: Route
     outcome: Outcome
@@ -123,30 +119,19 @@ def group(judged: Iterable[Judged]) -> list[Group]:
         # By identity: there is one object for each route, and a route's hash goes deep.
         rows[id(item.route), item.outcome, item.reason].append(item)
     return [
-        Group(items[0].route, outcome, reason, sum(item.cell.datagrams for item in items), items)
+        Group(items[0].route, outcome, reason, sum(item.bundle.datagrams for item in items), items)
         for (_, outcome, reason), items in rows.items()
     ]
 
 
-class _Row(NamedTuple):
-    """The journeys of one flow along one path, with the ends as the router sees them."""
-
-    flow: FlowKey
-    path: PathKey
-    route: Route
-    cell: Cell
-    source: bytes
-    destination: bytes
-
-
-_row = partial(tuple.__new__, _Row)  # as _Row._make, without a Python call for each
-_judged = partial(tuple.__new__, Judged)
+# What is known of a flow beside its own journeys, as notes on its bundles.
+_RESEGMENTED, _TRANSLATED, _UNMATCHED = 1, 2, 4
 
 
 class Judge:
     """Decides outcomes for one set of tables."""
 
-    def __init__(self, tables: Tables, knowledge: Knowledge, conversations: Conversations) -> None:
+    def __init__(self, tables: Tables, knowledge: Knowledge) -> None:
         self._tables = tables
         self._knowledge = knowledge
         self._routes: dict[PathKey, Route] = {}
@@ -154,47 +139,58 @@ class Judge:
         self._own_addresses = knowledge.own_addresses
         self.egresses: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost destination
         self._behind: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost source
-        self._rows = self._lay_out()
+        decapsulated = self._paths(lambda route: route.decapsulated)
+        self.bundles: Bundles = tables.queries.bundles(decapsulated)
         self._look_around()
         # A capture of `any` may still be of one side (`tcpdump -Q in`): no record went out, though answers came in.
         self._holds_ingress = any(row.records_in for row in tables.interfaces.values())
-        self._holds_egress = any(row.records_out for row in tables.interfaces.values()) or not _is_answered(
-            (row.flow for row in self._rows if row.route.ingress is not None), conversations
-        )
-        one_sided = [
-            Seen(row.flow, row.route, row.cell)
-            for row in self._rows
-            if (row.route.ingress is None) != (row.route.egress is None)
-        ]
-        self.resegmented = find_resegmented(one_sided, conversations)
-        self._translated = find_translated(one_sided, conversations, self._own_addresses)
-        self._unmatched = find_unmatched(one_sided)
+        self._holds_egress = any(
+            row.records_out for row in tables.interfaces.values()
+        ) or not tables.queries.is_answered(self._paths(lambda route: route.ingress is not None))
         self._tunnel_devices, self._ports = find_carriers(self._routes.values(), tables, knowledge)
         # Where what came out of the tunnel goes: to others than this machine itself.
-        self._taken_out = {row.flow.destination for row in self._along(lambda route: route.decapsulated)}
-        self._taken_out -= self._own_addresses
+        self._taken_out = {
+            bundle.inside for bundle, route in self._in_bundles() if route.decapsulated
+        } - self._own_addresses
+        self._bundle_again(decapsulated)
 
-    def _lay_out(self) -> list[_Row]:
-        flows = self._tables.flows
+    def _bundle_again(self, decapsulated: Collection[PathKey]) -> None:
+        """Tell apart what the first bundles showed to matter: flows of which others tell something, and where pods
+        are behind this machine, what came in by the tunnel for each of them."""
+        queries = self._tables.queries
+        only_in = self._paths(lambda route: route.ingress is not None and route.egress is None)
+        only_out = self._paths(lambda route: route.ingress is None and route.egress is not None)
+        notes: dict[FlowKey, int] = defaultdict(int)
+        self.resegmented: frozenset[FlowKey] = frozenset()
+        if only_in and only_out:
+            both = queries.two_sided(only_in, only_out)
+            self.resegmented = find_resegmented(both, queries)
+            for note, flows in (
+                (_RESEGMENTED, self.resegmented),
+                (_TRANSLATED, queries.rewritten(only_in, only_out, self._own_addresses)),
+                (_UNMATCHED, find_unmatched(both)),
+            ):
+                for flow in flows:
+                    notes[flow] |= note
+        arrived: list[PathKey] = []
+        if self._taken_out:
+            arrived = self._paths(
+                lambda route: route.tunnelled and route.ingress is not None and route.egress is None
+            )
+        if notes or arrived:
+            self.bundles = queries.bundles([*decapsulated, *arrived], notes)
+
+    def _paths(self, wanted: Callable[[Route], bool]) -> list[PathKey]:
+        """The paths whose route is wanted."""
+        return [path for path in self._tables.queries.paths if wanted(self.route(path))]
+
+    def _in_bundles(self) -> Iterator[tuple[Bundle, Route]]:
         routes: dict[int, Route] = {}  # by the path's identity: its hash goes deep, so each is looked up once
-        rows: list[_Row] = []
-        for (flow, path), cell in self._tables.cells.items():
-            route = routes.get(id(path))
+        for bundle in self.bundles.rows:
+            route = routes.get(id(bundle.path))
             if route is None:
-                route = routes[id(path)] = self.route(path)
-            known = flows.get(flow)
-            if known is None:
-                rows.append(_row((flow, path, route, cell, b"", b"")))
-            elif flow.vni >= 0:
-                rows.append(_row((flow, path, route, cell, known.outer_source, known.outer_destination)))
-            else:
-                rows.append(_row((flow, path, route, cell, flow.source, flow.destination)))
-        return rows
-
-    def _along(self, wanted: Callable[[Route], bool]) -> Iterator[_Row]:
-        """The rows whose route is wanted; most often no route is, and then nothing is gone through."""
-        routes = {id(route) for route in self._routes.values() if wanted(route)}
-        return (row for row in self._rows if id(row.route) in routes) if routes else iter(())
+                route = routes[id(bundle.path)] = self.route(bundle.path)
+            yield bundle, route
 
     def _only_left(self, route: Route) -> bool:
         """It went out of a machine that was captured whole, at a time when its ingress would have been seen."""
@@ -208,26 +204,25 @@ class Judge:
     def judged(self) -> list[Judged]:
         items: list[Judged] = []
         settled: dict[int, tuple[Outcome, str | None]] = {}  # by route, where that alone decides
-        for flow, path, route, cell, source, destination in self._rows:
+        for number, (bundle, route) in enumerate(self._in_bundles()):
             verdict = settled.get(id(route))
             if verdict is None:
-                verdict = self._judge_in_company(flow, route, source, destination)
+                verdict = self._judge_in_company(bundle, route)
                 if route.ingress and route.egress and (verdict[0] == "forwarded" or not self.resegmented):
                     settled[id(route)] = verdict
-            items.append(_judged((flow, path, route, cell, *verdict)))
+            items.append(Judged(number, bundle, route, *verdict))
         return items
 
-    def _judge_in_company(
-        self, flow: FlowKey, route: Route, source: bytes, destination: bytes
-    ) -> tuple[Outcome, str | None]:
-        """The verdict on a journey, corrected by what other journeys tell; the addresses are the outer packet's.
+    def _judge_in_company(self, bundle: Bundle, route: Route) -> tuple[Outcome, str | None]:
+        """The verdict on a bundle of journeys, corrected by what other journeys tell.
 
-        Where it came in and went out, that rests on the route alone, but for flows that were resegmented.
+        Where they came in and went out, that rests on the route alone, but for flows that were resegmented.
         """
+        destination = bundle.destination
         if route.decapsulated and route.egress is None:
             # What is owed an egress is what came out of the tunnel.
-            destination = flow.destination
-        outcome, reason = self.judge(route, source, destination)
+            destination = bundle.inside
+        outcome, reason = self.judge(route, bundle.source, destination)
         one_sided = (route.ingress is None) != (route.egress is None)
         if outcome == "forwarded" and self._stops_at_a_carrier(route):
             return "dropped", None
@@ -235,16 +230,16 @@ class Judge:
             outcome == "delivered"
             and route.tunnelled
             and destination in self._own_addresses
-            and flow.destination in self._taken_out
+            and bundle.inside in self._taken_out
         ):
             # This machine is the tunnel's end for that pod, and others for it came out of the tunnel.
             return ("unresolved", CAPTURE_ENDED) if route.flags & AT_END else ("dropped", None)
-        if one_sided and flow in self._translated:
+        if one_sided and bundle.apart & _TRANSLATED:
             return "unresolved", ADDRESS_TRANSLATED
         if outcome in ("dropped", "missed"):
-            if flow in self.resegmented:
+            if bundle.apart & _RESEGMENTED:
                 return "unresolved", RESEGMENTED
-            if one_sided and flow in self._unmatched:
+            if one_sided and bundle.apart & _UNMATCHED:
                 return "unresolved", UNMATCHED
         return outcome, reason
 
@@ -258,16 +253,6 @@ class Judge:
         ports = self._ports.get(last.interface, frozenset())
         return bool(ports) and not any(
             stage.direction == OUT and stage.interface in ports for stage in route.stages
-        )
-
-    def ends(self, flow: FlowKey) -> tuple[bytes, bytes]:
-        """Source and destination as the router sees them."""
-        row = self._tables.flows.get(flow)
-        if row is None:
-            return b"", b""
-        return (
-            outermost(flow, row.outer_source, flow.source),
-            outermost(flow, row.outer_destination, flow.destination),
         )
 
     def judge(self, route: Route, source: bytes, destination: bytes) -> tuple[Outcome, str | None]:
@@ -385,12 +370,9 @@ class Judge:
         only_in: set[bytes] = set()
         only_out: set[bytes] = set()
         tunnel_ends: set[bytes] = set()
-        totals: dict[tuple[int, bytes, bytes], int] = defaultdict(int)
-        for _, _, route, cell, source, destination in self._rows:
-            totals[id(route), source, destination] += cell.datagrams
-        routes = {id(route): route for route in self._routes.values()}
-        for (number, source, destination), datagrams in totals.items():
-            route = routes[number]
+        errors: set[bytes] = set()
+        for bundle, route in self._in_bundles():
+            source, destination, datagrams = bundle.source, bundle.destination, bundle.datagrams
             if route.ingress and route.egress and (route.ingress.wear == PLAIN) != (route.egress.wear == PLAIN):
                 # Put into the tunnel here, or taken out of it: this machine is that end of the tunnel.
                 tunnel_ends.add(source if route.ingress.wear == PLAIN else destination)
@@ -406,19 +388,10 @@ class Judge:
                     self.egresses[destination][route.egress.interface] += datagrams
                 elif self._only_left(route):
                     only_out.add(source)
-        errors = {
-            row.source
-            for row in self._along(self._only_left)
-            if row.flow.protocol in (1, 58) and row.flow.source_port < 0
-        }
+                    if bundle.icmp:
+                        errors.add(source)
         # Without `ip addr`: an address that sends without ever coming in, and that what came in for goes nowhere.
         silent = only_out - came_in - went_out
         self._own_addresses |= (silent & only_in) | (silent & errors) | tunnel_ends
         for address in self._own_addresses:
             self._behind.pop(address, None)
-
-
-def _is_answered(flows: Iterable[FlowKey], conversations: Conversations) -> bool:
-    """Whether both directions of some conversation are among those that came in: then they were passed on."""
-    came_in = set(flows)
-    return any(conversations.reverse(flow) in came_in for flow in came_in)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from vxtool.analysis.conversations import Conversations
 from vxtool.analysis.findings import find_all
 from vxtool.analysis.findings.evidence import Case
 from vxtool.analysis.forwarding import count_outcomes
 from vxtool.analysis.knowledge import Knowledge
 from vxtool.analysis.outcomes import Group, Judge, group
-from vxtool.analysis.sizes import find_super_frames, measure_mtu, measure_overhead
+from vxtool.analysis.sizes import find_super_frames, measure_mtu, measure_overhead, measured_mtus
 from vxtool.analysis.times import rfc3339
 from vxtool.analysis.traffic import (
     describe_flows,
@@ -41,30 +40,26 @@ def build_report(
     tables: Tables, inputs: Sequence[Input], tool: Tool, knowledge: Knowledge, question: Question
 ) -> Report:
     """The report on one run. `inputs` are in the order in which the engine numbered them."""
-    conversations = Conversations(tables)
-    judge = Judge(tables, knowledge, conversations)
+    judge = Judge(tables, knowledge)
     judged = judge.judged()
     scope: Literal["tunnel", "ip"] = (
-        ("tunnel" if tables.tunnels else "ip") if question.scope == "auto" else question.scope
+        ("tunnel" if tables.queries.tunnels else "ip") if question.scope == "auto" else question.scope
     )
     tunnelled = scope == "tunnel"
     groups = group(judged)
     here = [each for each in groups if each.route.tunnelled == tunnelled]
     elsewhere = [each for each in groups if each.route.tunnelled != tunnelled]
-    in_scope = [item for item in judged if item.route.tunnelled == tunnelled] if elsewhere else judged
-    in_tunnels, outside = (
-        find_super_frames(tables, groups, conversations, knowledge, tunnelled=inside) for inside in (True, False)
-    )
+    in_scope = [item for item in judged if item.route.tunnelled == tunnelled]
+    large = tables.queries.large(measured_mtus(tables, groups, knowledge))
+    in_tunnels, outside = (find_super_frames(tables.queries, large, tunnelled=inside) for inside in (True, False))
     found, found_elsewhere = (in_tunnels, outside) if tunnelled else (outside, in_tunnels)
     counts = count_outcomes(scope, tables, judge, here, knowledge, found)
     other_scope: Literal["tunnel", "ip"] = "ip" if tunnelled else "tunnel"
     other = count_outcomes(other_scope, tables, judge, elsewhere, knowledge, found_elsewhere) if elsewhere else None
     overhead = measure_overhead(tables, groups, in_tunnels)
     mtu = measure_mtu(tables, groups, found, knowledge, tunnelled)
-    overlay = tell_overlay(question.overlay, tables, conversations, knowledge)
-    flows, flows_total = describe_flows(
-        tables, in_scope, judge, conversations, found, knowledge, overlay, question.top
-    )
+    overlay = tell_overlay(question.overlay, tables, knowledge)
+    flows, flows_total = describe_flows(tables, judged, judge, tunnelled, found, knowledge, overlay, question.top)
     case = Case(
         tables=tables,
         inputs=inputs,
@@ -76,7 +71,6 @@ def build_report(
         groups_in_scope=here,
         scope=scope,
         counts=counts,
-        conversations=conversations,
         overlay=overlay,
         overhead=overhead,
         mtu=mtu,
@@ -89,8 +83,8 @@ def build_report(
         "capture": _describe_capture(tables, groups, knowledge),
         "tunnel": describe_tunnel(tables, knowledge, overlay),
         "forwarding": {**counts, "other": other},
-        "identities": describe_identities(judged, knowledge, overlay),
-        "identity_pairs": pair_identities(tables, judged, conversations, knowledge, overlay),
+        "identities": describe_identities(tables, knowledge, overlay),
+        "identity_pairs": pair_identities(tables, knowledge, overlay),
         "flows": flows,
         "flows_total": flows_total,
         "overhead": overhead,

@@ -11,14 +11,15 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from vxtool.analysis.conversations import TCP, Conversations
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.engine.tables import OUT, PLAIN, Cell, FlowKey, InterfaceKey, Tables
+from vxtool.engine.tables import OUT, PLAIN, TCP, FlowKey, InterfaceKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.outcomes import Route
+    from vxtool.engine.answers import TwoSided
+    from vxtool.engine.queries import Queries
 
 # A device of this name puts what goes out of it into a tunnel: cilium_vxlan, vxlan.calico, cilium_geneve.
 _TUNNEL_DEVICE = r"(?i)(^|[_.-])(vxlan|geneve)"
@@ -28,79 +29,36 @@ _USUAL = 1500  # the largest packet of most links, where no MSS tells it
 _FEW = 3  # fewer may be missed by chance
 
 
-class Seen(NamedTuple):
-    """The journeys of one flow along one route."""
-
-    flow: FlowKey
-    route: Route
-    cell: Cell
-
-
-def find_resegmented(seen: Sequence[Seen], conversations: Conversations) -> frozenset[FlowKey]:
+def find_resegmented(flows: Sequence[TwoSided], queries: Queries) -> frozenset[FlowKey]:
     """TCP flows of which super-frames were seen on one side only, and packets on the other side only.
 
     The router's segmentation offload cut them, or put them together: none of them need be lost.
     """
-    largest: dict[tuple[FlowKey, bool], int] = {}
-    for flow, route, cell in seen:
-        if flow.protocol == TCP and (route.ingress is None) != (route.egress is None):
-            side = (flow, route.ingress is not None)
-            largest[side] = max(largest.get(side, 0), cell.largest)
-    usual = {inside: max(_USUAL, conversations.largest_mss(inside) + _HEADERS) for inside in (False, True)}
+    if not flows:
+        return frozenset()
+    usual = {inside: max(_USUAL, largest_mss(queries, inside) + _HEADERS) for inside in (False, True)}
     return frozenset(
-        flow
-        for (flow, came_in), size in largest.items()
-        if came_in
-        and (other := largest.get((flow, False)))
-        and min(size, other) <= usual[flow.vni >= 0] < max(size, other)
+        row.flow
+        for row in flows
+        if row.flow.protocol == TCP
+        and row.out_largest
+        and min(row.in_largest, row.out_largest) <= usual[row.flow.vni >= 0] < max(row.in_largest, row.out_largest)
     )
 
 
-def find_unmatched(seen: Sequence[Seen]) -> frozenset[FlowKey]:
+def largest_mss(queries: Queries, tunnelled: bool) -> int:
+    """The largest MSS that any flow told, in tunnels or outside of them; 0 where none did."""
+    return max((mss for inside, _, mss in queries.told_mss if inside == tunnelled), default=0)
+
+
+def find_unmatched(flows: Sequence[TwoSided]) -> frozenset[FlowKey]:
     """Flows of which about as many went out without having come in as came in without going out.
 
     A capture that loses records loses them on both sides at random. This is another thing: the way through took
     longer than the window, or the file is not in the order of time.
     """
-    counts: dict[FlowKey, list[int]] = defaultdict(lambda: [0, 0])
-    for flow, route, cell in seen:
-        if (route.ingress is None) != (route.egress is None):
-            counts[flow][route.ingress is None] += cell.datagrams
-    alike = {flow: out for flow, (only_in, out) in counts.items() if 2 * out >= only_in > 0 and out > 0}
+    alike = {row.flow: row.out_datagrams for row in flows if 2 * row.out_datagrams >= row.in_datagrams}
     return frozenset(alike) if sum(alike.values()) >= _FEW else frozenset()
-
-
-def find_translated(
-    seen: Sequence[Seen], conversations: Conversations, own_addresses: frozenset[bytes]
-) -> frozenset[FlowKey]:
-    """Flows that came in under one address and went out under another: NAT, on the plain IP packet.
-
-    Source NAT keeps destination and ports; where it changes the source port too, the new source is this machine.
-    Destination NAT keeps the source and its port. What answers such a flow is translated back.
-    """
-    only_in: set[FlowKey] = set()
-    only_out: set[FlowKey] = set()
-    for flow, route, _ in seen:
-        if flow.vni < 0 and flow.source_port >= 0 and (route.ingress is None) != (route.egress is None):
-            (only_in if route.ingress is not None else only_out).add(flow)
-    if not only_in or not only_out:
-        return frozenset()
-    by_destination: dict[tuple[int, bytes, int], list[FlowKey]] = defaultdict(list)
-    by_source: dict[tuple[int, bytes, int], list[FlowKey]] = defaultdict(list)
-    for flow in only_out:
-        by_destination[flow.protocol, flow.destination, flow.destination_port].append(flow)
-        by_source[flow.protocol, flow.source, flow.source_port].append(flow)
-    found: set[FlowKey] = set()
-    for flow in only_in:
-        for other in by_destination.get((flow.protocol, flow.destination, flow.destination_port), ()):
-            same_port = other.source_port == flow.source_port
-            if other.source != flow.source and (same_port or other.source in own_addresses):
-                found |= {flow, other}
-        for other in by_source.get((flow.protocol, flow.source, flow.source_port), ()):
-            if other.destination != flow.destination:
-                found |= {flow, other}
-    answers = {reverse for flow in found if (reverse := conversations.reverse(flow)) is not None}
-    return frozenset(found | (answers & (only_in | only_out)))
 
 
 def find_carriers(

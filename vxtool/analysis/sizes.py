@@ -7,18 +7,22 @@ else by the largest MSS seen at all. The number of packets it stood for follows 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from vxtool.analysis.conversations import TCP, Conversations
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.analysis.outcomes import RESEGMENTED, Group, Judged
-from vxtool.engine.tables import FIRST_ONLY, PLAIN, FlowKey, Tables
+from vxtool.analysis.outcomes import RESEGMENTED, Group
+from vxtool.analysis.second_thoughts import largest_mss
+from vxtool.engine.answers import Wanted
+from vxtool.engine.tables import FIRST_ONLY, PLAIN, TCP, FlowKey, PathKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Mtu, Overhead
+    from vxtool.engine.answers import LargeRow, Share
+    from vxtool.engine.queries import Large, Queries
 
 IPV4_HEADER, IPV6_HEADER, TCP_HEADER, UDP_HEADER = 20, 40, 20, 8
 IPV6_FRAGMENT_HEADER = 8
@@ -38,88 +42,110 @@ class SegmentSize(NamedTuple):
 
 
 class SuperFrames:
-    """The super-frames among the unfragmented datagrams of a scope."""
+    """The super-frames among the unfragmented datagrams of a scope.
 
-    def __init__(self) -> None:
+    `rows` are those of `large` that are; `largest_mss` is the largest that any flow of the scope told.
+    """
+
+    def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int) -> None:
+        self._large = large
+        self._rows = rows
+        self._largest_mss = largest_mss
         self.datagrams = 0
-        self.extra_packets: dict[FlowKey, int] = defaultdict(int)
+        self.extra_packets = 0
         self.extra_overhead = 0
         self.estimated = False
         self.sizes: Counter[int] = Counter()  # inner length -> datagrams
-        self.segments: dict[FlowKey, tuple[int, int]] = {}  # payload of a full one, and its headers
+        for (number, ordinary), datagrams in (large.beside(rows) if rows else {}).items():
+            row = large.rows[number]
+            segment = self._segment_size(row, ordinary)
+            extra = (_packets(row.payload, segment) - 1) * datagrams
+            self.datagrams += datagrams
+            self.extra_packets += extra
+            self.extra_overhead += extra * (row.outer - row.inner)
+            self.estimated |= segment.estimated
+            self.sizes[row.inner] += datagrams
 
-    def packets_of(self, item: Judged) -> int:
-        """How many packets these datagrams were on the wire, at least; 0 where none is a super-frame."""
-        if item.cell.largest not in self.sizes or item.flow not in self.segments:
-            return 0
-        payload, headers = self.segments[item.flow]
-        return -(-(item.cell.inner_bytes - item.cell.datagrams * headers) // payload)
+    @cached_property
+    def flows(self) -> object:
+        """Those that sent any, for `Wanted`."""
+        return self._large.flows(self._rows)
+
+    def cells_of(self, bundles: Collection[int]) -> Wanted:
+        """The cells of these bundles that hold super-frames: each one's largest datagram is of such a length."""
+        return Wanted(bundles, flows=self.flows, among=self.sizes.keys())
+
+    def extra_packets_of(self, flows: Collection[FlowKey]) -> dict[FlowKey, int]:
+        """How many more packets than records these flows were on the wire, as far as they have super-frames."""
+        extra: dict[FlowKey, int] = {}
+        for flow, parts in (self._large.of(flows) if self._rows else {}).items():
+            ordinary = self._ordinary(parts)
+            for number, datagrams in parts:
+                if number in self._rows:
+                    row = self._large.rows[number]
+                    packets = _packets(row.payload, self._segment_size(row, ordinary))
+                    extra[flow] = extra.get(flow, 0) + (packets - 1) * datagrams
+        return extra
+
+    def packets_of(self, shares: Sequence[Share]) -> list[int]:
+        """How many packets the datagrams of each of these cells were on the wire, at least."""
+        large = self._large.of({share.flow for share in shares})
+        packets = []
+        for share in shares:
+            parts = large[share.flow]
+            row = self._large.rows[next(number for number, _ in reversed(parts) if number in self._rows)]
+            payload = self._segment_size(row, self._ordinary(parts)).size
+            packets.append(-(-(share.inner_bytes - share.datagrams * (row.inner - row.payload)) // payload))
+        return packets
+
+    def _ordinary(self, parts: Sequence[tuple[int, int]]) -> int:
+        return max((self._large.rows[number].payload for number, _ in parts if number not in self._rows), default=0)
+
+    def _segment_size(self, row: LargeRow, ordinary: int) -> SegmentSize:
+        return segment_size(row, ordinary, self._largest_mss)
 
 
-def find_super_frames(
-    tables: Tables,
-    groups: Iterable[Group],
-    conversations: Conversations,
-    knowledge: Knowledge,
-    tunnelled: bool,
-) -> SuperFrames:
-    wanted = {flow for flow, *_ in tables.large if (flow.vni >= 0) == tunnelled}
-    mtus = _mtu_by_flow(tables, groups, knowledge, wanted) if wanted else {}
-    found = SuperFrames()
-    large: list[tuple[FlowKey, int, int, int, int]] = []
-    ordinary: dict[FlowKey, int] = {}  # flow -> payload of its largest packet that is one on the wire too
-    for (flow, outer, inner, payload), datagrams in tables.large.items():
-        if (flow.vni >= 0) != tunnelled or payload <= 0:
-            continue
-        mtu = mtus.get(flow)
-        mss = min(conversations.told_mss(flow), default=conversations.largest_mss(tunnelled))
-        if mtu is not None:
-            is_super = outer > mtu
-        elif mss:
-            is_super = inner > mss + _ip_header(flow) + TCP_HEADER
-        else:
-            is_super = outer > LARGEST_JUMBO
-        if is_super:
-            large.append((flow, outer, inner, payload, datagrams))
-        else:
-            ordinary[flow] = max(payload, ordinary.get(flow, 0))
-    for flow, outer, inner, payload, datagrams in large:
-        inner_mtu = mtus.get(flow, 0) - (outer - inner)
-        segment = segment_size(tables, conversations, flow, inner_mtu, ordinary.get(flow, 0))
-        packets = max(1, -(-payload // segment.size))
-        found.datagrams += datagrams
-        found.extra_packets[flow] += (packets - 1) * datagrams
-        found.extra_overhead += (packets - 1) * datagrams * (outer - inner)
-        found.estimated |= segment.estimated
-        found.sizes[inner] += datagrams
-        found.segments[flow] = (segment.size, inner - payload)
-    return found
+def _packets(payload: int, segment: SegmentSize) -> int:
+    return max(1, -(-payload // segment.size))
 
 
-def segment_size(
-    tables: Tables, conversations: Conversations, flow: FlowKey, inner_mtu: int, ordinary: int
-) -> SegmentSize:
-    """Bytes of payload in a full segment of this flow.
+def find_super_frames(queries: Queries, large: Large, tunnelled: bool) -> SuperFrames:
+    """`large` has for limits the MTUs of the links where its paths were measured."""
+    rows = [
+        (number, row) for number, row in enumerate(large.rows) if row.tunnelled == tunnelled and row.payload > 0
+    ]
+    mss = largest_mss(queries, tunnelled) if rows else 0
+    return SuperFrames(large, {number for number, row in rows if _is_super(row, row.told_mss or mss)}, mss)
 
-    `inner_mtu` where positive is what the link carries; `ordinary` is the payload of the flow's largest packet
-    that is no super-frame, 0 where there is none. An MSS limits what the *other* side sends, so one SYN alone is
-    an upper bound only.
+
+def _is_super(row: LargeRow, mss: int) -> bool:
+    if row.limit >= 0:
+        return row.outer > row.limit
+    if mss:
+        return row.inner > mss + _ip_header(row.ipv6) + TCP_HEADER
+    return row.outer > LARGEST_JUMBO
+
+
+def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
+    """Bytes of payload in a full segment of these super-frames' flows.
+
+    `ordinary` is the payload of the flow's largest packet that is no super-frame, 0 where there is none;
+    `largest_mss` is that of all flows. An MSS limits what the *other* side sends, so one SYN alone is an upper
+    bound only.
     """
-    header = _ip_header(flow)
-    if flow.protocol != TCP:
+    header = _ip_header(row.ipv6)
+    inner_mtu = max(row.limit, 0) - (row.outer - row.inner)  # where positive what the link carries
+    if row.protocol != TCP:
         return SegmentSize(max(1, (inner_mtu if inner_mtu > 0 else 1450) - header - UDP_HEADER), estimated=True)
-    row = tables.flows.get(flow)
-    options = TIMESTAMPS if row is not None and row.options >= TIMESTAMPS else 0
-    told = conversations.told_mss(flow)
-    if told:
-        size = max(1, min(told) - options)
-        if len(told) > 1:
+    options = TIMESTAMPS if row.options >= TIMESTAMPS else 0
+    if row.told_mss:
+        size = max(1, row.told_mss - options)
+        if row.both_told:
             return SegmentSize(size, estimated=False)
         return SegmentSize(min(size, ordinary or size), estimated=True)
     if inner_mtu > 0:
         return SegmentSize(max(1, inner_mtu - header - TCP_HEADER - options), estimated=True)
-    mss = conversations.largest_mss(flow.vni >= 0) or 1450 - header - TCP_HEADER
-    return SegmentSize(max(1, mss - options), estimated=True)
+    return SegmentSize(max(1, (largest_mss or 1450 - header - TCP_HEADER) - options), estimated=True)
 
 
 def measure_overhead(tables: Tables, groups: Sequence[Group], found: SuperFrames) -> Overhead:
@@ -131,29 +157,24 @@ def measure_overhead(tables: Tables, groups: Sequence[Group], found: SuperFrames
         if not group.route.tunnelled:
             continue
         datagrams += group.datagrams
-        inner += sum(item.cell.inner_bytes for item in group.items)
-        outer += sum(item.cell.outer_bytes for item in group.items)
-        packets += sum(item.cell.wire_packets for item in group.items)
-        if group.route.measured.form == FIRST_ONLY:
-            # The tails were not captured: at least one more packet, with an IP header of its own.
-            packets += group.datagrams
-            estimated = True
-            for item in group.items:
-                cell = item.cell
-                wire += cell.outer_bytes - cell.inner_bytes + cell.datagrams * _fragment_header(tables, item.flow)
-        else:
-            for item in group.items:
-                cell = item.cell
-                if cell.wire_bytes < cell.outer_bytes:
-                    # Where a tail was lost on the way to the capture, less is there than the headers claim.
-                    estimated = True
-                    wire += cell.outer_bytes - cell.inner_bytes
-                else:
-                    wire += cell.wire_bytes - cell.inner_bytes
+        for bundle in (item.bundle for item in group.items):
+            inner += bundle.inner_bytes
+            outer += bundle.outer_bytes
+            packets += bundle.wire_packets
+            if group.route.measured.form == FIRST_ONLY:
+                # The tails were not captured: at least one more packet, with an IP header of its own.
+                packets += bundle.datagrams
+                estimated = True
+                wire += bundle.outer_bytes - bundle.inner_bytes
+                wire += bundle.datagrams * _fragment_header(bundle.source)
+            else:
+                # Where a tail was lost on the way to the capture, less is there than the headers claim.
+                estimated |= bundle.wire_bytes < bundle.whole_bytes
+                wire += bundle.whole_bytes - bundle.inner_bytes
     overhead = outer - inner
     return {
         "datagrams": datagrams,
-        "wire_packets": packets + sum(found.extra_packets.values()),
+        "wire_packets": packets + found.extra_packets,
         "wire_packets_estimated": estimated,
         "inner_bytes": inner,
         "outer_bytes": outer,
@@ -170,7 +191,7 @@ def measure_mtu(
     sizes = Counter({size: count for (inside, size), count in tables.sizes.items() if inside == tunnelled})
     sizes.subtract(found.sizes)
     sizes = +sizes
-    told = {row.mss for flow, row in tables.flows.items() if row.mss and (flow.vni >= 0) == tunnelled}
+    told = {mss for inside, _, mss in tables.queries.told_mss if inside == tunnelled}
     underlay, underlay_evidence = _underlay(tables, groups, knowledge, tunnelled)
     overlay, overlay_evidence = _overlay(tables, groups, underlay, tunnelled)
     if underlay is None and overlay is not None and tunnelled and not _has_fragments(groups):
@@ -245,9 +266,9 @@ def _overlay(
     if _has_fragments(groups):
         return None, None
     told: Counter[int] = Counter()
-    for flow, row in tables.flows.items():
-        if row.mss and flow.vni >= 0:
-            told[row.mss + _ip_header(flow) + TCP_HEADER] += 1
+    for (inside, ipv6, mss), flows in tables.queries.told_mss.items():
+        if inside:
+            told[mss + _ip_header(ipv6) + TCP_HEADER] += flows
     if not told:
         return None, None
     mtu, flows = max(told.items(), key=lambda entry: (entry[1], entry[0]))
@@ -272,27 +293,19 @@ def _has_fragments(groups: Sequence[Group]) -> bool:
     )
 
 
-def _mtu_by_flow(
-    tables: Tables, groups: Iterable[Group], knowledge: Knowledge, wanted: AbstractSet[FlowKey]
-) -> dict[FlowKey, int]:
-    """The MTU of the link where each of these flows was measured."""
-    mtus: dict[FlowKey, int] = {}
+def measured_mtus(tables: Tables, groups: Iterable[Group], knowledge: Knowledge) -> dict[PathKey, int]:
+    """The MTU of the link where the journeys of each path were measured, as far as it is known."""
+    mtus: dict[PathKey, int] = {}
     for group in groups:
         mtu = knowledge.interface(group.route.measured.interface, tables).mtu
-        if mtu is None:
-            continue
-        for item in group.items:
-            if item.flow in wanted:
-                mtus[item.flow] = max(mtu, mtus.get(item.flow, 0))
+        if mtu is not None:
+            mtus |= {item.bundle.path: mtu for item in group.items}
     return mtus
 
 
-def _ip_header(flow: FlowKey) -> int:
-    return IPV6_HEADER if len(flow.source) == 16 else IPV4_HEADER
+def _ip_header(ipv6: bool) -> int:
+    return IPV6_HEADER if ipv6 else IPV4_HEADER
 
 
-def _fragment_header(tables: Tables, flow: FlowKey) -> int:
-    row = tables.flows.get(flow)
-    if row is not None and len(row.outer_source) == 16:
-        return IPV6_HEADER + IPV6_FRAGMENT_HEADER
-    return IPV4_HEADER
+def _fragment_header(outer_source: bytes) -> int:
+    return IPV6_HEADER + IPV6_FRAGMENT_HEADER if len(outer_source) == 16 else IPV4_HEADER

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from heapq import nlargest, nsmallest
+from heapq import nsmallest
 from typing import TYPE_CHECKING, Literal
 
-from vxtool.analysis.conversations import TCP, Conversations
 from vxtool.analysis.forwarding import interface_label
 from vxtool.analysis.knowledge import Knowledge, address_text
 from vxtool.analysis.outcomes import Judge, Judged, Route
@@ -18,7 +17,7 @@ from vxtool.engine.tables import (
     FIRST_ONLY,
     NON_IP,
     OPAQUE,
-    TAIL_PORT,
+    TCP,
     WEAR_NAMES,
     FlowKey,
     FlowRow,
@@ -28,6 +27,7 @@ from vxtool.engine.tables import (
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Flow, Identity, IdentityPair, TimeStep, Tunnel, TunnelPair
+    from vxtool.engine.answers import Share, TopFlow
 
 Overlay = Literal["cilium", "vxlan"]
 
@@ -52,13 +52,12 @@ def describe_tunnel(tables: Tables, knowledge: Knowledge, overlay: Overlay | Non
     protocols: Counter[str] = Counter()
     ports: Counter[int] = Counter()
     pairs: dict[tuple[bytes, bytes], list[int]] = defaultdict(lambda: [0, 0])
-    source_ports: dict[tuple[bytes, bytes], set[int]] = defaultdict(set)
-    for (source, destination, wear, port), row in tables.tunnels.items():
-        protocols[WEAR_NAMES[wear]] += row.datagrams
-        ports[port] += row.datagrams
-        pairs[source, destination][0] += row.datagrams
-        pairs[source, destination][1] += row.outer_bytes
-        source_ports[source, destination] |= row.source_ports
+    for (source, destination, wear, port), (datagrams, octets) in tables.queries.tunnels.items():
+        protocols[WEAR_NAMES[wear]] += datagrams
+        ports[port] += datagrams
+        pairs[source, destination][0] += datagrams
+        pairs[source, destination][1] += octets
+    source_ports = tables.queries.source_ports
     rows: list[TunnelPair] = [
         {
             "source": address_text(source) or "?",
@@ -67,7 +66,7 @@ def describe_tunnel(tables: Tables, knowledge: Knowledge, overlay: Overlay | Non
             "destination_node": knowledge.node(destination),
             "datagrams": datagrams,
             "outer_bytes": octets,
-            "source_ports": len(source_ports[source, destination]),
+            "source_ports": source_ports[source, destination],
         }
         for (source, destination), (datagrams, octets) in pairs.items()
     ]
@@ -82,29 +81,24 @@ def describe_tunnel(tables: Tables, knowledge: Knowledge, overlay: Overlay | Non
 
 
 def tell_overlay(
-    wanted: Literal["auto", "cilium", "vxlan"], tables: Tables, conversations: Conversations, knowledge: Knowledge
+    wanted: Literal["auto", "cilium", "vxlan"], tables: Tables, knowledge: Knowledge
 ) -> Overlay | None:
     """Whether a VNI is a Cilium identity: the operator's files say so, or the two directions of a conversation
     carry different VNIs. Other overlays use one VNI for a network."""
-    if not tables.tunnels:
+    if not tables.queries.tunnels:
         return None
     if wanted != "auto":
         return wanted
     if knowledge.cluster.has_identities:
         return "cilium"
-    for flow in tables.flows:
-        if flow.vni >= 0 and conversations.reverse_vni(flow) not in (None, flow.vni):
-            return "cilium"
-    return "vxlan"
+    two = any(reverse not in (None, vni) for vni, reverse, _ in tables.queries.pairs)
+    return "cilium" if two else "vxlan"
 
 
-def describe_identities(judged: Sequence[Judged], knowledge: Knowledge, overlay: Overlay | None) -> list[Identity]:
-    totals: dict[int, dict[bytes, list[int]]] = defaultdict(lambda: defaultdict(lambda: [0, 0]))
-    for flow, _, _, cell, _, _ in judged:
-        if flow.vni >= 0:
-            row = totals[flow.vni][flow.source]
-            row[0] += cell.datagrams
-            row[1] += cell.inner_bytes
+def describe_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay | None) -> list[Identity]:
+    totals: dict[int, dict[bytes, tuple[int, int]]] = defaultdict(dict)
+    for (vni, source), row in tables.queries.sources.items():
+        totals[vni][source] = row
     datagrams = {vni: sum(row[0] for row in rows.values()) for vni, rows in totals.items()}
     identities: list[Identity] = []
     for vni, rows in sorted(totals.items(), key=lambda entry: (-datagrams[entry[0]], entry[0])):
@@ -127,13 +121,7 @@ def describe_identities(judged: Sequence[Judged], knowledge: Knowledge, overlay:
     return identities
 
 
-def pair_identities(
-    tables: Tables,
-    judged: Sequence[Judged],
-    conversations: Conversations,
-    knowledge: Knowledge,
-    overlay: Overlay | None,
-) -> list[IdentityPair]:
+def pair_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay | None) -> list[IdentityPair]:
     """Source and destination identities.
 
     The destination's is that of the answering flow, else what the files say of its address, else the one under
@@ -141,54 +129,64 @@ def pair_identities(
     """
     if overlay != "cilium":
         return []
+    queries = tables.queries
     seen: dict[bytes, set[int]] = defaultdict(set)  # address -> the VNIs that it sends under
-    for vni, source in {(flow.vni, flow.source) for flow in tables.flows if flow.vni >= 0}:
+    for vni, source in queries.sources:
         if source:
             seen[source].add(vni)
-    by_address: dict[bytes, int | None] = {}
+
+    def identity_at(address: bytes) -> int | None:
+        pod = knowledge.cluster.pod(address_text(address) or "")
+        if pod is not None and pod.identity is not None:
+            return pod.identity
+        vnis = seen.get(address, set())
+        return next(iter(vnis)) if len(vnis) == 1 else None
+
     totals: dict[tuple[int, int | None], list[int]] = defaultdict(lambda: [0, 0])
-    reverse_vni = conversations.reverse_vni
-    for flow, _, _, cell, _, _ in judged:
-        if flow.vni < 0:
-            continue
-        destination = reverse_vni(flow)
-        if destination is None:
-            address = flow.destination
-            if address not in by_address:
-                pod = knowledge.cluster.pod(address_text(address) or "")
-                by_address[address] = pod.identity if pod else None
-                if by_address[address] is None and len(seen.get(address, ())) == 1:
-                    (by_address[address],) = seen[address]
-            destination = by_address[address]
-        row = totals[flow.vni, destination]
-        row[0] += cell.datagrams
-        row[1] += cell.inner_bytes
+    for (vni, reverse, address), (datagrams, octets) in queries.pairs.items():
+        row = totals[vni, reverse if reverse is not None else identity_at(address)]
+        row[0] += datagrams
+        row[1] += octets
     rows = sorted(
-        totals.items(),
-        key=lambda entry: (-entry[1][0], entry[0][0], -1 if entry[0][1] is None else entry[0][1]),
+        (-datagrams, vni, -1 if destination is None else destination, octets)
+        for (vni, destination), (datagrams, octets) in totals.items()
     )
     return [
-        {"source_vni": source, "destination_vni": destination, "datagrams": row[0], "inner_bytes": row[1]}
-        for (source, destination), row in rows
+        {
+            "source_vni": vni,
+            "destination_vni": destination if destination >= 0 else None,
+            "datagrams": -less,
+            "inner_bytes": octets,
+        }
+        for less, vni, destination, octets in rows
     ]
 
 
 class _FlowTotals:
     """One flow over all its paths."""
 
-    def __init__(self) -> None:
-        self.datagrams = 0
-        self.inner_bytes = 0
-        self.wire_packets = 0
-        self.forwarded = 0
-        self.dropped = 0
-        self.first_time = 0
-        self.last_time = 0
-        self.paths: dict[tuple[str | None, str | None], int] = {}
+    def __init__(self, shares: Sequence[Share], judged: Sequence[Judged], labels: _Labels) -> None:
+        self.datagrams = sum(share.datagrams for share in shares)
+        self.inner_bytes = sum(share.inner_bytes for share in shares)
+        self.wire_packets = sum(share.wire_packets for share in shares)
+        self.first_time = min(share.first_time for share in shares)
+        self.last_time = max(share.last_time for share in shares)
+        self.forwarded = self.dropped = 0
+        self._paths: dict[tuple[str | None, str | None], int] = {}
+        for share in shares:
+            item = judged[share.bundle]
+            if item.route.measured.form == FIRST_ONLY:
+                self.wire_packets += share.datagrams
+            if item.outcome == "forwarded":
+                self.forwarded += share.datagrams
+            elif item.outcome == "dropped":
+                self.dropped += share.datagrams
+            sides = labels.of(item.route)
+            self._paths[sides] = self._paths.get(sides, 0) + share.datagrams
 
     def ends(self) -> tuple[str | None, str | None]:
         """Ingress and egress: of the most used path of those that have both, else each side's most used one."""
-        ordered = sorted(self.paths.items(), key=lambda entry: (-entry[1], repr(entry[0])))
+        ordered = sorted(self._paths.items(), key=lambda entry: (-entry[1], repr(entry[0])))
         for labels, _ in ordered:
             if None not in labels:
                 return labels
@@ -196,100 +194,62 @@ class _FlowTotals:
         egress = next((labels[1] for labels, _ in ordered if labels[1] is not None), None)
         return ingress, egress
 
-    def add(self, item: Judged, labels: tuple[str | None, str | None]) -> None:
-        cell = item.cell
-        self.first_time = min(self.first_time, cell.first_time) if self.datagrams else cell.first_time
-        self.last_time = max(self.last_time, cell.last_time) if self.datagrams else cell.last_time
-        self.datagrams += cell.datagrams
-        self.inner_bytes += cell.inner_bytes
-        self.wire_packets += cell.wire_packets
-        if item.route.measured.form == FIRST_ONLY:
-            self.wire_packets += cell.datagrams
-        self.forwarded += cell.datagrams if item.outcome == "forwarded" else 0
-        self.dropped += cell.datagrams if item.outcome == "dropped" else 0
-        self.paths[labels] = self.paths.get(labels, 0) + cell.datagrams
 
+class _Labels:
+    """What a route's two sides are called."""
 
-def _without_ports(flow: FlowKey) -> FlowKey:
-    return flow._replace(source_port=-1, destination_port=-1)
+    def __init__(self, tables: Tables, knowledge: Knowledge) -> None:
+        self._tables = tables
+        self._knowledge = knowledge
+        self._labels: dict[int, tuple[str | None, str | None]] = {}  # by identity: a route's hash goes deep
+
+    def of(self, route: Route) -> tuple[str | None, str | None]:
+        labels = self._labels.get(id(route))
+        if labels is None:
+            labels = self._labels[id(route)] = (
+                interface_label(route.ingress, self._tables, self._knowledge),
+                interface_label(route.egress, self._tables, self._knowledge),
+            )
+        return labels
 
 
 def describe_flows(
     tables: Tables,
     judged: Sequence[Judged],
     judge: Judge,
-    conversations: Conversations,
+    tunnelled: bool,
     found: SuperFrames,
     knowledge: Knowledge,
     overlay: Overlay | None,
     top: int,
 ) -> tuple[list[Flow], int]:
-    """The `top` flows by bytes, and how many there are. `judged` holds the journeys of the scope.
-
-    There may be millions: only the bytes of each are added up, and all else is for those that are shown.
-    """
-    owners = _owners_of_tails(judged)
-    octets: dict[FlowKey, int] = defaultdict(int)
-    for flow, _, _, cell, _, _ in judged:
-        octets[owners.get(flow, flow) if owners else flow] += cell.inner_bytes
-    totals = {flow: _FlowTotals() for flow in _largest(octets, top)}
-    labels: dict[int, tuple[str | None, str | None]] = {}  # by route: there is one object for each path
-    for item in judged:
-        row = totals.get(owners.get(item.flow, item.flow) if owners else item.flow)
-        if row is None:
-            continue
-        route = item.route
-        if id(route) not in labels:
-            labels[id(route)] = (
-                interface_label(route.ingress, tables, knowledge),
-                interface_label(route.egress, tables, knowledge),
-            )
-        row.add(item, labels[id(route)])
+    """The `top` flows of the scope by bytes, and how many there are. `judged` holds the journeys of all scopes,
+    `found` the super-frames of this one."""
+    wanted = [item.number for item in judged if item.route.tunnelled == tunnelled]
+    rows, total = judge.bundles.top(wanted, top)
+    labels = _Labels(tables, knowledge)
+    extra = found.extra_packets_of([row.flow for row in rows])
     flows = [
-        _describe_flow(flow, row, tables, judge, conversations, found, knowledge, overlay)
-        for flow, row in totals.items()
+        _describe_flow(
+            row, _FlowTotals(row.shares, judged, labels), judge, extra.get(row.flow, 0), knowledge, overlay
+        )
+        for row in rows
     ]
-    return flows, len(octets)
-
-
-def _owners_of_tails(judged: Sequence[Judged]) -> dict[FlowKey, FlowKey]:
-    """Fragments behind the first carry no ports: they count with their flow where only one can be theirs."""
-    tails = {item.flow for item in judged if item.flow.source_port == TAIL_PORT}
-    if not tails:
-        return {}
-    candidates: dict[FlowKey, set[FlowKey]] = {_without_ports(flow): set() for flow in tails}
-    for item in judged:
-        if item.flow.source_port >= 0 and (mine := candidates.get(_without_ports(item.flow))) is not None:
-            mine.add(item.flow)
-    return {flow: next(iter(mine)) for flow in tails if len(mine := candidates[_without_ports(flow)]) == 1}
-
-
-def _largest(octets: dict[FlowKey, int], top: int) -> list[FlowKey]:
-    """The flows with the most bytes, in order; of equal ones those whose key comes first."""
-    if len(octets) > top:
-        # Numbers first, which are compared faster than keys: most flows are below the least that is shown.
-        least = nlargest(top, octets.values())[-1]
-        equal = [flow for flow, number in octets.items() if number == least]
-        octets = {flow: number for flow, number in octets.items() if number > least}
-        octets |= dict.fromkeys(nsmallest(top - len(octets), equal), least)
-    return sorted(octets, key=lambda flow: (-octets[flow], flow))
+    return flows, total
 
 
 def _describe_flow(
-    flow: FlowKey,
+    top: TopFlow,
     totals: _FlowTotals,
-    tables: Tables,
     judge: Judge,
-    conversations: Conversations,
-    found: SuperFrames,
+    extra_packets: int,
     knowledge: Knowledge,
     overlay: Overlay | None,
 ) -> Flow:
-    row = tables.flows.get(flow)
+    flow, row, reverse_vni = top.flow, top.row, top.reverse_vni
     outer_source, outer_destination = (row.outer_source, row.outer_destination) if row else (b"", b"")
     ingress, egress = totals.ends()
     vni = flow.vni if overlay == "cilium" and flow.vni >= 0 else None
-    reverse = conversations.reverse(flow)
     is_echo = flow.source_port >= 0 and flow.destination_port < 0
     return {
         "vni": flow.vni if flow.vni >= 0 else None,
@@ -300,7 +260,7 @@ def _describe_flow(
         "protocol": protocol_name(flow.protocol),
         "icmp_id": flow.source_port if is_echo else None,
         "source_name": knowledge.endpoint_name(flow.source, vni),
-        "destination_name": knowledge.endpoint_name(flow.destination, reverse.vni if reverse and vni else None),
+        "destination_name": knowledge.endpoint_name(flow.destination, reverse_vni if vni else None),
         "source_vtep": address_text(outer_source),
         "destination_vtep": address_text(outer_destination),
         "source_node": knowledge.node(outer_source),
@@ -309,13 +269,13 @@ def _describe_flow(
         "egress": egress,
         "datagrams": totals.datagrams,
         "inner_bytes": totals.inner_bytes,
-        "wire_packets": totals.wire_packets + found.extra_packets.get(flow, 0),
+        "wire_packets": totals.wire_packets + extra_packets,
         "forwarded": totals.forwarded,
         "dropped": totals.dropped,
         "retransmitted_bytes": None if row is None or flow in judge.resegmented else _retransmitted(flow, row),
         "first_time": rfc3339(totals.first_time),
         "last_time": rfc3339(totals.last_time),
-        "answered": reverse is not None if flow.source_port >= 0 else None,
+        "answered": reverse_vni is not None if flow.source_port >= 0 else None,
     }
 
 
@@ -363,20 +323,13 @@ class _Losses:
     def __init__(self, judge: Judge, judged: Sequence[Judged]) -> None:
         self._judge = judge
         self._counts: dict[tuple[PathKey, bytes], list[int]] = defaultdict(lambda: [0, 0, 0])
-        paths: dict[int, PathKey] = {}  # by identity first: a path's hash goes deep
-        counts: dict[tuple[int, bytes], list[int]] = defaultdict(lambda: [0, 0])
-        for flow, path, route, cell, outcome, _ in judged:
+        for item in judged:
             # The engine notes the destination only where one side alone was seen: else the path says it all.
-            both = route.ingress is not None and route.egress is not None
-            row = counts[id(path), b"" if both else judge.ends(flow)[1]]
-            row[0] += cell.datagrams
-            if outcome == "dropped":
-                row[1] += cell.datagrams
-            paths[id(path)] = path
-        for (number, destination), (datagrams, dropped) in counts.items():
-            total = self._counts[paths[number], destination]
-            total[0] += datagrams
-            total[1] += dropped
+            both = item.route.ingress is not None and item.route.egress is not None
+            row = self._counts[item.bundle.path, b"" if both else item.bundle.destination]
+            row[0] += item.bundle.datagrams
+            if item.outcome == "dropped":
+                row[1] += item.bundle.datagrams
 
     def take(self, path: PathKey, route: Route, destination: bytes, datagrams: int) -> int:
         """Called once for each step, in order; the third count is how many were taken so far."""

@@ -12,4 +12,11 @@ int vx_add_codec(PyObject *module);
 /* Add the Engine type. Returns 0, or -1 with a Python error set. */
 int vx_add_engine(PyObject *module);
 
+/* Add the Queries type. Returns 0, or -1 with a Python error set. */
+int vx_add_queries(PyObject *module);
+
+/* The tally of a finished Engine, which lives as long as that; NULL with a Python error set. */
+struct vx_tally;
+const struct vx_tally *vx_finished_tally(PyObject *engine);
+
 #endif

@@ -264,6 +264,18 @@ static PyObject *engine_records(PyObject *object, void *unused) {
     return PyLong_FromUnsignedLongLong(self->engine != NULL ? vx_engine_records(self->engine) : 0);
 }
 
+static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywords);
+
+const vx_tally *vx_finished_tally(PyObject *engine) {
+    /* Each module object has a type of its own; this is what they share. */
+    if (PyType_GetSlot(Py_TYPE(engine), Py_tp_new) != (void *)engine_new) {
+        PyErr_SetString(PyExc_TypeError, "only an engine can be asked");
+        return NULL;
+    }
+    const Engine *self = (Engine *)engine;
+    return check_state(self, FINISHED) < 0 ? NULL : vx_engine_tally(self->engine);
+}
+
 /* ---- values ---- */
 
 /* Append a new reference to a list; 0, or -1 with an error set. */
@@ -542,7 +554,8 @@ static void put(PyObject **tables, const char *name, PyObject *table) {
     Py_XDECREF(table);
 }
 
-/* The tables that grow with the flows come a piece at a time, so that they never exist twice. */
+/* The tables that grow with the flows, as a tunnel's source ports do, come a piece at a time, so that they
+ * never exist twice. */
 static PyObject *engine_rows(PyObject *object, PyObject *args) {
     Engine *self = (Engine *)object;
     const char *name;
@@ -555,10 +568,9 @@ static PyObject *engine_rows(PyObject *object, PyObject *args) {
         const vx_map *map;
         row_maker row_of;
     } tables[] = {
-        {"flow_keys", &tally->flows, flow_key_of},
-        {"flows", &tally->flows, flow_of},
-        {"cells", &tally->cells, cell_of},
-        {"large", &tally->large, large_of},
+        {"flow_keys", &tally->flows, flow_key_of}, {"flows", &tally->flows, flow_of},
+        {"cells", &tally->cells, cell_of},         {"large", &tally->large, large_of},
+        {"tunnels", &tally->underlays, tunnel_of},
     };
     PyObject *rows = NULL;
     uint32_t end = count < UINT32_MAX - start ? start + count : UINT32_MAX;
@@ -584,7 +596,6 @@ static PyObject *engine_tables(PyObject *object, PyObject *unused) {
     put(&tables, "places", rows_of(tally, &tally->places, place_of));
     put(&tables, "paths", rows_of(tally, &tally->paths, path_of));
     put(&tables, "latencies", rows_of(tally, &tally->paths, latencies_of));
-    put(&tables, "tunnels", rows_of(tally, &tally->underlays, tunnel_of));
     put(&tables, "icmp", rows_of(tally, &tally->icmp, icmp_of));
     put(&tables, "timeline", rows_of(tally, &tally->timeline, step_of));
     put(&tables, "overheads", counts_of(&tally->overheads));
@@ -735,7 +746,7 @@ static PyMethodDef engine_methods[] = {
     {"tables", engine_tables, METH_NOARGS, "tables()\n--\n\nThe small tables as lists of rows, by name."},
     {"rows", engine_rows, METH_VARARGS,
      "rows(name, start, count)\n--\n\nSo many rows of a large table from there on: flow_keys, flows, cells, "
-     "large."},
+     "large, tunnels."},
     {"inputs", engine_inputs, METH_NOARGS,
      "inputs()\n--\n\nFormat, records, bytes, interfaces and damage of each input."},
     {"names", engine_names, METH_NOARGS, "names()\n--\n\nAddresses and names in the order of the inputs."},

@@ -2,9 +2,9 @@
 #include "binding.h"
 
 static int native_exec(PyObject *module) {
-    if (vx_add_codec(module) < 0)
+    if (vx_add_codec(module) < 0 || vx_add_engine(module) < 0)
         return -1;
-    return vx_add_engine(module);
+    return vx_add_queries(module);
 }
 
 static PyModuleDef_Slot native_slots[] = {

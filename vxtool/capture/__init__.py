@@ -5,15 +5,22 @@
 
 The parser (`Container`) does no I/O: it is fed bytes by whoever has them. `Source` has them from a path or a
 pipe, decompressed. Both stop at the first damage and say why; what came before it counts.
+
+Names are loaded when they are first asked for: the C engine has a parser of its own, and a report writes no
+capture.
 """
 
 from __future__ import annotations
 
-from vxtool.capture.container import MAX_RECORD, Container, Interface, Record
-from vxtool.capture.damage import CODES, Damage
-from vxtool.capture.reader import Capture, merge_by_time, read_capture
-from vxtool.capture.source import Source, open_source
-from vxtool.capture.writer import PcapngWriter, PcapWriter
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vxtool.capture.container import MAX_RECORD, Container, Interface, Record
+    from vxtool.capture.damage import CODES, Damage
+    from vxtool.capture.reader import Capture, merge_by_time, read_capture
+    from vxtool.capture.source import Source, open_source
+    from vxtool.capture.writer import PcapngWriter, PcapWriter
 
 __all__ = [
     "CODES",
@@ -30,3 +37,24 @@ __all__ = [
     "open_source",
     "read_capture",
 ]
+
+_HOMES = {
+    "container": ("MAX_RECORD", "Container", "Interface", "Record"),
+    "damage": ("CODES", "Damage"),
+    "reader": ("Capture", "merge_by_time", "read_capture"),
+    "source": ("Source", "open_source"),
+    "writer": ("PcapWriter", "PcapngWriter"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            value = getattr(import_module(f"{__name__}.{home}"), name)
+            globals()[name] = value
+            return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

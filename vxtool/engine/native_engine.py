@@ -1,29 +1,25 @@
 """The C engine behind the interface of `vxtool.engine.Engine`.
 
 `vxtool._native.Engine` gives its tables as lists of plain tuples that refer to each other by number. Here they
-become `Tables` of values, each made once and shared by all that hold it.
+become `Tables` of values, each made once and shared by all that hold it. Those that grow with the flows are left in
+the engine, which answers questions about them, until somebody wants to see them.
 """
 
 from __future__ import annotations
 
-import gc
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cache, cached_property
 from itertools import starmap
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 from vxtool import _native
-from vxtool.capture.container import Format
 from vxtool.capture.damage import CODES, Damage
+from vxtool.engine.native_queries import NativeQueries
 from vxtool.engine.options import EngineOptions
 from vxtool.engine.tables import (
-    OTHER_FLOWS,
-    Cell,
     Counters,
-    FlowKey,
-    FlowRow,
     InputRow,
     InterfaceKey,
     InterfaceRow,
@@ -32,20 +28,21 @@ from vxtool.engine.tables import (
     Sample,
     Stage,
     Tables,
-    TunnelRow,
 )
+
+if TYPE_CHECKING:
+    from vxtool.capture.container import Format
+    from vxtool.engine.native_tables import LargeTables
 
 # Of this process: engines can be merged only where they hash alike, and no file can know how they do.
 _SEED = int.from_bytes(os.urandom(8), "little")
 
 # By the number of vx_format in container.h.
 _FORMATS: tuple[Format | None, ...] = (None, "pcap", "pcap-ns", "pcapng")
-_PIECE = 4096  # rows
 _SAMPLES = ("clipped", "cut", "malformed", "orphan")
 
-# As FlowKey._make and the like, without a Python call for each.
-_flow_key = partial(tuple.__new__, FlowKey)
-_sample = partial(tuple.__new__, Sample)
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
 
 
 class NativeEngine:
@@ -122,16 +119,7 @@ class NativeEngine:
             whole.merge(self)
             return whole.tables()
         self._engine.finish()
-        inputs = list(starmap(_input_row, self._engine.inputs()))
-        # Millions of values that refer to each other in no circle: a collector looking for one takes two thirds of
-        # the time.
-        collecting = gc.isenabled()
-        gc.disable()
-        try:
-            return _tables(self._engine, inputs, self._names())
-        finally:
-            if collecting:
-                gc.enable()
+        return _tables(self._engine, list(starmap(_input_row, self._engine.inputs())), self._names())
 
     def _names(self) -> dict[str, str]:
         names = dict(self._earlier_names)
@@ -163,33 +151,26 @@ def _input_row(
     )
 
 
-def _rows(engine: _native.Engine, name: str) -> Iterator[Any]:
-    """All rows of a table that grows with the flows. A piece at a time: as a whole it would take as much memory as
-    what is made of it."""
-    start = 0
-    while rows := engine.rows(name, start, _PIECE):
-        yield from rows
-        start += _PIECE
+class _Later(Mapping[_Key, _Value]):
+    """One of the large tables, made when it is first looked into."""
 
+    def __init__(self, large: Callable[[], LargeTables], name: str) -> None:
+        self._large = large
+        self._name = name
 
-def _flow_rows(rows: Iterable[Any]) -> Iterator[FlowRow]:
-    outer: dict[bytes, bytes] = {}  # few addresses stand in many rows
-    for first, source, destination, *rest in rows:
-        yield FlowRow(
-            _sample(first), outer.setdefault(source, source), outer.setdefault(destination, destination), *rest
-        )
+    @cached_property
+    def _table(self) -> dict[_Key, _Value]:
+        table: dict[_Key, _Value] = getattr(self._large(), self._name)
+        return table
 
+    def __getitem__(self, key: _Key) -> _Value:
+        return self._table[key]
 
-def _cells(
-    raw: Iterable[Any], flows: list[FlowKey], paths: list[PathKey], rows: list[FlowRow]
-) -> Iterator[tuple[tuple[FlowKey, PathKey], Cell]]:
-    for flow, path, *counts, last_time, evidence in raw:
-        samples = _samples(evidence)
-        # Nearly always its first sample is the flow's: one of each will do. Its first time is that of the sample.
-        if flow >= 0 and samples[0] == rows[flow].first:
-            samples[0] = rows[flow].first
-        first_time = samples[0].time
-        yield (flows[flow], paths[path]), Cell(*(*counts, first_time, last_time, samples))
+    def __iter__(self) -> Iterator[_Key]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
 
 
 def _tables(engine: _native.Engine, inputs: list[InputRow], names: dict[str, str]) -> Tables:
@@ -197,9 +178,13 @@ def _tables(engine: _native.Engine, inputs: list[InputRow], names: dict[str, str
     first_time, last_time, step = raw["times"]
     interface_keys = [InterfaceKey(*row[:3]) for row in raw["interfaces"]]
     paths = _paths(raw["paths"], raw["places"], interface_keys)
-    flows: list[FlowKey] = list(map(_flow_key, _rows(engine, "flow_keys")))
-    by_number = [*flows, OTHER_FLOWS]  # whose number is -1
-    rows = list(_flow_rows(_rows(engine, "flows")))
+
+    @cache
+    def large() -> LargeTables:
+        from vxtool.engine.native_tables import LargeTables  # here, because a report does not need it
+
+        return LargeTables(engine, paths)
+
     return Tables(
         inputs=inputs,
         names=names,
@@ -210,17 +195,17 @@ def _tables(engine: _native.Engine, inputs: list[InputRow], names: dict[str, str
         counters=Counters(*raw["counters"]),
         first_time=first_time,
         last_time=last_time,
-        flows=dict(zip(flows, rows, strict=True)),
-        cells=dict(_cells(_rows(engine, "cells"), by_number, paths, rows)),
+        flows=_Later(large, "flows"),
+        cells=_Later(large, "cells"),
         latencies={
             path: Latencies(*(*row[:4], dict(row[4]), row[5]))
             for path, row in zip(paths, raw["latencies"], strict=True)
             if row is not None
         },
-        tunnels={row[:4]: TunnelRow(row[4], row[5], set(row[6])) for row in raw["tunnels"] if row is not None},
+        tunnels=_Later(large, "tunnels"),
         overheads=raw["overheads"],
         sizes={(key >> 32 == 1, key & 0xFFFFFFFF): count for key, count in raw["sizes"].items()},
-        large={(by_number[flow], *lengths): count for flow, *lengths, count in _rows(engine, "large")},
+        large=_Later(large, "large"),
         mss=raw["mss"],
         icmp_errors={row[:5]: _samples(row[6]) for row in raw["icmp"]},
         icmp_error_counts={row[:5]: row[5] for row in raw["icmp"]},
@@ -230,11 +215,12 @@ def _tables(engine: _native.Engine, inputs: list[InputRow], names: dict[str, str
             for number, path, destination, datagrams, octets in raw["timeline"]
         },
         samples={name: _samples(samples) for name, samples in zip(_SAMPLES, raw["samples"], strict=True)},
+        queries=NativeQueries(engine, paths),
     )
 
 
 def _samples(rows: Iterable[tuple[int, int, int]]) -> list[Sample]:
-    return list(map(_sample, rows))
+    return list(starmap(Sample, rows))
 
 
 def _paths(

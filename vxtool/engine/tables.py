@@ -10,10 +10,14 @@ integer nanoseconds since the epoch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.capture.damage import Damage
+
+if TYPE_CHECKING:
+    from vxtool.engine.queries import Queries
 
 # Directions of a stage. The numbers are part of the path keys and equal in both engines.
 UNKNOWN, IN, OUT, OTHER, BROADCAST, MULTICAST = range(6)
@@ -37,6 +41,8 @@ AT_START = 16  # went out within the longest latency of the capture's start
 NON_IP = 1 << 16
 # The protocol of an inner frame whose headers were not captured, or are malformed.
 OPAQUE = 1 << 17
+
+TCP = 6  # the protocol number
 
 EXACT_LATENCIES = 1000  # a path keeps every latency up to this many
 SAMPLES = 4  # record numbers kept as evidence
@@ -183,19 +189,22 @@ class Counters:
 
 @dataclass(slots=True)
 class Tables:
+    """`flows`, `cells`, `large` and the ports in `tunnels` may be millions: `queries` answers what analysis has to
+    ask of them. Where an engine has answers of its own, these are made when they are first looked into."""
+
     inputs: list[InputRow]
     names: dict[str, str]
     interfaces: dict[InterfaceKey, InterfaceRow]
     counters: Counters
     first_time: int | None
     last_time: int | None
-    flows: dict[FlowKey, FlowRow]
-    cells: dict[tuple[FlowKey, PathKey], Cell]
+    flows: Mapping[FlowKey, FlowRow]
+    cells: Mapping[tuple[FlowKey, PathKey], Cell]
     latencies: dict[PathKey, Latencies]
-    tunnels: dict[tuple[bytes, bytes, int, int], TunnelRow]  # outer source, destination, wear, destination port
+    tunnels: Mapping[tuple[bytes, bytes, int, int], TunnelRow]  # outer source, destination, wear, destination port
     overheads: dict[int, int]  # outer minus inner length -> datagrams
     sizes: dict[tuple[bool, int], int]  # (in a tunnel, inner length) -> datagrams
-    large: dict[tuple[FlowKey, int, int, int], int]  # flow, outer, inner, payload length
+    large: Mapping[tuple[FlowKey, int, int, int], int]  # flow, outer, inner, payload length
     mss: dict[int, int]  # MSS option of SYNs -> segments
     icmp_errors: dict[tuple[bool, int, int, int, int], list[Sample]]
     icmp_error_counts: dict[tuple[bool, int, int, int, int], int]  # (in a tunnel, IP version, type, code, MTU)
@@ -203,6 +212,14 @@ class Tables:
     timeline: dict[tuple[int, PathKey, bytes], tuple[int, int]]
     # (time // step, path, outer destination where only one side was seen) -> (datagrams, outer bytes)
     samples: dict[str, list[Sample]]  # "malformed", "cut", "clipped", "orphan": the earliest of each
+    queries: Queries = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        if self.queries is None:
+            # Here, because the other engine does not need it.
+            from vxtool.engine.plain_queries import PlainQueries
+
+            self.queries = PlainQueries(self.flows, self.cells, self.large, self.tunnels)
 
 
 def latency_bucket(nanoseconds: int) -> int:

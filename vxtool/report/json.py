@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
@@ -18,6 +18,7 @@ from vxtool.report import Target
 
 # C1 controls and DEL, zero-width and bidirectional marks, line and paragraph separators, surrogates.
 _UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+_NESTED = frozenset({dict, list})
 
 
 def render(report: Report, target: Target | None = None) -> str:
@@ -25,25 +26,72 @@ def render(report: Report, target: Target | None = None) -> str:
 
     Raises ValueError for a float that JSON cannot hold (NaN, infinity).
     """
-    text = json.dumps(_ordered(report, Report), ensure_ascii=False, indent=2, allow_nan=False)
+    text = _written(report, Report, "\n")
     # Outside strings JSON has none of these, and inside a string an escape means the same.
     return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
 
 
-def _ordered(value: Any, shape: Any) -> Any:
-    """`value` with the keys of each object in the order in which `shape` names them, unknown ones behind."""
-    if isinstance(value, Mapping):
-        if (known := _typed_dict(shape)) is not None:
-            hints = _hints(known)
-            keys = [key for key in hints if key in value] + [key for key in value if key not in hints]
-            return {key: _ordered(value[key], hints.get(key)) for key in keys}
-        return dict(sorted(value.items(), key=_numbers_first))
-    if isinstance(value, list):
+def _written(value: Any, shape: Any, margin: str) -> str:
+    """`value` as `json.dumps` writes it with an indent of two, each line behind the first after `margin`; the keys
+    of each object in the order in which `shape` names them, unknown ones behind.
+
+    With an indent, Python's own writer is one in Python. So what holds no further objects or lists, which is nearly
+    all of a report, is written by the one in C, told to put the margin between its items.
+    """
+    inner = margin + "  "
+    if isinstance(value, dict) and value:
+        hints, ordered = _in_order(value, shape)
+        if not _is_flat(ordered.values()):
+            return f"{{{inner}{f',{inner}'.join(_members(ordered, hints, inner))}{margin}}}"
+        return f"{{{inner}{_flat(inner)(ordered)[1:-1]}{margin}}}"
+    if isinstance(value, list) and value:
         of = get_args(shape)[0] if get_origin(shape) is list else None
-        return [_ordered(item, of) for item in value]
-    return value
+        if all(isinstance(item, dict) and item and _is_flat(item.values()) for item in value):
+            between = inner + "  "
+            text = _flat(between)([_in_order(item, of)[1] for item in value])[2:-2]
+            # No string holds a line feed as such, so these are the ends of objects.
+            text = text.replace(f"}},{between}{{", f"{inner}}},{inner}{{{between}")
+            return f"[{inner}{{{between}{text}{inner}}}{margin}]"
+        if _is_flat(value):
+            return f"[{inner}{_flat(inner)(value)[1:-1]}{margin}]"
+        return f"[{inner}{f',{inner}'.join([_written(item, of, inner) for item in value])}{margin}]"
+    return _flat(inner)(value)
 
 
+def _members(value: dict[str, Any], hints: dict[str, Any], inner: str) -> list[str]:
+    """Each key of an object with what it stands for, the flat ones written at once."""
+    nested = {key: item for key, item in value.items() if isinstance(item, dict | list)}
+    # No string holds a line feed as such, so each key has a line of its own.
+    lines = _flat(inner)(value | dict.fromkeys(nested))[1:-1].split(f",{inner}")
+    for at, key in enumerate(value):
+        if key in nested:
+            lines[at] = lines[at].removesuffix("null") + _written(nested[key], hints.get(key), inner)
+    return lines
+
+
+def _is_flat(values: Iterable[Any]) -> bool:
+    return _NESTED.isdisjoint(map(type, values))
+
+
+@cache
+def _flat(inner: str) -> Callable[[Any], str]:
+    """Writes what holds no other objects or lists, with `inner` between its items."""
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(f",{inner}", ": ")).encode
+
+
+def _in_order(value: dict[str, Any], shape: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the shape says of the keys, and the object with its keys in order."""
+    known = _typed_dict(shape)
+    if known is None:
+        return {}, dict(sorted(value.items(), key=_numbers_first))
+    hints = _hints(known)
+    if list(value) == list(hints):
+        return hints, value
+    keys = [key for key in hints if key in value] + [key for key in value if key not in hints]
+    return hints, {key: value[key] for key in keys}
+
+
+@cache
 def _typed_dict(shape: Any) -> Any:
     for part in (shape, *get_args(shape)):
         if is_typeddict(part):

@@ -8,6 +8,7 @@ are.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -23,6 +24,8 @@ NARROWEST = 72  # columns; below it a terminal has to wrap
 PROSE_WIDTH = 100  # wider lines of prose are hard to read, however wide the terminal
 LONGEST_NAME = 256
 LONGEST_PROSE = 2_000
+
+_NOT_ASCII = re.compile("[^\x00-\x7f]")
 
 # What stands for a sign that the stream's encoding does not have.
 _ASCII = {"→": "->", "µ": "u", "…": "...", "█": "#", "─": "-", "≤": "<="}
@@ -49,7 +52,8 @@ def cells(text: str) -> int:
     """The columns that `text` takes on a terminal: wide characters count 2, combining ones 0."""
     if text.isascii():
         return len(text)
-    return sum(_cell(char) for char in text)
+    # Most signs of any name are ASCII, which all take one.
+    return len(text) + sum(_cell(char) - 1 for char in _NOT_ASCII.findall(text))
 
 
 def _cell(char: str) -> int:

@@ -208,9 +208,10 @@ def _outcome_details(page: Page, counts: Counts, rows: int) -> None:
                         Cell(_span(drop["first_time"], drop["last_time"])),
                     ),
                 )
-                for drop in counts["drops"]
+                for drop in counts["drops"][:rows]
             ],
             limit=rows,
+            total=len(counts["drops"]),
             noun="with drops",
         )
     reasons = counts["unresolved_because"]
@@ -288,9 +289,10 @@ def _identities(page: Page, report: Report, rows: int) -> None:
                     Cell(_listed(item["sources"], 2)),
                 ),
             )
-            for item in identities
+            for item in identities[:rows]
         ],
         limit=rows,
+        total=len(identities),
         noun=plural(len(identities) - rows, "identity", "identities"),
     )
 
@@ -316,9 +318,10 @@ def _pairs(page: Page, report: Report, rows: int) -> None:
                 ),
                 (_counted(pair["datagrams"], "datagram"), _size(pair["inner_bytes"])),
             )
-            for pair in pairs
+            for pair in pairs[:rows]
         ],
         limit=rows,
+        total=len(pairs),
         noun=plural(len(pairs) - rows, "pair"),
     )
 
@@ -346,9 +349,10 @@ def _tunnels(page: Page, report: Report, rows: int) -> None:
                     _counted(item["source_ports"], "source port") if item["datagrams"] > 1 else Cell(""),
                 ),
             )
-            for item in tunnels
+            for item in tunnels[:rows]
         ],
         limit=rows,
+        total=len(tunnels),
         noun=plural(len(tunnels) - rows, "tunnel"),
     )
 

@@ -29,6 +29,7 @@ static void *test_realloc(void *old, size_t size) { return allowed() ? realloc(o
 #undef realloc
 
 #include "engine.h"
+#include "query.h"
 
 static unsigned checks;
 static unsigned failures;
@@ -419,6 +420,181 @@ static void no_memory_has_one_answer(void) {
     CHECK(merge_two(&made) == 0);
 }
 
+/* Arrays that answers need, as long as the tables of a tally. */
+typedef struct {
+    uint32_t *bundles;  /* of cells */
+    uint32_t *reverses; /* of flows */
+    uint32_t *large;    /* rows of large datagrams */
+    uint32_t *limits;   /* by path */
+    uint8_t *by_path;
+    uint8_t *by_flow;
+} arrays;
+
+static arrays arrays_for(const vx_tally *tally) {
+    size_t paths = vx_map_count(&tally->paths), flows = vx_map_count(&tally->flows);
+    arrays made = {
+        .bundles = calloc(vx_map_count(&tally->cells) + 1, sizeof(uint32_t)),
+        .reverses = calloc(flows + 1, sizeof(uint32_t)),
+        .large = calloc(vx_map_count(&tally->large) + 1, sizeof(uint32_t)),
+        .limits = calloc(paths + 1, sizeof(uint32_t)),
+        .by_path = calloc(paths + 1, 1),
+        .by_flow = calloc(flows + 1, 1),
+    };
+    for (size_t i = 0; i < paths; i++)
+        made.by_path[i] = (uint8_t)(i % 3);
+    return made;
+}
+
+static void free_arrays(arrays *made) {
+    free(made->bundles);
+    free(made->reverses);
+    free(made->large);
+    free(made->limits);
+    free(made->by_path);
+    free(made->by_flow);
+}
+
+/* What the cells of all bundles add up to, by each way of asking for them; 0, or -1 where one had no memory.
+ */
+static int ask_bundles(const vx_tally *tally, arrays *with) {
+    vx_bundles bundles;
+    int status = vx_query_bundles(tally, with->by_path, NULL, &bundles, with->bundles);
+    uint32_t count = status == 0 ? vx_map_count(&bundles.rows) : 0;
+    uint64_t datagrams = 0, shared = 0, between = 0;
+    for (uint32_t i = 0; i < count; i++)
+        datagrams += ((vx_bundle *)vx_map_at(&bundles.rows, i))->datagrams;
+    vx_bundles_free(&bundles);
+    uint8_t *chosen = malloc((size_t)count + 1);
+    memset(chosen, 1, (size_t)count + 1);
+    vx_wanted wanted = {
+        .numbers = with->bundles, .bundles = {chosen, count}, .vni = -1, .above = -1, .room = INT64_MIN};
+    vx_proof proofs[3];
+    uint32_t proven = status == 0 ? vx_query_earliest(tally, &wanted, false, proofs, 3) : 0;
+    for (uint32_t i = 1; i < proven; i++)
+        CHECK(!vx_sample_before(proofs[i].sample, proofs[i - 1].sample));
+    vx_map ends;
+    vx_map_init(&ends, sizeof(vx_between), 0);
+    if (status == 0)
+        status = vx_query_ends(tally, &wanted, &ends);
+    for (uint32_t i = 0; status == 0 && i < vx_map_count(&ends); i++)
+        between += ((vx_between *)vx_map_at(&ends, i))->datagrams;
+    vx_map_free(&ends);
+    vx_top top = {0};
+    if (status == 0)
+        status = vx_query_top(tally, &wanted, UINT32_MAX, &top);
+    for (uint32_t i = 0; status == 0 && i < top.share_count; i++)
+        shared += ((vx_cell *)vx_map_at(&tally->cells, top.shares[i].cell))->datagrams;
+    if (status == 0)
+        CHECK(shared == datagrams && between == datagrams && top.count == top.total);
+    vx_top_free(&top);
+    free(chosen);
+    return status;
+}
+
+/* What has another direction is itself that of something. */
+static void check_reverses(const vx_tally *tally, const uint32_t *reverses) {
+    for (uint32_t i = 0; i < vx_map_count(&tally->flows); i++)
+        CHECK(reverses[i] == VX_NONE || reverses[reverses[i]] != VX_NONE);
+}
+
+typedef int (*question)(const vx_tally *tally, const arrays *with, vx_map *rows);
+
+static int ask_sources(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    (void)with;
+    return vx_query_sources(tally, rows);
+}
+
+static int ask_told_mss(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    (void)with;
+    return vx_query_told_mss(tally, rows);
+}
+
+static int ask_source_ports(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    (void)with;
+    return vx_query_source_ports(tally, rows);
+}
+
+static int ask_pairs(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    return vx_query_pairs(tally, with->reverses, rows);
+}
+
+static int ask_two_sided(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    return vx_query_two_sided(tally, with->by_path, rows);
+}
+
+static int ask_large(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    return vx_query_large(tally, with->limits, with->reverses, rows, with->large);
+}
+
+static int ask_beside(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    uint8_t chosen[2] = {1, 0};
+    vx_query_large_flows(tally, with->large, (vx_set){chosen, sizeof chosen}, with->by_flow);
+    return vx_query_beside(tally, with->large, (vx_set){chosen, sizeof chosen}, rows);
+}
+
+static int ask_rewritten(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    vx_map_init(rows, sizeof(vx_address), 0);
+    int answered = vx_query_is_answered(tally, (vx_set){with->by_path, 1}, with->reverses);
+    return answered < 0 ? -1 : vx_query_rewritten(tally, with->by_path, rows, with->reverses, with->by_flow);
+}
+
+static int ask_all(const vx_tally *tally, arrays *with) {
+    if (ask_bundles(tally, with) < 0 || vx_query_reverses(tally, with->reverses) < 0)
+        return -1;
+    check_reverses(tally, with->reverses);
+    const question questions[] = {ask_sources,   ask_told_mss, ask_source_ports, ask_pairs,
+                                  ask_two_sided, ask_large,    ask_beside,       ask_rewritten};
+    int status = 0;
+    for (size_t i = 0; i < sizeof questions / sizeof *questions && status == 0; i++) {
+        vx_map rows;
+        status = questions[i](tally, with, &rows);
+        vx_map_free(&rows);
+    }
+    return status;
+}
+
+/* An engine that has taken a capture and is finished. */
+static vx_engine *finished(const capture *made) {
+    vx_engine *engine = new_engine(1, false);
+    CHECK(feed(engine, 0, made->bytes, made->size, MOST_BYTES) == 0);
+    CHECK(vx_engine_finish(engine) == 0);
+    return engine;
+}
+
+static void answers_add_up(void) {
+    static capture made;
+    for (unsigned round = 0; round < 30; round++) {
+        make_capture(&made, round % 10 * 40, round % 3 * 4);
+        vx_engine *engine = finished(&made);
+        arrays with = arrays_for(vx_engine_tally(engine));
+        CHECK(ask_all(vx_engine_tally(engine), &with) == 0);
+        free_arrays(&with);
+        vx_engine_free(engine);
+    }
+}
+
+static void questions_without_memory_have_one_answer(void) {
+    static capture made;
+    make_capture(&made, 200, 0);
+    vx_engine *engine = finished(&made);
+    arrays with = arrays_for(vx_engine_tally(engine));
+    unsigned refused = 0;
+    for (size_t at = 1; at < 2000; at++) {
+        failing = at;
+        int status = ask_all(vx_engine_tally(engine), &with);
+        bool reached = failing == 0;
+        failing = 0;
+        if (!reached)
+            break;
+        CHECK(status < 0);
+        refused++;
+    }
+    CHECK(refused > 20);
+    CHECK(ask_all(vx_engine_tally(engine), &with) == 0);
+    free_arrays(&with);
+    vx_engine_free(engine);
+}
+
 int main(void) {
     cutting_changes_nothing();
     merging_changes_nothing();
@@ -426,6 +602,8 @@ int main(void) {
     damaged_captures_are_read_to_the_damage();
     limits_hold();
     no_memory_has_one_answer();
+    answers_add_up();
+    questions_without_memory_have_one_answer();
     fprintf(stderr, "%u checks, %u failures\n", checks, failures);
     return failures > 0;
 }

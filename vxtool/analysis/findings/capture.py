@@ -89,10 +89,10 @@ def _clipped(case: Case) -> Iterator[Finding]:
 def _one_sided(case: Case) -> Iterator[Finding]:
     reasons = (EGRESS_NOT_CAPTURED, INGRESS_NOT_CAPTURED, NO_DIRECTION)
     items = [item for group in case.groups_in_scope if group.reason in reasons for item in group.items]
-    count = sum(item.cell.datagrams for item in items)
+    count = sum(item.bundle.datagrams for item in items)
     if not count:
         return
-    without = sum(item.cell.datagrams for item in items if item.reason == NO_DIRECTION)
+    without = sum(item.bundle.datagrams for item in items if item.reason == NO_DIRECTION)
     if without == count:
         title = f"{number(count, 'datagram')} seen once, without a direction: whether lost cannot be told"
     elif without:
@@ -127,16 +127,10 @@ def _super_frames(case: Case) -> Iterator[Finding]:
     found = case.super_frames
     if not found.datagrams:
         return
-    items = [
-        item for item in case.in_scope if item.flow in found.extra_packets and item.cell.largest in found.sizes
-    ]
+    cells = found.cells_of([item.number for item in case.in_scope])
     # The records of these are super-frames for sure; else the first of a flow, which may have been small.
-    proof = [item for item in items if item.cell.smallest in found.sizes]
-    evidence = (
-        case.samples(proof, "{flow}, {size} bytes inside")
-        if proof
-        else case.starts(items, "{flow}: packets of {size} bytes inside, from here on")
-    )
+    proof = case.earliest(cells._replace(smallest_too=True), "{flow}, {size} bytes inside")
+    evidence = proof or case.starts(cells, "{flow}: packets of {size} bytes inside, from here on")
     unknown = "how the card cut them: packets on the wire are " + (
         "estimated, since not both SYNs told the segment size" if found.estimated else "counted from the flow's MSS"
     )
@@ -158,7 +152,7 @@ def _super_frames(case: Case) -> Iterator[Finding]:
 
 def _fragments_hidden(case: Case) -> Iterator[Finding]:
     items = [item for group in case.groups if _is_alone(group) for item in group.items]
-    count = sum(item.cell.datagrams for item in items)
+    count = sum(item.bundle.datagrams for item in items)
     if not count:
         return
     what = f"{number(count, 'first fragment')} without the fragments that follow"
@@ -170,7 +164,7 @@ def _fragments_hidden(case: Case) -> Iterator[Finding]:
         )
     else:
         title = f"{what}: the capture has no such fragment at all, so its filter hides them"
-        ports = sorted({port for *_, port in case.tables.tunnels})
+        ports = sorted({port for *_, port in case.tables.queries.tunnels})
         wanted = " or ".join([*(f"udp port {port}" for port in ports), _BESIDE_PORTS])
         remedy = "a filter on ports cannot match later fragments: capture with " + (
             f"`tcpdump -i any '{wanted}'`" if ports else "`tcpdump -i any`, without one"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from vxtool.analysis.conversations import Conversations
 from vxtool.analysis.forwarding import interface_label
 from vxtool.analysis.knowledge import Knowledge, address_text
 from vxtool.analysis.outcomes import Group, Judge, Judged
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
 from vxtool.analysis.traffic import Overlay, protocol_name
-from vxtool.engine.tables import FlowKey, Sample, Tables
+from vxtool.engine.answers import Proof, Wanted
+from vxtool.engine.tables import Sample, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Counts, Evidence, Input, Mtu, Overhead
@@ -27,13 +27,12 @@ class Case(NamedTuple):
     inputs: Sequence[Input]
     knowledge: Knowledge
     judge: Judge
-    judged: Sequence[Judged]  # of all scopes
+    judged: Sequence[Judged]  # of all scopes, by number
     in_scope: Sequence[Judged]
     groups: Sequence[Group]  # the same journeys, by route and outcome: of all scopes
     groups_in_scope: Sequence[Group]
     scope: Literal["tunnel", "ip"]
     counts: Counts
-    conversations: Conversations
     overlay: Overlay | None
     overhead: Overhead
     mtu: Mtu
@@ -53,39 +52,34 @@ class Case(NamedTuple):
 
     def samples(self, items: Iterable[Judged], describe: str) -> list[Evidence]:
         """The earliest records of these journeys; `describe` may use {flow}, {size}, {ingress} and {egress}."""
-        from heapq import nsmallest  # here, because most captures raise no finding
+        return self.earliest(Wanted([item.number for item in items]), describe)
 
-        rows = nsmallest(
-            MOST_EVIDENCE,
-            ((sample, item) for item in items for sample in item.cell.samples),
-            key=lambda row: row[0],
-        )
-        return [self._sample(sample, item, describe) for sample, item in rows]
+    def earliest(self, wanted: Wanted, describe: str, most: int = MOST_EVIDENCE) -> list[Evidence]:
+        """As `samples`, of the cells that are wanted."""
+        return [self._word(proof, describe) for proof in self.judge.bundles.earliest(wanted, most)]
 
-    def starts(self, items: Iterable[Judged], describe: str) -> list[Evidence]:
-        """The first record of each of these: where only some of their datagrams are meant, and not kept apart."""
-        from heapq import nsmallest
+    def starts(self, wanted: Wanted, describe: str) -> list[Evidence]:
+        """The first record of each cell: where only some of their datagrams are meant, and not kept apart."""
+        return [self._word(proof, describe) for proof in self.judge.bundles.starts(wanted, MOST_EVIDENCE)]
 
-        rows = nsmallest(MOST_EVIDENCE, items, key=lambda item: item.cell.samples[0])
-        return [self._sample(item.cell.samples[0], item, describe) for item in rows]
-
-    def _sample(self, sample: Sample, item: Judged, describe: str) -> Evidence:
+    def _word(self, proof: Proof, describe: str) -> Evidence:
+        item = self.judged[proof.bundle]
+        small, large = proof.smallest, proof.largest
         return self.evidence(
-            sample,
+            proof.sample,
             describe.format(
-                flow=self.flow(item.flow),
-                size=sizes(item),
+                flow=self.flow(proof),
+                size=f"{small}" if small == large else f"{small} to {large}",
                 ingress=self.label(item, "ingress"),
                 egress=self.label(item, "egress"),
             ),
         )
 
-    def flow(self, flow: FlowKey) -> str:
+    def flow(self, proof: Proof) -> str:
         """`curl-pod 172.20.0.107:32788 → 172.20.2.4:80 tcp`; the outer addresses where the inside holds no IP."""
+        flow = proof.flow
         if not flow.source:
-            row = self.tables.flows.get(flow)
-            source, destination = (row.outer_source, row.outer_destination) if row else (b"", b"")
-            ends = f"{address_text(source) or '?'} → {address_text(destination) or '?'}"
+            ends = f"{address_text(proof.outer_source) or '?'} → {address_text(proof.outer_destination) or '?'}"
             return f"{ends} {protocol_name(flow.protocol)}"
         return (
             f"{self.end(flow.source, flow.source_port, flow.destination_port)} → "
@@ -100,11 +94,6 @@ class Case(NamedTuple):
             text = f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"
         name = self.knowledge.endpoint_name(address)
         return f"{name} {text}" if name else text
-
-
-def sizes(item: Judged) -> str:
-    cell = item.cell
-    return f"{cell.smallest}" if cell.smallest == cell.largest else f"{cell.smallest} to {cell.largest}"
 
 
 def number(count: int, what: str, plural: str | None = None) -> str:

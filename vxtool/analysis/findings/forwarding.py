@@ -27,15 +27,15 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _dropped(case: Case) -> Iterator[Finding]:
     dropped = [item for group in case.groups if group.outcome == "dropped" for item in group.items]
-    count = sum(item.cell.datagrams for item in dropped)
+    count = sum(item.bundle.datagrams for item in dropped)
     if not count:
         return
     total = case.counts["datagrams"]
     if any(item.route.tunnelled != (case.scope == "tunnel") for item in dropped):
-        total = sum(item.cell.datagrams for item in case.judged)
+        total = sum(item.bundle.datagrams for item in case.judged)
     whole = [item for item in dropped if not item.route.flags & PARTIAL]
     partly = [item for item in dropped if item.route.flags & PARTIAL]
-    partial = sum(item.cell.datagrams for item in partly)
+    partial = sum(item.bundle.datagrams for item in partly)
     evidence = [
         *case.samples(whole, "{flow}, {size} bytes: in {ingress}, never out"),
         *case.samples(partly, "{flow}, {size} bytes: in {ingress}, only in part out {egress}"),
@@ -107,7 +107,7 @@ def _where_to_look(case: Case, dropped: Sequence[Judged]) -> str:
     """The next command: for the interface by which others for the same destinations left, if any did."""
     lost: Counter[bytes] = Counter()
     for item in dropped:
-        lost[case.judge.ends(item.flow)[1]] += item.cell.datagrams
+        lost[item.bundle.destination] += item.bundle.datagrams
     destination = address_text(max(lost, key=lambda address: (lost[address], address))) or "DESTINATION"
     egresses: Counter[InterfaceKey] = Counter()
     for address in lost:
@@ -126,13 +126,13 @@ def _where_to_look(case: Case, dropped: Sequence[Judged]) -> str:
         device, place = label, label
     left = max(
         (
-            item.cell.largest
+            item.bundle.largest
             for item in case.judged
-            if item.outcome == "forwarded" and case.judge.ends(item.flow)[1] in lost
+            if item.outcome == "forwarded" and item.bundle.destination in lost
         ),
         default=0,
     )
-    smallest = min(item.cell.smallest for item in dropped)
+    smallest = min(item.bundle.smallest for item in dropped)
     if (told := _icmp_tells(case, destination)) is not None:
         return told
     if 0 < left < smallest and smallest > _LARGE:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vxtool.analysis.findings.evidence import Case, number
 from vxtool.analysis.outcomes import Judged
 from vxtool.analysis.sizes import USUAL_OVERHEAD, link_mtus
+from vxtool.engine.answers import Wanted
 from vxtool.engine.tables import WHOLE
 
 if TYPE_CHECKING:
@@ -27,10 +28,10 @@ def find(case: Case) -> Iterator[Finding]:
 
 def _fragmented_at_source(case: Case) -> Iterator[Finding]:
     items = [item for group in case.groups_in_scope if group.route.fragmented_at_source for item in group.items]
-    count = sum(item.cell.datagrams for item in items)
+    count = sum(item.bundle.datagrams for item in items)
     if not count:
         return
-    largest = max(item.cell.largest for item in items)
+    largest = max(item.bundle.largest for item in items)
     overlay = case.mtu["overlay"]
     if case.scope == "ip":
         title = f"{number(count, 'datagram')} came in fragments"
@@ -76,7 +77,7 @@ def _fragmented_by_router(case: Case) -> Iterator[Finding]:
         for item in group.items
         if item.fragmented_by_router
     ]
-    count = sum(item.cell.datagrams for item in items)
+    count = sum(item.bundle.datagrams for item in items)
     if not count:
         return
     egresses = sorted({case.label(item, "egress") for item in items})
@@ -100,24 +101,27 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
     overlay, count = case.mtu["overlay"], case.mtu["over_overlay"]
     if overlay is None or not count:
         return
-    items = [
-        item
-        for item in case.in_scope
-        if item.cell.largest > overlay and _is_ordinary(case, item.cell.largest) and not _fits(case, item)
-    ]
-    if not items:
+    # Not those of a super-frame's size, nor those whose own tunnel headers leave room for them: the overlay MTU is
+    # that of the usual ones, and IPv6 beside IPv4, or VLAN tags, cost other numbers of bytes.
+    wanted = Wanted(
+        [item.number for item in case.in_scope],
+        above=overlay,
+        beyond=case.super_frames.sizes.keys(),
+        room=case.mtu["underlay"],
+    )
+    bundles = case.judge.bundles
+    if not bundles.starts(wanted, 1):
         return
-    if all(_passed_whole(item) for item in items) and not link_mtus(
+    in_part = wanted._replace(bundles=[item.number for item in case.in_scope if not _passed_whole(item)])
+    if not bundles.starts(in_part, 1) and not link_mtus(
         case.tables, case.groups_in_scope, case.knowledge, tunnelled=True
     ):
         return  # they fitted: what others' MSS says of the overlay is not so for all
     # The records of these are large for sure; else the first of a flow, which may have been small.
-    proof = [item for item in items if item.cell.smallest > overlay]
-    evidence = (
-        case.samples(proof, "{flow}, {size} bytes inside: too large for one packet of the underlay")
-        if proof
-        else case.starts(items, "{flow}: packets of {size} bytes inside, from here on")
+    proof = case.earliest(
+        wanted._replace(smallest_too=True), "{flow}, {size} bytes inside: too large for one packet of the underlay"
     )
+    evidence = proof or case.starts(wanted, "{flow}: packets of {size} bytes inside, from here on")
     largest = case.mtu["largest_inner"]
     yield {
         "id": "mtu.inner-exceeds-overlay",
@@ -132,19 +136,6 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
     }
 
 
-def _fits(case: Case, item: Judged) -> bool:
-    """Whether its own tunnel headers leave room for it: the overlay MTU is that of the usual ones, and IPv6 beside
-    IPv4, or VLAN tags, cost other numbers of bytes."""
-    cell, underlay = item.cell, case.mtu["underlay"]
-    overhead = (cell.outer_bytes - cell.inner_bytes) // cell.datagrams
-    return underlay is not None and cell.largest + overhead <= underlay
-
-
 def _passed_whole(item: Judged) -> bool:
     ingress, egress = item.route.ingress, item.route.egress
     return ingress is not None and egress is not None and ingress.form == egress.form == WHOLE
-
-
-def _is_ordinary(case: Case, size: int) -> bool:
-    """Not only super-frames have this size."""
-    return size not in case.super_frames.sizes

@@ -207,7 +207,7 @@ void vx_counters_add(vx_counters *mine, const vx_counters *theirs);
 
 enum { VX_SAMPLE_CLIPPED, VX_SAMPLE_CUT, VX_SAMPLE_MALFORMED, VX_SAMPLE_ORPHAN, VX_SAMPLE_KINDS };
 
-typedef struct {
+typedef struct vx_tally {
     uint64_t most_flows;
     int64_t first_time; /* of all records so far */
     int64_t last_time;

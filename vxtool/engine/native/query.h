@@ -1,0 +1,226 @@
+/* What is asked of the flows and cells of a finished tally: the questions of vxtool/engine/queries.py, which
+ * says what each means, answered without an object for each flow. The tally is only read.
+ *
+ * An answer with rows fills a map that the caller has to free, whatever is returned. One that says something
+ * of each cell, flow or large row fills an array of the caller's, as long as that table; arrays by flow have
+ * one more item, for all flows beyond the limit. Functions that give an int answer 0, or -1 where there was
+ * no memory. */
+#ifndef VXTOOL_QUERY_H
+#define VXTOOL_QUERY_H
+
+#include "tally.h"
+
+/* Where in an array by flow this one stands. */
+static inline uint32_t vx_flow_place(const vx_tally *tally, uint32_t flow) {
+    return flow == VX_OTHER_FLOWS ? vx_map_count(&tally->flows) : flow;
+}
+
+/* When the earliest datagram of a cell was seen. */
+static inline int64_t vx_first_time(const vx_cell *cell) { return cell->samples.samples[0].time; }
+
+typedef struct {
+    uint8_t addresses[32]; /* source, then destination */
+    uint32_t size;         /* of each: 0, 4 or 16 */
+} vx_pair;
+
+/* The outer addresses of a flow's first datagram; without any where it was plain. */
+vx_pair vx_outer_pair(const vx_tally *tally, uint32_t flow);
+
+/* ---- tunnels ---- */
+
+typedef struct {
+    vx_pair pair;
+    /* end of the key */
+    uint32_t ports;
+} vx_pair_ports;
+enum { VX_PAIR_KEY = 36 };
+
+/* Rows of vx_pair_ports: how many source ports the tunnels between two ends used, whichever tunnels. */
+int vx_query_source_ports(const vx_tally *tally, vx_map *rows);
+
+/* ---- bundles ---- */
+
+typedef struct {
+    uint32_t path;
+    uint32_t pair;   /* the outermost addresses: a number of `pairs` */
+    uint32_t inside; /* the pair + 1 that has the innermost destination; 0: it was not asked for */
+    uint8_t apart;
+    bool icmp;
+    bool grew;
+    uint8_t unused;
+    /* end of the key */
+    uint64_t datagrams;
+    uint64_t inner_bytes;
+    uint64_t outer_bytes;
+    uint64_t wire_packets;
+    uint64_t wire_bytes;
+    uint64_t whole_bytes;
+    uint64_t missing_packets;
+    uint32_t smallest;
+    uint32_t largest;
+} vx_bundle;
+enum { VX_BUNDLE_KEY = 16 };
+
+typedef struct {
+    vx_map rows;  /* of vx_bundle */
+    vx_map pairs; /* of vx_pair */
+} vx_bundles;
+
+/* Put each cell into a bundle, whose number goes into `numbers`. `inside` says by path whether the innermost
+ * destination is told apart, `apart` (NULL: nothing) what is noted by flow. */
+int vx_query_bundles(const vx_tally *tally, const uint8_t *inside, const uint8_t *apart, vx_bundles *bundles,
+                     uint32_t *numbers);
+void vx_bundles_free(vx_bundles *bundles);
+
+/* ---- the cells of some bundles ---- */
+
+/* Numbers for which something holds: those that are not 0 here. */
+typedef struct {
+    const uint8_t *flags; /* NULL: it is not asked */
+    size_t count;         /* none holds from here on */
+} vx_set;
+
+static inline bool vx_set_has(vx_set set, uint32_t number) {
+    return number < set.count && set.flags[number] != 0;
+}
+
+typedef struct {
+    const uint32_t *numbers; /* as vx_query_bundles gave them */
+    vx_set bundles;
+    vx_set flows;
+    vx_set among;  /* lengths */
+    vx_set beyond; /* lengths */
+    int64_t vni;   /* below 0: any */
+    int64_t above;
+    int64_t room; /* INT64_MIN: any */
+    bool smallest_too;
+} vx_wanted;
+
+/* The first cell from this one on that is wanted; VX_NONE: there is none. */
+uint32_t vx_query_next(const vx_tally *tally, const vx_wanted *wanted, uint32_t cell);
+
+typedef struct {
+    vx_sample sample;
+    uint32_t cell;
+} vx_proof;
+
+/* The earliest records of the cells, or only the first of each, into an array of `most`: their number. */
+uint32_t vx_query_earliest(const vx_tally *tally, const vx_wanted *wanted, bool starts, vx_proof *proofs,
+                           uint32_t most);
+
+typedef struct {
+    vx_pair pair;
+    /* end of the key */
+    uint32_t smallest;
+    uint32_t largest;
+    uint64_t datagrams;
+    int64_t first_time;
+    int64_t last_time;
+} vx_between;
+
+int vx_query_ends(const vx_tally *tally, const vx_wanted *wanted, vx_map *rows);
+
+typedef struct {
+    uint32_t rank; /* of its flow, or of that which tails belong to */
+    uint32_t cell;
+} vx_share;
+
+typedef struct {
+    uint32_t *flows; /* numbers, VX_OTHER_FLOWS among them, in order */
+    uint32_t count;
+    uint32_t total;
+    vx_share *shares; /* in the order of the cells */
+    uint32_t share_count;
+} vx_top;
+
+int vx_query_top(const vx_tally *tally, const vx_wanted *wanted, uint32_t most, vx_top *top);
+void vx_top_free(vx_top *top);
+
+/* ---- conversations ---- */
+
+/* The number of the flow that is the other direction, by flow; VX_NONE where it was not seen. The flows
+ * beyond the limit have none, and no item. */
+int vx_query_reverses(const vx_tally *tally, uint32_t *reverses);
+/* Whether both directions of any conversation were seen along these paths: 1, 0, or -1. */
+int vx_query_is_answered(const vx_tally *tally, vx_set paths, const uint32_t *reverses);
+
+typedef struct {
+    int32_t vni;
+    int32_t reverse_vni; /* -1: the other direction was not seen; of sources always */
+    uint32_t size;       /* of the address; 0 where it is not told */
+    uint8_t address[16];
+    /* end of the key */
+    uint32_t unused;
+    uint64_t datagrams;
+    uint64_t inner_bytes;
+} vx_identity;
+enum { VX_IDENTITY_KEY = 28 };
+
+/* Rows of vx_identity: by VNI and innermost source; by both VNIs or innermost destination. */
+int vx_query_sources(const vx_tally *tally, vx_map *rows);
+int vx_query_pairs(const vx_tally *tally, const uint32_t *reverses, vx_map *rows);
+
+/* Rows of vx_count by in a tunnel << 33 | IPv6 << 32 | MSS. */
+int vx_query_told_mss(const vx_tally *tally, vx_map *rows);
+
+/* ---- one-sided journeys that may belong together ---- */
+
+enum { VX_ONLY_IN = 1, VX_ONLY_OUT = 2 };
+
+typedef struct {
+    uint32_t flow;
+    /* end of the key */
+    uint32_t largest[2]; /* in, out */
+    uint64_t datagrams[2];
+} vx_two_sided;
+
+/* `sides` says by path which one it is of, 0 where it is neither or both. */
+int vx_query_two_sided(const vx_tally *tally, const uint8_t *sides, vx_map *rows);
+
+typedef struct {
+    uint32_t size;
+    uint8_t address[16];
+} vx_address;
+
+/* Set `found` by flow; `own` is a map of vx_address. */
+int vx_query_rewritten(const vx_tally *tally, const uint8_t *sides, const vx_map *own,
+                       const uint32_t *reverses, uint8_t *found);
+
+/* ---- large datagrams ---- */
+
+typedef struct {
+    uint32_t limit;
+    int32_t protocol;
+    uint32_t told_mss;
+    uint32_t outer_length;
+    uint32_t inner_length;
+    uint32_t payload_length;
+    uint8_t options;
+    bool tunnelled;
+    bool ipv6;
+    bool both_told;
+    /* end of the key */
+    uint32_t unused;
+    uint64_t datagrams;
+} vx_large_row;
+enum { VX_LARGE_ROW_KEY = 28 };
+
+/* Put each of `large` into a row of vx_large_row, whose number goes into `numbers`. `limits` are by path: the
+ * flow's is the largest of those of its paths. */
+int vx_query_large(const vx_tally *tally, const uint32_t *limits, const uint32_t *reverses, vx_map *rows,
+                   uint32_t *numbers);
+
+typedef struct {
+    uint32_t row;
+    uint32_t payload_length; /* the largest that the flow has in other rows */
+    /* end of the key */
+    uint64_t datagrams;
+} vx_beside;
+enum { VX_BESIDE_KEY = 8 };
+
+/* `numbers` are those that vx_query_large gave, `chosen` some of the rows. */
+int vx_query_beside(const vx_tally *tally, const uint32_t *numbers, vx_set chosen, vx_map *rows);
+/* Set `flows` by flow. */
+void vx_query_large_flows(const vx_tally *tally, const uint32_t *numbers, vx_set chosen, uint8_t *flows);
+
+#endif

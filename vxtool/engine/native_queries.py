@@ -1,0 +1,203 @@
+"""The answers of `vxtool.engine.queries` from the C engine, which knows flows, paths and bundles by number.
+
+What was found of every flow or cell stays a `bytes` object that only C looks into. Keys are made for the flows that
+an answer names, and remembered, so that they can be asked about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from functools import cached_property
+
+from vxtool import _native
+from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Wanted
+from vxtool.engine.tables import OTHER_FLOWS, FlowKey, FlowRow, PathKey, Sample
+
+_ANY_ROOM = -(1 << 63)
+_ONLY_IN, _ONLY_OUT = 1, 2  # as in query.h
+_MOST = 0xFFFFFFFF  # that C counts up to
+_NO_FLOW = _MOST
+
+
+class NativeQueries:
+    """See `vxtool.engine.queries.Queries`."""
+
+    def __init__(self, engine: _native.Engine, paths: Sequence[PathKey]) -> None:
+        self.paths = paths
+        self.ask = _native.Queries(engine)
+        self._engine = engine
+        self._path_numbers = {path: number for number, path in enumerate(paths)}
+        self._keys: dict[int, FlowKey] = {-1: OTHER_FLOWS}
+        self._flow_numbers: dict[FlowKey, int] = {OTHER_FLOWS: -1}
+
+    # Flows by number.
+
+    def flow(self, number: int) -> FlowKey:
+        key = self._keys.get(number)
+        if key is None:
+            (row,) = self._engine.rows("flow_keys", number, 1)
+            key = self._keys[number] = FlowKey._make(row)
+            self._flow_numbers[key] = number
+        return key
+
+    def by_flow(self, values: Mapping[FlowKey, int]) -> bytes:
+        """A byte for each flow, 0 where there is no value; the last one is that of OTHER_FLOWS."""
+        octets = bytearray(self.ask.flow_count() + 1)
+        for flow, value in values.items():
+            octets[self._flow_numbers[flow]] = value
+        return bytes(octets)
+
+    @cached_property
+    def _reverses(self) -> bytes:
+        """The number of each flow's other direction, or _NO_FLOW."""
+        return self.ask.reverses()
+
+    def top_flow(self, number: int, shares: list[Share]) -> TopFlow:
+        flow = self.flow(number)
+        if number < 0:
+            return TopFlow(flow, None, None, shares)
+        (row,) = self._engine.rows("flows", number, 1)
+        reverse = memoryview(self._reverses).cast("I")[number]
+        return TopFlow(flow, flow_row(row), None if reverse == _NO_FLOW else self.flow(reverse).vni, shares)
+
+    # Questions.
+
+    @cached_property
+    def tunnels(self) -> dict[tuple[bytes, bytes, int, int], tuple[int, int]]:
+        return {row[:4]: row[4:] for row in self.ask.tunnels()}
+
+    @cached_property
+    def source_ports(self) -> dict[tuple[bytes, bytes], int]:
+        return {(source, destination): ports for source, destination, ports in self.ask.source_ports()}
+
+    @cached_property
+    def told_mss(self) -> dict[tuple[bool, bool, int], int]:
+        return {(tunnelled, ipv6, mss): flows for tunnelled, ipv6, mss, flows in self.ask.told_mss()}
+
+    @cached_property
+    def sources(self) -> dict[tuple[int, bytes], tuple[int, int]]:
+        return {(vni, source): (datagrams, octets) for vni, _, source, datagrams, octets in self.ask.sources()}
+
+    @cached_property
+    def pairs(self) -> dict[tuple[int, int | None, bytes], tuple[int, int]]:
+        return {
+            (vni, reverse if reverse >= 0 else None, destination): (datagrams, octets)
+            for vni, reverse, destination, datagrams, octets in self.ask.pairs(self._reverses)
+        }
+
+    def bundles(
+        self, inside: Collection[PathKey] = (), apart: Mapping[FlowKey, int] | None = None
+    ) -> NativeBundles:
+        return NativeBundles(self, self._sides(inside), self.by_flow(apart) if apart else None)
+
+    def large(self, limits: Mapping[PathKey, int]) -> NativeLarge:
+        # As their ranks, which are as small as C needs them and in the same order.
+        ranked = sorted(set(limits.values()))
+        ranks = memoryview(bytearray(4 * len(self.paths))).cast("I")
+        for path, limit in limits.items():
+            ranks[self._path_numbers[path]] = ranked.index(limit) + 1
+        return NativeLarge(self, *self.ask.large(bytes(ranks), self._reverses), [-1, *ranked])
+
+    def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
+        rows = self.ask.two_sided(self._sides(only_in, only_out))
+        return [TwoSided(self.flow(number), *rest) for number, *rest in rows]
+
+    def rewritten(
+        self, only_in: Collection[PathKey], only_out: Collection[PathKey], own: Collection[bytes]
+    ) -> set[FlowKey]:
+        return set(map(self.flow, self.ask.rewritten(self._sides(only_in, only_out), list(own), self._reverses)))
+
+    def is_answered(self, paths: Collection[PathKey]) -> bool:
+        return self.ask.is_answered(self._sides(paths), self._reverses)
+
+    def _sides(self, only_in: Iterable[PathKey], only_out: Iterable[PathKey] = ()) -> bytes:
+        sides = bytearray(len(self.paths))
+        for side, paths in ((_ONLY_IN, only_in), (_ONLY_OUT, only_out)):
+            for path in paths:
+                sides[self._path_numbers[path]] = side
+        return bytes(sides)
+
+
+class NativeBundles:
+    """See `vxtool.engine.queries.Bundles`."""
+
+    def __init__(self, queries: NativeQueries, inside: bytes, apart: bytes | None) -> None:
+        self._queries = queries
+        rows, self._of_cells = queries.ask.bundles(inside, apart)
+        self.rows: Sequence[Bundle] = [Bundle._make((queries.paths[path], *rest)) for path, *rest in rows]
+
+    def earliest(self, wanted: Wanted, most: int) -> list[Proof]:
+        return self._proofs(wanted, False, most)
+
+    def starts(self, wanted: Wanted, most: int) -> list[Proof]:
+        return self._proofs(wanted, True, most)
+
+    def _proofs(self, wanted: Wanted, starts: bool, most: int) -> list[Proof]:
+        rows = self._queries.ask.earliest(self._cells(wanted), starts, most)
+        return [Proof(Sample(*row[:3]), self._queries.flow(row[3]), *row[4:]) for row in rows]
+
+    def shares(self, wanted: Wanted) -> list[Share]:
+        rows = self._queries.ask.shares(self._cells(wanted))
+        return [Share(self._queries.flow(number), *rest) for _, number, *rest in rows]
+
+    def ends(self, bundles: Collection[int]) -> list[Ends]:
+        return list(map(Ends._make, self._queries.ask.ends(self._cells(Wanted(bundles)))))
+
+    def top(self, bundles: Collection[int], most: int) -> tuple[list[TopFlow], int]:
+        numbers, total, rows = self._queries.ask.top(self._cells(Wanted(bundles)), min(most, _MOST))
+        shares: list[list[Share]] = [[] for _ in numbers]
+        for rank, number, *rest in rows:
+            shares[rank].append(Share(self._queries.flow(number), *rest))
+        return list(map(self._queries.top_flow, numbers, shares)), total
+
+    def _cells(self, wanted: Wanted) -> tuple[object, ...]:
+        """As C takes it."""
+        return (
+            self._of_cells,
+            _flags(wanted.bundles),
+            wanted.flows,
+            None if wanted.among is None else _flags(wanted.among),
+            _flags(wanted.beyond),
+            -1 if wanted.vni is None else wanted.vni,
+            wanted.above,
+            _ANY_ROOM if wanted.room is None else wanted.room,
+            wanted.smallest_too,
+        )
+
+
+class NativeLarge:
+    """See `vxtool.engine.queries.Large`."""
+
+    def __init__(
+        self, queries: NativeQueries, rows: list[tuple[int, ...]], of_large: bytes, limits: Sequence[int]
+    ) -> None:
+        self._queries = queries
+        self._of_large = of_large
+        self.rows: Sequence[LargeRow] = [LargeRow._make((*row[:6], limits[row[6]], *row[7:])) for row in rows]
+
+    def beside(self, rows: Collection[int]) -> dict[tuple[int, int], int]:
+        found = self._queries.ask.beside(self._of_large, _flags(rows))
+        return {(row, payload): datagrams for row, payload, datagrams in found}
+
+    def flows(self, rows: Collection[int]) -> object:
+        return self._queries.ask.large_flows(self._of_large, _flags(rows))
+
+    def of(self, flows: Collection[FlowKey]) -> dict[FlowKey, list[tuple[int, int]]]:
+        found: dict[FlowKey, list[tuple[int, int]]] = {}
+        wanted = self._queries.by_flow(dict.fromkeys(flows, 1))
+        for number, row, datagrams in self._queries.ask.large_of(self._of_large, wanted):
+            found.setdefault(self._queries.flow(number), []).append((row, datagrams))
+        return found
+
+
+def flow_row(row: tuple[tuple[int, int, int], *tuple[object, ...]]) -> FlowRow:
+    first, *rest = row
+    return FlowRow(Sample(*first), *rest)  # type: ignore[arg-type]
+
+
+def _flags(numbers: Collection[int]) -> bytes:
+    """A byte for each number up to the largest, 1 where it is among these."""
+    flags = bytearray(max(numbers, default=-1) + 1)
+    for number in numbers:
+        flags[number] = 1
+    return bytes(flags)

@@ -1,0 +1,375 @@
+"""The answers of `vxtool.engine.queries` in plain Python, from dicts: the specification of the C engine's."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from heapq import nlargest, nsmallest
+from typing import TypeVar
+
+from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Wanted
+from vxtool.engine.tables import TAIL_PORT, Cell, FlowKey, FlowRow, PathKey, TunnelRow
+
+_ICMP = frozenset({1, 58})
+
+_Key = TypeVar("_Key")
+Cells = Mapping[tuple[FlowKey, PathKey], Cell]
+
+
+class PlainQueries:
+    """See `vxtool.engine.queries.Queries`."""
+
+    def __init__(
+        self,
+        flows: Mapping[FlowKey, FlowRow],
+        cells: Cells,
+        large: Mapping[tuple[FlowKey, int, int, int], int],
+        tunnels: Mapping[tuple[bytes, bytes, int, int], TunnelRow],
+    ) -> None:
+        self.flows = flows
+        self.cells = cells
+        self._large = large
+        self._tunnels = tunnels
+
+    @cached_property
+    def objects(self) -> dict[int, PathKey]:
+        """The cells' paths by identity: a path's hash goes deep, and there are few objects."""
+        return {id(path): path for _, path in self.cells}
+
+    @cached_property
+    def paths(self) -> list[PathKey]:
+        return list(dict.fromkeys(self.objects.values()))
+
+    @cached_property
+    def tunnels(self) -> dict[tuple[bytes, bytes, int, int], tuple[int, int]]:
+        return {key: (row.datagrams, row.outer_bytes) for key, row in self._tunnels.items()}
+
+    @cached_property
+    def source_ports(self) -> dict[tuple[bytes, bytes], int]:
+        ports: dict[tuple[bytes, bytes], set[int]] = defaultdict(set)
+        for (source, destination, _, _), row in self._tunnels.items():
+            ports[source, destination] |= row.source_ports
+        return {ends: len(numbers) for ends, numbers in ports.items()}
+
+    @cached_property
+    def told_mss(self) -> dict[tuple[bool, bool, int], int]:
+        told: dict[tuple[bool, bool, int], int] = defaultdict(int)
+        for flow, row in self.flows.items():
+            if row.mss:
+                told[flow.vni >= 0, len(flow.source) == 16, row.mss] += 1
+        return dict(told)
+
+    @cached_property
+    def sources(self) -> dict[tuple[int, bytes], tuple[int, int]]:
+        return _sums(((flow.vni, flow.source), cell) for flow, cell in self._tunnelled())
+
+    @cached_property
+    def pairs(self) -> dict[tuple[int, int | None, bytes], tuple[int, int]]:
+        def pair(flow: FlowKey) -> tuple[int, int | None, bytes]:
+            reverse = self.reverse_vni(flow)
+            return flow.vni, reverse, flow.destination if reverse is None else b""
+
+        return _sums((pair(flow), cell) for flow, cell in self._tunnelled())
+
+    def _tunnelled(self) -> Iterator[tuple[FlowKey, Cell]]:
+        return ((flow, cell) for (flow, _), cell in self.cells.items() if flow.vni >= 0)
+
+    def bundles(self, inside: Collection[PathKey] = (), apart: Mapping[FlowKey, int] | None = None) -> PlainBundles:
+        return PlainBundles(self, inside, apart or {})
+
+    def large(self, limits: Mapping[PathKey, int]) -> PlainLarge:
+        return PlainLarge(self, self._large, limits)
+
+    # Conversations.
+
+    @cached_property
+    def _vnis(self) -> dict[tuple[object, ...], list[int]]:
+        """By what follows the VNI in the key."""
+        found: dict[tuple[object, ...], list[int]] = defaultdict(list)
+        for flow in self.flows:
+            found[flow[1:]].append(flow.vni)
+        return found
+
+    def reverse_vni(self, flow: FlowKey) -> int | None:
+        """The VNI of the other direction; None too where a flow has nothing to be known by."""
+        if flow.source_port < 0:
+            return None
+        alike = [vni for vni in self._vnis.get(_turned(flow), ()) if (vni >= 0) == (flow.vni >= 0)]
+        return flow.vni if flow.vni in alike else min(alike, default=None)
+
+    def reverse(self, flow: FlowKey) -> FlowKey | None:
+        """The other direction itself."""
+        vni = self.reverse_vni(flow)
+        return None if vni is None else FlowKey(vni, *_turned(flow))
+
+    def is_answered(self, paths: Collection[PathKey]) -> bool:
+        seen = self._along(paths)
+        return any(self.reverse(flow) in seen for flow in seen)
+
+    # One-sided journeys that may belong together.
+
+    def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
+        arrived, left = self._along(only_in), self._along(only_out)
+        return [
+            TwoSided(flow, *_count(rows), *_count(left[flow])) for flow, rows in arrived.items() if flow in left
+        ]
+
+    def rewritten(
+        self, only_in: Collection[PathKey], only_out: Collection[PathKey], own: Collection[bytes]
+    ) -> set[FlowKey]:
+        arrived, left = (
+            [flow for flow in self._along(paths) if flow.vni < 0 and flow.source_port >= 0]
+            for paths in (only_in, only_out)
+        )
+        by_destination: dict[tuple[int, bytes, int], list[FlowKey]] = defaultdict(list)
+        by_source: dict[tuple[int, bytes, int], list[FlowKey]] = defaultdict(list)
+        for flow in left:
+            by_destination[flow.protocol, flow.destination, flow.destination_port].append(flow)
+            by_source[flow.protocol, flow.source, flow.source_port].append(flow)
+        found: set[FlowKey] = set()
+        for flow in arrived:
+            for other in by_destination.get((flow.protocol, flow.destination, flow.destination_port), ()):
+                same_port = other.source_port == flow.source_port
+                if other.source != flow.source and (same_port or other.source in own):
+                    found |= {flow, other}
+            for other in by_source.get((flow.protocol, flow.source, flow.source_port), ()):
+                if other.destination != flow.destination:
+                    found |= {flow, other}
+        answers = {reverse for flow in found if (reverse := self.reverse(flow)) is not None}
+        return found | (answers & {*arrived, *left})
+
+    def _along(self, paths: Collection[PathKey]) -> dict[FlowKey, list[Cell]]:
+        objects = {number for number, path in self.objects.items() if path in paths}
+        found: dict[FlowKey, list[Cell]] = {}
+        for (flow, path), cell in self.cells.items():
+            if id(path) in objects:
+                found.setdefault(flow, []).append(cell)
+        return found
+
+
+class PlainBundles:
+    """See `vxtool.engine.queries.Bundles`."""
+
+    def __init__(self, queries: PlainQueries, inside: Collection[PathKey], apart: Mapping[FlowKey, int]) -> None:
+        self._flows = queries.flows
+        self._queries = queries
+        self._cells: list[tuple[FlowKey, Cell, int]] = []  # the number is the bundle's
+        bundles: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
+        numbers: dict[tuple[object, ...], int] = {}
+        places = {path: number for number, path in enumerate(queries.paths)}
+        paths = {number: (places[path], path in inside) for number, path in queries.objects.items()}
+        for (flow, path), cell in queries.cells.items():
+            place, asked = paths[id(path)]
+            key = (
+                place,
+                *self._outermost(flow),
+                flow.destination if asked else b"",
+                apart.get(flow, 0),
+                flow.protocol in _ICMP and flow.source_port < 0,
+                cell.egress_packets > cell.wire_packets,
+            )
+            self._cells.append((flow, cell, numbers.setdefault(key, len(numbers))))
+            bundles[key].append(cell)
+        self.rows: Sequence[Bundle] = [
+            Bundle(queries.paths[place], *key, *_sum(cells))  # type: ignore[arg-type, call-overload]
+            for (place, *key), cells in bundles.items()
+        ]
+
+    def _outermost(self, flow: FlowKey) -> tuple[bytes, bytes]:
+        """Source and destination as a router sees them."""
+        if flow.vni == -1:
+            return flow.source, flow.destination
+        return self._outer(flow)
+
+    def _outer(self, flow: FlowKey) -> tuple[bytes, bytes]:
+        row = self._flows.get(flow)
+        return (row.outer_source, row.outer_destination) if row is not None else (b"", b"")
+
+    def earliest(self, wanted: Wanted, most: int) -> list[Proof]:
+        rows = ((*row, at) for row in self._chosen(wanted) for at in range(len(row[1].samples)))
+        return nsmallest(most, (self._proof(*row) for row in rows))
+
+    def starts(self, wanted: Wanted, most: int) -> list[Proof]:
+        return nsmallest(most, (self._proof(*row, 0) for row in self._chosen(wanted)))
+
+    def _proof(self, flow: FlowKey, cell: Cell, bundle: int, at: int) -> Proof:
+        return Proof(cell.samples[at], flow, *self._outer(flow), bundle, cell.smallest, cell.largest)
+
+    def _chosen(self, wanted: Wanted) -> Iterator[tuple[FlowKey, Cell, int]]:
+        chosen = set(wanted.bundles)
+
+        def fits(size: int) -> bool:
+            return size > wanted.above and (wanted.among is None or size in wanted.among)
+
+        for flow, cell, bundle in self._cells:
+            if (
+                bundle in chosen
+                and wanted.vni in (None, flow.vni)
+                and (wanted.flows is None or flow in wanted.flows)  # type: ignore[operator]
+                and fits(cell.largest)
+                and cell.largest not in wanted.beyond
+                and (not wanted.smallest_too or fits(cell.smallest))
+                and (wanted.room is None or cell.largest + _overhead(cell) > wanted.room)
+            ):
+                yield flow, cell, bundle
+
+    def shares(self, wanted: Wanted) -> list[Share]:
+        return [_share(*row) for row in self._chosen(wanted)]
+
+    def ends(self, bundles: Collection[int]) -> list[Ends]:
+        found: dict[tuple[bytes, bytes], list[Cell]] = defaultdict(list)
+        for flow, cell, _ in self._chosen(Wanted(bundles)):
+            found[(flow.source, flow.destination) if flow.source else self._outer(flow)].append(cell)
+        return [
+            Ends(
+                source,
+                destination,
+                sum(cell.datagrams for cell in cells),
+                min(cell.smallest for cell in cells),
+                max(cell.largest for cell in cells),
+                min(cell.first_time for cell in cells),
+                max(cell.last_time for cell in cells),
+            )
+            for (source, destination), cells in found.items()
+        ]
+
+    def top(self, bundles: Collection[int], most: int) -> tuple[list[TopFlow], int]:
+        chosen = list(self._chosen(Wanted(bundles)))
+        owners = _owners_of_tails({flow for flow, _, _ in chosen})
+        octets: dict[FlowKey, int] = defaultdict(int)
+        for flow, cell, _ in chosen:
+            octets[owners.get(flow, flow)] += cell.inner_bytes
+        shares: dict[FlowKey, list[Share]] = {flow: [] for flow in _largest(octets, most)}
+        for row in chosen:
+            if (mine := shares.get(owners.get(row[0], row[0]))) is not None:
+                mine.append(_share(*row))
+        flows = [
+            TopFlow(flow, self._flows.get(flow), self._queries.reverse_vni(flow), mine)
+            for flow, mine in shares.items()
+        ]
+        return flows, len(octets)
+
+
+class PlainLarge:
+    """See `vxtool.engine.queries.Large`."""
+
+    def __init__(
+        self,
+        queries: PlainQueries,
+        large: Mapping[tuple[FlowKey, int, int, int], int],
+        limits: Mapping[PathKey, int],
+    ) -> None:
+        limit_of: dict[FlowKey, int] = {}
+        for flow, path in queries.cells if limits else ():
+            limit_of[flow] = max(limits.get(path, -1), limit_of.get(flow, -1))
+        self._flows: dict[FlowKey, list[tuple[int, int]]] = defaultdict(list)
+        rows: dict[tuple[object, ...], int] = defaultdict(int)
+        numbers: dict[tuple[object, ...], int] = {}
+        for (flow, *lengths), datagrams in large.items():
+            row = queries.flows.get(flow)
+            told = [
+                queries.flows[key].mss
+                for key in (flow, queries.reverse(flow))
+                if key is not None and key in queries.flows and queries.flows[key].mss
+            ]
+            key = (
+                flow.vni >= 0,
+                flow.protocol,
+                len(flow.source) == 16,
+                row.options if row is not None else 0,
+                min(told, default=0),
+                len(told) == 2,
+                limit_of.get(flow, -1),
+                *lengths,
+            )
+            rows[key] += datagrams
+            self._flows[flow].append((numbers.setdefault(key, len(numbers)), datagrams))
+        self.rows: Sequence[LargeRow] = [
+            LargeRow(*key, datagrams)  # type: ignore[arg-type, call-arg]
+            for key, datagrams in rows.items()
+        ]
+
+    def beside(self, rows: Collection[int]) -> dict[tuple[int, int], int]:
+        found: dict[tuple[int, int], int] = defaultdict(int)
+        for parts in self._flows.values():
+            other = max((self.rows[row].payload for row, _ in parts if row not in rows), default=0)
+            for row, datagrams in parts:
+                if row in rows:
+                    found[row, other] += datagrams
+        return dict(found)
+
+    def flows(self, rows: Collection[int]) -> object:
+        return {flow for flow, parts in self._flows.items() if any(row in rows for row, _ in parts)}
+
+    def of(self, flows: Collection[FlowKey]) -> dict[FlowKey, list[tuple[int, int]]]:
+        return {flow: self._flows[flow] for flow in flows if flow in self._flows}
+
+
+def _turned(flow: FlowKey) -> tuple[int, bytes, int, bytes, int]:
+    """What follows the VNI in the key of the other direction."""
+    _, protocol, source, source_port, destination, destination_port = flow
+    if destination_port < 0:  # ICMP echo has its identifier as the source port both ways
+        return protocol, destination, source_port, source, destination_port
+    return protocol, destination, destination_port, source, source_port
+
+
+def _sums(rows: Iterable[tuple[_Key, Cell]]) -> dict[_Key, tuple[int, int]]:
+    sums: dict[_Key, list[int]] = defaultdict(lambda: [0, 0])
+    for key, cell in rows:
+        row = sums[key]
+        row[0] += cell.datagrams
+        row[1] += cell.inner_bytes
+    return {key: (row[0], row[1]) for key, row in sums.items()}
+
+
+def _sum(cells: Sequence[Cell]) -> tuple[int, ...]:
+    """What follows the key in a Bundle."""
+    return (
+        sum(cell.datagrams for cell in cells),
+        sum(cell.inner_bytes for cell in cells),
+        sum(cell.outer_bytes for cell in cells),
+        sum(cell.wire_packets for cell in cells),
+        sum(cell.wire_bytes for cell in cells),
+        sum(max(cell.wire_bytes, cell.outer_bytes) for cell in cells),
+        sum(max(cell.wire_packets - cell.egress_packets, cell.datagrams) for cell in cells),
+        min(cell.smallest for cell in cells),
+        max(cell.largest for cell in cells),
+    )
+
+
+def _count(cells: Sequence[Cell]) -> tuple[int, int]:
+    return sum(cell.datagrams for cell in cells), max(cell.largest for cell in cells)
+
+
+def _overhead(cell: Cell) -> int:
+    return (cell.outer_bytes - cell.inner_bytes) // cell.datagrams
+
+
+def _share(flow: FlowKey, cell: Cell, bundle: int) -> Share:
+    return Share(flow, bundle, cell.datagrams, cell.inner_bytes, cell.wire_packets, cell.first_time, cell.last_time)
+
+
+def _owners_of_tails(flows: Collection[FlowKey]) -> dict[FlowKey, FlowKey]:
+    """The flow that each flow of tails belongs to, where only one can be it."""
+    tails = [flow for flow in flows if flow.source_port == TAIL_PORT]
+    candidates: dict[FlowKey, list[FlowKey]] = {_without_ports(flow): [] for flow in tails}
+    for flow in flows if tails else ():
+        if flow.source_port >= 0 and (mine := candidates.get(_without_ports(flow))) is not None:
+            mine.append(flow)
+    return {flow: mine[0] for flow in tails if len(mine := candidates[_without_ports(flow)]) == 1}
+
+
+def _without_ports(flow: FlowKey) -> FlowKey:
+    return flow._replace(source_port=-1, destination_port=-1)
+
+
+def _largest(octets: dict[FlowKey, int], most: int) -> list[FlowKey]:
+    """The flows with the most bytes, in order; of equal ones those whose key comes first."""
+    if len(octets) > most:
+        # Numbers first, which are compared faster than keys: most flows are below the least that is shown.
+        least = nlargest(most, octets.values())[-1]
+        equal = [flow for flow, number in octets.items() if number == least]
+        octets = {flow: number for flow, number in octets.items() if number > least}
+        octets |= dict.fromkeys(nsmallest(most - len(octets), equal), least)
+    return sorted(octets, key=lambda flow: (-octets[flow], flow))

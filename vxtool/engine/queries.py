@@ -1,0 +1,108 @@
+"""What analysis asks of the flows and cells, which may be millions, so that it need not go through them itself.
+
+Every question is answered twice: in plain Python from the dicts of `Tables` (`plain_queries.py`, the specification)
+and in C from the engine's own tables (`native_queries.py`). Both give equal answers in the same order.
+
+An answer holds sums over what a verdict cannot tell apart. Journeys are put into bundles by all that may decide
+what became of them; the few that show something of their own are asked for by name, size or time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Wanted
+from vxtool.engine.tables import FlowKey, PathKey
+
+
+class Bundles(Protocol):
+    rows: Sequence[Bundle]  # their numbers are their places here
+
+    def earliest(self, wanted: Wanted, most: int) -> list[Proof]:
+        """The earliest records of these cells, in order."""
+
+    def starts(self, wanted: Wanted, most: int) -> list[Proof]:
+        """The first record of each of these cells, in order: the earliest of them."""
+
+    def shares(self, wanted: Wanted) -> list[Share]:
+        """These cells one by one."""
+
+    def ends(self, bundles: Collection[int]) -> list[Ends]:
+        """Who sent the datagrams of these bundles to whom."""
+
+    def top(self, bundles: Collection[int], most: int) -> tuple[list[TopFlow], int]:
+        """The flows with the most inner bytes in these bundles, in order, and of equal ones those whose key comes
+        first; and how many flows there are.
+
+        Innermost fragments behind the first carry no ports (TAIL_PORT): they count with their flow where only one
+        of these bundles can be it.
+        """
+
+
+class Large(Protocol):
+    rows: Sequence[LargeRow]  # their numbers are their places here
+
+    def beside(self, rows: Collection[int]) -> dict[tuple[int, int], int]:
+        """The datagrams of each of these rows by the largest payload that the same flow has outside of these rows:
+        (row, payload; 0 for none) -> datagrams."""
+
+    def flows(self, rows: Collection[int]) -> object:
+        """The flows that have datagrams in these rows, for `Wanted`."""
+
+    def of(self, flows: Collection[FlowKey]) -> dict[FlowKey, list[tuple[int, int]]]:
+        """(row, datagrams) of each of these flows that has any, in the order of the engine's table."""
+
+
+class Queries(Protocol):
+    """Flows that an asker names must have stood in an answer before."""
+
+    @property
+    def paths(self) -> Sequence[PathKey]:
+        """All paths that any journey took."""
+
+    @property
+    def tunnels(self) -> Mapping[tuple[bytes, bytes, int, int], tuple[int, int]]:
+        """`Tables.tunnels` without the source ports: (datagrams, outer bytes)."""
+
+    @property
+    def source_ports(self) -> Mapping[tuple[bytes, bytes], int]:
+        """How many source ports the tunnels from one outer address to another used, all kinds together."""
+
+    @property
+    def told_mss(self) -> Mapping[tuple[bool, bool, int], int]:
+        """How many flows told which MSS: (in a tunnel, IPv6, MSS) -> flows."""
+
+    @property
+    def sources(self) -> Mapping[tuple[int, bytes], tuple[int, int]]:
+        """Who sends under which VNI: (VNI, innermost source) -> (datagrams, inner bytes)."""
+
+    @property
+    def pairs(self) -> Mapping[tuple[int, int | None, bytes], tuple[int, int]]:
+        """Which VNIs talk to which: (VNI, that of the other direction, innermost destination) -> (datagrams, inner
+        bytes). Where the other direction was seen the destination is left empty, else its VNI is None.
+
+        The other direction is the flow with the same ends turned round, both in tunnels or both not. It is the one
+        of the same VNI where that was seen: two networks may use the same addresses. Else that of the lowest VNI.
+        """
+
+    def bundles(self, inside: Collection[PathKey] = (), apart: Mapping[FlowKey, int] | None = None) -> Bundles:
+        """All journeys in bundles; along the paths `inside` the innermost destination is told apart too."""
+
+    def large(self, limits: Mapping[PathKey, int]) -> Large:
+        """All large datagrams; `limits` are any numbers by path."""
+
+    def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
+        """The flows that have journeys along both kinds of paths."""
+
+    def rewritten(
+        self, only_in: Collection[PathKey], only_out: Collection[PathKey], own: Collection[bytes]
+    ) -> set[FlowKey]:
+        """Plain flows that came in under one address and went out under another, and those that answer them.
+
+        One came in and not out, the other the reverse, and they differ in the destination alone (with its port), or
+        in the source alone; in the source's port too where the new source is one of `own`.
+        """
+
+    def is_answered(self, paths: Collection[PathKey]) -> bool:
+        """Whether both directions of any conversation were seen along these paths."""
