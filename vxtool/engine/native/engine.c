@@ -12,9 +12,8 @@ enum {
     ORIGINS = 16,
     READY = 32, /* records found in a file before their frames are read */
     FEW = 64, /* records read before they are taken: enough to fetch ahead, and few enough to stay in cache */
-    FETCH_SLOT = 8, /* so many records ahead, the slot of a key is fetched, and then what it leads to */
-    FETCH_JOURNEY = 4,
-    FETCH_RECORD = 12, /* and so many ahead the record itself, which another core wrote */
+    TAGGED = 32, /* records whose tags are made together, and their slots fetched where there are many */
+    FETCH_JOURNEY = 4, /* so many records ahead, what the slot leads to is fetched */
     ONE_TAKE = 256,    /* batches */
 };
 
@@ -275,7 +274,7 @@ static inline int read_record(vx_engine *engine, uint32_t number, const vx_recor
     vx_sighting *sighting = &record->sighting;
     describe_interface(input, next->interface);
     vx_frame frame;
-    frame.key = &record->key;
+    frame.key = &record->key.key;
     frame.traits = &sighting->traits;
     vx_frame_read(&frame, &engine->reading, next->data, next->captured, next->length, input->link_type,
                   next->direction);
@@ -455,28 +454,41 @@ static inline int take(vx_engine *engine, vx_batch *batch, vx_read_record *recor
     return vx_journeys_see(&engine->journeys, &record->key, sighting, piece);
 }
 
-static int take_batch(vx_engine *engine, vx_batch *batch) {
-    if (learn(engine, &batch->news) < 0)
-        return -1;
-    const vx_journeys *journeys = &engine->journeys;
-    vx_read_record *records = batch->records;
-    bool many = vx_journeys_are_many(journeys);
-    for (size_t i = 0; i < batch->count; i++) {
-        if (i + FETCH_RECORD < batch->count) {
-            const uint8_t *ahead = (const uint8_t *)&records[i + FETCH_RECORD];
-            __builtin_prefetch(ahead);
-            __builtin_prefetch(ahead + 64);
-            __builtin_prefetch(ahead + 128);
-        }
-        if (many && i + FETCH_SLOT < batch->count)
-            vx_journeys_prefetch_slot(journeys, &records[i + FETCH_SLOT].key);
-        if (many && i + FETCH_JOURNEY < batch->count)
-            vx_journeys_prefetch(journeys, &records[i + FETCH_JOURNEY].key);
+/* Make the tags of some records, which in the relay another core wrote: those waits overlap here. */
+static inline void tag_records(const vx_engine *engine, vx_read_record *records, size_t count, bool many) {
+    for (size_t i = 0; i < count; i++) {
+        if (records[i].kind != VX_FRAME_DATAGRAM && records[i].kind != VX_FRAME_TAIL)
+            continue;
+        const vx_traits *traits = &records[i].sighting.traits;
+        vx_tag_key(&records[i].key, traits->wear != VX_PLAIN ? (int32_t)traits->vni : -1,
+                   &engine->tally.secrets);
+        if (many)
+            vx_journeys_prefetch_slot(&engine->journeys, &records[i].key);
+    }
+}
+
+static int take_some(vx_engine *engine, vx_batch *batch, vx_read_record *records, size_t count) {
+    bool many = vx_journeys_are_many(&engine->journeys);
+    tag_records(engine, records, count, many);
+    for (size_t i = 0; i < count; i++) {
+        if (many && i + FETCH_JOURNEY < count)
+            vx_journeys_prefetch(&engine->journeys, &records[i + FETCH_JOURNEY].key);
         if (take(engine, batch, &records[i]) < 0)
             return -1;
     }
-    engine->taken += batch->count;
     return vx_journeys_close_settled(&engine->journeys);
+}
+
+static int take_batch(vx_engine *engine, vx_batch *batch) {
+    if (learn(engine, &batch->news) < 0)
+        return -1;
+    for (size_t i = 0; i < batch->count; i += TAGGED) {
+        size_t left = batch->count - i;
+        if (take_some(engine, batch, &batch->records[i], left < TAGGED ? left : TAGGED) < 0)
+            return -1;
+    }
+    engine->taken += batch->count;
+    return 0;
 }
 
 /* Both in one thread. */

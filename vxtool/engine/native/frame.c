@@ -222,8 +222,8 @@ static void read_tcp_options(vx_frame *frame, const octets *bytes, int64_t at, i
         if (kind == 2 && size == 4 && frame->traits->tcp_flags & 2)
             frame->traits->mss = get16(bytes, at + 2);
         else if (kind == 8 && size == 10) {
-            frame->key->key.transport[2] = get32(bytes, at + 2);
-            frame->key->key.transport[3] = get32(bytes, at + 6);
+            frame->key->transport[2] = get32(bytes, at + 2);
+            frame->key->transport[3] = get32(bytes, at + 6);
         }
         at += size;
     }
@@ -250,10 +250,10 @@ static inline reading read_tcp(vx_frame *frame, const octets *bytes, const ip_he
     frame->traits->tcp_flags = bytes->data[at + 13];
     frame->traits->options = (uint8_t)(size - 20);
     frame->traits->payload_length = (uint32_t)(ip->length - ip->header - size);
-    frame->key->key.transport[0] = get32(bytes, at + 4);
-    frame->key->key.transport[1] = get32(bytes, at + 8);
-    frame->key->key.length |= VX_KEY_TRANSPORT;
-    take_ports(&frame->key->key.ends, bytes, at);
+    frame->key->transport[0] = get32(bytes, at + 4);
+    frame->key->transport[1] = get32(bytes, at + 8);
+    frame->key->length |= VX_KEY_TRANSPORT;
+    take_ports(&frame->key->ends, bytes, at);
     if (size > 20)
         read_tcp_options(frame, bytes, at + 20, *behind);
     return READ;
@@ -266,14 +266,14 @@ static reading read_icmp(vx_frame *frame, const octets *bytes, const ip_header *
         return status;
     *behind = at + 8;
     uint8_t kind = bytes->data[at];
-    frame->key->key.transport[0] = kind;
-    frame->key->key.transport[1] = bytes->data[at + 1];
-    frame->key->key.transport[2] = get32(bytes, at + 4);
-    frame->key->key.length |= VX_KEY_TRANSPORT;
+    frame->key->transport[0] = kind;
+    frame->key->transport[1] = bytes->data[at + 1];
+    frame->key->transport[2] = get32(bytes, at + 4);
+    frame->key->length |= VX_KEY_TRANSPORT;
     bool echo = ip->version == 4 ? kind == 0 || kind == 8 : kind == 128 || kind == 129;
     if (echo) {
-        frame->key->key.ends.source_port = get16(bytes, at + 4);
-        frame->key->key.ends.shape |= VX_KEY_SOURCE_PORT;
+        frame->key->ends.source_port = get16(bytes, at + 4);
+        frame->key->ends.shape |= VX_KEY_SOURCE_PORT;
     }
     return READ;
 }
@@ -292,9 +292,9 @@ static inline reading read_transport(vx_frame *frame, const octets *bytes, const
             return status;
         *behind = at + 8;
         frame->traits->payload_length = (uint32_t)(ip->length - ip->header - 8);
-        frame->key->key.transport[0] = get16(bytes, at + 4);
-        frame->key->key.length |= VX_KEY_TRANSPORT;
-        take_ports(&frame->key->key.ends, bytes, at);
+        frame->key->transport[0] = get16(bytes, at + 4);
+        frame->key->length |= VX_KEY_TRANSPORT;
+        take_ports(&frame->key->ends, bytes, at);
         return READ;
     case VX_ICMP:
     case VX_ICMPV6:
@@ -306,7 +306,7 @@ static inline reading read_transport(vx_frame *frame, const octets *bytes, const
     case UDP_LITE:
         status = need(bytes, at, 4);
         if (status == READ)
-            take_ports(&frame->key->key.ends, bytes, at);
+            take_ports(&frame->key->ends, bytes, at);
         return status;
     default:
         return READ;
@@ -315,7 +315,7 @@ static inline reading read_transport(vx_frame *frame, const octets *bytes, const
 
 static inline void describe(vx_frame *frame, const octets *bytes, const ip_header *ip,
                             const vx_reading *told) {
-    vx_key *key = &frame->key->key;
+    vx_key *key = frame->key;
     key->ends.shape = ip->version == 6 ? VX_KEY_IPV6 : 0;
     key->ends.protocol = ip->protocol;
     key->identification = ip->identification;
@@ -465,10 +465,10 @@ static reading read_inner(vx_frame *frame, octets *bytes, int64_t at, uint16_t e
         return READ;
     }
     int64_t taken = at_least_0(least(least(KEY_PAYLOAD, bytes->captured - start), told->budget));
-    frame->key->key.ends.shape = VX_KEY_NON_IP;
-    frame->key->key.ends.fragment_offset = ethertype;
-    frame->key->key.length = frame->traits->inner_length;
-    frame->key->key.payload = vx_hash(bytes->data + (taken > 0 ? start : 0), (size_t)taken, told->seed);
+    frame->key->ends.shape = VX_KEY_NON_IP;
+    frame->key->ends.fragment_offset = ethertype;
+    frame->key->length = frame->traits->inner_length;
+    frame->key->payload = vx_hash(bytes->data + (taken > 0 ? start : 0), (size_t)taken, told->seed);
     return READ;
 }
 
@@ -525,7 +525,7 @@ static inline reading read_tunnel(vx_frame *frame, octets *bytes, const ip_heade
         frame->malformed |= status == MALFORMED;
         frame->cut |= status == CUT;
         /* Told apart by what is outside, since the inside cannot be read. */
-        vx_key *key = &frame->key->key;
+        vx_key *key = frame->key;
         key->ends.shape = (uint8_t)(VX_KEY_OPAQUE | (ip->version == 6 ? VX_KEY_IPV6 : 0));
         key->identification = ip->identification;
         key->length = (uint32_t)udp_length;
@@ -583,7 +583,6 @@ static inline reading read_outermost(vx_frame *frame, octets *bytes, int64_t at,
 
 void vx_reading_init(vx_reading *reading, const uint8_t *wears, uint64_t seed) {
     *reading = (vx_reading){.wears = wears, .seed = seed, .no_payload = vx_hash(wears, 0, seed)};
-    vx_secrets_init(&reading->secrets, seed);
 }
 
 /* Nearly every frame of a tunnel has one shape: IP without options, extensions or fragments, UDP, VXLAN,
@@ -649,7 +648,7 @@ static ALWAYS_INLINE bool read_usual_inner(vx_frame *frame, const octets *bytes,
     traits->inner_length = (uint32_t)length;
     traits->payload_length = (uint32_t)(length - headers);
     traits->mss = 0;
-    vx_key *key = &frame->key->key;
+    vx_key *key = frame->key;
     vx_ends *ends = &key->ends;
     ends->source_port = (uint16_t)big16(transport);
     ends->destination_port = (uint16_t)big16(transport + 2);
@@ -685,9 +684,6 @@ static ALWAYS_INLINE bool read_usual_inner(vx_frame *frame, const octets *bytes,
     }
     int64_t taken = at_least_0(least(least(KEY_PAYLOAD, there - headers), told->budget - headers));
     key->payload = taken > 0 ? vx_hash(transport + header, (size_t)taken, told->seed) : told->no_payload;
-    uint64_t hash = vx_hash_ends(ends, &told->secrets);
-    frame->key->flow_tag = vx_flow_tag(hash, (int32_t)traits->vni, &told->secrets);
-    frame->key->tag = vx_key_tag(key, hash, &told->secrets);
     return true;
 }
 
@@ -756,26 +752,15 @@ vx_ends vx_flow_ends(const vx_ends *ends) {
     return flow;
 }
 
-/* The tags of a key that the general readers wrote. */
-static void tag(vx_frame *frame, const vx_secrets *secrets) {
-    vx_tagged_key *key = frame->key;
-    vx_ends flow = vx_flow_ends(&key->key.ends);
-    int32_t vni = frame->traits->wear != VX_PLAIN ? (int32_t)frame->traits->vni : -1;
-    key->flow_tag = vx_flow_tag(vx_hash_ends(&flow, secrets), vni, secrets);
-    key->tag = vx_key_tag(&key->key, vx_hash_ends(&key->key.ends, secrets), secrets);
-}
-
 /* Whatever it is. */
 static VX_RARE void read_any(vx_frame *frame, octets bytes, uint32_t link_type, const vx_reading *told) {
     uint16_t ethertype;
     int64_t at;
     reading status = read_link(frame, &bytes, link_type, &ethertype, &at);
     if (status == READ && (ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6)) {
-        frame->key->key = (vx_key){0};
+        *frame->key = (vx_key){0};
         *frame->traits = (vx_traits){.direction = frame->traits->direction};
         status = read_outermost(frame, &bytes, at, told);
-        if (status == READ)
-            tag(frame, &told->secrets);
     }
     if (status != READ)
         frame->kind = status == MALFORMED ? VX_FRAME_MALFORMED : VX_FRAME_CUT;

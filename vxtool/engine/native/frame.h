@@ -62,7 +62,7 @@ typedef struct {
 typedef struct {
     vx_key key;
     uint32_t tag;      /* of the key's hash */
-    uint32_t flow_tag; /* of its flow's, going by this frame's VNI */
+    uint32_t flow_tag; /* of its flow's, going by one VNI */
 } vx_tagged_key;
 
 /* What of a frame is kept with its datagram. What its key says is not repeated. */
@@ -93,7 +93,7 @@ typedef struct {
 
 /* One frame. Of one that is neither DATAGRAM nor TAIL, only what the link header says is set. */
 typedef struct {
-    vx_tagged_key *key; /* written to, as are */
+    vx_key *key; /* written to, as are */
     vx_traits *traits;
     uint8_t kind;
     bool malformed; /* also of a DATAGRAM, whose inner headers then are opaque */
@@ -152,13 +152,24 @@ static inline uint32_t vx_key_tag(const vx_key *key, uint64_t ends_hash, const v
     return vx_tag(vx_mix(hash ^ transport[1] ^ words[6], numbers ^ words[7]));
 }
 
+/* Write the tags of a key, that of its flow going by this VNI (-1: none). */
+static inline void vx_tag_key(vx_tagged_key *tagged, int32_t vni, const vx_secrets *secrets) {
+    const vx_ends *ends = &tagged->key.ends;
+    uint64_t hash = vx_hash_ends(ends, secrets);
+    tagged->tag = vx_key_tag(&tagged->key, hash, secrets);
+    if (VX_RARELY(!vx_are_flow_ends(ends))) {
+        vx_ends flow = vx_flow_ends(ends);
+        hash = vx_hash_ends(&flow, secrets);
+    }
+    tagged->flow_tag = vx_flow_tag(hash, vni, secrets);
+}
+
 /* What is told of all records. */
 typedef struct {
     const uint8_t *wears; /* by UDP destination port, 65,536 of them */
     int64_t budget;       /* bytes that every input captures, from the innermost IP header on */
     uint64_t seed;
     uint64_t no_payload; /* the hash of a key's payload where there is none */
-    vx_secrets secrets;
 } vx_reading;
 
 void vx_reading_init(vx_reading *reading, const uint8_t *wears, uint64_t seed);
