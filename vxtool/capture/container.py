@@ -20,6 +20,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 from vxtool.capture.damage import Damage
@@ -87,6 +88,10 @@ class Record(NamedTuple):
     """Bytes that the packet had on the wire, as the file has it."""
     direction: int
     """UNKNOWN, IN, OUT, FOREIGN, IN_BROADCAST or IN_MULTICAST: pcapng's epb_flags. pcap: always UNKNOWN."""
+
+
+# As Record._make, without a Python call for each.
+_record = partial(tuple.__new__, Record)
 
 
 @dataclass
@@ -234,20 +239,21 @@ class Container:
         self._need = _PCAP_RECORD
         while size - at >= _PCAP_RECORD:
             seconds, fraction, captured, length = unpack(data, at)
-            if captured > MAX_RECORD:
-                self._stop("bad-record-length", captured, MAX_RECORD)
-                break
             stop = at + _PCAP_RECORD + captured
-            if stop > size:
-                self._need = stop - at
+            if captured > MAX_RECORD or stop > size:
                 break
             body = data[at + _PCAP_RECORD : stop]
-            records.append(Record(seconds * _SECOND + fraction * unit, 0, body, length, UNKNOWN))
+            records.append(_record((seconds * _SECOND + fraction * unit, 0, body, length, UNKNOWN)))
             at = stop
-            self.offset = before + at - start
-            if not self.records:
-                self.first_interfaces = len(self.interfaces)
-            self.records += 1
+        if records and not self.records:
+            self.first_interfaces = len(self.interfaces)
+        self.offset = before + at - start
+        self.records += len(records)
+        if size - at >= _PCAP_RECORD:
+            if captured > MAX_RECORD:
+                self._stop("bad-record-length", captured, MAX_RECORD)
+            else:
+                self._need = stop - at
         return at
 
     # pcapng: blocks, the first of each section a section header.

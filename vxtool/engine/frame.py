@@ -25,6 +25,7 @@ from vxtool.engine.tables import (
     PLAIN,
     TAIL_PORT,
     UNKNOWN,
+    VXLAN,
 )
 
 # Link types, https://www.tcpdump.org/linktypes.html
@@ -57,6 +58,17 @@ NON_IP_FRAME, MALFORMED, CUT, UNKNOWN_LINK, TAIL, DATAGRAM = range(6)
 
 _U16 = Struct(">H").unpack_from
 _U32 = Struct(">I").unpack_from
+
+# What nearly every frame of a tunnel is: a link header, IPv4 without options, UDP, VXLAN, Ethernet, again such an
+# IPv4, and the first 8 bytes behind it, in which TCP and UDP have their ports; behind those, the rest of TCP.
+_IPV4 = "BxHHHBB2x4s4s"
+_TUNNEL = f"{_IPV4}HHH2x4xI12xH{_IPV4}HHI"
+_USUAL_SLL2 = Struct(f">H2xIHB9x{_TUNNEL}").unpack_from
+_USUAL_ETHERNET = Struct(f">12sH{_TUNNEL}").unpack_from
+_USUAL_SIZE = 78  # of all that behind the link header
+_REST_OF_TCP = Struct(">IBB").unpack_from
+_TIMESTAMPS = Struct(">III").unpack_from
+_TIMESTAMPS_ALONE = 0x0101080A  # as Linux aligns them (RFC 7323, appendix A)
 
 
 class Frame:
@@ -269,6 +281,8 @@ def read_frame(
     counted from the innermost IP header on (see `key_budget`).
     """
     frame = Frame()
+    if _read_usual(frame, data, length, link_type, direction, ports, key_budget):
+        return frame
     octets = _Bytes(data, length)
     try:
         frame.direction = direction
@@ -282,6 +296,115 @@ def read_frame(
     except _Short as short:
         frame.kind = MALFORMED if short.malformed else CUT
     return frame
+
+
+def _read_usual(
+    frame: Frame,
+    data: bytes,
+    length: int,
+    link_type: int,
+    direction: int,
+    ports: Mapping[int, int],
+    budget: int,
+) -> bool:
+    """Read a frame that has nothing odd, at offsets known beforehand: four times as fast as header by header.
+
+    False, with nothing written: it is another, for the general readers below.
+    """
+    captured = len(data)
+    if link_type == LINUX_SLL2:
+        at = 20
+        if captured < at + _USUAL_SIZE:
+            return False
+        (
+            ethertype, index, hardware, packet_type,
+            outer, outer_length, outer_id, outer_flags, outer_ttl, outer_protocol, outer_source, outer_destination,
+            source_port, destination_port, udp_length, vni, inner_ethertype,
+            inner, inner_length, inner_id, inner_flags, inner_ttl, protocol, source, destination,
+            first_port, second_port, word,
+        ) = _USUAL_SLL2(data)  # fmt: skip
+        loopback = hardware == ARPHRD_LOOPBACK
+        direction = PACKET_TYPES.get(packet_type, UNKNOWN)
+        macs = b""
+    elif link_type == EN10MB:
+        at = 14
+        if captured < at + _USUAL_SIZE:
+            return False
+        (
+            macs, ethertype,
+            outer, outer_length, outer_id, outer_flags, outer_ttl, outer_protocol, outer_source, outer_destination,
+            source_port, destination_port, udp_length, vni, inner_ethertype,
+            inner, inner_length, inner_id, inner_flags, inner_ttl, protocol, source, destination,
+            first_port, second_port, word,
+        ) = _USUAL_ETHERNET(data)  # fmt: skip
+        index, loopback = -1, False
+        macs = macs if direction == UNKNOWN else b""
+    else:
+        return False
+    end = length if length > captured else captured
+    if (
+        ethertype != ETHERTYPE_IPV4
+        or outer != 0x45
+        or outer_flags & 0x3FFF
+        or outer_protocol != UDP
+        or ports.get(destination_port) != VXLAN
+        or inner_ethertype != ETHERTYPE_IPV4
+        or inner != 0x45
+        or inner_flags & 0x1FFF
+        or not outer_length <= end - at
+        or 20 + udp_length > outer_length
+        or not 0 < inner_length <= udp_length - 30
+    ):
+        return False
+    begin = at + 50  # of the inner IPv4 header
+    there = min(captured - begin, inner_length)
+    behind = begin + 28
+    transport: tuple[int, ...]
+    if protocol == TCP:
+        if there < 40:
+            return False
+        acknowledgement, size, tcp_flags = _REST_OF_TCP(data, begin + 28)
+        size = (size >> 4) * 4
+        if size < 20 or 20 + size > there:
+            return False
+        behind = begin + 20 + size
+        frame.tcp_flags = tcp_flags
+        value = echo = 0
+        if size == 32 and _U32(data, begin + 40)[0] == _TIMESTAMPS_ALONE:
+            _, value, echo = _TIMESTAMPS(data, begin + 40)
+        elif size > 20:
+            value, echo = _read_tcp_options(frame, data, begin + 40, behind)
+        frame.options = size - 20
+        frame.sequence = word
+        transport = (word, acknowledgement, value, echo)
+    elif protocol == UDP and there >= 28:
+        transport = (word >> 16,)
+    else:
+        return False
+    header = behind - begin
+    frame.kind = DATAGRAM
+    frame.direction = direction
+    frame.index = index
+    frame.loopback = loopback
+    frame.macs = macs
+    frame.wear = VXLAN
+    frame.vni = vni >> 8
+    frame.covered = outer_length - 20
+    frame.wire_length = frame.outer_length = outer_length
+    frame.outer_source = outer_source
+    frame.outer_destination = outer_destination
+    frame.outer_id = outer_id
+    frame.outer_ttl = outer_ttl
+    frame.inner_ttl = inner_ttl
+    frame.inner_length = inner_length
+    frame.source_port = source_port
+    frame.destination_port = destination_port
+    frame.payload_length = inner_length - header
+    frame.flow = flow = (protocol, source, first_port, destination, second_port)
+    taken = max(0, min(KEY_PAYLOAD, there - header, budget - header))
+    whole = inner_length if inner_flags & 0x4000 else 0
+    frame.key = (4, *flow, inner_id, 0, whole, transport, data[behind : behind + taken])
+    return True
 
 
 def key_budget(snaplen: int) -> int:

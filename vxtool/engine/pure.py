@@ -13,8 +13,10 @@ of the part's start, and has been seen again and again since without a gap. `mer
 
 from __future__ import annotations
 
+from bisect import insort
 from collections import deque
 from dataclasses import fields, replace
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 from vxtool.capture.container import Container, Record
@@ -48,6 +50,7 @@ from vxtool.engine.tables import (
     PARTIAL,
     PLAIN,
     SAMPLES,
+    TIMELINE_STEPS,
     TRANSLATED,
     UNKNOWN,
     WHOLE,
@@ -75,6 +78,9 @@ SHORTEST_END = 1_000_000  # ns: what came in this shortly before the end may hav
 
 _Key = TypeVar("_Key")
 _Place = tuple[InterfaceKey, int, int, bool, bytes]
+
+# As Sample._make, without a Python call for each.
+_sample = partial(tuple.__new__, Sample)
 
 
 class _Sighting:
@@ -143,29 +149,29 @@ class _Group:
 
 
 class _Journey:
-    __slots__ = ("clock", "closed", "directions", "key", "order", "outer_id", "settled", "sightings")
+    __slots__ = ("clock", "closed", "key", "order", "outer_id", "settled", "sightings")
 
     def __init__(self, sighting: _Sighting) -> None:
-        self.key = sighting.frame.key
+        frame = sighting.frame
+        self.key = frame.key
         self.clock = sighting.clock
         self.order = sighting.order
         self.settled: int | None = None
         self.closed = False
-        self.outer_id = 0
-        self.directions: set[int] = set()
-        self.sightings: list[_Sighting] = []
-        self.add(sighting)
+        self.outer_id = frame.outer_id  # 0 of what is plain
+        self.sightings = [sighting]
 
     def add(self, sighting: _Sighting) -> None:
         self.sightings.append(sighting)
-        direction = sighting.place[1]
-        self.directions.add(IN if direction in INGRESS else direction)
-        if sighting.frame.wear != PLAIN and not self.outer_id:
+        if not self.outer_id:
             self.outer_id = sighting.frame.outer_id
 
     def is_settled(self) -> bool:
         """Came in and went out, as far as directions are known."""
-        return {IN, OUT} <= self.directions or (UNKNOWN in self.directions and len(self.sightings) > 1)
+        directions = [sighting.place[1] for sighting in self.sightings]
+        if UNKNOWN in directions:
+            return len(directions) > 1
+        return OUT in directions and any(direction != OUT for direction in directions)
 
 
 class _Chain:
@@ -183,6 +189,17 @@ class _Chain:
         self.held_place: _Place | None = None
         self.held_ttl = 0
         self.held_order = 0
+
+
+class _Path:
+    """One path, by whose identity all that is counted along it is found."""
+
+    __slots__ = ("flows", "key", "latencies")
+
+    def __init__(self, key: PathKey) -> None:
+        self.key = key
+        self.latencies = Latencies()
+        self.flows: dict[tuple[object, ...], tuple[FlowRow, Cell]] = {}  # what is known of those that took it
 
 
 class PureEngine:
@@ -221,11 +238,13 @@ class PureEngine:
         self._held: list[_Sighting | _Tails] = []
 
         self._counters = Counters()
+        self._interface_keys: dict[tuple[int, int, int], InterfaceKey] = {}
         self._interfaces: dict[InterfaceKey, list[int]] = {}  # in, out, unknown
         self._interface_names: dict[InterfaceKey, tuple[str | None, int]] = {}
         self._flows: dict[FlowKey, FlowRow] = {}
         self._cells: dict[tuple[FlowKey, PathKey], Cell] = {}
-        self._latencies: dict[PathKey, Latencies] = {}
+        self._paths: dict[PathKey, _Path] = {}
+        self._usual_paths: dict[tuple[_Place, _Place, int], _Path] = {}  # of two whole sightings
         self._tunnels: dict[tuple[bytes, bytes, int, int], TunnelRow] = {}
         self._overheads: dict[int, int] = {}
         self._sizes: dict[tuple[bool, int], int] = {}
@@ -234,15 +253,21 @@ class PureEngine:
         self._icmp_errors: dict[tuple[bool, int, int, int, int], list[Sample]] = {}
         self._icmp_error_counts: dict[tuple[bool, int, int, int, int], int] = {}
         self._step = timeline_step(0)
-        self._timeline: dict[tuple[int, PathKey, bytes], tuple[int, int]] = {}
+        self._step_span = self._step * (TIMELINE_STEPS - 1)  # from here on, steps must be wider
+        self._timeline: dict[tuple[int, _Path, bytes], tuple[int, int]] = {}
         self._samples: dict[str, list[Sample]] = {name: [] for name in ("clipped", "cut", "malformed", "orphan")}
 
     # Bytes in.
 
     def feed(self, index: int, data: bytes) -> None:
         self._bytes[index] += len(data)
-        self._queues[index].extend(self._containers[index].feed(data))
-        self._take_records()
+        records = self._containers[index].feed(data)
+        if len(self._queues) == 1:  # nothing to compare with
+            for record in records:
+                self._take(index, record)
+        else:
+            self._queues[index].extend(records)
+            self._take_records()
 
     def end(self, index: int) -> None:
         self._containers[index].end()
@@ -272,8 +297,6 @@ class PureEngine:
                     best = index
             if best < 0:
                 return
-            if self._budget is None:
-                self._budget = self._find_budget()
             self._take(best, queues[best].popleft())
 
     def _find_budget(self) -> int:
@@ -292,71 +315,79 @@ class PureEngine:
     # One record.
 
     def _take(self, index: int, record: Record) -> None:
+        time, number, data, length, direction = record
+        if self._budget is None:
+            self._budget = self._find_budget()
         counters = self._counters
         self._record_numbers[index] += 1
-        sample = Sample(record.time_ns, index, self._record_numbers[index])
-        self._advance(record.time_ns)
+        sample = _sample((time, index, self._record_numbers[index]))
+        self._advance(time)
         counters.records += 1
-        if len(record.data) < record.length:
+        if len(data) < length:
             counters.clipped_records += 1
             _keep(self._samples["clipped"], sample)
 
-        described = self._containers[index].interfaces[record.interface]
-        assert self._budget is not None
-        frame = read_frame(
-            record.data,
-            record.length,
-            described.link_type,
-            record.direction,
-            self._options.ports,
-            self._budget,
-        )
-        interface = InterfaceKey(-1, index, record.interface)
-        name = described.name
-        if described.link_type == LINUX_SLL2:
-            interface, name = InterfaceKey(frame.index, -1, -1), None
-        elif described.link_type == LINUX_SLL:
-            interface, name = InterfaceKey(-1, -1, -1), None
-        self._interface_names.setdefault(interface, (name, described.link_type))
+        described = self._containers[index].interfaces[number]
+        link_type = described.link_type
+        frame = read_frame(data, length, link_type, direction, self._options.ports, self._budget)
+        if link_type == LINUX_SLL2:
+            interface = self._interface((frame.index, -1, -1), None, link_type)
+        elif link_type == LINUX_SLL:
+            interface = self._interface((-1, -1, -1), None, link_type)
+        else:
+            interface = self._interface((-1, index, number), described.name, link_type)
         side = 1 if frame.direction == OUT else 0 if frame.direction in INGRESS else 2
-        self._interfaces.setdefault(interface, [0, 0, 0])[side] += 1
+        self._interfaces[interface][side] += 1
 
-        if frame.malformed or frame.kind == MALFORMED:
+        kind = frame.kind
+        if frame.malformed or kind == MALFORMED:
             counters.malformed_records += 1
             _keep(self._samples["malformed"], sample)
-        if frame.cut or frame.kind == CUT:
+        if frame.cut or kind == CUT:
             counters.cut_records += 1
             _keep(self._samples["cut"], sample)
-        if frame.kind == UNKNOWN_LINK:
-            counters.unknown_link_records += 1
-        elif frame.kind == NON_IP_FRAME:
-            counters.non_ip_records += 1
-        elif frame.kind == DATAGRAM:
+        if kind == DATAGRAM:
             if frame.wear == PLAIN:
                 counters.ip_records += 1
             else:
                 counters.tunnel_records += 1
             self._order += 1
             self._see(_Sighting(frame, interface, sample, self._clock, self._order))
-        elif frame.kind == TAIL:
+        elif kind == TAIL:
             counters.tail_fragments += 1
             self._order += 1
             tails = _Tails(_group_key(frame, interface), frame, sample, self._clock, self._order)
             self._see_tails(tails)
             self._see(_Sighting(frame, interface, sample, self._clock, self._order))
+        elif kind == UNKNOWN_LINK:
+            counters.unknown_link_records += 1
+        elif kind == NON_IP_FRAME:
+            counters.non_ip_records += 1
+
+    def _interface(self, key: tuple[int, int, int], name: str | None, link_type: int) -> InterfaceKey:
+        """The interface of this key, the same object each time."""
+        interface = self._interface_keys.get(key)
+        if interface is None:
+            interface = self._interface_keys[key] = InterfaceKey(*key)
+            self._interface_names.setdefault(interface, (name, link_type))
+            self._interfaces.setdefault(interface, [0, 0, 0])
+        return interface
 
     def _advance(self, time: int) -> None:
-        if self._last_record_time is None:
+        last = self._last_record_time
+        if last is None:
             self._first_record_time = self._first_time = self._last_time = time
-        elif time < self._last_record_time:
+        elif time < last:
             self._counters.time_reversed += 1
         else:
-            self._clock += time - self._last_record_time
+            self._clock += time - last
         self._last_record_time = time
         assert self._first_time is not None
         assert self._last_time is not None
-        self._first_time = min(self._first_time, time)
-        self._last_time = max(self._last_time, time)
+        if time < self._first_time:
+            self._first_time = time
+        if time > self._last_time:
+            self._last_time = time
         self._expire(self._clock)
 
     # Parts: what an earlier part may claim is held back.
@@ -376,6 +407,9 @@ class PureEngine:
 
     def _see(self, sighting: _Sighting) -> None:
         frame = sighting.frame
+        if not self._options.part and not frame.fragmented:
+            self._join(sighting)
+            return
         held = self._is_attached(frame.key, sighting.clock)
         if frame.fragmented:
             group_key = _group_key(frame, sighting.place[0])
@@ -470,13 +504,19 @@ class PureEngine:
 
     def _join(self, sighting: _Sighting) -> None:
         ttl = sighting.frame.outer_ttl
-        chain = self._chains.setdefault(sighting.frame.key, _Chain())
+        chain = self._chains.get(sighting.frame.key)
+        if chain is None:
+            chain = self._chains[sighting.frame.key] = _Chain()
         known = chain.held_order if chain.held_place == sighting.place and chain.held_ttl <= ttl else 0
         all_hold, highest = True, chain.held_ttl if known else 0
         for journey in reversed(chain.journeys):
             if journey.order <= known:
                 break
-            held = next((other for other in journey.sightings if other.place == sighting.place), None)
+            held = None
+            for other in journey.sightings:
+                if other.place == sighting.place:
+                    held = other
+                    break
             full = held is None and len(journey.sightings) == MOST_STAGES
             if held is not None and held.ttl <= ttl:
                 highest = max(highest, held.ttl)
@@ -510,20 +550,22 @@ class PureEngine:
 
     def _expire(self, clock: int) -> None:
         """Close what cannot be continued any more. Strictly later: equality still joins."""
-        while self._open and (self._open[0].closed or self._open[0].clock + self._options.window < clock):
-            journey = self._open.popleft()
+        opened, settled, groups = self._open, self._settled, self._group_order
+        window = self._options.window
+        while opened and (opened[0].closed or opened[0].clock + window < clock):
+            journey = opened.popleft()
             if not journey.closed and journey.settled is None:
                 self._close(journey)
-        while self._settled:
-            journey = self._settled[0]
+        while settled:
+            journey = settled[0]
             assert journey.settled is not None
             if not journey.closed and journey.settled + self._options.settle >= clock:
                 break
-            self._settled.popleft()
+            settled.popleft()
             if not journey.closed:
                 self._close(journey)
-        while self._group_order and self._group_order[0][1].clock + self._options.window < clock:
-            key, group = self._group_order.popleft()
+        while groups and groups[0][1].clock + window < clock:
+            key, group = groups.popleft()
             if self._groups.get(key) is group:
                 del self._groups[key]
             self._orphan(group)
@@ -550,45 +592,36 @@ class PureEngine:
         tunnelled = [sighting for sighting in sightings if sighting.frame.wear != PLAIN]
         if not tunnelled and sightings[0].frame.tail_of_datagram:
             return  # belongs to the datagram of its first fragment, and was added there
-        measured = ingress or egress or sightings[0]
+        start = measured = ingress or egress or sightings[0]
         if tunnelled and measured.frame.wear == PLAIN:
             measured = egress if egress and egress.frame.wear != PLAIN else tunnelled[0]
-        start = ingress or egress or sightings[0]
         frame = measured.frame
 
         if ingress and egress and _is_partial(ingress, egress):
             flags |= PARTIAL
-        if len({_outer(sighting) for sighting in tunnelled}) > 1:
-            flags |= TRANSLATED
-        if any(sighting.looped for sighting in sightings):
-            flags |= LOOPED
-        path = PathKey(
-            tuple(
-                Stage(place[0], direction, place[2], _form(sighting), place[3], place[4])
-                for sighting, direction, place in (
-                    (sighting, direction, sighting.place)
-                    for sighting, direction in zip(sightings, sides.directions, strict=True)
-                )
-            ),
-            flags,
-        )
-        flow_key = FlowKey(tunnelled[0].frame.vni if tunnelled else -1, *frame.flow)
-        flow = self._flow(flow_key, start.sample, frame if tunnelled else None)
-        if flow is None:
-            flow_key = OTHER_FLOWS
-        else:
+        for other in tunnelled[1:]:
+            if _outer(other.frame) != _outer(tunnelled[0].frame):
+                flags |= TRANSLATED
+        for sighting in sightings:
+            if sighting.looped:
+                flags |= LOOPED
+        path = self._path(sightings, sides.directions, flags)
+        vni = tunnelled[0].frame.vni if tunnelled else -1
+        flow, cell = self._flow_and_cell((vni, *frame.flow), path, start.sample, frame if tunnelled else None)
+        if flow is not None:
             self._describe_flow(flow, sightings[0].frame)
-        _add_to_cell(self._cells.setdefault((flow_key, path), Cell()), measured, start, egress)
+        _add_to_cell(cell, measured, start, egress)
         if ingress and egress:
-            latency = egress.time - ingress.time
+            latency = egress.sample.time - ingress.sample.time
             if latency < 0:
                 self._counters.clock_skewed += 1
                 latency = 0
-            _add_latency(self._latencies.setdefault(path, Latencies()), latency)
+            _add_latency(path.latencies, latency)
 
         size = (bool(tunnelled), measured.inner_length)
         self._sizes[size] = self._sizes.get(size, 0) + 1
         if measured.inner_length > LARGE and not frame.fragmented:
+            flow_key = FlowKey(vni, *frame.flow) if flow is not None else OTHER_FLOWS
             large = (flow_key, measured.outer_length, measured.inner_length, frame.payload_length)
             self._large[large] = self._large.get(large, 0) + 1
         if frame.mss:
@@ -600,24 +633,75 @@ class PureEngine:
         if tunnelled:
             overhead = measured.outer_length - measured.inner_length
             self._overheads[overhead] = self._overheads.get(overhead, 0) + 1
-            tunnel = self._tunnels.setdefault(
-                (frame.outer_source, frame.outer_destination, frame.wear, frame.destination_port), TunnelRow()
-            )
+            tunnel_key = (frame.outer_source, frame.outer_destination, frame.wear, frame.destination_port)
+            tunnel = self._tunnels.get(tunnel_key)
+            if tunnel is None:
+                tunnel = self._tunnels[tunnel_key] = TunnelRow()
             tunnel.datagrams += 1
             tunnel.outer_bytes += measured.outer_length
             tunnel.source_ports.add(frame.source_port)
         one_sided = b"" if ingress and egress else frame.outer_destination
-        self._add_to_timeline(start.time, path, one_sided, 1, measured.outer_length)
+        self._fit_timeline()
+        self._add_step(start.sample.time // self._step, path, one_sided, 1, measured.outer_length)
 
-    def _flow(self, key: FlowKey, first: Sample, tunnel: Frame | None) -> FlowRow | None:
-        flow = self._flows.get(key)
+    def _path(self, sightings: list[_Sighting], directions: list[int], flags: int) -> _Path:
+        first, last = sightings[0], sightings[-1]
+        usual = (
+            len(sightings) == 2
+            and not first.frame.fragmented
+            and not last.frame.fragmented
+            and directions[0] == first.place[1]
+            and directions[1] == last.place[1]
+        )
+        if usual:
+            path = self._usual_paths.get((first.place, last.place, flags))
+            if path is not None:
+                return path
+        stages = [
+            Stage(place[0], direction, place[2], _form(sighting), place[3], place[4])
+            for sighting, direction, place in (
+                (sighting, direction, sighting.place)
+                for sighting, direction in zip(sightings, directions, strict=True)
+            )
+        ]
+        path = self._path_row(PathKey(tuple(stages), flags))
+        if usual:
+            self._usual_paths[first.place, last.place, flags] = path
+        return path
+
+    def _path_row(self, key: PathKey) -> _Path:
+        path = self._paths.get(key)
+        if path is None:
+            path = self._paths[key] = _Path(key)
+        return path
+
+    def _flow_and_cell(
+        self, key: tuple[int, int, bytes, int, bytes, int], path: _Path, first: Sample, tunnel: Frame | None
+    ) -> tuple[FlowRow | None, Cell]:
+        """The rows of a flow on a path; no row of its own beyond the limit of flows."""
+        found = path.flows.get(key)
+        if found is not None:
+            if first < found[0].first:
+                self._flow(key, first, tunnel)
+            return found
+        flow = self._flow(key, first, tunnel)
+        flow_key = FlowKey(*key) if flow is not None else OTHER_FLOWS
+        cell = self._cells.setdefault((flow_key, path.key), Cell())
+        if flow is not None:
+            path.flows[key] = (flow, cell)
+        return flow, cell
+
+    def _flow(
+        self, key: tuple[int, int, bytes, int, bytes, int], first: Sample, tunnel: Frame | None
+    ) -> FlowRow | None:
+        flow: FlowRow | None = self._flows.get(key)  # type: ignore[call-overload]  # equal to a FlowKey
         if flow is None or first < flow.first:
             outer = (tunnel.outer_source, tunnel.outer_destination) if tunnel else (b"", b"")
             if flow is None:
                 if len(self._flows) >= self._options.most_flows:
                     self._counters.folded_flows += 1
                     return None
-                flow = self._flows[key] = FlowRow(first, *outer)
+                flow = self._flows[FlowKey(*key)] = FlowRow(first, *outer)
             else:
                 flow.first = first
                 flow.outer_source, flow.outer_destination = outer
@@ -636,24 +720,24 @@ class PureEngine:
             start = frame.sequence + (1 if frame.tcp_flags & 2 else 0)  # a SYN takes the first number
             _cover(flow, start, frame.payload_length)
 
-    def _add_to_timeline(self, time: int, path: PathKey, destination: bytes, datagrams: int, octets: int) -> None:
-        self._fit_timeline()
-        self._add_step(time // self._step, path, destination, datagrams, octets)
-
     def _fit_timeline(self) -> None:
         """Make the steps as wide as the time seen so far needs."""
         assert self._first_time is not None
         assert self._last_time is not None
-        step = timeline_step(self._last_time - self._first_time)
-        if step != self._step:
-            finer, self._timeline = self._timeline, {}
-            for (number, old_path, old_destination), (count, size) in finer.items():
-                self._add_step(number * self._step // step, old_path, old_destination, count, size)
-            self._step = step
+        span = self._last_time - self._first_time
+        if span < self._step_span:
+            return
+        step = timeline_step(span)
+        finer, self._timeline = self._timeline, {}
+        for (number, path, destination), (count, size) in finer.items():
+            self._add_step(number * self._step // step, path, destination, count, size)
+        self._step = step
+        self._step_span = step * (TIMELINE_STEPS - 1)
 
-    def _add_step(self, number: int, path: PathKey, destination: bytes, datagrams: int, octets: int) -> None:
-        count, size = self._timeline.get((number, path, destination), (0, 0))
-        self._timeline[number, path, destination] = (count + datagrams, size + octets)
+    def _add_step(self, number: int, path: _Path, destination: bytes, datagrams: int, octets: int) -> None:
+        key = (number, path, destination)
+        count, size = self._timeline.get(key, (0, 0))
+        self._timeline[key] = (count + datagrams, size + octets)
 
     # Tables out.
 
@@ -677,7 +761,7 @@ class PureEngine:
             last_time=self._last_time,
             flows=self._flows,
             cells=self._cells,
-            latencies=self._latencies,
+            latencies={path.key: path.latencies for path in self._paths.values() if path.latencies.count},
             tunnels=self._tunnels,
             overheads=self._overheads,
             sizes=self._sizes,
@@ -686,7 +770,10 @@ class PureEngine:
             icmp_errors=self._icmp_errors,
             icmp_error_counts=self._icmp_error_counts,
             timeline_step=self._step,
-            timeline=self._timeline,
+            timeline={
+                (number, path.key, destination): counts
+                for (number, path, destination), counts in self._timeline.items()
+            },
             samples=self._samples,
         )
 
@@ -710,7 +797,7 @@ class PureEngine:
                 self._count(journey, sides, 0)
             else:
                 later.append((journey, sides))
-        longest = max((row.largest for row in self._latencies.values()), default=0)
+        longest = max((path.latencies.largest for path in self._paths.values()), default=0)
         grace = max(longest, SHORTEST_END)
         for journey, sides in later:
             flags = 0
@@ -841,8 +928,8 @@ class PureEngine:
                 _merge_cell(self._cells[cell_key], cell)
             else:
                 self._cells[cell_key] = cell
-        for path, latencies in other._latencies.items():
-            _merge_latencies(self._latencies.setdefault(path, Latencies()), latencies)
+        for path in other._paths.values():
+            _merge_latencies(self._path_row(path.key).latencies, path.latencies)
         for tunnel_key, row in other._tunnels.items():
             tunnel = self._tunnels.setdefault(tunnel_key, TunnelRow())
             tunnel.datagrams += row.datagrams
@@ -861,7 +948,8 @@ class PureEngine:
                 _keep(self._samples[name], _renumber(sample, base))
         self._fit_timeline()
         for (number, path, destination), (count, size) in other._timeline.items():
-            self._add_step(number * other._step // self._step, path, destination, count, size)
+            mine_too = self._path_row(path.key)
+            self._add_step(number * other._step // self._step, mine_too, destination, count, size)
 
 
 class _Sides(NamedTuple):
@@ -911,8 +999,7 @@ def _may_be_same(journey: _Journey, sighting: _Sighting) -> bool:
     return not theirs or not ours or theirs == ours
 
 
-def _outer(sighting: _Sighting) -> tuple[bytes, bytes, int, int]:
-    frame = sighting.frame
+def _outer(frame: Frame) -> tuple[bytes, bytes, int, int]:
     return frame.outer_source, frame.outer_destination, frame.source_port, frame.destination_port
 
 
@@ -924,6 +1011,8 @@ def _form(sighting: _Sighting) -> int:
 
 def _keep(samples: list[Sample], sample: Sample) -> None:
     """Keep the earliest few."""
+    if len(samples) == SAMPLES and sample > samples[-1]:
+        return
     samples.append(sample)
     samples.sort()
     del samples[SAMPLES:]
@@ -935,10 +1024,17 @@ def _renumber(sample: Sample, base: list[int]) -> Sample:
 
 def _add_to_cell(cell: Cell, measured: _Sighting, start: _Sighting, egress: _Sighting | None) -> None:
     length = measured.inner_length
-    cell.smallest = min(cell.smallest, length) if cell.datagrams else length
-    cell.largest = max(cell.largest, length)
-    cell.first_time = min(cell.first_time, start.time) if cell.datagrams else start.time
-    cell.last_time = max(cell.last_time, start.time) if cell.datagrams else start.time
+    time = start.sample.time
+    if not cell.datagrams:
+        cell.smallest, cell.first_time, cell.last_time = length, time, time
+    if length < cell.smallest:
+        cell.smallest = length
+    if length > cell.largest:
+        cell.largest = length
+    if time < cell.first_time:
+        cell.first_time = time
+    if time > cell.last_time:
+        cell.last_time = time
     cell.datagrams += 1
     cell.inner_bytes += length
     cell.outer_bytes += measured.outer_length
@@ -949,14 +1045,19 @@ def _add_to_cell(cell: Cell, measured: _Sighting, start: _Sighting, egress: _Sig
 
 
 def _add_latency(row: Latencies, latency: int) -> None:
-    row.smallest = min(row.smallest, latency) if row.count else latency
-    row.largest = max(row.largest, latency)
+    if latency < row.smallest or not row.count:
+        row.smallest = latency
+    if latency > row.largest:
+        row.largest = latency
     row.count += 1
     row.total += latency
     bucket = latency_bucket(latency)
     row.buckets[bucket] = row.buckets.get(bucket, 0) + 1
     if row.exact is not None:
-        row.exact = sorted([*row.exact, latency]) if row.count <= EXACT_LATENCIES else None
+        if row.count <= EXACT_LATENCIES:
+            insort(row.exact, latency)
+        else:
+            row.exact = None
 
 
 def _cover(flow: FlowRow, start: int, length: int) -> None:
