@@ -149,9 +149,9 @@ static inline void vx_pool_give_back(vx_pool *pool, uint32_t number) {
     vx_pool_give_back_at(pool, number, vx_pool_at(pool, number));
 }
 
-/* Indexes: linear probing from where the tag says. While they are small they are at most an eighth full,
- * later a quarter: whether the first slot is the right one is then nearly always foreseen, and that made up a
- * fifth of the time of a record. */
+/* Indexes: linear probing from where the tag says. While they are small they are at most an eighth full:
+ * whether the first slot is the right one is then nearly always foreseen, and that made up a fifth of the time
+ * of a record. Later they are at most half full, since waiting for memory is all that counts. */
 enum { VX_SMALL_INDEX = 1 << 16 };
 
 typedef struct {
@@ -188,7 +188,7 @@ static inline uint32_t vx_index_next(const vx_index *index, uint32_t tag, uint32
 
 /* Have room for one more item: 0, or -1. */
 static inline int vx_index_reserve(vx_index *index) {
-    uint32_t most = index->mask < VX_SMALL_INDEX ? index->mask / 8 : index->mask / 4;
+    uint32_t most = index->mask < VX_SMALL_INDEX ? index->mask / 8 : index->mask / 2;
     return VX_RARELY(index->slots == NULL || index->used > most) ? vx_index_grow(index) : 0;
 }
 

@@ -514,11 +514,23 @@ void vx_tally_rebase(vx_tally *tally) {
 /* The cell of a flow on another path than last, made where it is new; `flow`: NULL beyond the limit. NULL: no
  * memory. */
 static VX_RARE vx_cell *other_cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *flow, uint32_t path) {
-    uint32_t key[2] = {flow_number, path};
+    uint32_t key[2] = {flow_number, path}, number;
     bool made;
-    uint32_t number = vx_map_intern(&tally->cells, key, VX_CELL_KEY, &made);
-    if (number == VX_NONE)
-        return NULL;
+    if (flow != NULL && flow->first_cell == 0) {
+        /* Most flows have no other: to look it up by its key cost a fifth of the time of a million of them.
+         */
+        number = vx_pool_take(&tally->cells.pool);
+        if (number == VX_NONE)
+            return NULL;
+        *cell_at(tally, number) = (vx_cell){.flow = flow_number, .path = path};
+        flow->first_cell = number + 1;
+    } else if (flow != NULL && cell_at(tally, flow->first_cell - 1)->path == path) {
+        number = flow->first_cell - 1;
+    } else {
+        number = vx_map_intern(&tally->cells, key, VX_CELL_KEY, &made);
+        if (number == VX_NONE)
+            return NULL;
+    }
     if (flow != NULL) {
         flow->last_path = path;
         flow->last_cell = number + 1;

@@ -118,7 +118,8 @@ typedef struct {
     vx_sample first;
     uint32_t underlay; /* of the first; VX_NONE: plain */
     uint32_t last_path;
-    uint32_t last_cell; /* of last_path, + 1; 0: none */
+    uint32_t last_cell;  /* of last_path, + 1; 0: none */
+    uint32_t first_cell; /* the one that it had first, + 1 */
     /* Sequence space covered: pairs of start and end; the first in the row itself. */
     uint32_t range_count;
     int64_t range[2];
@@ -217,7 +218,7 @@ typedef struct vx_tally {
     vx_map underlays;  /* of vx_underlay */
     vx_map paths;      /* of vx_path */
     vx_map flows;      /* of vx_flow */
-    vx_map cells;      /* of vx_cell */
+    vx_map cells;      /* of vx_cell; by key those that are not their flow's first */
     vx_map overheads;  /* of vx_count, by bytes */
     vx_map sizes;      /* of vx_count, by in a tunnel << 32 | bytes */
     vx_map mss;        /* of vx_count, by bytes */
