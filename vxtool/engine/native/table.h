@@ -150,8 +150,8 @@ static inline void vx_pool_give_back(vx_pool *pool, uint32_t number) {
 }
 
 /* Indexes: linear probing from where the tag says. While they are small they are at most an eighth full:
- * whether the first slot is the right one is then nearly always foreseen, and that made up a fifth of the time
- * of a record. Later they are at most half full, since waiting for memory is all that counts. */
+ * whether the first slot is the right one is then nearly always foreseen, and that made up a fifth of the
+ * time of a record. Later they are at most half full, since waiting for memory is all that counts. */
 enum { VX_SMALL_INDEX = 1 << 16 };
 
 typedef struct {
