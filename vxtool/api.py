@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -11,13 +12,14 @@ from vxtool import __version__
 from vxtool.capture.source import Source, open_source
 from vxtool.engine import Engine, engine_name, make_engine
 from vxtool.engine.options import DEFAULT_PORTS, EngineOptions
-from vxtool.engine.tables import WEAR_NAMES, InputRow
+from vxtool.engine.wears import WEAR_NAMES
 from vxtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from vxtool.analysis import Knowledge
     from vxtool.analysis.model import Input, Report, Tool
     from vxtool.engine.native_engine import NativeEngine
+    from vxtool.engine.tables import InputRow
 
 LINK_TYPES = {
     0: "NULL",
@@ -64,9 +66,11 @@ def analyze(
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
     """
-    from vxtool.analysis import Question, build_report
-
-    knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace)
+    # Files of the operator first: what is wrong with them need not wait for the captures. What builds the report
+    # comes last: where two threads are at work, it is imported beside them.
+    knowledge = None
+    if cluster or links or interfaces:
+        knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace)
     wears = dict(DEFAULT_PORTS)
     for port, wear in (ports or {}).items():
         if wear not in WEAR_NAMES[1:]:
@@ -87,13 +91,15 @@ def analyze(
         _describe_input(path, source, error, row)
         for path, source, error, row in zip(paths, sources, errors, tables.inputs, strict=True)
     ]
+    from vxtool.analysis import Knowledge, Question, build_report
+
     tool: Tool = {"version": __version__, "engine": "native" if name == "native" else "pure"}
     # No value refers back to what holds it: a collector looks for circles in vain, and where the pure engine holds
     # many flows for longer than the report takes.
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return build_report(tables, inputs, tool, knowledge, Question(scope, overlay, top))
+        return build_report(tables, inputs, tool, knowledge or Knowledge(paths), Question(scope, overlay, top))
     finally:
         if collecting:
             gc.enable()
@@ -138,6 +144,7 @@ def _open_all(paths: Sequence[str]) -> tuple[list[Source | None], list[str | Non
 # of one core until its records have been decoded.
 _SMALL = 8 << 20
 _PIECE = 1 << 18
+_TELLING = 0.1  # s, from one progress to the next
 
 
 class _Reader:
@@ -162,6 +169,15 @@ class _Reader:
     def borrow(self, index: int) -> bytes | memoryview:
         """The same, but good only until the next are read."""
         return self._borrow(index, self._piece)
+
+    def lend(self, index: int) -> int | None:
+        """The descriptor that the rest of an input can be read from, where that is all there is to it."""
+        source = self._sources[index]
+        return source.lend() if source is not None else None
+
+    def rest(self) -> int:
+        """Bytes of the files that are still to come, as far as that is known."""
+        return max((self._total or 0) - self.bytes, 0)
 
     def tell(self, records: int) -> None:
         if self._progress is not None:
@@ -198,7 +214,7 @@ def _pump(engine: Engine, reader: _Reader, jobs: int | None) -> None:
 
 def _pump_native(engine: NativeEngine, reader: _Reader, jobs: int | None) -> None:
     """The same where bytes are borrowed, and a second thread may help from some size on."""
-    alone = _SMALL if jobs is None else 0
+    alone = _SMALL if jobs is None and reader.rest() < _SMALL else 0
     most = _cores() if jobs is None else jobs
     while (index := engine.wants()) is not None:
         if reader.bytes >= alone and most > 1:
@@ -219,27 +235,46 @@ def _cores() -> int:
 
 
 def _pump_in_two(engine: NativeEngine, reader: _Reader) -> None:
-    """The same with a thread that reads, unpacks and decodes, while this one joins and counts."""
-    import threading
+    """The same with a thread that reads, unpacks and decodes, and one that joins and counts.
 
+    This one tells of the progress, and gets ready for the report.
+    """
     failures: list[BaseException] = []
 
     def read() -> None:
         try:
             going = True
             while going and (index := engine.wants()) is not None:
-                chunk = reader.borrow(index)
-                going = engine.read(index, chunk) if chunk else engine.read_end(index)
+                if (descriptor := reader.lend(index)) is not None:
+                    going = engine.read_from(index, descriptor, _PIECE)
+                # Here its end is met as well, or what went wrong.
+                if going and engine.wants() == index:
+                    chunk = reader.borrow(index)
+                    going = engine.read(index, chunk) if chunk else engine.read_end(index)
         except BaseException as error:  # raised again where it is heard of
             failures.append(error)
         finally:
             engine.read_all()
 
+    def take() -> None:
+        try:
+            engine.take()
+        except BaseException as error:
+            failures.append(error)
+            engine.stop()
+
     engine.split()
-    # A daemon, since nothing wakes one that waits for a pipe when the user has had enough.
-    threading.Thread(target=read, name="vxtool-reader", daemon=True).start()
+    taking = threading.Thread(target=take, name="vxtool-taker", daemon=True)
     try:
-        while engine.take():
+        # Daemons, since nothing wakes one that waits for a pipe when the user has had enough.
+        threading.Thread(target=read, name="vxtool-reader", daemon=True).start()
+        taking.start()
+        reader.tell(engine.records)
+        import vxtool.analysis
+        import vxtool.engine.native_values  # noqa: F401
+
+        while taking.is_alive():
+            taking.join(_TELLING)
             reader.tell(engine.records)
     except BaseException:
         engine.stop()

@@ -77,6 +77,45 @@ def test_borrowed_bytes_are_those_of_the_file(tmp_path: Path, kind: str) -> None
     assert given == CONTENT
 
 
+def test_the_rest_of_a_plain_file_can_be_read_by_others(tmp_path: Path) -> None:
+    path = tmp_path / "plain"
+    path.write_bytes(CONTENT)
+    with open_source(path) as source:
+        assert source.lend() is None, "what it is has not been looked at"
+        given = source.read()
+        descriptor = source.lend()
+        assert descriptor is not None
+        given += os.read(descriptor, 1000)
+        assert source.position() == len(given)
+        given += source.read()
+        assert given == CONTENT[: len(given)]
+        while os.read(descriptor, CHUNK):
+            pass
+        assert source.position() == len(CONTENT)
+        assert source.read() == b""
+        assert source.lend() is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nobody_else_can_read_what_has_to_be_unpacked(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "packed"
+    path.write_bytes(compressed(kind, CONTENT))
+    with open_source(path) as source:
+        source.read()
+        assert source.lend() is None
+
+
+def test_pipes_and_streams_are_not_lent(tmp_path: Path) -> None:
+    streams: list[object] = [io.BytesIO(CONTENT)]
+    path = tmp_path / "plain"
+    path.write_bytes(CONTENT)
+    with path.open("rb") as buffered:  # its descriptor is ahead of what it has given
+        for stream in (*streams, buffered):
+            source = open_source(stream)  # type: ignore[arg-type]
+            source.read()
+            assert source.lend() is None
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_compression_is_told_by_content(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "misleading.pcap"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 
 import vxtool
 from vxtool import cli
+from vxtool.cli import commands
 from vxtool.errors import InputError, PacketError, UsageError
 
 REPOSITORY = Path(vxtool.__file__).parents[1]
@@ -30,7 +32,7 @@ def command(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
     """Let `vxtool analyze` raise an error."""
 
     def put(error: BaseException) -> None:
-        monkeypatch.setattr(cli._Commands, "get_command", lambda *_: raising(error))
+        monkeypatch.setattr(commands.Commands, "get_command", lambda *_: raising(error))
 
     return put
 
@@ -108,6 +110,47 @@ def test_a_wrong_option_is_one_line_and_where_to_look(
     assert err.endswith(f"; {hint}\n")
 
 
+def test_captures_alone_are_analyzed_with_the_defaults_of_the_options(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They pass click by; what click would have made of them must be the same."""
+    from vxtool.cli import analysis, analyze
+
+    calls: list[dict[str, object]] = []
+
+    def remember(files: tuple[str, ...], **options: object) -> int:
+        calls.append({"files": files, **options})
+        return 7
+
+    monkeypatch.setattr(analyze, "run_analysis", remember)
+    assert cli.run(["analyze", "--color=auto", "a.pcap", "b c.pcap"]) == 7
+    defaults = {
+        name: parameter.default
+        for name, parameter in inspect.signature(analysis.run_analysis).parameters.items()
+        if parameter.default is not inspect.Parameter.empty
+    }
+    assert calls == [{"files": ("a.pcap", "b c.pcap"), **defaults}]
+    monkeypatch.setattr(analysis, "run_analysis", remember)
+    assert cli.run(["analyze", "a.pcap", "b c.pcap"]) == 7
+    assert calls[1] == {"files": ("a.pcap", "b c.pcap")}
+
+
+@pytest.mark.parametrize(
+    ("end", "code"), [(KeyboardInterrupt(), 130), (BrokenPipeError(), 141), (ValueError("x"), 70)]
+)
+def test_captures_alone_end_as_a_command_with_options_does(
+    end: BaseException, code: int, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from vxtool.cli import analysis
+
+    def fail(_files: tuple[str, ...]) -> int:
+        raise end
+
+    monkeypatch.setattr(cli, "_drop_output", lambda: None)
+    monkeypatch.setattr(analysis, "run_analysis", fail)
+    assert cli.run(["analyze", "a.pcap"]) == code
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1 if code == 70 else 0)
+
+
 def test_without_a_command_the_help_is_shown_as_an_error(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.run([]) == 2
     out, err = capfd.readouterr()
@@ -167,9 +210,9 @@ def test_the_module_runs_as_the_command_does() -> None:
 
 def test_a_reader_that_goes_away_is_met_with_silence() -> None:
     code = (
-        "import sys, types, click; from vxtool import cli\n"
+        "import sys, types, click; from vxtool import cli; from vxtool.cli.commands import Commands\n"
         "command = click.Command('analyze', callback=lambda: [print('x' * 1000) for _ in range(1000)])\n"
-        "cli._Commands.get_command = lambda *_: command\n"
+        "Commands.get_command = lambda *_: command\n"
         "sys.exit(cli.run(['analyze']))"
     )
     with subprocess.Popen(

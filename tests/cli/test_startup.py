@@ -31,10 +31,10 @@ PURE = {
 LARGE = {"vxtool.engine.native_tables"}
 
 
-def imported(arguments: Sequence[str], engine: str = "") -> set[str]:
-    """All modules that the command has imported when it ends, but for those that click needs itself."""
+def imported(arguments: Sequence[str], engine: str = "", before: str = "click") -> set[str]:
+    """All modules that the command has imported when it ends, but for those that `before` needs itself."""
     program = (
-        "import click, sys; before = set(sys.modules); from vxtool.cli import run; code = run(sys.argv[1:]); "
+        f"import sys, {before}; before = set(sys.modules); from vxtool.cli import run; code = run(sys.argv[1:]); "
         "print(*(set(sys.modules) - before), file=sys.stderr); sys.exit(code)"
     )
     environment = {**os.environ, "VXTOOL_ENGINE": engine}
@@ -65,6 +65,12 @@ def test_a_report_as_text_imports_nothing_heavy() -> None:
     # The model is for type checkers and for the order of the JSON.
     others = {"json", "vxtool.report.json", "vxtool.analysis.model", "vxtool.capture.writer"}
     assert among(HEAVY | LOADERS | others, modules) == set()
+
+
+def test_captures_alone_need_no_click() -> None:
+    modules = imported(["analyze", FOUR_RECORDS], before="re")
+    assert "vxtool.report.text" in modules
+    assert among({"click", "vxtool.cli.commands", "vxtool.cli.analyze"}, modules) == set()
 
 
 def test_a_report_as_json_does_not_import_the_text_renderer() -> None:

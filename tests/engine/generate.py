@@ -306,7 +306,7 @@ def build(
         inputs,
         pcapng,
         tuple(snaplens[:inputs]),
-        replace(options or EngineOptions(), inputs=inputs),
+        (options or EngineOptions())._replace(inputs=inputs),
     )
 
 

@@ -8,12 +8,14 @@ bytes in. VXTOOL_EXAMPLES=5000 looks at so many captures, other ones each time.
 
 from __future__ import annotations
 
+import io
 import os
 import random
 import struct
 import threading
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -323,8 +325,7 @@ def _run_in_two(options: EngineOptions, files: Sequence[bytes], cuts: random.Ran
 
     thread = threading.Thread(target=read)
     thread.start()
-    while engine.take():
-        pass
+    assert engine.take()
     thread.join()
     return engine
 
@@ -363,7 +364,7 @@ def test_tables_are_equal_for_merged_parts(seed: int) -> None:
     order = [chance.randint(0, last) for last in (2, 1, 0)]
     tables = []
     for name in ("pure", "native"):
-        engines = [_run(name, replace(options, part=at > 0), files) for at, files in enumerate(parts)]
+        engines = [_run(name, options._replace(part=at > 0), files) for at, files in enumerate(parts)]
         for at in order:
             engines[at].merge(engines.pop(at + 1))
         tables.append(engines[0].tables())
@@ -564,6 +565,46 @@ def test_two_threads_share_the_work_of_one_engine() -> None:
     _assert_equal(_run("pure", EngineOptions(), [file]).tables(), engine.tables())
 
 
+def test_the_rest_of_a_file_is_read_without_python(tmp_path: Path) -> None:
+    file = _many_records()
+    path = tmp_path / "capture"
+    path.write_bytes(file)
+    engine = _native_engine(EngineOptions())
+    engine.split()
+
+    def read(raw: io.FileIO) -> None:
+        assert engine.read(0, raw.read(1000))
+        assert engine.read_from(0, raw.fileno(), 777)
+        assert raw.read(1) == b""
+        assert engine.read_end(0)
+        engine.read_all()
+
+    with io.FileIO(path) as raw:
+        thread = threading.Thread(target=read, args=(raw,))
+        thread.start()
+        assert engine.take()
+        thread.join()
+    _assert_equal(_run("pure", EngineOptions(), [file]).tables(), engine.tables())
+
+
+def test_reading_a_file_ends_where_another_input_is_wanted_or_reading_fails(tmp_path: Path) -> None:
+    path = tmp_path / "capture"
+    path.write_bytes(_exchange(4, lambda _, ttl: ipv4("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, bytes(8)), ttl=ttl)))
+    engine = _native_engine(EngineOptions(inputs=2))
+    engine.split()
+    with io.FileIO(path) as raw:
+        assert engine.wants() == 0
+        assert engine.read_from(0, raw.fileno(), 100)
+        assert engine.wants() == 1
+        assert raw.tell() == 100, "the first record of input 0 waits for one of input 1"
+        assert engine.read_from(1, -1, 100), "of that no byte can be read"
+        assert engine.wants() == 1
+    with pytest.raises(ValueError, match="at least one byte"):
+        engine.read_from(1, 0, 0)
+    with pytest.raises(IndexError):
+        engine.read_from(2, 0, 1)
+
+
 def test_who_reads_waits_for_who_takes_and_hears_of_its_stop() -> None:
     file = _many_records()
     engine = _native_engine(EngineOptions())
@@ -578,12 +619,19 @@ def test_who_reads_waits_for_who_takes_and_hears_of_its_stop() -> None:
     assert heard == [False]
 
 
-def test_who_takes_waits_only_a_moment_for_who_reads() -> None:
+def test_who_takes_waits_for_who_reads_and_can_be_stopped() -> None:
     engine = _native_engine(EngineOptions())
     engine.split()
-    assert engine.take()
-    engine.read_all()
-    assert not engine.take()
+    heard: list[bool] = []
+    thread = threading.Thread(target=lambda: heard.append(engine.take()))
+    thread.start()
+    thread.join(0.2)
+    assert thread.is_alive(), "more may be read"
+    engine.stop()
+    thread.join()
+    assert heard == [False]
+    with pytest.raises(RuntimeError, match="has not all been taken"):
+        engine.tables()
 
 
 def test_a_split_engine_is_whole_again_when_all_is_taken() -> None:
@@ -599,8 +647,7 @@ def test_a_split_engine_is_whole_again_when_all_is_taken() -> None:
         with pytest.raises(RuntimeError, match="has not all been taken"):
             use()
     engine.read_all()
-    while engine.take():
-        pass
+    assert engine.take()
     engine.feed(0, file[200:])
     engine.end(0)
     assert engine.tables().counters.records == 20

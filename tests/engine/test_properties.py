@@ -121,7 +121,7 @@ def test_bytes_may_come_before_they_are_wanted(name: str, made: Made, data: st.D
 
 def _parts(name: str, made: Made, edges: Sequence[tuple[int, int]]) -> list[Engine]:
     return [
-        _run(name, replace(made.options, part=number > 0), made.files(start, stop))
+        _run(name, made.options._replace(part=number > 0), made.files(start, stop))
         for number, (start, stop) in enumerate(edges)
     ]
 
@@ -204,7 +204,7 @@ def test_a_part_without_records_of_an_input_keeps_that_inputs_snaplen(name: str)
 def test_a_part_alone_gives_the_tables_of_its_own_capture(name: str, made: Made, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(made.entries)))
     files = made.files(start)
-    part = _run(name, replace(made.options, part=True), files)
+    part = _run(name, made.options._replace(part=True), files)
     _assert_equal(_run(name, made.options, files).tables(), part.tables())
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,7 +83,7 @@ def test_the_c_engine_answers_so_for_merged_parts(tmp_path: Path, seed: int) -> 
     require_native()
     parts = [random_network(seed + at, tmp_path).files[:1] for at in range(3)]
     options = EngineOptions(most_flows=random.Random(seed).choice([2, 1000]))
-    engines = [make_engine(replace(options, part=at > 0), "native") for at in range(len(parts))]
+    engines = [make_engine(options._replace(part=at > 0), "native") for at in range(len(parts))]
     for engine, paths in zip(engines, parts, strict=True):
         _feed(engine, [Path(path).read_bytes() for path in paths])
     for engine in engines[1:]:

@@ -7,6 +7,10 @@
 #include "engine.h"
 #include "binding.h"
 
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
 typedef enum { READY, FINISHED, USED_UP } engine_state;
 
 typedef struct {
@@ -17,6 +21,7 @@ typedef struct {
     bool busy;    /* the half that takes records, and */
     bool reading; /* the half that reads them */
     bool split;   /* the halves may be in use by two threads, until all is taken */
+    bool stopped; /* which will never be */
     engine_state state;
 } Engine;
 
@@ -150,6 +155,41 @@ static PyObject *engine_read(PyObject *object, PyObject *args) {
     return result;
 }
 
+/* Read from a descriptor into the reading half, as long as it wants this input: what vx_engine_read says. */
+static int read_pieces(vx_engine *engine, uint32_t input, int descriptor, uint8_t *piece, size_t size) {
+    int status = 1;
+    while (status == 1 && vx_engine_wants(engine) == input) {
+        ssize_t length = read(descriptor, piece, size);
+        if (length == 0 || (length < 0 && errno != EINTR))
+            break;
+        if (length > 0)
+            status = vx_engine_read(engine, input, piece, (size_t)length);
+    }
+    return status;
+}
+
+static PyObject *engine_read_from(PyObject *object, PyObject *args) {
+    Engine *self = (Engine *)object;
+    Py_ssize_t input, size;
+    int descriptor;
+    if (!PyArg_ParseTuple(args, "nin:read_from", &input, &descriptor, &size))
+        return NULL;
+    if (size < 1) {
+        PyErr_SetString(PyExc_ValueError, "pieces of at least one byte are wanted");
+        return NULL;
+    }
+    if (!is_input(self, input) || check_split(self) < 0 || enter_half(self, &self->reading) < 0)
+        return NULL;
+    int status = -1;
+    Py_BEGIN_ALLOW_THREADS;
+    uint8_t *piece = vx_allocate((size_t)size, 1);
+    if (piece != NULL)
+        status = read_pieces(self->engine, (uint32_t)input, descriptor, piece, (size_t)size);
+    free(piece);
+    Py_END_ALLOW_THREADS;
+    return leave_reading(self, status);
+}
+
 static PyObject *engine_read_end(PyObject *object, PyObject *argument) {
     Engine *self = (Engine *)object;
     Py_ssize_t input = PyLong_AsSsize_t(argument);
@@ -173,20 +213,22 @@ static PyObject *engine_read_all(PyObject *object, PyObject *unused) {
 }
 
 static PyObject *engine_take(PyObject *object, PyObject *unused) {
-    enum { LONGEST_WAIT = 100 }; /* ms: so that nobody waits long for an interrupt */
+    enum { LONGEST_WAIT = 1000 }; /* ms */
     (void)unused;
     Engine *self = (Engine *)object;
     if (check_split(self) < 0 || enter_half(self, &self->busy) < 0)
         return NULL;
     int status;
     Py_BEGIN_ALLOW_THREADS;
-    status = vx_engine_take(self->engine, LONGEST_WAIT);
+    do
+        status = vx_engine_take(self->engine, LONGEST_WAIT);
+    while (status > 0);
     Py_END_ALLOW_THREADS;
     self->busy = false;
     if (status < 0)
         return PyErr_NoMemory();
-    self->split = status != 0;
-    return PyBool_FromLong(status);
+    self->split = self->stopped;
+    return PyBool_FromLong(!self->stopped);
 }
 
 static PyObject *engine_stop(PyObject *object, PyObject *unused) {
@@ -194,6 +236,7 @@ static PyObject *engine_stop(PyObject *object, PyObject *unused) {
     Engine *self = (Engine *)object;
     if (check_split(self) < 0)
         return NULL;
+    self->stopped = true;
     vx_engine_stop(self->engine);
     Py_RETURN_NONE;
 }
@@ -734,11 +777,15 @@ static PyMethodDef engine_methods[] = {
     {"read", engine_read, METH_VARARGS,
      "read(input, data)\n--\n\nRead the next bytes of an input, for the other half to take: whether it still "
      "does."},
+    {"read_from", engine_read_from, METH_VARARGS,
+     "read_from(input, descriptor, size)\n--\n\nRead the rest of a file in pieces of at most so many bytes, "
+     "as "
+     "long as its input is wanted and nothing fails: whether the other half still takes."},
     {"read_end", engine_read_end, METH_O,
      "read_end(input)\n--\n\nNo more bytes of this input will come: whether the other half still takes."},
     {"read_all", engine_read_all, METH_NOARGS, "read_all()\n--\n\nNothing more will be read."},
     {"take", engine_take, METH_NOARGS,
-     "take()\n--\n\nTake some of what was read, waiting a moment for it: whether to go on."},
+     "take()\n--\n\nTake what is read, until all is taken; False: stopped before."},
     {"stop", engine_stop, METH_NOARGS, "stop()\n--\n\nNothing more will be taken."},
     {"wants", engine_wants, METH_NOARGS, "wants()\n--\n\nThe input whose next bytes are needed, or None."},
     {"merge", engine_merge, METH_O, "merge(other)\n--\n\nTake in the part that directly follows."},

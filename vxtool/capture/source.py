@@ -98,6 +98,8 @@ class Source:
         self._begun = False
         self._ended = False
         self.size = _regular_size(stream)
+        # Then its descriptor stands where reading does: nothing is read ahead.
+        self._is_plain_file = owned and self.size is not None and isinstance(stream, io.FileIO)
 
     def __enter__(self) -> Source:
         return self
@@ -115,7 +117,15 @@ class Source:
 
     def position(self) -> int:
         """Bytes read of the (compressed) file so far, to compare with `size`."""
-        return self._position
+        # Of a file, since others may read it by what they were lent.
+        return self._stream.tell() if self._is_plain_file else self._position
+
+    def lend(self) -> int | None:
+        """The descriptor of a plain regular file that has begun: who reads from it reads what this source would
+        have given. None for any other source, which has to be asked."""
+        if self._ended or not self._begun or self._first or self._decoder is not None or not self._is_plain_file:
+            return None
+        return self._stream.fileno()
 
     def read(self) -> bytes:
         """The next bytes, 1 to CHUNK of them, as soon as there are any; b"" at the end and ever after.
@@ -163,10 +173,10 @@ class Source:
         try:
             chunk = self._some(into)
         except OSError as error:
-            if not self._position:
+            if not self.position():
                 raise _cannot_read(self.path, error) from None
             why = error.strerror or error
-            self.error = f"{self.path}: reading failed after {self._position} bytes: {why}"
+            self.error = f"{self.path}: reading failed after {self.position()} bytes: {why}"
             return b""
         if chunk is None:
             raise InputError(f"{self.path}: is non-blocking, expected what can be waited on: use cat ... |")
@@ -192,7 +202,7 @@ class Source:
 
     def _damaged(self, how: str) -> None:
         self.error = (
-            f"{self.path}: the {self.compression} stream {how} within its first {self._position} bytes: "
+            f"{self.path}: the {self.compression} stream {how} within its first {self.position()} bytes: "
             "what came before counts; copy the file again"
         )
 

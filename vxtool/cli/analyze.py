@@ -1,32 +1,15 @@
-"""`vxtool analyze`: captures in, a report out."""
+"""The options of `vxtool analyze`; what it does is in analysis.py."""
 
 from __future__ import annotations
 
-import signal
-import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
-from vxtool.cli import EXIT_INPUT, complain
-from vxtool.cli.output import STDOUT, check_output, target_for, write
-from vxtool.cli.progress import Progress
+from vxtool.cli.analysis import run_analysis
+from vxtool.cli.output import STDOUT
 from vxtool.cli.types import duration, positive_duration, tunnel_port
-from vxtool.errors import UsageError
 from vxtool.report import RENDERERS
-
-if TYPE_CHECKING:
-    from typing import Literal
-
-    from vxtool.analysis.model import Input
-
-EXIT_FOUND = 1
-
-_TOP = {"text": 10, "json": 100}
-_FAILING = {"error": ("error",), "warning": ("error", "warning")}
 
 
 @click.command("analyze", short_help="Say what a capture shows: paths, drops, identities, overhead, MTU.")
@@ -131,27 +114,7 @@ _FAILING = {"error": ("error",), "warning": ("error", "warning")}
     show_default=True,
     help="A progress bar, on a terminal after one second.",
 )
-@click.pass_context
-def command(
-    ctx: click.Context,
-    files: tuple[str, ...],
-    cluster: tuple[str, ...],
-    links: tuple[str, ...],
-    interfaces: tuple[str, ...],
-    namespace: str | None,
-    format_: str,
-    output: str,
-    top: int | None,
-    scope: Literal["auto", "tunnel", "ip"],
-    overlay: Literal["auto", "cilium", "vxlan"],
-    ports: tuple[tuple[int, str], ...],
-    window: int,
-    settle: int,
-    jobs: int | None,
-    fail_on: str | None,
-    color: str,
-    progress: bool,
-) -> None:
+def command(files: tuple[str, ...], **options: Any) -> int:
     """Say what the captures FILE... show: which path each datagram took and how fast, what was dropped, who
     talks to whom, what the tunnel costs, what is wrong and what to change.
 
@@ -162,84 +125,4 @@ def command(
       vxtool analyze vxlan.pcap --cluster endpoints.json --links links.json
       tcpdump -i any -w - udp port 8472 | vxtool analyze -
     """
-    _check_stdin(files)
-    check_output(output, files + cluster + links)
-    # Imported here, so that --help need not wait for it.
-    from vxtool.api import analyze
-
-    with Progress(progress) as bar, _interrupt_ends_input(files):
-        report = analyze(
-            list(files),
-            cluster=list(cluster),
-            links=list(links),
-            interfaces=_named(interfaces),
-            namespace=namespace,
-            top=top or _TOP[format_],
-            scope=scope,
-            overlay=overlay,
-            ports=dict(ports) or None,
-            window_ns=window,
-            settle_ns=settle,
-            jobs=jobs,
-            progress=bar,
-        )
-    unread = [item for item in report["inputs"] if _unread(item)]
-    for item in unread:
-        complain(_why(item))
-    if len(unread) == len(report["inputs"]):
-        ctx.exit(EXIT_INPUT)
-    target = target_for(output, color, top or _TOP["text"])
-    # JSON is UTF-8 by its own standard, whatever the terminal speaks.
-    encoding = "utf-8" if format_ == "json" else target.encoding
-    write(output, RENDERERS[format_](report, target), encoding)
-    if unread:
-        ctx.exit(EXIT_INPUT)
-    failing = _FAILING[fail_on] if fail_on is not None else ()
-    if any(finding["severity"] in failing for finding in report["findings"]):
-        ctx.exit(EXIT_FOUND)
-
-
-def _named(interfaces: tuple[str, ...]) -> dict[int, str]:
-    if not interfaces:
-        return {}
-    from vxtool.cluster.links import parse_interface_options
-
-    return parse_interface_options(interfaces)
-
-
-@contextmanager
-def _interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
-    """Let Ctrl-C end what standard input is piped from, and the report be of what came until then.
-
-    Ctrl-C reaches every program of a pipeline. tcpdump then writes out what it holds and stops; giving up here as
-    well would throw that away. A second Ctrl-C interrupts.
-    """
-    if STDOUT not in files or threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def wait_for_the_end(_number: int, _frame: object) -> None:
-        signal.signal(signal.SIGINT, before)
-        complain("interrupted: standard input is read to its end; Ctrl-C once more gives up.")
-
-    before = signal.signal(signal.SIGINT, wait_for_the_end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _check_stdin(files: tuple[str, ...]) -> None:
-    if files.count(STDOUT) > 1:
-        raise UsageError("- (standard input) is given twice; it can be read once.")
-    if STDOUT in files and sys.stdin.isatty():
-        raise UsageError("- (standard input) is a terminal; pipe a capture into it, as from tcpdump -w -.")
-
-
-def _unread(item: Input) -> bool:
-    return item["error"] is not None and item["records"] == 0 and not item["truncated"]
-
-
-def _why(item: Input) -> str:
-    why = item["error"] or ""
-    return why if item["path"] in why else f"{item['path']}: {why}"
+    return run_analysis(files, **options)

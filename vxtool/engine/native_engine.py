@@ -1,48 +1,22 @@
 """The C engine behind the interface of `vxtool.engine.Engine`.
 
-`vxtool._native.Engine` gives its tables as lists of plain tuples that refer to each other by number. Here they
-become `Tables` of values, each made once and shared by all that hold it. Those that grow with the flows are left in
-the engine, which answers questions about them, until somebody wants to see them.
+What its tables say is made into values by native_values.py, which is imported once all is read: until then nothing
+needs it, and reading is to begin at once.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
-from functools import cache, cached_property
-from itertools import starmap
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from vxtool import _native
-from vxtool.capture.damage import CODES, Damage
-from vxtool.engine.native_queries import NativeQueries
 from vxtool.engine.options import EngineOptions
-from vxtool.engine.tables import (
-    Counters,
-    InputRow,
-    InterfaceKey,
-    InterfaceRow,
-    Latencies,
-    PathKey,
-    Sample,
-    Stage,
-    Tables,
-)
 
 if TYPE_CHECKING:
-    from vxtool.capture.container import Format
-    from vxtool.engine.native_tables import LargeTables
+    from vxtool.engine.tables import Tables
 
 # Of this process: engines can be merged only where they hash alike, and no file can know how they do.
 _SEED = int.from_bytes(os.urandom(8), "little")
-
-# By the number of vx_format in container.h.
-_FORMATS: tuple[Format | None, ...] = (None, "pcap", "pcap-ns", "pcapng")
-_SAMPLES = ("clipped", "cut", "malformed", "orphan")
-
-_Key = TypeVar("_Key")
-_Value = TypeVar("_Value")
 
 
 class NativeEngine:
@@ -75,13 +49,18 @@ class NativeEngine:
         self._engine.end(index)
 
     def split(self) -> None:
-        """Let two threads share the work, until all is taken: one calls `wants`, `read`, `read_end` and, whatever
-        happens, `read_all`; another calls `take` until there is nothing more to take, or `stop`."""
+        """Let two threads share the work, until all is taken: one calls `wants`, `read`, `read_from`, `read_end`
+        and, whatever happens, `read_all`; another calls `take`. Any may call `stop`."""
         self._engine.split()
 
     def read(self, index: int, data: bytes | memoryview) -> bool:
         """As `feed`, but only reads, and waits where the other thread is far behind. False: that has stopped."""
         return self._engine.read(index, data)
+
+    def read_from(self, index: int, descriptor: int, size: int) -> bool:
+        """As `read` with piece after piece of a file, of at most so many bytes, until it ends or cannot be read, or
+        another input is wanted. Python is not needed meanwhile, and may do other things."""
+        return self._engine.read_from(index, descriptor, size)
 
     def read_end(self, index: int) -> bool:
         """As `end`, and otherwise as `read`."""
@@ -92,11 +71,11 @@ class NativeEngine:
         self._engine.read_all()
 
     def take(self) -> bool:
-        """Count some of what was read, after at most 0.1 s of waiting for any. False: all is taken."""
+        """Count what is read, until all is. False: `stop` came first, and the engine is of no more use."""
         return self._engine.take()
 
     def stop(self) -> None:
-        """Nothing more will be taken."""
+        """Nothing more is to be taken."""
         self._engine.stop()
 
     def wants(self) -> int | None:
@@ -115,11 +94,13 @@ class NativeEngine:
 
     def tables(self) -> Tables:
         if self._options.part:
-            whole = NativeEngine(replace(self._options, part=False))
+            whole = NativeEngine(self._options._replace(part=False))
             whole.merge(self)
             return whole.tables()
         self._engine.finish()
-        return _tables(self._engine, list(starmap(_input_row, self._engine.inputs())), self._names())
+        from vxtool.engine.native_values import tables_of
+
+        return tables_of(self._engine, self._names())
 
     def _names(self) -> dict[str, str]:
         names = dict(self._earlier_names)
@@ -130,108 +111,3 @@ class NativeEngine:
             for address, name in given:
                 names.setdefault(str(ip_address(address)), name.decode(errors="replace"))
         return names
-
-
-def _input_row(
-    file_format: int,
-    records: int,
-    size: int,
-    interfaces: list[tuple[int, int, int | None]],
-    damage: tuple[int, int, int, int, int] | None,
-) -> InputRow:
-    dropped = [count for _, _, count in interfaces if count is not None]
-    return InputRow(
-        format=_FORMATS[file_format],
-        link_types=tuple(sorted({link_type for link_type, _, _ in interfaces})),
-        records=records,
-        bytes=size,
-        snaplen=max((snaplen for _, snaplen, _ in interfaces), default=None),
-        dropped=sum(dropped) if dropped else None,
-        damage=Damage(CODES[damage[0]], *damage[1:]) if damage is not None else None,
-    )
-
-
-class _Later(Mapping[_Key, _Value]):
-    """One of the large tables, made when it is first looked into."""
-
-    def __init__(self, large: Callable[[], LargeTables], name: str) -> None:
-        self._large = large
-        self._name = name
-
-    @cached_property
-    def _table(self) -> dict[_Key, _Value]:
-        table: dict[_Key, _Value] = getattr(self._large(), self._name)
-        return table
-
-    def __getitem__(self, key: _Key) -> _Value:
-        return self._table[key]
-
-    def __iter__(self) -> Iterator[_Key]:
-        return iter(self._table)
-
-    def __len__(self) -> int:
-        return len(self._table)
-
-
-def _tables(engine: _native.Engine, inputs: list[InputRow], names: dict[str, str]) -> Tables:
-    raw = engine.tables()
-    first_time, last_time, step = raw["times"]
-    interface_keys = [InterfaceKey(*row[:3]) for row in raw["interfaces"]]
-    paths = _paths(raw["paths"], raw["places"], interface_keys)
-
-    @cache
-    def large() -> LargeTables:
-        from vxtool.engine.native_tables import LargeTables  # here, because a report does not need it
-
-        return LargeTables(engine, paths)
-
-    return Tables(
-        inputs=inputs,
-        names=names,
-        interfaces={
-            key: InterfaceRow(name.decode(errors="replace") if name else None, *rest)
-            for key, (_, _, _, name, *rest) in zip(interface_keys, raw["interfaces"], strict=True)
-        },
-        counters=Counters(*raw["counters"]),
-        first_time=first_time,
-        last_time=last_time,
-        flows=_Later(large, "flows"),
-        cells=_Later(large, "cells"),
-        latencies={
-            path: Latencies(*(*row[:4], dict(row[4]), row[5]))
-            for path, row in zip(paths, raw["latencies"], strict=True)
-            if row is not None
-        },
-        tunnels=_Later(large, "tunnels"),
-        overheads=raw["overheads"],
-        sizes={(key >> 32 == 1, key & 0xFFFFFFFF): count for key, count in raw["sizes"].items()},
-        large=_Later(large, "large"),
-        mss=raw["mss"],
-        icmp_errors={row[:5]: _samples(row[6]) for row in raw["icmp"]},
-        icmp_error_counts={row[:5]: row[5] for row in raw["icmp"]},
-        timeline_step=step,
-        timeline={
-            (number, paths[path], destination): (datagrams, octets)
-            for number, path, destination, datagrams, octets in raw["timeline"]
-        },
-        samples={name: _samples(samples) for name, samples in zip(_SAMPLES, raw["samples"], strict=True)},
-        queries=NativeQueries(engine, paths),
-    )
-
-
-def _samples(rows: Iterable[tuple[int, int, int]]) -> list[Sample]:
-    return list(starmap(Sample, rows))
-
-
-def _paths(
-    rows: Iterable[tuple[int, list[int]]],
-    places: list[tuple[int, int, int, bool, bytes]],
-    interfaces: list[InterfaceKey],
-) -> list[PathKey]:
-    stages: dict[int, Stage] = {}
-    for _, codes in rows:
-        for code in codes:
-            if code not in stages:
-                interface, direction, wear, loopback, macs = places[code >> 2]
-                stages[code] = Stage(interfaces[interface], direction, wear, code & 3, loopback, macs)
-    return [PathKey(tuple(map(stages.__getitem__, codes)), flags) for flags, codes in rows]

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from vxtool.engine.tables import GENEVE, VXLAN
+from vxtool.engine.wears import GENEVE, VXLAN
 
 DEFAULT_PORTS: Mapping[int, int] = {8472: VXLAN, 4789: VXLAN, 6081: GENEVE}
 
 
-@dataclass(frozen=True, slots=True)
-class EngineOptions:
+class EngineOptions(NamedTuple):
     """How records become journeys. Times are ns of capture time."""
 
     inputs: int = 1
-    ports: Mapping[int, int] = field(default_factory=lambda: dict(DEFAULT_PORTS))  # UDP destination port -> wear
+    ports: Mapping[int, int] = DEFAULT_PORTS  # UDP destination port -> wear
     window: int = 1_000_000_000  # how long a journey waits for its next sighting
     settle: int = 10_000_000  # how long one that came in and went out stays open for more stages
     part: bool = False  # not the first part of a capture: what an earlier part may continue is kept for `merge`

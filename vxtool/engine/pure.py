@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from dataclasses import fields, replace
+from dataclasses import fields
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -744,7 +744,7 @@ class PureEngine:
     def tables(self) -> Tables:
         """Close everything and return the tables. The engine takes no more bytes afterwards."""
         if self._options.part:
-            whole = PureEngine(replace(self._options, part=False))
+            whole = PureEngine(self._options._replace(part=False))
             whole.merge(self)
             return whole.tables()
         self._count_the_rest()

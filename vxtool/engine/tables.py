@@ -15,6 +15,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.capture.damage import Damage
+from vxtool.engine.wears import GENEVE as GENEVE
+from vxtool.engine.wears import PLAIN as PLAIN
+from vxtool.engine.wears import VXLAN as VXLAN
+from vxtool.engine.wears import WEAR_NAMES as WEAR_NAMES
 
 if TYPE_CHECKING:
     from vxtool.engine.queries import Queries
@@ -22,10 +26,6 @@ if TYPE_CHECKING:
 # Directions of a stage. The numbers are part of the path keys and equal in both engines.
 UNKNOWN, IN, OUT, OTHER, BROADCAST, MULTICAST = range(6)
 INGRESS = frozenset({IN, OTHER, BROADCAST, MULTICAST})
-
-# What a datagram wears at a stage.
-PLAIN, VXLAN, GENEVE = range(3)
-WEAR_NAMES = ("plain", "vxlan", "geneve")
 
 # How it was seen there: in one piece, in fragments, or only the first fragment of several.
 WHOLE, FRAGMENTS, FIRST_ONLY = range(3)

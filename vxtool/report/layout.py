@@ -13,8 +13,6 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-import click
-
 from vxtool.report import Target
 from vxtool.report.escape import escape
 
@@ -26,6 +24,9 @@ LONGEST_NAME = 256
 LONGEST_PROSE = 2_000
 
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
+
+# ECMA-48, select graphic rendition.
+_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
 
 # What stands for a sign that the stream's encoding does not have.
 _ASCII = {"→": "->", "µ": "u", "…": "...", "█": "#", "─": "-", "≤": "<="}
@@ -114,7 +115,8 @@ class Page:
         """Lay colour over `text` where the target takes it."""
         if not self._color or not text or not (color or bold or dim):
             return text
-        return click.style(text, fg=color, bold=bold or None, dim=dim or None)
+        codes = [_STYLES["bold"]] * bold + [_STYLES["dim"]] * dim + ([_STYLES[color]] if color else [])
+        return f"\x1b[{';'.join(codes)}m{text}\x1b[0m"
 
     def shorten(self, text: str, room: int) -> str:
         """Cut clean `text` in the middle so that it takes at most `room` columns."""

@@ -487,7 +487,8 @@ static int take_batch(vx_engine *engine, vx_batch *batch) {
         if (take_some(engine, batch, &batch->records[i], left < TAGGED ? left : TAGGED) < 0)
             return -1;
     }
-    engine->taken += batch->count;
+    /* Others may ask at any time. */
+    __atomic_store_n(&engine->taken, engine->taken + batch->count, __ATOMIC_RELAXED);
     return 0;
 }
 
@@ -605,7 +606,9 @@ uint32_t vx_engine_wants(const vx_engine *engine) {
     return VX_NONE;
 }
 
-uint64_t vx_engine_records(const vx_engine *engine) { return engine->taken; }
+uint64_t vx_engine_records(const vx_engine *engine) {
+    return __atomic_load_n(&engine->taken, __ATOMIC_RELAXED);
+}
 
 /* Tables out. */
 

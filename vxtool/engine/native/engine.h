@@ -55,14 +55,15 @@ int vx_engine_read(vx_engine *engine, uint32_t input, const uint8_t *data, size_
 int vx_engine_read_end(vx_engine *engine, uint32_t input);
 /* Nothing more will be read, whyever. */
 void vx_engine_read_all(vx_engine *engine);
-/* Take some of what was read, waiting so long for it where there is nothing. 1: go on, 0: all is taken, -1:
- * no memory. */
+/* Take some of what was read, waiting so long for it where there is nothing. 1: go on, 0: all is taken, or
+ * the half has stopped, -1: no memory. */
 int vx_engine_take(vx_engine *engine, unsigned milliseconds);
-/* Nothing more will be taken. */
+/* Nothing more will be taken: any thread may say so. */
 void vx_engine_stop(vx_engine *engine);
 
 /* The input without whose next bytes nothing goes on; VX_NONE when all have ended or are damaged. */
 uint32_t vx_engine_wants(const vx_engine *engine);
+/* Records taken so far: any thread may ask. */
 uint64_t vx_engine_records(const vx_engine *engine);
 
 /* Take in the part that directly follows, made with `part` and of as many inputs; it is used up but for being

@@ -143,16 +143,16 @@ static struct timespec until(unsigned milliseconds) {
 
 vx_batch *vx_relay_full(vx_relay *relay, unsigned milliseconds, bool *ended) {
     pthread_mutex_lock(&relay->lock);
-    if (full(relay) == 0 && !relay->ended) {
+    if (full(relay) == 0 && !relay->ended && !relay->stopped) {
         struct timespec limit = until(milliseconds);
         int status = 0;
         relay->taker_waits = true;
-        while (!is_ready(relay) && !relay->ended && status == 0)
+        while (!is_ready(relay) && !relay->ended && !relay->stopped && status == 0)
             status = pthread_cond_timedwait(&relay->may_take, &relay->lock, &limit);
         relay->taker_waits = false;
     }
-    vx_batch *batch = full(relay) > 0 ? relay->batches[relay->taken % BATCHES] : NULL;
-    *ended = batch == NULL && relay->ended;
+    vx_batch *batch = full(relay) > 0 && !relay->stopped ? relay->batches[relay->taken % BATCHES] : NULL;
+    *ended = batch == NULL && (relay->ended || relay->stopped);
     pthread_mutex_unlock(&relay->lock);
     return batch;
 }
@@ -170,5 +170,6 @@ void vx_relay_stop(vx_relay *relay) {
     relay->stopped = true;
     if (relay->filler_waits)
         pthread_cond_signal(&relay->may_fill);
+    wake_taker(relay);
     pthread_mutex_unlock(&relay->lock);
 }

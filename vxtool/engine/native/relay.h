@@ -57,11 +57,11 @@ void vx_relay_flush(vx_relay *relay);
 void vx_relay_end(vx_relay *relay);
 
 /* The emptying thread's. The next full batch, waited for so many milliseconds; NULL: there is none yet, or no
- * more will come, which *ended tells. */
+ * more will come or be taken, which *ended tells. */
 vx_batch *vx_relay_full(vx_relay *relay, unsigned milliseconds, bool *ended);
 /* That batch is empty. */
 void vx_relay_return(vx_relay *relay);
-/* No more will be taken. */
+/* No more will be taken: any thread may say so. */
 void vx_relay_stop(vx_relay *relay);
 
 #endif

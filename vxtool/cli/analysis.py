@@ -1,0 +1,147 @@
+"""What `vxtool analyze` does: captures in, a report out. Its options are in analyze.py; this does without click."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from vxtool.cli import EXIT_INPUT, complain
+from vxtool.cli.output import STDOUT, check_output, target_for, write
+from vxtool.cli.progress import Progress
+from vxtool.errors import UsageError
+from vxtool.report import RENDERERS
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from vxtool.analysis.model import Input
+    from vxtool.api import ProgressCallback
+
+EXIT_FOUND = 1
+
+_TOP = {"text": 10, "json": 100}
+_FAILING = {"error": ("error",), "warning": ("error", "warning")}
+
+
+def run_analysis(
+    files: tuple[str, ...],
+    *,
+    cluster: tuple[str, ...] = (),
+    links: tuple[str, ...] = (),
+    interfaces: tuple[str, ...] = (),
+    namespace: str | None = None,
+    format_: str = "text",
+    output: str = STDOUT,
+    top: int | None = None,
+    scope: Literal["auto", "tunnel", "ip"] = "auto",
+    overlay: Literal["auto", "cilium", "vxlan"] = "auto",
+    ports: tuple[tuple[int, str], ...] = (),
+    window: int = 1_000_000_000,
+    settle: int = 10_000_000,
+    jobs: int | None = None,
+    fail_on: str | None = None,
+    color: str = "auto",
+    progress: bool = True,
+) -> int:
+    """Analyze captures, write the report and return the exit code.
+
+    Values and defaults are those of the options. Raises UsageError for what makes no sense.
+    """
+    _check_stdin(files)
+    check_output(output, files + cluster + links)
+    # Imported here, so that a wrong option need not wait for it.
+    from vxtool.api import analyze
+
+    with Progress(progress) as bar, _interrupt_ends_input(files):
+        report = analyze(
+            list(files),
+            cluster=list(cluster),
+            links=list(links),
+            interfaces=_named(interfaces),
+            namespace=namespace,
+            top=top or _TOP[format_],
+            scope=scope,
+            overlay=overlay,
+            ports=dict(ports) or None,
+            window_ns=window,
+            settle_ns=settle,
+            jobs=jobs,
+            progress=_preparing(format_, bar),
+        )
+    unread = [item for item in report["inputs"] if _unread(item)]
+    for item in unread:
+        complain(_why(item))
+    if len(unread) == len(report["inputs"]):
+        return EXIT_INPUT
+    target = target_for(output, color, top or _TOP["text"])
+    # JSON is UTF-8 by its own standard, whatever the terminal speaks.
+    encoding = "utf-8" if format_ == "json" else target.encoding
+    write(output, RENDERERS[format_](report, target), encoding)
+    if unread:
+        return EXIT_INPUT
+    failing = _FAILING[fail_on] if fail_on is not None else ()
+    if any(finding["severity"] in failing for finding in report["findings"]):
+        return EXIT_FOUND
+    return 0
+
+
+def _preparing(format_: str, bar: Progress) -> ProgressCallback:
+    """A progress callback that, when the reading has begun, first imports what will write the report: where others
+    read meanwhile, nobody has to wait for it afterwards."""
+
+    def tell(done: int, total: int | None, records: int) -> None:
+        import_module(f"vxtool.report.{format_}")
+        bar(done, total, records)
+
+    return tell
+
+
+def _named(interfaces: tuple[str, ...]) -> dict[int, str]:
+    if not interfaces:
+        return {}
+    from vxtool.cluster.links import parse_interface_options
+
+    return parse_interface_options(interfaces)
+
+
+@contextmanager
+def _interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
+    """Let Ctrl-C end what standard input is piped from, and the report be of what came until then.
+
+    Ctrl-C reaches every program of a pipeline. tcpdump then writes out what it holds and stops; giving up here as
+    well would throw that away. A second Ctrl-C interrupts.
+    """
+    if STDOUT not in files or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def wait_for_the_end(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, before)
+        complain("interrupted: standard input is read to its end; Ctrl-C once more gives up.")
+
+    before = signal.signal(signal.SIGINT, wait_for_the_end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _check_stdin(files: tuple[str, ...]) -> None:
+    if files.count(STDOUT) > 1:
+        raise UsageError("- (standard input) is given twice; it can be read once.")
+    if STDOUT in files and sys.stdin.isatty():
+        raise UsageError("- (standard input) is a terminal; pipe a capture into it, as from tcpdump -w -.")
+
+
+def _unread(item: Input) -> bool:
+    return item["error"] is not None and item["records"] == 0 and not item["truncated"]
+
+
+def _why(item: Input) -> str:
+    why = item["error"] or ""
+    return why if item["path"] in why else f"{item['path']}: {why}"
