@@ -129,8 +129,17 @@ def test_captures_alone_are_analyzed_with_the_defaults_of_the_options(monkeypatc
     }
     assert calls == [{"files": ("a.pcap", "b c.pcap"), **defaults}]
     monkeypatch.setattr(analysis, "run_analysis", remember)
-    assert cli.run(["analyze", "a.pcap", "b c.pcap"]) == 7
-    assert calls[1] == {"files": ("a.pcap", "b c.pcap")}
+    for arguments in (["a.pcap", "--format", "json", "b c.pcap"], ["a.pcap", "b c.pcap"]):
+        assert cli.run(["analyze", *arguments]) == 7
+    assert calls[1:] == [{"files": ("a.pcap", "b c.pcap"), "format_": each} for each in ("json", "text")]
+
+
+LEFT = ["--format", "--format json", "a.pcap --format xml", "a.pcap -- -b.pcap", "-"]
+
+
+@pytest.mark.parametrize("arguments", LEFT)
+def test_all_else_is_left_to_click(arguments: str) -> None:
+    assert cli._plain_analysis(["analyze", *arguments.split()]) is None
 
 
 @pytest.mark.parametrize(
@@ -141,7 +150,7 @@ def test_captures_alone_end_as_a_command_with_options_does(
 ) -> None:
     from vxtool.cli import analysis
 
-    def fail(_files: tuple[str, ...]) -> int:
+    def fail(_files: tuple[str, ...], **_options: object) -> int:
         raise end
 
     monkeypatch.setattr(cli, "_drop_output", lambda: None)

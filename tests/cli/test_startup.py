@@ -67,9 +67,10 @@ def test_a_report_as_text_imports_nothing_heavy() -> None:
     assert among(HEAVY | LOADERS | others, modules) == set()
 
 
-def test_captures_alone_need_no_click() -> None:
-    modules = imported(["analyze", FOUR_RECORDS], before="re")
-    assert "vxtool.report.text" in modules
+@pytest.mark.parametrize("format_", ["text", "json"])
+def test_captures_alone_need_no_click(format_: str) -> None:
+    modules = imported(["analyze", FOUR_RECORDS, "--format", format_], before="re")
+    assert f"vxtool.report.{format_}" in modules
     assert among({"click", "vxtool.cli.commands", "vxtool.cli.analyze"}, modules) == set()
 
 

@@ -1,7 +1,7 @@
 """The `vxtool` command: runs what is asked for, and turns however that ends into an exit code and at most a line.
 
-Options are click's business (commands.py). Captures alone, `vxtool analyze FILE...`, have none, and half of the
-time of a short report would be spent on importing click: they go straight to the work. No traceback reaches a
+Options are click's business (commands.py). But a third of the time of a short report would be spent on importing
+click: captures alone, `vxtool analyze FILE...`, and with a format, go straight to the work. No traceback reaches a
 user, unless VXTOOL_DEBUG=1 asks for it.
 
 Exit codes: 0 all went well; 1 `--fail-on` found something; 2 wrong options, or files that make no sense; 3 an
@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from vxtool.errors import UsageError, VxtoolError
+from vxtool.report import RENDERERS
 from vxtool.report.escape import escape
 
 EXIT_USAGE = 2
@@ -30,10 +31,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command with `arguments` (those of the process, if None) and return its exit code."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        if _is_analysis_of_files(given):
+        if (plain := _plain_analysis(given)) is not None:
             from vxtool.cli.analysis import run_analysis
 
-            return exit_code_of(lambda: run_analysis(tuple(given[1:])))
+            files, format_ = plain
+            return exit_code_of(lambda: run_analysis(files, format_=format_))
         from vxtool.cli.commands import run_command
 
         return run_command(given)
@@ -85,14 +87,22 @@ def bug(error: BaseException) -> int:
     return EXIT_BUG
 
 
-def _is_analysis_of_files(arguments: Sequence[str]) -> bool:
+def _plain_analysis(arguments: Sequence[str]) -> tuple[tuple[str, ...], str] | None:
+    """The captures and the format of `analyze FILE... [--format FORMAT]`; None of anything else, right or wrong."""
     # Windows leaves it to click to find the files that a pattern names.
-    return (
-        os.name == "posix"
-        and len(arguments) > 1
-        and arguments[0] == "analyze"
-        and not any(each.startswith("-") for each in arguments)
-    )
+    if os.name != "posix" or arguments[:1] != ["analyze"]:
+        return None
+    files: list[str] = []
+    format_ = "text"
+    left = iter(arguments[1:])
+    for argument in left:
+        if argument == "--format":
+            format_ = next(left, "")
+        elif argument.startswith("-"):
+            return None
+        else:
+            files.append(argument)
+    return (tuple(files), format_) if files and format_ in RENDERERS else None
 
 
 def _drop_output() -> None:
