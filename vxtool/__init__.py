@@ -6,8 +6,9 @@ They are loaded when they are first asked for, so that importing the package cos
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vxtool.lazy import names_from
 
 if TYPE_CHECKING:
     from vxtool.api import analyze as analyze
@@ -17,16 +18,10 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = ["__version__", "analyze", "decode", "encode"]
 
-_HOMES = {"analyze": "vxtool.api", "decode": "vxtool.packet", "encode": "vxtool.packet"}
+_HOMES = {"api": ("analyze",), "packet": ("decode", "encode")}
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = names_from(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+    return sorted({*globals(), *__all__})

@@ -6,6 +6,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+/* Add a type of the module's. Returns 0, or -1 with a Python error set. */
+int vx_add_type(PyObject *module, PyType_Spec *spec);
+
 /* Add decode and encode of single packets. Returns 0, or -1 with a Python error set. */
 int vx_add_codec(PyObject *module);
 

@@ -821,11 +821,4 @@ static PyType_Spec engine_spec = {
     .slots = engine_slots,
 };
 
-int vx_add_engine(PyObject *module) {
-    PyObject *type = PyType_FromModuleAndSpec(module, &engine_spec, NULL);
-    if (type == NULL)
-        return -1;
-    int status = PyModule_AddType(module, (PyTypeObject *)type);
-    Py_DECREF(type);
-    return status;
-}
+int vx_add_engine(PyObject *module) { return vx_add_type(module, &engine_spec); }

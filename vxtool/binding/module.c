@@ -1,6 +1,15 @@
 /* The extension module: it only brings its parts together. */
 #include "binding.h"
 
+int vx_add_type(PyObject *module, PyType_Spec *spec) {
+    PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
+    if (type == NULL)
+        return -1;
+    int status = PyModule_AddType(module, (PyTypeObject *)type);
+    Py_DECREF(type);
+    return status;
+}
+
 static int native_exec(PyObject *module) {
     if (vx_add_codec(module) < 0 || vx_add_engine(module) < 0)
         return -1;

@@ -612,11 +612,4 @@ static PyType_Spec queries_spec = {
     .slots = queries_slots,
 };
 
-int vx_add_queries(PyObject *module) {
-    PyObject *type = PyType_FromModuleAndSpec(module, &queries_spec, NULL);
-    if (type == NULL)
-        return -1;
-    int status = PyModule_AddType(module, (PyTypeObject *)type);
-    Py_DECREF(type);
-    return status;
-}
+int vx_add_queries(PyObject *module) { return vx_add_type(module, &queries_spec); }

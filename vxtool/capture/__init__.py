@@ -12,8 +12,9 @@ capture.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vxtool.lazy import names_from
 
 if TYPE_CHECKING:
     from vxtool.capture.container import MAX_RECORD, Container, Interface, Record
@@ -46,15 +47,4 @@ _HOMES = {
     "writer": ("PcapWriter", "PcapngWriter"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    for home, names in _HOMES.items():
-        if name in names:
-            value = getattr(import_module(f"{__name__}.{home}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])
+__getattr__ = names_from(__name__, _HOMES)

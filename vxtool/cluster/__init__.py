@@ -9,8 +9,9 @@ The loaders are imported when they are first asked for, since most runs have no 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from vxtool.lazy import names_from
 
 if TYPE_CHECKING:
     from vxtool.cluster.identities import IdentityInfo, cluster_id_of, kind_of, reserved_identity
@@ -44,11 +45,4 @@ _HOMES = {
     "lookup": ("Cluster", "Links"),
 }
 
-
-def __getattr__(name: str) -> Any:
-    for module, names in _HOMES.items():
-        if name in names:
-            value = getattr(import_module(f"{__name__}.{module}"), name)
-            globals()[name] = value
-            return value
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = names_from(__name__, _HOMES)
