@@ -471,13 +471,14 @@ static long flow_number(uint32_t flow) { return flow == VX_OTHER_FLOWS ? -1 : (l
  * largest, last time, samples), the first of which has the first time; the flow -1 stands for those beyond
  * the limit */
 static PyObject *cell_of(const vx_tally *tally, uint32_t number) {
-    const vx_cell *row = vx_map_at(&tally->cells, number);
+    const vx_cell *row = vx_cell_at(tally, number);
+    vx_wire wire = vx_cell_wire(tally, number);
     return Py_BuildValue("(lIKKKKKKIILN)", flow_number(row->flow), (unsigned)row->path,
                          (unsigned long long)row->datagrams, (unsigned long long)row->inner_bytes,
-                         (unsigned long long)row->outer_bytes, (unsigned long long)row->wire_packets,
-                         (unsigned long long)row->wire_bytes, (unsigned long long)row->egress_packets,
+                         (unsigned long long)row->outer_bytes, (unsigned long long)wire.packets,
+                         (unsigned long long)wire.bytes, (unsigned long long)wire.egress_packets,
                          (unsigned)row->smallest, (unsigned)row->largest, (long long)row->last_time,
-                         samples_of(&row->samples));
+                         samples_of(vx_cell_samples(tally, number)));
 }
 
 static PyObject *buckets_of(const vx_latencies *latencies) {

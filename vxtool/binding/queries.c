@@ -208,7 +208,7 @@ static PyObject *queries_bundles(PyObject *object, PyObject *args) {
 
 /* (time, input, record, flow, outer source, outer destination, bundle, smallest, largest) */
 static PyObject *proof_of(const vx_tally *tally, const vx_wanted *wanted, const vx_proof *proof) {
-    const vx_cell *cell = vx_map_at(&tally->cells, proof->cell);
+    const vx_cell *cell = vx_cell_at(tally, proof->cell);
     vx_pair outer = vx_outer_pair(tally, cell->flow);
     return Py_BuildValue(
         "(LIKlNNIII)", (long long)proof->sample.time, (unsigned)(proof->sample.where >> VX_RECORD_BITS),
@@ -241,11 +241,12 @@ static PyObject *queries_earliest(PyObject *object, PyObject *args) {
 
 /* (`number`, flow, bundle, datagrams, inner bytes, wire packets, first time, last time) */
 static PyObject *share_of(const vx_tally *tally, const vx_wanted *wanted, uint32_t number, uint32_t at) {
-    const vx_cell *cell = vx_map_at(&tally->cells, at);
+    const vx_cell *cell = vx_cell_at(tally, at);
     return Py_BuildValue("(IlIKKKLL)", (unsigned)number, flow_number(cell->flow),
                          (unsigned)wanted->numbers[at], (unsigned long long)cell->datagrams,
-                         (unsigned long long)cell->inner_bytes, (unsigned long long)cell->wire_packets,
-                         (long long)vx_first_time(cell), (long long)cell->last_time);
+                         (unsigned long long)cell->inner_bytes,
+                         (unsigned long long)vx_cell_wire(tally, at).packets,
+                         (long long)vx_first_time(tally, at), (long long)cell->last_time);
 }
 
 /* Each cell as above, by its own number. */

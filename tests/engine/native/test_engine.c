@@ -260,7 +260,7 @@ static summary summary_of(const vx_engine *engine) {
     for (uint32_t i = 0; i < sum.cells; i++) {
         const vx_cell *cell = vx_map_at(&tally->cells, i);
         sum.datagrams += cell->datagrams;
-        sum.wire_bytes += cell->wire_bytes;
+        sum.wire_bytes += vx_cell_wire(tally, i).bytes;
     }
     for (uint32_t i = 0; i < sum.paths; i++) {
         const vx_path *path = vx_map_at(&tally->paths, i);

@@ -131,7 +131,7 @@ static inline int enter_ring(vx_journeys *journeys, vx_ring *ring, uint32_t numb
         make_room(journeys, ring) < 0)
         return -1;
     *position = ring->tail++;
-    *entry_at(ring, *position) = (vx_ring_entry){clock, number};
+    *entry_at(ring, *position) = (vx_ring_entry){clock, number, VX_NONE};
     ring->taken++;
     return 0;
 }
@@ -418,13 +418,14 @@ static VX_RARE int count_closed(vx_journeys *journeys, uint32_t number) {
     return status;
 }
 
-static inline int close_journey(vx_journeys *journeys, uint32_t number) {
+/* `flow`: the number that is most likely its flow's, or VX_NONE. */
+static inline int close_journey(vx_journeys *journeys, uint32_t number, uint32_t flow) {
     vx_journey *journey = journey_at(journeys, number);
     leave_chain(journeys, number, journey);
     leave_open(journeys, journey);
     leave_settled(journeys, journey);
     journeys->open_count--;
-    int counted = vx_tally_count_usual(journeys->tally, journey);
+    int counted = vx_tally_count_usual(journeys->tally, journey, flow);
     if (counted == 0)
         return count_closed(journeys, number);
     free_usual_journey(journeys, number, journey);
@@ -436,11 +437,12 @@ static inline int close_journey(vx_journeys *journeys, uint32_t number) {
 static inline void look_ahead(const vx_journeys *journeys, uint32_t closing_at) {
     const vx_ring *settled = &journeys->settled;
     uint32_t number = number_at(settled, closing_at + 2);
-    if (number != VX_NONE)
-        vx_tally_prefetch_cell(journeys->tally, journey_at(journeys, number)->key.flow_tag);
+    if (number != VX_NONE && entry_at(settled, closing_at + 2)->flow != VX_NONE)
+        vx_tally_prefetch_cell(journeys->tally, entry_at(settled, closing_at + 2)->flow);
     number = number_at(settled, closing_at + 4);
     if (number != VX_NONE)
-        vx_tally_prefetch_flow(journeys->tally, journey_at(journeys, number)->key.flow_tag);
+        entry_at(settled, closing_at + 4)->flow =
+            vx_tally_prefetch_flow(journeys->tally, journey_at(journeys, number)->key.flow_tag);
     number = number_at(settled, closing_at + 6);
     if (number != VX_NONE) {
         const vx_journey *journey = journey_at(journeys, number);
@@ -480,7 +482,7 @@ static int close_settled(vx_journeys *journeys, uint64_t clock) {
             break;
         if (many)
             look_ahead(journeys, settled->head);
-        if (close_journey(journeys, entry.number) < 0)
+        if (close_journey(journeys, entry.number, entry.flow) < 0)
             return -1;
     }
     return 0;
@@ -500,7 +502,7 @@ int vx_journeys_close_due(vx_journeys *journeys, uint64_t before) {
         vx_journey *journey = journey_at(journeys, entry.number);
         if (journey->is_settled)
             leave_open(journeys, journey);
-        else if (close_journey(journeys, entry.number) < 0)
+        else if (close_journey(journeys, entry.number, VX_NONE) < 0)
             return -1;
     }
     while (journeys->group_order.first != VX_NONE) {
@@ -569,7 +571,7 @@ static VX_RARE int evict(vx_journeys *journeys) {
         return -1;
     while (journeys->open_count > journeys->most_open && !is_empty(&journeys->open)) {
         journeys->tally->counters.evicted_journeys++;
-        if (close_journey(journeys, entry_at(&journeys->open, journeys->open.head)->number) < 0)
+        if (close_journey(journeys, entry_at(&journeys->open, journeys->open.head)->number, VX_NONE) < 0)
             return -1;
     }
     return 0;

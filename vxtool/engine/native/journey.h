@@ -69,6 +69,7 @@ typedef struct {
 typedef struct {
     uint64_t clock;
     uint32_t number;
+    uint32_t flow; /* the number that is most likely its flow's; VX_NONE: not looked for */
 } vx_ring_entry;
 
 typedef struct {

@@ -21,10 +21,6 @@ static inline const vx_flow *flow_at(const vx_tally *tally, uint32_t number) {
     return vx_pool_item(&tally->flows.pool, number, sizeof(vx_flow));
 }
 
-static inline const vx_cell *cell_at(const vx_tally *tally, uint32_t number) {
-    return vx_pool_item(&tally->cells.pool, number, sizeof(vx_cell));
-}
-
 static inline const vx_large *large_at(const vx_tally *tally, uint32_t number) {
     return vx_pool_item(&tally->large.pool, number, sizeof(vx_large));
 }
@@ -199,7 +195,7 @@ static uint32_t inside_of(const flow_view *flow, vx_map *pairs) {
 
 static inline uint64_t more_of(uint64_t one, uint64_t other) { return one > other ? one : other; }
 
-static inline void add_to_bundle(vx_bundle *bundle, const vx_cell *cell) {
+static inline void add_to_bundle(vx_bundle *bundle, const vx_cell *cell, vx_wire wire) {
     if (bundle->datagrams == 0)
         bundle->smallest = cell->smallest;
     bundle->smallest = cell->smallest < bundle->smallest ? cell->smallest : bundle->smallest;
@@ -207,24 +203,25 @@ static inline void add_to_bundle(vx_bundle *bundle, const vx_cell *cell) {
     bundle->datagrams += cell->datagrams;
     bundle->inner_bytes += cell->inner_bytes;
     bundle->outer_bytes += cell->outer_bytes;
-    bundle->wire_packets += cell->wire_packets;
-    bundle->wire_bytes += cell->wire_bytes;
-    bundle->whole_bytes += more_of(cell->wire_bytes, cell->outer_bytes);
-    uint64_t left = cell->egress_packets < cell->wire_packets ? cell->egress_packets : cell->wire_packets;
-    bundle->missing_packets += more_of(cell->wire_packets - left, cell->datagrams);
+    bundle->wire_packets += wire.packets;
+    bundle->wire_bytes += wire.bytes;
+    bundle->whole_bytes += more_of(wire.bytes, cell->outer_bytes);
+    uint64_t left = wire.egress_packets < wire.packets ? wire.egress_packets : wire.packets;
+    bundle->missing_packets += more_of(wire.packets - left, cell->datagrams);
 }
 
 static int bundle_cells(const vx_tally *tally, const uint8_t *inside, const uint8_t *apart,
                         const uint32_t *by_underlay, vx_bundles *bundles, uint32_t *numbers) {
     for (uint32_t i = 0; i < cell_count(tally); i++) {
-        const vx_cell *cell = cell_at(tally, i);
+        const vx_cell *cell = vx_cell_at(tally, i);
+        vx_wire wire = vx_cell_wire(tally, i);
         flow_view flow = view_of(tally, cell->flow);
         vx_bundle key = {
             .path = cell->path,
             .pair = outermost_of(tally, &flow, cell->flow, by_underlay, &bundles->pairs),
             .apart = apart != NULL ? apart[vx_flow_place(tally, cell->flow)] : 0,
             .icmp = (flow.protocol == VX_ICMP || flow.protocol == VX_ICMPV6) &&
-                    flow.source_port<0, .grew = cell->egress_packets> cell->wire_packets,
+                    flow.source_port<0, .grew = wire.egress_packets> wire.packets,
         };
         if (key.pair == VX_NONE)
             return -1;
@@ -237,7 +234,7 @@ static int bundle_cells(const vx_tally *tally, const uint8_t *inside, const uint
         numbers[i] = vx_map_intern(&bundles->rows, &key, VX_BUNDLE_KEY, &made);
         if (numbers[i] == VX_NONE)
             return -1;
-        add_to_bundle(vx_pool_item(&bundles->rows.pool, numbers[i], sizeof(vx_bundle)), cell);
+        add_to_bundle(vx_pool_item(&bundles->rows.pool, numbers[i], sizeof(vx_bundle)), cell, wire);
     }
     return 0;
 }
@@ -286,7 +283,7 @@ static bool is_wanted(const vx_tally *tally, const vx_wanted *wanted, const vx_c
 uint32_t vx_query_next(const vx_tally *tally, const vx_wanted *wanted, uint32_t cell) {
     for (; cell < cell_count(tally); cell++)
         if (vx_set_has(wanted->bundles, wanted->numbers[cell]) &&
-            is_wanted(tally, wanted, cell_at(tally, cell)))
+            is_wanted(tally, wanted, vx_cell_at(tally, cell)))
             return cell;
     return VX_NONE;
 }
@@ -306,7 +303,7 @@ uint32_t vx_query_earliest(const vx_tally *tally, const vx_wanted *wanted, bool 
                            uint32_t most) {
     uint32_t count = 0;
     for (uint32_t i = 0; most > 0 && (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
-        const vx_samples *samples = &cell_at(tally, i)->samples;
+        const vx_samples *samples = vx_cell_samples(tally, i);
         for (uint32_t at = 0; at < (starts ? 1 : samples->count); at++)
             count = keep_proof(proofs, count, most, (vx_proof){samples->samples[at], i});
     }
@@ -316,7 +313,7 @@ uint32_t vx_query_earliest(const vx_tally *tally, const vx_wanted *wanted, bool 
 int vx_query_ends(const vx_tally *tally, const vx_wanted *wanted, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_between), tally->flows.seed);
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
-        const vx_cell *cell = cell_at(tally, i);
+        const vx_cell *cell = vx_cell_at(tally, i);
         flow_view flow = view_of(tally, cell->flow);
         vx_pair key = flow.size > 0 ? inner_pair(&flow) : vx_outer_pair(tally, cell->flow);
         bool made;
@@ -326,7 +323,7 @@ int vx_query_ends(const vx_tally *tally, const vx_wanted *wanted, vx_map *rows) 
         vx_between *row = vx_map_at(rows, number);
         row->smallest = made || cell->smallest < row->smallest ? cell->smallest : row->smallest;
         row->largest = cell->largest > row->largest ? cell->largest : row->largest;
-        int64_t first_time = vx_first_time(cell);
+        int64_t first_time = vx_first_time(tally, i);
         row->first_time = made || first_time < row->first_time ? first_time : row->first_time;
         row->last_time = made || cell->last_time > row->last_time ? cell->last_time : row->last_time;
         row->datagrams += cell->datagrams;
@@ -493,7 +490,7 @@ static int add_share(vx_top *top, vx_share share) {
  */
 static int share_out(const vx_tally *tally, const vx_wanted *wanted, const uint32_t *ranks, vx_top *top) {
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
-        uint32_t rank = ranks[vx_flow_place(tally, cell_at(tally, i)->flow)];
+        uint32_t rank = ranks[vx_flow_place(tally, vx_cell_at(tally, i)->flow)];
         if (rank > 0 && add_share(top, (vx_share){rank - 1, i}) < 0)
             return -1;
     }
@@ -523,7 +520,7 @@ static int rank_flows(const vx_tally *tally, const vx_wanted *wanted, uint32_t m
     uint32_t places = flow_count(tally) + 1;
     memset(octets, 0xff, places * sizeof *octets);
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
-        const vx_cell *cell = cell_at(tally, i);
+        const vx_cell *cell = vx_cell_at(tally, i);
         uint64_t *sum = &octets[vx_flow_place(tally, cell->flow)];
         *sum = (*sum == UNSEEN ? 0 : *sum) + cell->inner_bytes;
     }
@@ -729,8 +726,8 @@ int vx_query_is_answered(const vx_tally *tally, vx_set paths, const uint32_t *re
     if (seen == NULL)
         return -1;
     for (uint32_t i = 0; i < cell_count(tally); i++)
-        if (vx_set_has(paths, cell_at(tally, i)->path))
-            seen[vx_flow_place(tally, cell_at(tally, i)->flow)] = 1;
+        if (vx_set_has(paths, vx_cell_at(tally, i)->path))
+            seen[vx_flow_place(tally, vx_cell_at(tally, i)->flow)] = 1;
     int answered = 0;
     for (uint32_t i = 0; i < flow_count(tally) && !answered; i++)
         answered = seen[i] && reverses[i] != VX_NONE && seen[reverses[i]];
@@ -760,7 +757,7 @@ static void set_address(vx_identity *identity, const uint8_t *address, uint32_t 
 int vx_query_sources(const vx_tally *tally, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_identity), tally->flows.seed);
     for (uint32_t i = 0; i < cell_count(tally); i++) {
-        const vx_cell *cell = cell_at(tally, i);
+        const vx_cell *cell = vx_cell_at(tally, i);
         flow_view flow = view_of(tally, cell->flow);
         if (flow.vni < 0)
             continue;
@@ -781,10 +778,10 @@ static inline void prefetch_reverse(const vx_tally *tally, uint32_t flow, const 
 int vx_query_pairs(const vx_tally *tally, const uint32_t *reverses, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_identity), tally->flows.seed);
     for (uint32_t i = 0; i < cell_count(tally); i++) {
-        const vx_cell *cell = cell_at(tally, i);
+        const vx_cell *cell = vx_cell_at(tally, i);
         flow_view flow = view_of(tally, cell->flow);
         if (i + AHEAD < cell_count(tally))
-            prefetch_reverse(tally, cell_at(tally, i + AHEAD)->flow, reverses);
+            prefetch_reverse(tally, vx_cell_at(tally, i + AHEAD)->flow, reverses);
         if (flow.vni < 0)
             continue;
         vx_identity key = {.vni = flow.vni, .reverse_vni = -1};
@@ -818,7 +815,7 @@ int vx_query_told_mss(const vx_tally *tally, vx_map *rows) {
 static uint8_t *sides_of_flows(const vx_tally *tally, const uint8_t *sides) {
     uint8_t *seen = vx_allocate((size_t)flow_count(tally) + 1, 1);
     for (uint32_t i = 0; seen != NULL && i < cell_count(tally); i++)
-        seen[vx_flow_place(tally, cell_at(tally, i)->flow)] |= sides[cell_at(tally, i)->path];
+        seen[vx_flow_place(tally, vx_cell_at(tally, i)->flow)] |= sides[vx_cell_at(tally, i)->path];
     return seen;
 }
 
@@ -826,7 +823,7 @@ static uint8_t *sides_of_flows(const vx_tally *tally, const uint8_t *sides) {
 static int add_side(const vx_tally *tally, const uint8_t *sides, const uint8_t *seen, uint8_t side,
                     vx_map *rows) {
     for (uint32_t i = 0; i < cell_count(tally); i++) {
-        const vx_cell *cell = cell_at(tally, i);
+        const vx_cell *cell = vx_cell_at(tally, i);
         if (sides[cell->path] != side || seen[vx_flow_place(tally, cell->flow)] != (VX_ONLY_IN | VX_ONLY_OUT))
             continue;
         bool made;
@@ -1046,8 +1043,8 @@ int vx_query_rewritten(const vx_tally *tally, const uint8_t *sides, const vx_map
 static uint32_t *limits_of_flows(const vx_tally *tally, const uint32_t *limits) {
     uint32_t *largest = vx_allocate((size_t)flow_count(tally) + 1, sizeof *largest);
     for (uint32_t i = 0; largest != NULL && i < cell_count(tally); i++) {
-        uint32_t *limit = &largest[vx_flow_place(tally, cell_at(tally, i)->flow)];
-        uint32_t other = limits[cell_at(tally, i)->path];
+        uint32_t *limit = &largest[vx_flow_place(tally, vx_cell_at(tally, i)->flow)];
+        uint32_t other = limits[vx_cell_at(tally, i)->path];
         *limit = other > *limit ? other : *limit;
     }
     return largest;

@@ -16,7 +16,9 @@ static inline uint32_t vx_flow_place(const vx_tally *tally, uint32_t flow) {
 }
 
 /* When the earliest datagram of a cell was seen. */
-static inline int64_t vx_first_time(const vx_cell *cell) { return cell->samples.samples[0].time; }
+static inline int64_t vx_first_time(const vx_tally *tally, uint32_t cell) {
+    return vx_cell_samples(tally, cell)->samples[0].time;
+}
 
 typedef struct {
     uint8_t addresses[32]; /* source, then destination */

@@ -8,6 +8,7 @@ enum { FINEST_STEP = 1000000, STEPS = 200, PORT_WORDS = 65536 / 64 };
 void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t seed) {
     *tally = (vx_tally){
         .most_flows = most_flows,
+        .newest_flow = INT64_MIN,
         .last_path = VX_NONE,
         .step = FINEST_STEP,
         .step_factor = 2,
@@ -20,6 +21,7 @@ void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t seed) {
     vx_map_init(&tally->paths, sizeof(vx_path), seed);
     vx_map_init(&tally->flows, sizeof(vx_flow), seed);
     vx_map_init(&tally->cells, sizeof(vx_cell), seed);
+    vx_pool_init(&tally->rests, sizeof(vx_cell_rest));
     vx_map_init(&tally->overheads, sizeof(vx_count), seed);
     vx_map_init(&tally->sizes, sizeof(vx_count), seed);
     vx_map_init(&tally->mss, sizeof(vx_count), seed);
@@ -38,6 +40,10 @@ static inline vx_flow *flow_at(const vx_tally *tally, uint32_t number) {
 
 static inline vx_cell *cell_at(const vx_tally *tally, uint32_t number) {
     return vx_pool_item(&tally->cells.pool, number, sizeof(vx_cell));
+}
+
+static inline vx_cell_rest *rest_at(const vx_tally *tally, uint32_t number) {
+    return vx_pool_item(&tally->rests, number, sizeof(vx_cell_rest));
 }
 
 static void free_latencies(vx_latencies *latencies) {
@@ -64,6 +70,7 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->paths);
     vx_map_free(&tally->flows);
     vx_map_free(&tally->cells);
+    vx_pool_free(&tally->rests);
     vx_map_free(&tally->overheads);
     vx_map_free(&tally->sizes);
     vx_map_free(&tally->mss);
@@ -374,14 +381,16 @@ static inline uint32_t tag_of_flow(const vx_tally *tally, const vx_ends *ends, i
     return vx_flow_tag(vx_hash_ends(ends, &tally->secrets), vni, &tally->secrets);
 }
 
+static inline bool is_flow(const vx_flow *flow, const vx_ends *ends, int32_t vni) {
+    return vx_same(&flow->ends, ends, sizeof *ends) && flow->vni == vni;
+}
+
 /* The flow between these; VX_NONE: it is new. */
 static inline uint32_t find_flow(const vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag) {
     uint32_t at = tag, number;
-    while ((number = vx_index_next(&tally->flows.index, tag, &at)) != VX_NONE) {
-        const vx_flow *flow = flow_at(tally, number);
-        if (vx_same(&flow->ends, ends, sizeof *ends) && flow->vni == vni)
+    while ((number = vx_index_next(&tally->flows.index, tag, &at)) != VX_NONE)
+        if (is_flow(flow_at(tally, number), ends, vni))
             break;
-    }
     return number;
 }
 
@@ -393,23 +402,29 @@ static VX_RARE uint32_t add_flow(vx_tally *tally, const vx_ends *ends, int32_t v
     if (number != VX_NONE) {
         flow_at(tally, number)->first = first;
         flow_at(tally, number)->underlay = underlay;
+        if (first.time > tally->newest_flow)
+            tally->newest_flow = first.time;
     }
     return number;
 }
 
-static inline void begin_earlier(vx_flow *flow, vx_sample first, uint32_t underlay) {
-    if (VX_RARELY(vx_sample_before(first, flow->first))) {
+static VX_RARE void begin_earlier(vx_flow *flow, vx_sample first, uint32_t underlay) {
+    if (vx_sample_before(first, flow->first)) {
         flow->first = first;
         flow->underlay = underlay;
     }
 }
 
-/* The flow of a datagram, made where it is new; VX_OTHER_FLOWS beyond the limit, VX_NONE: no memory. */
+/* The flow of a datagram, made where it is new, and most likely the one at `guess`; VX_OTHER_FLOWS beyond the
+ * limit, VX_NONE: no memory. */
 static inline uint32_t flow_of(vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag,
-                               vx_sample first, uint32_t underlay) {
-    uint32_t number = find_flow(tally, ends, vni, tag);
+                               uint32_t guess, vx_sample first, uint32_t underlay) {
+    uint32_t number = guess;
+    if (guess == VX_NONE || !is_flow(flow_at(tally, guess), ends, vni))
+        number = find_flow(tally, ends, vni, tag);
     if (number != VX_NONE) {
-        begin_earlier(flow_at(tally, number), first, underlay);
+        if (first.time <= tally->newest_flow)
+            begin_earlier(flow_at(tally, number), first, underlay);
         return number;
     }
     if (vx_map_count(&tally->flows) < tally->most_flows)
@@ -494,6 +509,7 @@ static inline int describe_flow(vx_flow *flow, const vx_key *key, const vx_trait
         return 0;
     if (first->options > flow->options)
         flow->options = first->options;
+    flow->has_data = true;
     flow->data_bytes += first->payload_length;
     /* A SYN takes the first number. */
     return cover(flow, (int64_t)key->transport[0] + (first->tcp_flags & 2 ? 1 : 0), first->payload_length);
@@ -511,37 +527,59 @@ void vx_tally_rebase(vx_tally *tally) {
 
 /* Cells. */
 
-/* The cell of a flow on another path than last, made where it is new; `flow`: NULL beyond the limit. NULL: no
- * memory. */
-static VX_RARE vx_cell *other_cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *flow, uint32_t path) {
+/* Make room for what is kept of a cell aside: 0, or -1. */
+static int add_rest(vx_tally *tally) {
+    uint32_t number = vx_pool_take(&tally->rests);
+    if (number == VX_NONE)
+        return -1;
+    *rest_at(tally, number) = (vx_cell_rest){0};
+    return 0;
+}
+
+/* The number of the cell of a flow on another path than last, made where it is new; `flow`: NULL beyond the
+ * limit. VX_NONE: no memory. */
+static VX_RARE uint32_t other_cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *flow, uint32_t path) {
     uint32_t key[2] = {flow_number, path}, number;
-    bool made;
+    bool made = false;
     if (flow != NULL && flow->first_cell == 0) {
         /* Most flows have no other: to look it up by its key cost a fifth of the time of a million of them.
          */
         number = vx_pool_take(&tally->cells.pool);
         if (number == VX_NONE)
-            return NULL;
+            return VX_NONE;
         *cell_at(tally, number) = (vx_cell){.flow = flow_number, .path = path};
         flow->first_cell = number + 1;
+        made = true;
     } else if (flow != NULL && cell_at(tally, flow->first_cell - 1)->path == path) {
         number = flow->first_cell - 1;
     } else {
         number = vx_map_intern(&tally->cells, key, VX_CELL_KEY, &made);
         if (number == VX_NONE)
-            return NULL;
+            return VX_NONE;
+    }
+    if (made) {
+        cell_at(tally, number)->sampled_to = INT64_MAX;
+        if (add_rest(tally) < 0)
+            return VX_NONE;
     }
     if (flow != NULL) {
         flow->last_path = path;
         flow->last_cell = number + 1;
     }
-    return cell_at(tally, number);
+    return number;
 }
 
-static inline vx_cell *cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *flow, uint32_t path) {
+static inline uint32_t cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *flow, uint32_t path) {
     if (flow != NULL && flow->last_path == path && flow->last_cell > 0)
-        return cell_at(tally, flow->last_cell - 1);
+        return flow->last_cell - 1;
     return other_cell_of(tally, flow_number, flow, path);
+}
+
+static VX_RARE void sample_cell(vx_tally *tally, uint32_t number, vx_sample sample) {
+    vx_samples *samples = &rest_at(tally, number)->samples;
+    vx_samples_keep(samples, sample);
+    if (samples->count == VX_SAMPLES)
+        cell_at(tally, number)->sampled_to = samples->samples[VX_SAMPLES - 1].time;
 }
 
 /* A journey as it is counted. */
@@ -557,12 +595,15 @@ typedef struct {
     uint64_t egress_packets;
     uint32_t path;
     uint32_t flow_tag;
-    int32_t vni; /* -1: not in a tunnel */
-    bool whole;  /* the measured is */
+    uint32_t flow; /* the number that it most likely has, or VX_NONE */
+    int32_t vni;   /* -1: not in a tunnel */
+    bool whole;    /* the measured is */
 } counted;
 
-static inline void add_to_cell(vx_cell *cell, const counted *journey) {
+static inline void add_to_cell(vx_tally *tally, uint32_t number, const counted *journey) {
+    vx_cell *cell = cell_at(tally, number);
     uint32_t length = journey->measured->traits.inner_length;
+    uint32_t outer_length = journey->measured->traits.outer_length;
     int64_t time = journey->start->sample.time;
     if (cell->datagrams == 0) {
         cell->smallest = length;
@@ -573,11 +614,15 @@ static inline void add_to_cell(vx_cell *cell, const counted *journey) {
     cell->last_time = time > cell->last_time ? time : cell->last_time;
     cell->datagrams++;
     cell->inner_bytes += length;
-    cell->outer_bytes += journey->measured->traits.outer_length;
-    cell->wire_packets += journey->packets;
-    cell->wire_bytes += journey->wire_bytes;
-    cell->egress_packets += journey->egress_packets;
-    vx_samples_keep(&cell->samples, journey->start->sample);
+    cell->outer_bytes += outer_length;
+    if (journey->packets != 1 || journey->wire_bytes != outer_length || journey->egress_packets != 1) {
+        vx_cell_rest *rest = rest_at(tally, number);
+        rest->more_packets += (int64_t)journey->packets - 1;
+        rest->more_bytes += (int64_t)journey->wire_bytes - outer_length;
+        rest->more_egress_packets += (int64_t)journey->egress_packets - 1;
+    }
+    if (VX_RARELY(time <= cell->sampled_to))
+        sample_cell(tally, number, journey->start->sample);
 }
 
 /* Timeline. */
@@ -792,17 +837,17 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
         others = vx_flow_ends(ends);
         ends = &others;
     }
-    uint32_t number = flow_of(tally, ends, journey->vni, journey->flow_tag, journey->start->sample,
-                              journey->measured->underlay);
+    uint32_t number = flow_of(tally, ends, journey->vni, journey->flow_tag, journey->flow,
+                              journey->start->sample, journey->measured->underlay);
     if (number == VX_NONE)
         return -1;
     vx_flow *flow = number != VX_OTHER_FLOWS ? flow_at(tally, number) : NULL;
     if (flow != NULL && ends->protocol == VX_TCP && describe_flow(flow, key, &journey->first->traits) < 0)
         return -1;
-    vx_cell *cell = cell_of(tally, number, flow, journey->path);
-    if (cell == NULL)
+    uint32_t cell = cell_of(tally, number, flow, journey->path);
+    if (cell == VX_NONE)
         return -1;
-    add_to_cell(cell, journey);
+    add_to_cell(tally, cell, journey);
     if (journey->ingress != NULL && journey->egress != NULL && count_latency(tally, journey) < 0)
         return -1;
     if (count_size(tally, journey, number) < 0)
@@ -857,13 +902,14 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
         .egress_packets = egress != NULL ? packets_of(view, egress) : 0,
         .path = path,
         .flow_tag = flow_tag,
+        .flow = VX_NONE,
         .vni = vni,
         .whole = measured->pieces == VX_NONE,
     };
     return count(tally, &journey);
 }
 
-int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey) {
+int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey, uint32_t flow) {
     const vx_sighting *came = &journey->sightings[0], *went = &journey->sightings[1];
     uint8_t wear = came->traits.wear;
     if (journey->count != 2 || journey->sides & VX_SIDE_UNKNOWN || came->traits.direction == VX_OUT ||
@@ -890,6 +936,7 @@ int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey) {
         .egress_packets = 1,
         .path = path,
         .flow_tag = journey->key.flow_tag,
+        .flow = flow,
         .vni = tunnelled ? (int32_t)came->traits.vni : -1,
         .whole = true,
     };
@@ -1017,6 +1064,7 @@ static int merge_flow(vx_flow *mine, vx_flow *theirs) {
         mine->mss = theirs->mss;
     if (theirs->options > mine->options)
         mine->options = theirs->options;
+    mine->has_data |= theirs->has_data;
     mine->data_bytes += theirs->data_bytes;
     mine->ranges_folded |= theirs->ranges_folded;
     return add_ranges(mine, theirs);
@@ -1046,9 +1094,10 @@ static int add_cells(vx_tally *tally, const vx_tally *other, const uint64_t *bas
         const vx_cell *theirs = vx_map_at(&other->cells, i);
         uint32_t flow = theirs->flow == VX_OTHER_FLOWS ? VX_OTHER_FLOWS : flows[theirs->flow];
         vx_flow *row = flow != VX_OTHER_FLOWS ? flow_at(tally, flow) : NULL;
-        vx_cell *mine = cell_of(tally, flow, row, paths[theirs->path]);
-        if (mine == NULL)
+        uint32_t number = cell_of(tally, flow, row, paths[theirs->path]);
+        if (number == VX_NONE)
             return -1;
+        vx_cell *mine = cell_at(tally, number);
         bool first = mine->datagrams == 0;
         mine->smallest = first || theirs->smallest < mine->smallest ? theirs->smallest : mine->smallest;
         mine->largest = theirs->largest > mine->largest ? theirs->largest : mine->largest;
@@ -1056,10 +1105,13 @@ static int add_cells(vx_tally *tally, const vx_tally *other, const uint64_t *bas
         mine->datagrams += theirs->datagrams;
         mine->inner_bytes += theirs->inner_bytes;
         mine->outer_bytes += theirs->outer_bytes;
-        mine->wire_packets += theirs->wire_packets;
-        mine->wire_bytes += theirs->wire_bytes;
-        mine->egress_packets += theirs->egress_packets;
-        add_samples(&mine->samples, &theirs->samples, base);
+        vx_cell_rest *rest = rest_at(tally, number);
+        const vx_cell_rest *more = rest_at(other, i);
+        rest->more_packets += more->more_packets;
+        rest->more_bytes += more->more_bytes;
+        rest->more_egress_packets += more->more_egress_packets;
+        for (unsigned j = 0; j < more->samples.count; j++)
+            sample_cell(tally, number, vx_renumber(more->samples.samples[j], base));
     }
     return 0;
 }

@@ -107,7 +107,7 @@ typedef struct {
 } vx_path;
 enum { VX_PATH_KEY = 8 + 8 * VX_MOST_STAGES };
 
-/* Between whom, and in which network. Two cache lines. */
+/* Between whom, and in which network. Two cache lines: what every datagram needs, and what only data does. */
 typedef struct {
     _Alignas(64) vx_ends ends; /* as vx_flow_ends makes them */
     int32_t vni;               /* -1: none */
@@ -115,40 +115,54 @@ typedef struct {
     uint16_t mss;
     uint8_t tcp_flags;
     uint8_t options;
-    vx_sample first;
-    uint32_t underlay; /* of the first; VX_NONE: plain */
     uint32_t last_path;
-    uint32_t last_cell;  /* of last_path, + 1; 0: none */
+    uint32_t last_cell;         /* of last_path, + 1; 0: none */
+    uint32_t port_underlay_up1; /* the underlay + 1 under which `port` was counted last; 0: none */
+    uint16_t port;
+    bool ranges_folded;
+    bool has_data; /* the other line is needed again */
+    _Alignas(64) vx_sample first;
+    uint32_t underlay;   /* of the first; VX_NONE: plain */
     uint32_t first_cell; /* the one that it had first, + 1 */
     /* Sequence space covered: pairs of start and end; the first in the row itself. */
     uint32_t range_count;
     int64_t range[2];
     int64_t *more_ranges; /* all of them, where there is more than one */
     uint64_t data_bytes;
-    uint32_t port_underlay_up1; /* the underlay + 1 under which `port` was counted last; 0: none */
-    uint16_t port;
-    bool ranges_folded;
 } vx_flow;
 enum { VX_FLOW_KEY = 44 };
 
 _Static_assert(sizeof(vx_flow) == 128 && offsetof(vx_flow, mss) == VX_FLOW_KEY, "not as said");
 
+/* What a flow had on a path: a cache line that every datagram needs, and by the same number a vx_cell_rest
+ * that few do. */
 typedef struct {
-    uint32_t flow;
+    _Alignas(64) uint32_t flow;
     uint32_t path;
     /* end of the key */
+    uint32_t smallest;
+    uint32_t largest;
     uint64_t datagrams;
     uint64_t inner_bytes;
     uint64_t outer_bytes;
-    uint64_t wire_packets;
-    uint64_t wire_bytes;
-    uint64_t egress_packets;
-    uint32_t smallest;
-    uint32_t largest;
     int64_t last_time;
-    vx_samples samples; /* the first of them has the first time */
+    int64_t sampled_to; /* what begins later is none of the samples */
 } vx_cell;
 enum { VX_CELL_KEY = 8 };
+
+typedef struct {
+    int64_t more_packets; /* on the wire than datagrams, and so on: most are one packet, and leave as one */
+    int64_t more_bytes;
+    int64_t more_egress_packets;
+    vx_samples samples; /* the first of them has the first time */
+} vx_cell_rest;
+
+/* What of a cell crossed the wire. */
+typedef struct {
+    uint64_t packets;
+    uint64_t bytes;
+    uint64_t egress_packets;
+} vx_wire;
 
 typedef struct {
     uint32_t flow;
@@ -212,6 +226,7 @@ typedef struct vx_tally {
     uint64_t most_flows;
     int64_t first_time; /* of all records so far */
     int64_t last_time;
+    int64_t newest_flow; /* no flow began after this */
     vx_counters counters;
     vx_map interfaces; /* of vx_interface_row */
     vx_map places;     /* of vx_place */
@@ -219,6 +234,7 @@ typedef struct vx_tally {
     vx_map paths;      /* of vx_path */
     vx_map flows;      /* of vx_flow */
     vx_map cells;      /* of vx_cell; by key those that are not their flow's first */
+    vx_pool rests;     /* of vx_cell_rest */
     vx_map overheads;  /* of vx_count, by bytes */
     vx_map sizes;      /* of vx_count, by in a tunnel << 32 | bytes */
     vx_map mss;        /* of vx_count, by bytes */
@@ -269,8 +285,27 @@ const vx_sighting *vx_view_start(const vx_view *view);
 /* Count a journey under its path with these flags, and those that follow from its sightings. */
 int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags);
 /* The same for what most journeys are: two sightings, whole and of equal wear, of which the first came in and
- * the other went out. 1: it was one, and is counted; 0: it is none; -1: no memory. */
-int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey);
+ * the other went out. `flow`: the number that is most likely its flow's, or VX_NONE. 1: it was one, and is
+ * counted; 0: it is none; -1: no memory. */
+int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey, uint32_t flow);
+
+static inline const vx_cell *vx_cell_at(const vx_tally *tally, uint32_t number) {
+    return vx_pool_item(&tally->cells.pool, number, sizeof(vx_cell));
+}
+
+static inline const vx_samples *vx_cell_samples(const vx_tally *tally, uint32_t number) {
+    return &((const vx_cell_rest *)vx_pool_item(&tally->rests, number, sizeof(vx_cell_rest)))->samples;
+}
+
+static inline vx_wire vx_cell_wire(const vx_tally *tally, uint32_t number) {
+    const vx_cell *cell = vx_cell_at(tally, number);
+    const vx_cell_rest *rest = vx_pool_item(&tally->rests, number, sizeof(vx_cell_rest));
+    return (vx_wire){
+        .packets = cell->datagrams + (uint64_t)rest->more_packets,
+        .bytes = cell->outer_bytes + (uint64_t)rest->more_bytes,
+        .egress_packets = cell->datagrams + (uint64_t)rest->more_egress_packets,
+    };
+}
 
 /* Whether rows of flows are out of the nearest caches by the time that they are needed again. */
 static inline bool vx_tally_is_large(const vx_tally *tally) { return vx_map_count(&tally->flows) > 4096; }
@@ -281,25 +316,20 @@ static inline void vx_tally_prefetch_slot(const vx_tally *tally, uint32_t flow_t
     vx_index_prefetch(&tally->flows.index, flow_tag);
 }
 
-static inline void vx_tally_prefetch_flow(const vx_tally *tally, uint32_t flow_tag) {
+/* The number of the flow that most likely has this tag, or VX_NONE. */
+static inline uint32_t vx_tally_prefetch_flow(const vx_tally *tally, uint32_t flow_tag) {
     uint32_t number = vx_index_guess(&tally->flows.index, flow_tag);
-    if (number == VX_NONE)
-        return;
-    const uint8_t *flow = vx_pool_item(&tally->flows.pool, number, sizeof(vx_flow));
-    for (size_t i = 0; i < sizeof(vx_flow); i += 64)
-        __builtin_prefetch(flow + i, 1);
+    if (number != VX_NONE)
+        __builtin_prefetch(vx_pool_item(&tally->flows.pool, number, sizeof(vx_flow)), 1);
+    return number;
 }
 
-static inline void vx_tally_prefetch_cell(const vx_tally *tally, uint32_t flow_tag) {
-    uint32_t number = vx_index_guess(&tally->flows.index, flow_tag);
-    if (number == VX_NONE)
-        return;
-    const vx_flow *flow = vx_pool_item(&tally->flows.pool, number, sizeof(vx_flow));
-    if (flow->last_cell == 0)
-        return;
-    const uint8_t *cell = vx_pool_item(&tally->cells.pool, flow->last_cell - 1, sizeof(vx_cell));
-    for (size_t i = 0; i < sizeof(vx_cell); i += 64)
-        __builtin_prefetch(cell + i, 1);
+static inline void vx_tally_prefetch_cell(const vx_tally *tally, uint32_t flow_number) {
+    const vx_flow *flow = vx_pool_item(&tally->flows.pool, flow_number, sizeof(vx_flow));
+    if (flow->has_data)
+        __builtin_prefetch(&flow->first, 1);
+    if (flow->last_cell > 0)
+        __builtin_prefetch(vx_cell_at(tally, flow->last_cell - 1), 1);
 }
 
 /* Make the steps of the timeline as wide as the time seen so far needs. */
