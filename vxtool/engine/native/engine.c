@@ -6,10 +6,11 @@
 #include "journey.h"
 #include "relay.h"
 #include "scene.h"
+#include "usual.h"
 
 enum {
     WEARS = 65536,
-    ORIGINS = 16,
+    ORIGINS = 32,
     READY = 32, /* records found in a file before their frames are read */
     FEW = 64, /* records read before they are taken: enough to fetch ahead, and few enough to stay in cache */
     TAGGED = 32, /* records whose tags are made together, and their slots fetched where there are many */
@@ -17,13 +18,20 @@ enum {
     ONE_TAKE = 256,    /* batches */
 };
 
-/* Where an input's records came from lately: all that the link header says, in one word, and what follows. */
+/* What a place depends on where there are no MACs, but for the input: all that the link header says, the
+ * interface of the input, and what is worn. The second word is never 0. */
 typedef struct {
-    uint64_t link;
+    uint64_t words[2];
+} origin_key;
+
+/* Where an input's records came from lately, and what follows. */
+typedef struct {
+    origin_key key;
     uint64_t *records; /* the count of the interface's in that direction */
     uint32_t place;
     uint32_t spot; /* the plain one of the same interface, direction and MACs, for fragments; VX_NONE: not yet
                       asked */
+    uint8_t direction;
 } recent_origin;
 
 /* One input. Its next record, where there is one, waits until every other input has one to compare. */
@@ -194,14 +202,17 @@ static inline void describe_interface(engine_input *input, uint32_t number) {
     input->name = interface->name;
 }
 
+static VX_RARE void count_clipped(vx_engine *engine, vx_sample sample) {
+    engine->counters.clipped_records++;
+    vx_samples_keep(&engine->samples[VX_SAMPLE_CLIPPED], sample);
+}
+
 /* Count a record that has something odd, or is no datagram. */
 static VX_RARE void count_odd_record(vx_engine *engine, const vx_frame *frame, vx_sample sample,
                                      bool clipped) {
     vx_counters *counters = &engine->counters;
-    if (clipped) {
-        counters->clipped_records++;
-        vx_samples_keep(&engine->samples[VX_SAMPLE_CLIPPED], sample);
-    }
+    if (clipped)
+        count_clipped(engine, sample);
     if (frame->malformed || frame->kind == VX_FRAME_MALFORMED) {
         counters->malformed_records++;
         vx_samples_keep(&engine->samples[VX_SAMPLE_MALFORMED], sample);
@@ -215,14 +226,26 @@ static VX_RARE void count_odd_record(vx_engine *engine, const vx_frame *frame, v
     counters->tail_fragments += frame->kind == VX_FRAME_TAIL;
 }
 
-/* All that a place depends on where there are no MACs, but for the input; never 0. */
-static inline uint64_t link_of(const vx_frame *frame, uint32_t interface) {
-    uint64_t stage = (uint64_t)frame->traits->direction << 2 | frame->traits->wear;
-    return (uint64_t)(uint32_t)frame->index << 32 | (uint64_t)interface << 8 | stage << 3 |
-           (uint64_t)frame->loopback << 2 | 2;
+static inline origin_key key_of_sll2(const uint8_t *header, uint32_t interface, uint8_t wear) {
+    uint64_t hardware_and_type = header[8] | (uint32_t)header[9] << 8 | (uint32_t)header[10] << 16;
+    return (origin_key){
+        {vx_load64(header), (uint64_t)interface << 32 | hardware_and_type << 8 | (uint64_t)wear << 1 | 1}};
 }
 
-_Static_assert(VX_MAX_INTERFACES <= 1 << 24 && VX_MULTICAST < 8 && VX_GENEVE < 4, "does not fit a word");
+static inline origin_key key_of_other(uint8_t direction, bool loopback, uint32_t interface, uint8_t wear) {
+    return (origin_key){
+        {(uint64_t)direction << 1 | (uint64_t)loopback, (uint64_t)interface << 32 | (uint64_t)wear << 1 | 1}};
+}
+
+static inline recent_origin *origin_at(engine_input *input, const origin_key *key) {
+    uint64_t hash =
+        vx_mix(key->words[0] ^ UINT64_C(0x9e3779b97f4a7c15), key->words[1] * UINT64_C(0xbf58476d1ce4e5b9));
+    return &input->origins[hash % ORIGINS];
+}
+
+static inline bool is_origin(const recent_origin *origin, const origin_key *key) {
+    return origin->key.words[0] == key->words[0] && origin->key.words[1] == key->words[1];
+}
 
 /* The number of the interface that a frame was captured on; VX_NONE: no memory. */
 static uint32_t interface_of(vx_engine *engine, uint32_t number, uint32_t interface, const vx_frame *frame) {
@@ -234,21 +257,32 @@ static inline bool is_packet(const vx_frame *frame) {
     return frame->kind == VX_FRAME_DATAGRAM || frame->kind == VX_FRAME_TAIL;
 }
 
-/* Where a frame came from; false: no memory. */
-static VX_RARE bool find_origin(vx_engine *engine, uint32_t number, uint32_t interface_of_input,
-                                const vx_frame *frame, recent_origin *origin) {
+/* Where a frame came from: only a packet's origin is remembered, since of others the link header may not be
+ * known, and only one without MACs. `other`: where else to put it. NULL: no memory. */
+static VX_RARE recent_origin *find_origin(vx_engine *engine, uint32_t number, uint32_t interface_of_input,
+                                          const vx_frame *frame, const origin_key *key,
+                                          recent_origin *other) {
     vx_scene *scene = &engine->scene;
     const vx_traits *traits = frame->traits;
     uint32_t interface = interface_of(engine, number, interface_of_input, frame);
     if (interface == VX_NONE)
-        return false;
+        return NULL;
     unsigned side = traits->direction == VX_OUT ? 1 : traits->direction != VX_UNKNOWN ? 0 : 2;
-    origin->records = &vx_scene_row_at(scene, interface)->records[side];
-    origin->place = origin->spot = VX_NONE;
+    *other = (recent_origin){.key = *key,
+                             .records = &vx_scene_row_at(scene, interface)->records[side],
+                             .place = VX_NONE,
+                             .spot = VX_NONE,
+                             .direction = traits->direction};
     if (!is_packet(frame))
-        return true;
-    origin->place = vx_scene_place(scene, interface, frame, traits->wear, frame->loopback);
-    return origin->place != VX_NONE;
+        return other;
+    other->place = vx_scene_place(scene, interface, frame, traits->wear, frame->loopback);
+    if (other->place == VX_NONE)
+        return NULL;
+    if (frame->macs != NULL)
+        return other;
+    recent_origin *recent = origin_at(&engine->inputs[number], key);
+    *recent = *other;
+    return recent;
 }
 
 /* Give a record of a fragmented packet the piece of it that it holds. */
@@ -268,53 +302,118 @@ static VX_RARE int add_piece(vx_engine *engine, uint32_t number, uint32_t interf
     return 0;
 }
 
-static inline int read_record(vx_engine *engine, uint32_t number, const vx_record *next, vx_batch *batch) {
+/* What of a sighting its traits do not tell. */
+static inline void place_sighting(vx_sighting *sighting, uint32_t place, uint32_t underlay) {
+    sighting->place = place;
+    sighting->underlay = underlay;
+    sighting->pieces = VX_NONE;
+    sighting->lowest_ttl = sighting->traits.outer_ttl;
+    sighting->looped = false;
+}
+
+/* Whatever it is. */
+static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_record *next, vx_batch *batch,
+                                   vx_read_record *record) {
     engine_input *input = &engine->inputs[number];
-    vx_read_record *record = &batch->records[batch->count++];
     vx_sighting *sighting = &record->sighting;
-    describe_interface(input, next->interface);
     vx_frame frame;
     frame.key = &record->key.key;
     frame.traits = &sighting->traits;
     vx_frame_read(&frame, &engine->reading, next->data, next->captured, next->length, input->link_type,
                   next->direction);
-    sighting->sample = (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
-    record->piece = VX_NONE;
     record->kind = frame.kind;
     bool is_datagram = frame.kind == VX_FRAME_DATAGRAM;
     bool clipped = next->captured < next->length;
     if (VX_RARELY(clipped | frame.malformed | frame.cut | !is_datagram))
         count_odd_record(engine, &frame, sighting->sample, clipped);
-
-    /* Only a packet's origin is remembered: of others, the link header may not be known. */
-    uint64_t link = link_of(&frame, next->interface);
-    recent_origin *origin = &input->origins[link * UINT64_C(0x9e3779b97f4a7c15) >> 60];
-    recent_origin other;
-    if (VX_RARELY(origin->link != link || frame.macs != NULL || !is_packet(&frame))) {
-        if (!find_origin(engine, number, next->interface, &frame, &other))
-            return -1;
-        other.link = link;
-        if (frame.macs == NULL && is_packet(&frame))
-            *origin = other;
-        else
-            origin = &other;
-    }
+    const vx_traits *traits = frame.traits;
+    origin_key key = key_of_other(traits->direction, frame.loopback, next->interface, traits->wear);
+    if (input->link_type == VX_LINK_SLL2 && is_packet(&frame))
+        key = key_of_sll2(next->data, next->interface, traits->wear);
+    recent_origin *origin = origin_at(input, &key), other;
+    if (!is_origin(origin, &key) || frame.macs != NULL || !is_packet(&frame))
+        origin = find_origin(engine, number, next->interface, &frame, &key, &other);
+    if (origin == NULL)
+        return -1;
     ++*origin->records;
-    sighting->place = origin->place;
-    sighting->underlay = VX_NONE;
-    sighting->pieces = VX_NONE;
-    sighting->lowest_ttl = sighting->traits.outer_ttl;
-    sighting->looped = false;
+    uint32_t underlay = VX_NONE;
     if (is_datagram) {
-        bool plain = sighting->traits.wear == VX_PLAIN;
+        bool plain = traits->wear == VX_PLAIN;
         engine->counters.ip_records += plain;
         engine->counters.tunnel_records += !plain;
-        if (!plain && (sighting->underlay = vx_scene_underlay(&engine->scene, &frame)) == VX_NONE)
+        if (!plain && (underlay = vx_scene_underlay(&engine->scene, frame.outer)) == VX_NONE)
             return -1;
     }
+    place_sighting(sighting, origin->place, underlay);
     if (VX_RARELY(frame.fragmented || frame.kind == VX_FRAME_TAIL))
         return add_piece(engine, number, next->interface, batch, record, &frame, origin);
     return 0;
+}
+
+/* Of a usual record that comes from elsewhere than lately. */
+static VX_RARE recent_origin *find_usual_origin(vx_engine *engine, uint32_t number, const vx_record *next,
+                                                vx_traits *traits, const origin_key *key,
+                                                recent_origin *other) {
+    vx_frame frame = {.kind = VX_FRAME_DATAGRAM, .traits = traits, .index = -1};
+    traits->direction = next->direction;
+    if (engine->inputs[number].link_type == VX_LINK_SLL2)
+        vx_read_sll2(&frame, next->data);
+    else if (next->direction == VX_UNKNOWN)
+        frame.macs = next->data;
+    return find_origin(engine, number, next->interface, &frame, key, other);
+}
+
+static VX_ALWAYS_INLINE int read_record(vx_engine *engine, uint32_t number, const vx_record *next,
+                                        vx_batch *batch) {
+    engine_input *input = &engine->inputs[number];
+    vx_read_record *record = &batch->records[batch->count++];
+    vx_sighting *sighting = &record->sighting;
+    vx_traits *traits = &sighting->traits;
+    describe_interface(input, next->interface);
+    sighting->sample = (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
+    record->piece = VX_NONE;
+
+    const uint8_t *data = next->data;
+    const uint32_t captured = next->captured, length = next->length;
+    uint32_t ethertype = 0, at = 0;
+    origin_key key;
+    if (input->link_type == VX_LINK_SLL2 && captured >= VX_SLL2_HEADER) {
+        ethertype = vx_big16(data);
+        at = VX_SLL2_HEADER;
+        key = key_of_sll2(data, next->interface, VX_VXLAN);
+    } else if (input->link_type == VX_LINK_ETHERNET && captured >= VX_ETHERNET_HEADER) {
+        ethertype = vx_big16(data + 12);
+        at = VX_ETHERNET_HEADER;
+        key = key_of_other(next->direction, false, next->interface, VX_VXLAN);
+    } else {
+        return read_any_record(engine, number, next, batch, record);
+    }
+    vx_outer outer;
+    const int64_t there = (int64_t)captured - at,
+                  room = (int64_t)(length > captured ? length : captured) - at;
+    if (ethertype == VX_ETHERTYPE_IPV4) {
+        if (!vx_read_usual(&record->key.key, traits, &outer, data + at, there, room, 4, &engine->reading))
+            return read_any_record(engine, number, next, batch, record);
+    } else if (ethertype != VX_ETHERTYPE_IPV6 || !vx_read_usual(&record->key.key, traits, &outer, data + at,
+                                                                there, room, 6, &engine->reading)) {
+        return read_any_record(engine, number, next, batch, record);
+    }
+    record->kind = VX_FRAME_DATAGRAM;
+    if (VX_RARELY(captured < length))
+        count_clipped(engine, sighting->sample);
+    recent_origin *origin = origin_at(input, &key), other;
+    if (VX_RARELY(!is_origin(origin, &key) ||
+                  (input->link_type != VX_LINK_SLL2 && next->direction == VX_UNKNOWN))) {
+        origin = find_usual_origin(engine, number, next, traits, &key, &other);
+        if (origin == NULL)
+            return -1;
+    }
+    ++*origin->records;
+    traits->direction = origin->direction;
+    engine->counters.tunnel_records++;
+    uint32_t underlay = vx_scene_underlay(&engine->scene, outer);
+    place_sighting(sighting, origin->place, underlay);
+    return VX_RARELY(underlay == VX_NONE) ? -1 : 0;
 }
 
 /* The same where there is one input: without asking which is next. */

@@ -67,36 +67,35 @@ uint32_t vx_scene_interface(vx_scene *scene, int64_t index, uint32_t input, uint
 /* The place of that interface where a frame was seen, with this wear. */
 uint32_t vx_scene_place(vx_scene *scene, uint32_t interface, const vx_frame *frame, uint8_t wear,
                         bool loopback);
-/* The underlay of a frame that wears something, which is not the first of this set: it is put there. */
-uint32_t vx_scene_other_underlay(vx_scene *scene, const vx_frame *frame, vx_recent_underlay *set);
+/* The underlay of a tunnel's packet, which is not the first of this set: it is put there. */
+uint32_t vx_scene_other_underlay(vx_scene *scene, vx_outer outer, vx_recent_underlay *set);
 
-/* What a frame's underlay is looked up by. */
-static inline vx_recent_underlay vx_underlay_wanted(const vx_frame *frame) {
+/* What an underlay is looked up by. */
+static inline vx_recent_underlay vx_underlay_wanted(vx_outer outer) {
     return (vx_recent_underlay){
-        .addresses = vx_load64(frame->outer_addresses + (frame->outer_ipv6 ? 24 : 0)),
-        .rest = (uint32_t)frame->destination_port << 16 | (uint32_t)frame->traits->wear << 1 |
-                (uint32_t)frame->outer_ipv6,
+        .addresses = vx_load64(outer.addresses + (outer.ipv6 ? 24 : 0)),
+        .rest = (uint32_t)outer.destination_port << 16 | (uint32_t)outer.wear << 1 | (uint32_t)outer.ipv6,
     };
 }
 
 /* Whether it is the one met lately. */
 static inline bool vx_is_recent_underlay(const vx_scene *scene, const vx_recent_underlay *recent,
-                                         const vx_recent_underlay *wanted, const vx_frame *frame) {
+                                         const vx_recent_underlay *wanted, vx_outer outer) {
     if (recent->addresses != wanted->addresses || recent->rest != wanted->rest || recent->number_up1 == 0)
         return false;
-    if (!frame->outer_ipv6)
+    if (!outer.ipv6)
         return true;
     const vx_underlay_key *row = vx_pool_item(&scene->underlays.pool, recent->number_up1 - 1, sizeof *row);
-    return vx_same(row->addresses, frame->outer_addresses, 24);
+    return vx_same(row->addresses, outer.addresses, 24);
 }
 
-static inline uint32_t vx_scene_underlay(vx_scene *scene, const vx_frame *frame) {
-    vx_recent_underlay wanted = vx_underlay_wanted(frame);
+static inline uint32_t vx_scene_underlay(vx_scene *scene, vx_outer outer) {
+    vx_recent_underlay wanted = vx_underlay_wanted(outer);
     uint64_t hash = vx_mix(wanted.addresses ^ wanted.rest, UINT64_C(0x9e3779b97f4a7c15));
     vx_recent_underlay *set = scene->recent_underlays[hash % VX_RECENT_UNDERLAYS];
-    if (vx_is_recent_underlay(scene, set, &wanted, frame))
+    if (vx_is_recent_underlay(scene, set, &wanted, outer))
         return set->number_up1 - 1;
-    return vx_scene_other_underlay(scene, frame, set);
+    return vx_scene_other_underlay(scene, outer, set);
 }
 
 static inline vx_scene_row *vx_scene_row_at(const vx_scene *scene, uint32_t number) {
