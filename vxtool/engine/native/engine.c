@@ -10,7 +10,7 @@
 
 enum {
     WEARS = 65536,
-    ORIGINS = 32,
+    ORIGINS = 64,
     READY = 32, /* records found in a file before their frames are read */
     FEW = 64, /* records read before they are taken: enough to fetch ahead, and few enough to stay in cache */
     TAGGED = 32, /* records whose tags are made together, and their slots fetched where there are many */
@@ -18,8 +18,8 @@ enum {
     ONE_TAKE = 256,    /* batches */
 };
 
-/* What a place depends on where there are no MACs, but for the input: all that the link header says, the
- * interface of the input, and what is worn. The second word is never 0. */
+/* What a place depends on, but for the input: what the link header says, the interface of the input, and what
+ * is worn. The second word is never 0. */
 typedef struct {
     uint64_t words[2];
 } origin_key;
@@ -226,25 +226,27 @@ static VX_RARE void count_odd_record(vx_engine *engine, const vx_frame *frame, v
     counters->tail_fragments += frame->kind == VX_FRAME_TAIL;
 }
 
-static inline origin_key key_of_sll2(const uint8_t *header, uint32_t interface, uint8_t wear) {
-    uint64_t hardware_and_type = header[8] | (uint32_t)header[9] << 8 | (uint32_t)header[10] << 16;
-    return (origin_key){
-        {vx_load64(header), (uint64_t)interface << 32 | hardware_and_type << 8 | (uint64_t)wear << 1 | 1}};
+/* Of a packet: SLL2's header but for the address, or the MACs, are taken as they are. */
+static inline origin_key origin_key_of(const vx_record *next, uint32_t link_type, bool has_macs,
+                                       uint8_t direction, bool loopback, uint8_t wear) {
+    uint64_t first = (uint64_t)direction << 1 | (uint64_t)loopback, second = 0;
+    if (link_type == VX_LINK_SLL2 || has_macs) {
+        first = vx_load64(next->data);
+        second = vx_load32(next->data + 8);
+    }
+    return (origin_key){{first, second << 32 | (uint64_t)next->interface << 8 | (uint64_t)wear << 1 | 1}};
 }
 
-static inline origin_key key_of_other(uint8_t direction, bool loopback, uint32_t interface, uint8_t wear) {
-    return (origin_key){
-        {(uint64_t)direction << 1 | (uint64_t)loopback, (uint64_t)interface << 32 | (uint64_t)wear << 1 | 1}};
-}
+_Static_assert(VX_MAX_INTERFACES <= 1 << 24, "does not fit a word");
 
-static inline recent_origin *origin_at(engine_input *input, const origin_key *key) {
+static inline recent_origin *origin_at(engine_input *input, origin_key key) {
     uint64_t hash =
-        vx_mix(key->words[0] ^ UINT64_C(0x9e3779b97f4a7c15), key->words[1] * UINT64_C(0xbf58476d1ce4e5b9));
+        vx_mix(key.words[0] ^ UINT64_C(0x9e3779b97f4a7c15), key.words[1] ^ UINT64_C(0xbf58476d1ce4e5b9));
     return &input->origins[hash % ORIGINS];
 }
 
-static inline bool is_origin(const recent_origin *origin, const origin_key *key) {
-    return origin->key.words[0] == key->words[0] && origin->key.words[1] == key->words[1];
+static inline bool is_origin(const recent_origin *origin, origin_key key) {
+    return origin->key.words[0] == key.words[0] && origin->key.words[1] == key.words[1];
 }
 
 /* The number of the interface that a frame was captured on; VX_NONE: no memory. */
@@ -257,32 +259,22 @@ static inline bool is_packet(const vx_frame *frame) {
     return frame->kind == VX_FRAME_DATAGRAM || frame->kind == VX_FRAME_TAIL;
 }
 
-/* Where a frame came from: only a packet's origin is remembered, since of others the link header may not be
- * known, and only one without MACs. `other`: where else to put it. NULL: no memory. */
-static VX_RARE recent_origin *find_origin(vx_engine *engine, uint32_t number, uint32_t interface_of_input,
-                                          const vx_frame *frame, const origin_key *key,
-                                          recent_origin *other) {
+/* Where a frame came from; false: no memory. */
+static VX_RARE bool find_origin(vx_engine *engine, uint32_t number, uint32_t interface_of_input,
+                                const vx_frame *frame, recent_origin *origin) {
     vx_scene *scene = &engine->scene;
     const vx_traits *traits = frame->traits;
     uint32_t interface = interface_of(engine, number, interface_of_input, frame);
     if (interface == VX_NONE)
-        return NULL;
+        return false;
     unsigned side = traits->direction == VX_OUT ? 1 : traits->direction != VX_UNKNOWN ? 0 : 2;
-    *other = (recent_origin){.key = *key,
-                             .records = &vx_scene_row_at(scene, interface)->records[side],
-                             .place = VX_NONE,
-                             .spot = VX_NONE,
-                             .direction = traits->direction};
+    origin->records = &vx_scene_row_at(scene, interface)->records[side];
+    origin->direction = traits->direction;
+    origin->place = origin->spot = VX_NONE;
     if (!is_packet(frame))
-        return other;
-    other->place = vx_scene_place(scene, interface, frame, traits->wear, frame->loopback);
-    if (other->place == VX_NONE)
-        return NULL;
-    if (frame->macs != NULL)
-        return other;
-    recent_origin *recent = origin_at(&engine->inputs[number], key);
-    *recent = *other;
-    return recent;
+        return true;
+    origin->place = vx_scene_place(scene, interface, frame, traits->wear, frame->loopback);
+    return origin->place != VX_NONE;
 }
 
 /* Give a record of a fragmented packet the piece of it that it holds. */
@@ -326,15 +318,22 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
     bool clipped = next->captured < next->length;
     if (VX_RARELY(clipped | frame.malformed | frame.cut | !is_datagram))
         count_odd_record(engine, &frame, sighting->sample, clipped);
+    /* Only a packet's origin is remembered: of others, the link header may not be known. */
     const vx_traits *traits = frame.traits;
-    origin_key key = key_of_other(traits->direction, frame.loopback, next->interface, traits->wear);
-    if (input->link_type == VX_LINK_SLL2 && is_packet(&frame))
-        key = key_of_sll2(next->data, next->interface, traits->wear);
-    recent_origin *origin = origin_at(input, &key), other;
-    if (!is_origin(origin, &key) || frame.macs != NULL || !is_packet(&frame))
-        origin = find_origin(engine, number, next->interface, &frame, &key, &other);
-    if (origin == NULL)
+    recent_origin other = {0}, *origin = &other;
+    if (is_packet(&frame)) {
+        origin_key key = origin_key_of(next, input->link_type, frame.macs != NULL, traits->direction,
+                                       frame.loopback, traits->wear);
+        origin = origin_at(input, key);
+        if (!is_origin(origin, key) && !find_origin(engine, number, next->interface, &frame, &other))
+            return -1;
+        if (!is_origin(origin, key)) {
+            other.key = key;
+            *origin = other;
+        }
+    } else if (!find_origin(engine, number, next->interface, &frame, &other)) {
         return -1;
+    }
     ++*origin->records;
     uint32_t underlay = VX_NONE;
     if (is_datagram) {
@@ -350,70 +349,55 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
     return 0;
 }
 
-/* Of a usual record that comes from elsewhere than lately. */
-static VX_RARE recent_origin *find_usual_origin(vx_engine *engine, uint32_t number, const vx_record *next,
-                                                vx_traits *traits, const origin_key *key,
-                                                recent_origin *other) {
-    vx_frame frame = {.kind = VX_FRAME_DATAGRAM, .traits = traits, .index = -1};
-    traits->direction = next->direction;
-    if (engine->inputs[number].link_type == VX_LINK_SLL2)
-        vx_read_sll2(&frame, next->data);
-    else if (next->direction == VX_UNKNOWN)
-        frame.macs = next->data;
-    return find_origin(engine, number, next->interface, &frame, key, other);
+/* A usual one, from where others came lately; false: it is none, or there is no memory. */
+static VX_ALWAYS_INLINE bool read_usual_record(vx_engine *engine, engine_input *input, const vx_record *next,
+                                               vx_read_record *record) {
+    vx_traits *traits = &record->sighting.traits;
+    const uint8_t *data = next->data;
+    int64_t captured = next->captured, end = next->length > next->captured ? next->length : next->captured;
+    bool sll2 = input->link_type == VX_LINK_SLL2;
+    int64_t at = sll2 ? VX_SLL2_HEADER : VX_ETHERNET_HEADER;
+    if (captured < at || (!sll2 && input->link_type != VX_LINK_ETHERNET))
+        return false;
+    origin_key key = origin_key_of(next, input->link_type, next->direction == VX_UNKNOWN, next->direction,
+                                   false, VX_VXLAN);
+    recent_origin *origin = origin_at(input, key);
+    if (VX_RARELY(!is_origin(origin, key)))
+        return false;
+    uint32_t ethertype = vx_big16(data + (sll2 ? 0 : 12));
+    vx_outer outer;
+    bool is_usual = false;
+    if (ethertype == VX_ETHERTYPE_IPV4)
+        is_usual = vx_read_usual(&record->key.key, traits, &outer, data + at, captured - at, end - at, 4,
+                                 &engine->reading);
+    else if (ethertype == VX_ETHERTYPE_IPV6)
+        is_usual = vx_read_usual(&record->key.key, traits, &outer, data + at, captured - at, end - at, 6,
+                                 &engine->reading);
+    if (!is_usual)
+        return false;
+    uint32_t underlay = vx_scene_underlay(&engine->scene, outer);
+    if (VX_RARELY(underlay == VX_NONE))
+        return false;
+    if (VX_RARELY(captured < end))
+        count_clipped(engine, record->sighting.sample);
+    traits->direction = origin->direction;
+    record->kind = VX_FRAME_DATAGRAM;
+    place_sighting(&record->sighting, origin->place, underlay);
+    ++*origin->records;
+    engine->counters.tunnel_records++;
+    return true;
 }
 
 static VX_ALWAYS_INLINE int read_record(vx_engine *engine, uint32_t number, const vx_record *next,
-                                        vx_batch *batch) {
+                                        vx_batch *batch, vx_read_record *record) {
     engine_input *input = &engine->inputs[number];
-    vx_read_record *record = &batch->records[batch->count++];
-    vx_sighting *sighting = &record->sighting;
-    vx_traits *traits = &sighting->traits;
     describe_interface(input, next->interface);
-    sighting->sample = (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
+    record->sighting.sample =
+        (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
     record->piece = VX_NONE;
-
-    const uint8_t *data = next->data;
-    const uint32_t captured = next->captured, length = next->length;
-    uint32_t ethertype = 0, at = 0;
-    origin_key key;
-    if (input->link_type == VX_LINK_SLL2 && captured >= VX_SLL2_HEADER) {
-        ethertype = vx_big16(data);
-        at = VX_SLL2_HEADER;
-        key = key_of_sll2(data, next->interface, VX_VXLAN);
-    } else if (input->link_type == VX_LINK_ETHERNET && captured >= VX_ETHERNET_HEADER) {
-        ethertype = vx_big16(data + 12);
-        at = VX_ETHERNET_HEADER;
-        key = key_of_other(next->direction, false, next->interface, VX_VXLAN);
-    } else {
-        return read_any_record(engine, number, next, batch, record);
-    }
-    vx_outer outer;
-    const int64_t there = (int64_t)captured - at,
-                  room = (int64_t)(length > captured ? length : captured) - at;
-    if (ethertype == VX_ETHERTYPE_IPV4) {
-        if (!vx_read_usual(&record->key.key, traits, &outer, data + at, there, room, 4, &engine->reading))
-            return read_any_record(engine, number, next, batch, record);
-    } else if (ethertype != VX_ETHERTYPE_IPV6 || !vx_read_usual(&record->key.key, traits, &outer, data + at,
-                                                                there, room, 6, &engine->reading)) {
-        return read_any_record(engine, number, next, batch, record);
-    }
-    record->kind = VX_FRAME_DATAGRAM;
-    if (VX_RARELY(captured < length))
-        count_clipped(engine, sighting->sample);
-    recent_origin *origin = origin_at(input, &key), other;
-    if (VX_RARELY(!is_origin(origin, &key) ||
-                  (input->link_type != VX_LINK_SLL2 && next->direction == VX_UNKNOWN))) {
-        origin = find_usual_origin(engine, number, next, traits, &key, &other);
-        if (origin == NULL)
-            return -1;
-    }
-    ++*origin->records;
-    traits->direction = origin->direction;
-    engine->counters.tunnel_records++;
-    uint32_t underlay = vx_scene_underlay(&engine->scene, outer);
-    place_sighting(sighting, origin->place, underlay);
-    return VX_RARELY(underlay == VX_NONE) ? -1 : 0;
+    return read_usual_record(engine, input, next, record)
+               ? 0
+               : read_any_record(engine, number, next, batch, record);
 }
 
 /* The same where there is one input: without asking which is next. */
@@ -423,9 +407,14 @@ static int read_only_input(vx_engine *engine, vx_batch *batch, size_t most) {
         if (VX_RARELY(!engine->reading_known))
             find_budget(engine);
         size_t room = most - batch->count, ready = input->ready_count - input->ready_at;
-        for (size_t i = room < ready ? room : ready; i > 0; i--)
-            if (read_record(engine, 0, &input->ready[input->ready_at++], batch) < 0)
+        size_t count = room < ready ? room : ready;
+        const vx_record *next = &input->ready[input->ready_at];
+        vx_read_record *record = &batch->records[batch->count];
+        for (size_t i = 0; i < count; i++)
+            if (read_record(engine, 0, &next[i], batch, &record[i]) < 0)
                 return -1;
+        input->ready_at += (uint32_t)count;
+        batch->count += count;
     }
     return 0;
 }
@@ -442,7 +431,8 @@ static int read_records(vx_engine *engine, vx_batch *batch, size_t most) {
         if (!engine->reading_known)
             find_budget(engine);
         engine_input *input = &engine->inputs[number];
-        if (read_record(engine, number, &input->ready[input->ready_at], batch) < 0)
+        if (read_record(engine, number, &input->ready[input->ready_at], batch,
+                        &batch->records[batch->count++]) < 0)
             return -1;
         input->ready_at++;
     }

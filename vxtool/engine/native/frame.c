@@ -340,10 +340,17 @@ static inline reading skip_vlan_tags(const octets *bytes, uint16_t *ethertype, i
     return READ;
 }
 
-void vx_read_sll2(vx_frame *frame, const uint8_t *header) {
+/* SLL and SLL2 packet types (linux/if_packet.h, PACKET_*) as directions. */
+static inline uint8_t direction_of(uint32_t packet_type) {
+    static const uint8_t directions[] = {VX_IN, VX_BROADCAST, VX_MULTICAST, VX_OTHER, VX_OUT};
+    return packet_type < sizeof directions ? directions[packet_type] : VX_UNKNOWN;
+}
+
+/* What a whole SLL2 header says but for the EtherType. */
+static inline void read_sll2(vx_frame *frame, const uint8_t *header) {
     frame->index = vx_big32(header + 4);
     frame->loopback = vx_big16(header + 8) == ARPHRD_LOOPBACK;
-    frame->traits->direction = vx_direction_of(header[10]);
+    frame->traits->direction = direction_of(header[10]);
 }
 
 static reading read_raw(const octets *bytes, uint16_t *ethertype) {
@@ -382,7 +389,7 @@ static reading read_link(vx_frame *frame, const octets *bytes, uint32_t link_typ
         status = need(bytes, 0, VX_SLL2_HEADER);
         if (status != READ)
             return status;
-        vx_read_sll2(frame, bytes->data);
+        read_sll2(frame, bytes->data);
         *ethertype = get16(bytes, 0);
         *at = VX_SLL2_HEADER;
         return skip_vlan_tags(bytes, ethertype, at);
@@ -399,7 +406,7 @@ static reading read_link(vx_frame *frame, const octets *bytes, uint32_t link_typ
         status = need(bytes, 0, 16);
         if (status != READ)
             return status;
-        frame->traits->direction = vx_direction_of(get16(bytes, 0));
+        frame->traits->direction = direction_of(get16(bytes, 0));
         frame->loopback = get16(bytes, 2) == ARPHRD_LOOPBACK;
         *ethertype = get16(bytes, 14);
         *at = 16;

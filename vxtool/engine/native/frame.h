@@ -185,15 +185,6 @@ void vx_reading_init(vx_reading *reading, const uint8_t *wears, uint64_t seed);
  */
 int64_t vx_key_budget(uint32_t snaplen);
 
-/* SLL and SLL2 packet types (linux/if_packet.h, PACKET_*) as directions. */
-static inline uint8_t vx_direction_of(uint32_t packet_type) {
-    static const uint8_t directions[] = {VX_IN, VX_BROADCAST, VX_MULTICAST, VX_OTHER, VX_OUT};
-    return packet_type < sizeof directions ? directions[packet_type] : VX_UNKNOWN;
-}
-
-/* What a whole SLL2 header says of where a frame is from. */
-void vx_read_sll2(vx_frame *frame, const uint8_t *header);
-
 /* MSS of a SYN into the traits, whose flags are set; the timestamps (RFC 7323) into the key. */
 void vx_read_tcp_options(vx_key *key, vx_traits *traits, const uint8_t *at, const uint8_t *end);
 
