@@ -6,10 +6,11 @@
 #include "journey.h"
 #include "relay.h"
 #include "scene.h"
+#include "usual.h"
 
 enum {
     WEARS = 65536,
-    ORIGINS = 16,
+    ORIGINS = 64,
     READY = 32, /* records found in a file before their frames are read */
     FEW = 64, /* records read before they are taken: enough to fetch ahead, and few enough to stay in cache */
     TAGGED = 32, /* records whose tags are made together, and their slots fetched where there are many */
@@ -17,13 +18,20 @@ enum {
     ONE_TAKE = 256,    /* batches */
 };
 
-/* Where an input's records came from lately: all that the link header says, in one word, and what follows. */
+/* What a place depends on, but for the input: what the link header says, the interface of the input, and what
+ * is worn. The second word is never 0. */
 typedef struct {
-    uint64_t link;
+    uint64_t words[2];
+} origin_key;
+
+/* Where an input's records came from lately, and what follows. */
+typedef struct {
+    origin_key key;
     uint64_t *records; /* the count of the interface's in that direction */
     uint32_t place;
     uint32_t spot; /* the plain one of the same interface, direction and MACs, for fragments; VX_NONE: not yet
                       asked */
+    uint8_t direction;
 } recent_origin;
 
 /* One input. Its next record, where there is one, waits until every other input has one to compare. */
@@ -194,14 +202,17 @@ static inline void describe_interface(engine_input *input, uint32_t number) {
     input->name = interface->name;
 }
 
+static VX_RARE void count_clipped(vx_engine *engine, vx_sample sample) {
+    engine->counters.clipped_records++;
+    vx_samples_keep(&engine->samples[VX_SAMPLE_CLIPPED], sample);
+}
+
 /* Count a record that has something odd, or is no datagram. */
 static VX_RARE void count_odd_record(vx_engine *engine, const vx_frame *frame, vx_sample sample,
                                      bool clipped) {
     vx_counters *counters = &engine->counters;
-    if (clipped) {
-        counters->clipped_records++;
-        vx_samples_keep(&engine->samples[VX_SAMPLE_CLIPPED], sample);
-    }
+    if (clipped)
+        count_clipped(engine, sample);
     if (frame->malformed || frame->kind == VX_FRAME_MALFORMED) {
         counters->malformed_records++;
         vx_samples_keep(&engine->samples[VX_SAMPLE_MALFORMED], sample);
@@ -215,14 +226,28 @@ static VX_RARE void count_odd_record(vx_engine *engine, const vx_frame *frame, v
     counters->tail_fragments += frame->kind == VX_FRAME_TAIL;
 }
 
-/* All that a place depends on where there are no MACs, but for the input; never 0. */
-static inline uint64_t link_of(const vx_frame *frame, uint32_t interface) {
-    uint64_t stage = (uint64_t)frame->traits->direction << 2 | frame->traits->wear;
-    return (uint64_t)(uint32_t)frame->index << 32 | (uint64_t)interface << 8 | stage << 3 |
-           (uint64_t)frame->loopback << 2 | 2;
+/* Of a packet: SLL2's header but for the address, or the MACs, are taken as they are. */
+static inline origin_key origin_key_of(const vx_record *next, uint32_t link_type, bool has_macs,
+                                       uint8_t direction, bool loopback, uint8_t wear) {
+    uint64_t first = (uint64_t)direction << 1 | (uint64_t)loopback, second = 0;
+    if (link_type == VX_LINK_SLL2 || has_macs) {
+        first = vx_load64(next->data);
+        second = vx_load32(next->data + 8);
+    }
+    return (origin_key){{first, second << 32 | (uint64_t)next->interface << 8 | (uint64_t)wear << 1 | 1}};
 }
 
-_Static_assert(VX_MAX_INTERFACES <= 1 << 24 && VX_MULTICAST < 8 && VX_GENEVE < 4, "does not fit a word");
+_Static_assert(VX_MAX_INTERFACES <= 1 << 24, "does not fit a word");
+
+static inline recent_origin *origin_at(engine_input *input, origin_key key) {
+    uint64_t hash =
+        vx_mix(key.words[0] ^ UINT64_C(0x9e3779b97f4a7c15), key.words[1] ^ UINT64_C(0xbf58476d1ce4e5b9));
+    return &input->origins[hash % ORIGINS];
+}
+
+static inline bool is_origin(const recent_origin *origin, origin_key key) {
+    return origin->key.words[0] == key.words[0] && origin->key.words[1] == key.words[1];
+}
 
 /* The number of the interface that a frame was captured on; VX_NONE: no memory. */
 static uint32_t interface_of(vx_engine *engine, uint32_t number, uint32_t interface, const vx_frame *frame) {
@@ -244,6 +269,7 @@ static VX_RARE bool find_origin(vx_engine *engine, uint32_t number, uint32_t int
         return false;
     unsigned side = traits->direction == VX_OUT ? 1 : traits->direction != VX_UNKNOWN ? 0 : 2;
     origin->records = &vx_scene_row_at(scene, interface)->records[side];
+    origin->direction = traits->direction;
     origin->place = origin->spot = VX_NONE;
     if (!is_packet(frame))
         return true;
@@ -268,53 +294,110 @@ static VX_RARE int add_piece(vx_engine *engine, uint32_t number, uint32_t interf
     return 0;
 }
 
-static inline int read_record(vx_engine *engine, uint32_t number, const vx_record *next, vx_batch *batch) {
+/* What of a sighting its traits do not tell. */
+static inline void place_sighting(vx_sighting *sighting, uint32_t place, uint32_t underlay) {
+    sighting->place = place;
+    sighting->underlay = underlay;
+    sighting->pieces = VX_NONE;
+    sighting->lowest_ttl = sighting->traits.outer_ttl;
+    sighting->looped = false;
+}
+
+/* Whatever it is. */
+static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_record *next, vx_batch *batch,
+                                   vx_read_record *record) {
     engine_input *input = &engine->inputs[number];
-    vx_read_record *record = &batch->records[batch->count++];
     vx_sighting *sighting = &record->sighting;
-    describe_interface(input, next->interface);
     vx_frame frame;
     frame.key = &record->key.key;
     frame.traits = &sighting->traits;
     vx_frame_read(&frame, &engine->reading, next->data, next->captured, next->length, input->link_type,
                   next->direction);
-    sighting->sample = (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
-    record->piece = VX_NONE;
     record->kind = frame.kind;
     bool is_datagram = frame.kind == VX_FRAME_DATAGRAM;
     bool clipped = next->captured < next->length;
     if (VX_RARELY(clipped | frame.malformed | frame.cut | !is_datagram))
         count_odd_record(engine, &frame, sighting->sample, clipped);
-
     /* Only a packet's origin is remembered: of others, the link header may not be known. */
-    uint64_t link = link_of(&frame, next->interface);
-    recent_origin *origin = &input->origins[link * UINT64_C(0x9e3779b97f4a7c15) >> 60];
-    recent_origin other;
-    if (VX_RARELY(origin->link != link || frame.macs != NULL || !is_packet(&frame))) {
-        if (!find_origin(engine, number, next->interface, &frame, &other))
+    const vx_traits *traits = frame.traits;
+    recent_origin other = {0}, *origin = &other;
+    if (is_packet(&frame)) {
+        origin_key key = origin_key_of(next, input->link_type, frame.macs != NULL, traits->direction,
+                                       frame.loopback, traits->wear);
+        origin = origin_at(input, key);
+        if (!is_origin(origin, key) && !find_origin(engine, number, next->interface, &frame, &other))
             return -1;
-        other.link = link;
-        if (frame.macs == NULL && is_packet(&frame))
+        if (!is_origin(origin, key)) {
+            other.key = key;
             *origin = other;
-        else
-            origin = &other;
+        }
+    } else if (!find_origin(engine, number, next->interface, &frame, &other)) {
+        return -1;
     }
     ++*origin->records;
-    sighting->place = origin->place;
-    sighting->underlay = VX_NONE;
-    sighting->pieces = VX_NONE;
-    sighting->lowest_ttl = sighting->traits.outer_ttl;
-    sighting->looped = false;
+    uint32_t underlay = VX_NONE;
     if (is_datagram) {
-        bool plain = sighting->traits.wear == VX_PLAIN;
+        bool plain = traits->wear == VX_PLAIN;
         engine->counters.ip_records += plain;
         engine->counters.tunnel_records += !plain;
-        if (!plain && (sighting->underlay = vx_scene_underlay(&engine->scene, &frame)) == VX_NONE)
+        if (!plain && (underlay = vx_scene_underlay(&engine->scene, frame.outer)) == VX_NONE)
             return -1;
     }
+    place_sighting(sighting, origin->place, underlay);
     if (VX_RARELY(frame.fragmented || frame.kind == VX_FRAME_TAIL))
         return add_piece(engine, number, next->interface, batch, record, &frame, origin);
     return 0;
+}
+
+/* A usual one, from where others came lately; false: it is none, or there is no memory. */
+static VX_ALWAYS_INLINE bool read_usual_record(vx_engine *engine, engine_input *input, const vx_record *next,
+                                               vx_read_record *record) {
+    vx_traits *traits = &record->sighting.traits;
+    const uint8_t *data = next->data;
+    int64_t captured = next->captured, end = next->length > next->captured ? next->length : next->captured;
+    bool sll2 = input->link_type == VX_LINK_SLL2;
+    int64_t at = sll2 ? VX_SLL2_HEADER : VX_ETHERNET_HEADER;
+    if (captured < at || (!sll2 && input->link_type != VX_LINK_ETHERNET))
+        return false;
+    origin_key key = origin_key_of(next, input->link_type, next->direction == VX_UNKNOWN, next->direction,
+                                   false, VX_VXLAN);
+    recent_origin *origin = origin_at(input, key);
+    if (VX_RARELY(!is_origin(origin, key)))
+        return false;
+    uint32_t ethertype = vx_big16(data + (sll2 ? 0 : 12));
+    vx_outer outer;
+    bool is_usual = false;
+    if (ethertype == VX_ETHERTYPE_IPV4)
+        is_usual = vx_read_usual(&record->key.key, traits, &outer, data + at, captured - at, end - at, 4,
+                                 &engine->reading);
+    else if (ethertype == VX_ETHERTYPE_IPV6)
+        is_usual = vx_read_usual(&record->key.key, traits, &outer, data + at, captured - at, end - at, 6,
+                                 &engine->reading);
+    if (!is_usual)
+        return false;
+    uint32_t underlay = vx_scene_underlay(&engine->scene, outer);
+    if (VX_RARELY(underlay == VX_NONE))
+        return false;
+    if (VX_RARELY(captured < end))
+        count_clipped(engine, record->sighting.sample);
+    traits->direction = origin->direction;
+    record->kind = VX_FRAME_DATAGRAM;
+    place_sighting(&record->sighting, origin->place, underlay);
+    ++*origin->records;
+    engine->counters.tunnel_records++;
+    return true;
+}
+
+static VX_ALWAYS_INLINE int read_record(vx_engine *engine, uint32_t number, const vx_record *next,
+                                        vx_batch *batch, vx_read_record *record) {
+    engine_input *input = &engine->inputs[number];
+    describe_interface(input, next->interface);
+    record->sighting.sample =
+        (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
+    record->piece = VX_NONE;
+    return read_usual_record(engine, input, next, record)
+               ? 0
+               : read_any_record(engine, number, next, batch, record);
 }
 
 /* The same where there is one input: without asking which is next. */
@@ -324,9 +407,14 @@ static int read_only_input(vx_engine *engine, vx_batch *batch, size_t most) {
         if (VX_RARELY(!engine->reading_known))
             find_budget(engine);
         size_t room = most - batch->count, ready = input->ready_count - input->ready_at;
-        for (size_t i = room < ready ? room : ready; i > 0; i--)
-            if (read_record(engine, 0, &input->ready[input->ready_at++], batch) < 0)
+        size_t count = room < ready ? room : ready;
+        const vx_record *next = &input->ready[input->ready_at];
+        vx_read_record *record = &batch->records[batch->count];
+        for (size_t i = 0; i < count; i++)
+            if (read_record(engine, 0, &next[i], batch, &record[i]) < 0)
                 return -1;
+        input->ready_at += (uint32_t)count;
+        batch->count += count;
     }
     return 0;
 }
@@ -343,7 +431,8 @@ static int read_records(vx_engine *engine, vx_batch *batch, size_t most) {
         if (!engine->reading_known)
             find_budget(engine);
         engine_input *input = &engine->inputs[number];
-        if (read_record(engine, number, &input->ready[input->ready_at], batch) < 0)
+        if (read_record(engine, number, &input->ready[input->ready_at], batch,
+                        &batch->records[batch->count++]) < 0)
             return -1;
         input->ready_at++;
     }

@@ -1,12 +1,11 @@
 /* See frame.h for what is promised, and vxtool/engine/frame.py for the same in plain words. */
 #include "frame.h"
 
-#include "table.h"
+#include "usual.h"
 
 /* Link types, https://www.tcpdump.org/linktypes.html */
 enum {
     LINK_NULL = 0,
-    LINK_ETHERNET = 1,
     LINK_RAW_BSD = 12,
     LINK_RAW_OPENBSD = 14,
     LINK_RAW = 101,
@@ -14,12 +13,11 @@ enum {
     LINK_IPV4 = 228,
     LINK_IPV6 = 229,
 };
-enum { ETHERTYPE_IPV4 = 0x0800, ETHERTYPE_IPV6 = 0x86dd, ETHERTYPE_TEB = 0x6558 };
+enum { ETHERTYPE_TEB = 0x6558 };
 enum { ARPHRD_LOOPBACK = 772 };
-enum { SLL2_HEADER = 20, ETHERNET_HEADER = 14 };
 enum { HEADER_AH = 51, HEADER_FRAGMENT = 44, HEADER_NONE = 59, MOST_EXTENSIONS = 16 };
 enum { DCCP = 33, SCTP = 132, UDP_LITE = 136 };
-enum { KEY_PAYLOAD = 64, DEEPEST_IP = 102 };
+enum { DEEPEST_IP = 102 };
 
 /* How reading a header went: it is there, or it is not and why. */
 typedef enum { READ, CUT, MALFORMED } reading;
@@ -46,12 +44,6 @@ typedef struct {
     bool dont_fragment;
     bool more_fragments;
 } ip_header;
-
-static inline uint32_t big16(const uint8_t *at) { return (uint32_t)at[0] << 8 | at[1]; }
-
-static inline uint32_t big32(const uint8_t *at) {
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
-}
 
 static inline uint16_t get16(const octets *bytes, int64_t at) {
     return (uint16_t)(bytes->data[at] << 8 | bytes->data[at + 1]);
@@ -206,25 +198,22 @@ static inline void copy_addresses(uint8_t to[32], const ip_header *ip) {
 
 /* The innermost packet: its key, and what TCP says of sizes. */
 
-/* MSS of a SYN into the frame; the timestamps (RFC 7323) into the key. */
-static void read_tcp_options(vx_frame *frame, const octets *bytes, int64_t at, int64_t end) {
+void vx_read_tcp_options(vx_key *key, vx_traits *traits, const uint8_t *at, const uint8_t *end) {
     while (at < end) {
-        uint8_t kind = bytes->data[at];
+        uint8_t kind = at[0];
         if (kind == 0)
             return;
         if (kind == 1) {
             at++;
             continue;
         }
-        if (at + 2 > end || bytes->data[at + 1] < 2 || at + bytes->data[at + 1] > end)
+        if (end - at < 2 || at[1] < 2 || at[1] > end - at)
             return;
-        uint8_t size = bytes->data[at + 1];
-        if (kind == 2 && size == 4 && frame->traits->tcp_flags & 2)
-            frame->traits->mss = get16(bytes, at + 2);
-        else if (kind == 8 && size == 10) {
-            frame->key->transport[2] = get32(bytes, at + 2);
-            frame->key->transport[3] = get32(bytes, at + 6);
-        }
+        uint8_t size = at[1];
+        if (kind == 2 && size == 4 && traits->tcp_flags & 2)
+            traits->mss = (uint16_t)vx_big16(at + 2);
+        else if (kind == 8 && size == 10)
+            memcpy(key->transport + 2, at + 2, 8);
         at += size;
     }
 }
@@ -250,12 +239,11 @@ static inline reading read_tcp(vx_frame *frame, const octets *bytes, const ip_he
     frame->traits->tcp_flags = bytes->data[at + 13];
     frame->traits->options = (uint8_t)(size - 20);
     frame->traits->payload_length = (uint32_t)(ip->length - ip->header - size);
-    frame->key->transport[0] = get32(bytes, at + 4);
-    frame->key->transport[1] = get32(bytes, at + 8);
+    memcpy(frame->key->transport, bytes->data + at + 4, 8);
     frame->key->length |= VX_KEY_TRANSPORT;
     take_ports(&frame->key->ends, bytes, at);
     if (size > 20)
-        read_tcp_options(frame, bytes, at + 20, *behind);
+        vx_read_tcp_options(frame->key, frame->traits, bytes->data + at + 20, bytes->data + *behind);
     return READ;
 }
 
@@ -324,7 +312,7 @@ static inline void describe(vx_frame *frame, const octets *bytes, const ip_heade
     key->length = ip->dont_fragment ? (uint32_t)ip->length : 0;
     copy_addresses(key->ends.addresses, ip);
     int64_t behind = ip->payload;
-    int64_t taken = KEY_PAYLOAD;
+    int64_t taken = VX_KEY_PAYLOAD;
     if (ip->fragment_offset == 0) {
         reading status = read_transport(frame, bytes, ip, &behind);
         if (status != READ) {
@@ -360,8 +348,8 @@ static inline uint8_t direction_of(uint32_t packet_type) {
 
 /* What a whole SLL2 header says but for the EtherType. */
 static inline void read_sll2(vx_frame *frame, const uint8_t *header) {
-    frame->index = big32(header + 4);
-    frame->loopback = big16(header + 8) == ARPHRD_LOOPBACK;
+    frame->index = vx_big32(header + 4);
+    frame->loopback = vx_big16(header + 8) == ARPHRD_LOOPBACK;
     frame->traits->direction = direction_of(header[10]);
 }
 
@@ -372,7 +360,7 @@ static reading read_raw(const octets *bytes, uint16_t *ethertype) {
     uint8_t version = bytes->data[0] >> 4;
     if (version != 4 && version != 6)
         return MALFORMED;
-    *ethertype = version == 4 ? ETHERTYPE_IPV4 : ETHERTYPE_IPV6;
+    *ethertype = version == 4 ? VX_ETHERTYPE_IPV4 : VX_ETHERTYPE_IPV6;
     return READ;
 }
 
@@ -385,7 +373,7 @@ static reading read_loopback(const octets *bytes, uint16_t *ethertype, int64_t *
     if (family >= 0x10000)
         family = family << 24 | (family & 0xff00) << 8 | (family >> 8 & 0xff00) | family >> 24;
     bool ipv6 = family == 10 || family == 24 || family == 28 || family == 30;
-    *ethertype = family == 2 ? ETHERTYPE_IPV4 : ipv6 ? ETHERTYPE_IPV6 : 0;
+    *ethertype = family == 2 ? VX_ETHERTYPE_IPV4 : ipv6 ? VX_ETHERTYPE_IPV6 : 0;
     *at = 4;
     return READ;
 }
@@ -398,14 +386,14 @@ static reading read_link(vx_frame *frame, const octets *bytes, uint32_t link_typ
     *ethertype = 0;
     switch (link_type) {
     case VX_LINK_SLL2:
-        status = need(bytes, 0, SLL2_HEADER);
+        status = need(bytes, 0, VX_SLL2_HEADER);
         if (status != READ)
             return status;
         read_sll2(frame, bytes->data);
         *ethertype = get16(bytes, 0);
-        *at = SLL2_HEADER;
+        *at = VX_SLL2_HEADER;
         return skip_vlan_tags(bytes, ethertype, at);
-    case LINK_ETHERNET:
+    case VX_LINK_ETHERNET:
         status = need(bytes, 0, 14);
         if (status != READ)
             return status;
@@ -454,7 +442,7 @@ static reading read_inner(vx_frame *frame, octets *bytes, int64_t at, uint16_t e
         if (status != READ)
             return status;
     }
-    if (ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6) {
+    if (ethertype == VX_ETHERTYPE_IPV4 || ethertype == VX_ETHERTYPE_IPV6) {
         ip_header ip;
         status = read_ip(&ip, bytes, at);
         if (status != READ)
@@ -464,7 +452,7 @@ static reading read_inner(vx_frame *frame, octets *bytes, int64_t at, uint16_t e
         describe(frame, bytes, &ip, told);
         return READ;
     }
-    int64_t taken = at_least_0(least(least(KEY_PAYLOAD, bytes->captured - start), told->budget));
+    int64_t taken = at_least_0(least(least(VX_KEY_PAYLOAD, bytes->captured - start), told->budget));
     frame->key->ends.shape = VX_KEY_NON_IP;
     frame->key->ends.fragment_offset = ethertype;
     frame->key->length = frame->traits->inner_length;
@@ -508,7 +496,7 @@ static inline reading read_tunnel(vx_frame *frame, octets *bytes, const ip_heade
     frame->traits->wear = wear;
     frame->traits->vni = get32(bytes, header + 4) >> 8;
     frame->traits->source_port = get16(bytes, udp);
-    frame->destination_port = get16(bytes, udp + 2);
+    frame->outer = (vx_outer){ip->addresses, get16(bytes, udp + 2), wear, ip->version == 6};
     frame->traits->outer_id = ip->identification;
     if (frame->fragmented) {
         frame->traits->outer_length = (uint32_t)(ip->header - ip->fragment_header + udp_length);
@@ -541,8 +529,6 @@ static inline reading read_outermost(vx_frame *frame, octets *bytes, int64_t at,
     reading status = read_ip(&ip, bytes, at);
     if (status != READ)
         return status;
-    frame->outer_addresses = ip.addresses;
-    frame->outer_ipv6 = ip.version == 6;
     frame->traits->outer_ttl = frame->traits->inner_ttl = ip.ttl;
     frame->wire_length = (uint32_t)ip.length;
     frame->traits->outer_length = frame->traits->inner_length = (uint32_t)(ip.length - ip.fragment_header);
@@ -585,148 +571,6 @@ void vx_reading_init(vx_reading *reading, const uint8_t *wears, uint64_t seed) {
     *reading = (vx_reading){.wears = wears, .seed = seed, .no_payload = vx_hash(wears, 0, seed)};
 }
 
-/* Nearly every frame of a tunnel has one shape: IP without options, extensions or fragments, UDP, VXLAN,
- * Ethernet, again such an IP, TCP or UDP. Then every field lies where it always lies, and is read from there
- * instead of by a walk from header to header: a third of the instructions. Anything out of the ordinary is
- * left to the general readers above. Both versions of IP are compiled apart, outside and inside, so that
- * offsets are constants. */
-
-enum { UDP_HEADER = 8, TUNNEL_HEADER = 8, TCP_LEAST = 20 };
-/* Timestamps alone, as Linux aligns them (RFC 7323, appendix A). */
-enum { TIMESTAMPS_ALONE = 0x0101080a, TIMESTAMPS_SIZE = 12 };
-
-#define ALWAYS_INLINE inline __attribute__((always_inline))
-
-static ALWAYS_INLINE int64_t usual_header(int version) { return version == 4 ? 20 : 40; }
-
-/* The length of an IP packet that has just this header; 0: it has another, or its length is not told. */
-static ALWAYS_INLINE int64_t usual_length(const uint8_t *ip, int version, uint32_t fragment_bits) {
-    if (version == 4)
-        return ip[0] == 0x45 && (big16(ip + 6) & fragment_bits) == 0 ? (int64_t)big16(ip + 2) : 0;
-    return ip[0] >> 4 == 6 && big16(ip + 4) > 0 ? 40 + (int64_t)big16(ip + 4) : 0;
-}
-
-static ALWAYS_INLINE uint8_t usual_protocol(const uint8_t *ip, int version) {
-    return version == 4 ? ip[9] : ip[6];
-}
-
-static ALWAYS_INLINE uint8_t usual_ttl(const uint8_t *ip, int version) {
-    return version == 4 ? ip[8] : ip[7];
-}
-
-static ALWAYS_INLINE const uint8_t *usual_addresses(const uint8_t *ip, int version) {
-    return ip + (version == 4 ? 12 : 8);
-}
-
-/* The inner IP packet at `ip`, of whose bytes `there` are at hand; false: it is not that usual. */
-static ALWAYS_INLINE bool read_usual_inner(vx_frame *frame, const octets *bytes, const uint8_t *ip,
-                                           int64_t there, int64_t room, int version, const vx_reading *told) {
-    const int64_t ip_header = usual_header(version);
-    if (there < ip_header + UDP_HEADER)
-        return false;
-    int64_t length = usual_length(ip, version, 0x1fff);
-    uint8_t protocol = usual_protocol(ip, version);
-    bool tcp = protocol == VX_TCP;
-    if (length == 0 || length > room || (!tcp && protocol != VX_UDP))
-        return false;
-    there = least(there, length);
-    const uint8_t *transport = ip + ip_header;
-    int64_t header = UDP_HEADER;
-    if (tcp) {
-        if (there < ip_header + TCP_LEAST)
-            return false;
-        header = (transport[12] >> 4) * 4;
-        if (header < TCP_LEAST)
-            return false;
-    }
-    int64_t headers = ip_header + header;
-    if (headers > there)
-        return false;
-
-    vx_traits *traits = frame->traits;
-    traits->inner_ttl = usual_ttl(ip, version);
-    traits->inner_length = (uint32_t)length;
-    traits->payload_length = (uint32_t)(length - headers);
-    traits->mss = 0;
-    vx_key *key = frame->key;
-    vx_ends *ends = &key->ends;
-    ends->source_port = (uint16_t)big16(transport);
-    ends->destination_port = (uint16_t)big16(transport + 2);
-    ends->fragment_offset = 0;
-    ends->protocol = protocol;
-    ends->shape = VX_KEY_SOURCE_PORT | VX_KEY_DESTINATION_PORT | (version == 6 ? VX_KEY_IPV6 : 0);
-    if (version == 4) {
-        memcpy(ends->addresses, usual_addresses(ip, 4), 8);
-        memset(ends->addresses + 8, 0, 24);
-        key->identification = big16(ip + 4);
-        key->length = VX_KEY_TRANSPORT | (ip[6] & 0x40 ? (uint32_t)length : 0);
-    } else {
-        memcpy(ends->addresses, usual_addresses(ip, 6), 32);
-        key->identification = 0;
-        key->length = VX_KEY_TRANSPORT | (uint32_t)length;
-    }
-    memset(key->transport, 0, sizeof key->transport);
-    if (tcp) {
-        traits->tcp_flags = transport[13];
-        traits->options = (uint8_t)(header - TCP_LEAST);
-        key->transport[0] = big32(transport + 4);
-        key->transport[1] = big32(transport + 8);
-        if (header == TCP_LEAST + TIMESTAMPS_SIZE && big32(transport + TCP_LEAST) == TIMESTAMPS_ALONE) {
-            key->transport[2] = big32(transport + TCP_LEAST + 4);
-            key->transport[3] = big32(transport + TCP_LEAST + 8);
-        } else if (header > TCP_LEAST) {
-            int64_t options = transport - bytes->data + TCP_LEAST;
-            read_tcp_options(frame, bytes, options, options + header - TCP_LEAST);
-        }
-    } else {
-        traits->tcp_flags = traits->options = 0;
-        key->transport[0] = big16(transport + 4);
-    }
-    int64_t taken = at_least_0(least(least(KEY_PAYLOAD, there - headers), told->budget - headers));
-    key->payload = taken > 0 ? vx_hash(transport + header, (size_t)taken, told->seed) : told->no_payload;
-    return true;
-}
-
-/* Whether it was such a frame, whose outer IP header begins at `at`, and was read. */
-static ALWAYS_INLINE bool read_usual(vx_frame *frame, const octets *bytes, int64_t at, int version,
-                                     const vx_reading *told) {
-    const int64_t ip_header = usual_header(version);
-    const int64_t inner_at = ip_header + UDP_HEADER + TUNNEL_HEADER + ETHERNET_HEADER;
-    const uint8_t *ip = bytes->data + at;
-    int64_t there = bytes->captured - at;
-    if (there < inner_at)
-        return false;
-    int64_t length = usual_length(ip, version, 0x3fff);
-    if (length == 0 || length > bytes->end - at || usual_protocol(ip, version) != VX_UDP)
-        return false;
-    const uint8_t *udp = ip + ip_header;
-    int64_t frame_end = ip_header + big16(udp + 4);
-    if (told->wears[big16(udp + 2)] != VX_VXLAN || frame_end > length)
-        return false;
-    vx_traits *traits = frame->traits;
-    const uint8_t *vxlan = udp + UDP_HEADER;
-    traits->vni = big32(vxlan + 4) >> 8;
-    uint32_t ethertype = big16(ip + inner_at - 2);
-    bool read = false;
-    if (ethertype == ETHERTYPE_IPV4)
-        read = read_usual_inner(frame, bytes, ip + inner_at, there - inner_at, frame_end - inner_at, 4, told);
-    else if (ethertype == ETHERTYPE_IPV6)
-        read = read_usual_inner(frame, bytes, ip + inner_at, there - inner_at, frame_end - inner_at, 6, told);
-    if (!read)
-        return false;
-    traits->outer_id = version == 4 ? big16(ip + 4) : 0;
-    traits->outer_length = (uint32_t)length;
-    traits->outer_header = (uint16_t)ip_header;
-    traits->source_port = (uint16_t)big16(udp);
-    traits->wear = VX_VXLAN;
-    traits->outer_ttl = usual_ttl(ip, version);
-    frame->outer_addresses = usual_addresses(ip, version);
-    frame->outer_ipv6 = version == 6;
-    frame->destination_port = (uint16_t)big16(udp + 2);
-    frame->kind = VX_FRAME_DATAGRAM;
-    return true;
-}
-
 int64_t vx_key_budget(uint32_t snaplen) {
     return snaplen > 0 ? at_least_0((int64_t)snaplen - DEEPEST_IP) : 1 << 30;
 }
@@ -752,20 +596,6 @@ vx_ends vx_flow_ends(const vx_ends *ends) {
     return flow;
 }
 
-/* Whatever it is. */
-static VX_RARE void read_any(vx_frame *frame, octets bytes, uint32_t link_type, const vx_reading *told) {
-    uint16_t ethertype;
-    int64_t at;
-    reading status = read_link(frame, &bytes, link_type, &ethertype, &at);
-    if (status == READ && (ethertype == ETHERTYPE_IPV4 || ethertype == ETHERTYPE_IPV6)) {
-        *frame->key = (vx_key){0};
-        *frame->traits = (vx_traits){.direction = frame->traits->direction};
-        status = read_outermost(frame, &bytes, at, told);
-    }
-    if (status != READ)
-        frame->kind = status == MALFORMED ? VX_FRAME_MALFORMED : VX_FRAME_CUT;
-}
-
 void vx_frame_read(vx_frame *frame, const vx_reading *told, const uint8_t *data, uint32_t captured,
                    uint32_t length, uint32_t link_type, uint8_t direction) {
     octets bytes = {data, captured, length > captured ? length : captured};
@@ -774,22 +604,14 @@ void vx_frame_read(vx_frame *frame, const vx_reading *told, const uint8_t *data,
     frame->index = -1;
     frame->macs = NULL;
     frame->traits->direction = direction;
-    uint32_t ethertype = 0;
-    int64_t at = 0;
-    if (link_type == VX_LINK_SLL2 && captured >= SLL2_HEADER) {
-        read_sll2(frame, data);
-        ethertype = big16(data);
-        at = SLL2_HEADER;
-    } else if (link_type == LINK_ETHERNET && captured >= ETHERNET_HEADER) {
-        if (direction == VX_UNKNOWN)
-            frame->macs = data;
-        ethertype = big16(data + 12);
-        at = ETHERNET_HEADER;
+    uint16_t ethertype;
+    int64_t at;
+    reading status = read_link(frame, &bytes, link_type, &ethertype, &at);
+    if (status == READ && (ethertype == VX_ETHERTYPE_IPV4 || ethertype == VX_ETHERTYPE_IPV6)) {
+        *frame->key = (vx_key){0};
+        *frame->traits = (vx_traits){.direction = frame->traits->direction};
+        status = read_outermost(frame, &bytes, at, told);
     }
-    if (ethertype == ETHERTYPE_IPV4 && read_usual(frame, &bytes, at, 4, told))
-        return;
-    if (ethertype == ETHERTYPE_IPV6 && read_usual(frame, &bytes, at, 6, told))
-        return;
-    frame->traits->direction = direction;
-    read_any(frame, bytes, link_type, told);
+    if (status != READ)
+        frame->kind = status == MALFORMED ? VX_FRAME_MALFORMED : VX_FRAME_CUT;
 }

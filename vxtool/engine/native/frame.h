@@ -22,7 +22,7 @@ enum {
     VX_FRAME_TAIL,
     VX_FRAME_DATAGRAM,
 };
-enum { VX_LINK_SLL = 113, VX_LINK_SLL2 = 276 };
+enum { VX_LINK_ETHERNET = 1, VX_LINK_SLL = 113, VX_LINK_SLL2 = 276 };
 enum { VX_ICMP = 1, VX_TCP = 6, VX_UDP = 17, VX_ICMPV6 = 58 };
 
 /* What a key's shape says. An opaque frame has the outer addresses, identification and UDP length, and the
@@ -51,8 +51,9 @@ typedef struct {
  * 64 bits, all else exactly. */
 typedef struct {
     uint64_t payload; /* hash of up to 64 bytes behind the last parsed header, and of how many they are */
-    uint32_t
-        transport[4]; /* TCP: sequence, acknowledgement, timestamps; UDP: length; ICMP: type, code, rest */
+    /* TCP: sequence, acknowledgement, timestamps, all as the wire has them; UDP: length; ICMP: type, code,
+     * rest. */
+    uint32_t transport[4];
     uint32_t identification;
     uint32_t length; /* of the IP packet where no router may fragment it */
     vx_ends ends;
@@ -91,6 +92,14 @@ typedef struct {
     uint8_t addresses[32];
 } vx_fragment;
 
+/* What a tunnel's packet wears. */
+typedef struct {
+    const uint8_t *addresses; /* 8 bytes of the frame, or 32: source, then destination */
+    uint16_t destination_port;
+    uint8_t wear;
+    bool ipv6;
+} vx_outer;
+
 /* One frame. Of one that is neither DATAGRAM nor TAIL, only what the link header says is set. */
 typedef struct {
     vx_key *key; /* written to, as are */
@@ -99,15 +108,13 @@ typedef struct {
     bool malformed; /* also of a DATAGRAM, whose inner headers then are opaque */
     bool cut;
     bool loopback;
-    bool fragmented; /* the outermost packet is the first fragment of several: `fragment` is set; so it is of
-                        TAIL */
-    bool outer_ipv6; /* of a DATAGRAM that wears something, as are */
-    uint16_t destination_port;
-    int64_t index;        /* SLL2 interface index, or -1 */
-    uint32_t covered;     /* payload bytes of the outermost packet in this record, and */
+    bool fragmented;  /* the outermost packet is the first fragment of several: `fragment` is set; so it is of
+                         TAIL */
+    vx_outer outer;   /* of a DATAGRAM that wears something */
+    int64_t index;    /* SLL2 interface index, or -1 */
+    uint32_t covered; /* payload bytes of the outermost packet in this record, and */
     uint32_t wire_length; /* its IP length there: where it is a fragment */
     const uint8_t *macs;  /* 12 bytes of the frame, where no direction is known but by them; else NULL */
-    const uint8_t *outer_addresses; /* 8 bytes of the frame, or 32: source, then destination */
     vx_fragment fragment;
 } vx_frame;
 
@@ -177,6 +184,9 @@ void vx_reading_init(vx_reading *reading, const uint8_t *wears, uint64_t seed);
 /* How many bytes from the innermost IP header on every record holds that was cut at `snaplen` (0: no limit).
  */
 int64_t vx_key_budget(uint32_t snaplen);
+
+/* MSS of a SYN into the traits, whose flags are set; the timestamps (RFC 7323) into the key. */
+void vx_read_tcp_options(vx_key *key, vx_traits *traits, const uint8_t *at, const uint8_t *end);
 
 /* Read one record: its captured bytes, its original length, and what the container says of its direction. The
  * frame's `key` and `traits` are set. */

@@ -136,12 +136,20 @@ static uint32_t intern_underlay(vx_scene *scene, const vx_underlay_key *key) {
     return number;
 }
 
-uint32_t vx_scene_other_underlay(vx_scene *scene, const vx_frame *frame, uint32_t *recent) {
-    vx_underlay_key key = {
-        .destination_port = frame->destination_port, .wear = frame->traits->wear, .ipv6 = frame->outer_ipv6};
-    memcpy(key.addresses, frame->outer_addresses, frame->outer_ipv6 ? 32 : 8);
-    uint32_t number = intern_underlay(scene, &key);
-    if (number != VX_NONE)
-        *recent = number + 1;
-    return number;
+uint32_t vx_scene_other_underlay(vx_scene *scene, vx_outer outer, vx_recent_underlay *set) {
+    vx_recent_underlay found = vx_underlay_wanted(outer);
+    if (vx_is_recent_underlay(scene, &set[1], &found, outer)) {
+        found.number_up1 = set[1].number_up1;
+    } else {
+        vx_underlay_key key = {
+            .destination_port = outer.destination_port, .wear = outer.wear, .ipv6 = outer.ipv6};
+        memcpy(key.addresses, outer.addresses, outer.ipv6 ? 32 : 8);
+        uint32_t number = intern_underlay(scene, &key);
+        if (number == VX_NONE)
+            return VX_NONE;
+        found.number_up1 = number + 1;
+    }
+    set[1] = set[0];
+    set[0] = found;
+    return found.number_up1 - 1;
 }

@@ -34,14 +34,23 @@ typedef struct {
 } vx_scene_row;
 enum { VX_SCENE_ROW_KEY = 16 };
 
-enum { VX_RECENT_INTERFACES = 16, VX_RECENT_UNDERLAYS = 256 };
+/* An underlay that was met lately. IPv4's is told by this alone. */
+typedef struct {
+    uint64_t addresses;  /* of IPv4 both, of IPv6 the last half of the destination's */
+    uint32_t rest;       /* what else tells it apart, in one word */
+    uint32_t number_up1; /* 0: nothing here */
+} vx_recent_underlay;
+
+/* The sets of those have two each: with one each, 32 of them met so often that every tenth record had to look
+ * one up. */
+enum { VX_RECENT_INTERFACES = 16, VX_RECENT_UNDERLAYS = 512 };
 
 typedef struct {
     vx_map interfaces;                                /* of vx_scene_row */
     vx_map places;                                    /* of vx_place */
     vx_map underlays;                                 /* of vx_underlay_key */
     uint32_t recent_interfaces[VX_RECENT_INTERFACES]; /* number + 1; 0: nothing here */
-    uint32_t recent_underlays[VX_RECENT_UNDERLAYS];
+    vx_recent_underlay recent_underlays[VX_RECENT_UNDERLAYS][2];
     uint32_t *usual_places;  /* of each interface those without MACs: number + 1; 0: not yet met */
     uint32_t usual_capacity; /* interfaces */
     vx_news_list *news;      /* where new ones are told */
@@ -58,22 +67,35 @@ uint32_t vx_scene_interface(vx_scene *scene, int64_t index, uint32_t input, uint
 /* The place of that interface where a frame was seen, with this wear. */
 uint32_t vx_scene_place(vx_scene *scene, uint32_t interface, const vx_frame *frame, uint8_t wear,
                         bool loopback);
-/* The underlay of a frame that wears something, which is not that at `recent`: it is put there. */
-uint32_t vx_scene_other_underlay(vx_scene *scene, const vx_frame *frame, uint32_t *recent);
+/* The underlay of a tunnel's packet, which is not the first of this set: it is put there. */
+uint32_t vx_scene_other_underlay(vx_scene *scene, vx_outer outer, vx_recent_underlay *set);
 
-static inline uint32_t vx_scene_underlay(vx_scene *scene, const vx_frame *frame) {
-    const uint8_t *addresses = frame->outer_addresses;
-    uint64_t last = vx_load64(addresses + (frame->outer_ipv6 ? 24 : 0));
-    uint32_t *recent = &scene->recent_underlays[last * UINT64_C(0x9e3779b97f4a7c15) >> 56];
-    if (VX_RARELY(*recent == 0))
-        return vx_scene_other_underlay(scene, frame, recent);
-    const vx_underlay_key *row = vx_pool_item(&scene->underlays.pool, *recent - 1, sizeof *row);
-    bool same = row->ipv6 == frame->outer_ipv6 && row->wear == frame->traits->wear &&
-                row->destination_port == frame->destination_port &&
-                vx_load64(row->addresses) == vx_load64(addresses);
-    if (frame->outer_ipv6)
-        same = same && vx_same(row->addresses, addresses, sizeof row->addresses);
-    return same ? *recent - 1 : vx_scene_other_underlay(scene, frame, recent);
+/* What an underlay is looked up by. */
+static inline vx_recent_underlay vx_underlay_wanted(vx_outer outer) {
+    return (vx_recent_underlay){
+        .addresses = vx_load64(outer.addresses + (outer.ipv6 ? 24 : 0)),
+        .rest = (uint32_t)outer.destination_port << 16 | (uint32_t)outer.wear << 1 | (uint32_t)outer.ipv6,
+    };
+}
+
+/* Whether it is the one met lately. */
+static inline bool vx_is_recent_underlay(const vx_scene *scene, const vx_recent_underlay *recent,
+                                         const vx_recent_underlay *wanted, vx_outer outer) {
+    if (recent->addresses != wanted->addresses || recent->rest != wanted->rest || recent->number_up1 == 0)
+        return false;
+    if (!outer.ipv6)
+        return true;
+    const vx_underlay_key *row = vx_pool_item(&scene->underlays.pool, recent->number_up1 - 1, sizeof *row);
+    return vx_same(row->addresses, outer.addresses, 24);
+}
+
+static inline uint32_t vx_scene_underlay(vx_scene *scene, vx_outer outer) {
+    vx_recent_underlay wanted = vx_underlay_wanted(outer);
+    uint64_t hash = vx_mix(wanted.addresses ^ wanted.rest, UINT64_C(0x9e3779b97f4a7c15));
+    vx_recent_underlay *set = scene->recent_underlays[hash % VX_RECENT_UNDERLAYS];
+    if (vx_is_recent_underlay(scene, set, &wanted, outer))
+        return set->number_up1 - 1;
+    return vx_scene_other_underlay(scene, outer, set);
 }
 
 static inline vx_scene_row *vx_scene_row_at(const vx_scene *scene, uint32_t number) {

@@ -1,6 +1,8 @@
 /* See tally.h for what is counted, and vxtool/engine/pure.py for the same in plain words. */
 #include "tally.h"
 
+#include "usual.h"
+
 #include <stdlib.h>
 
 enum { FINEST_STEP = 1000000, STEPS = 200, PORT_WORDS = 65536 / 64 };
@@ -512,7 +514,8 @@ static inline int describe_flow(vx_flow *flow, const vx_key *key, const vx_trait
     flow->has_data = true;
     flow->data_bytes += first->payload_length;
     /* A SYN takes the first number. */
-    return cover(flow, (int64_t)key->transport[0] + (first->tcp_flags & 2 ? 1 : 0), first->payload_length);
+    int64_t start = (int64_t)vx_big32((const uint8_t *)key->transport) + (first->tcp_flags & 2 ? 1 : 0);
+    return cover(flow, start, first->payload_length);
 }
 
 void vx_tally_rebase(vx_tally *tally) {
