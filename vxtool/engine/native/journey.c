@@ -434,7 +434,7 @@ static inline int close_journey(vx_journeys *journeys, uint32_t number, uint32_t
 
 /* A journey was last touched when it settled, and where many are open is out of the nearest caches by the
  * time that it closes: fetch what closing the next few will need, each step of it ahead of the next. */
-static inline void look_ahead(const vx_journeys *journeys, uint32_t closing_at) {
+static VX_ALWAYS_INLINE void look_ahead(const vx_journeys *journeys, uint32_t closing_at) {
     const vx_ring *settled = &journeys->settled;
     uint32_t number = number_at(settled, closing_at + 2);
     if (number != VX_NONE && entry_at(settled, closing_at + 2)->flow != VX_NONE)

@@ -152,11 +152,12 @@ int vx_journeys_close_settled(vx_journeys *journeys);
  * of this key will need, first the slot, later what it leads to. */
 static inline bool vx_journeys_are_many(const vx_journeys *journeys) { return journeys->open_count > 1024; }
 
-static inline void vx_journeys_prefetch_slot(const vx_journeys *journeys, const vx_tagged_key *key) {
+static VX_ALWAYS_INLINE void vx_journeys_prefetch_slot(const vx_journeys *journeys,
+                                                       const vx_tagged_key *key) {
     vx_index_prefetch(&journeys->index, key->tag);
 }
 
-static inline void vx_journeys_prefetch(const vx_journeys *journeys, const vx_tagged_key *key) {
+static VX_ALWAYS_INLINE void vx_journeys_prefetch(const vx_journeys *journeys, const vx_tagged_key *key) {
     uint32_t number = vx_index_guess(&journeys->index, key->tag);
     if (number == VX_NONE)
         return;

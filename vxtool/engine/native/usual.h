@@ -8,8 +8,6 @@
 
 #include "frame.h"
 
-#define VX_ALWAYS_INLINE inline __attribute__((always_inline))
-
 enum { VX_ETHERTYPE_IPV4 = 0x0800, VX_ETHERTYPE_IPV6 = 0x86dd };
 enum { VX_SLL2_HEADER = 20, VX_ETHERNET_HEADER = 14 };
 enum { VX_UDP_HEADER = 8, VX_TUNNEL_HEADER = 8, VX_TCP_LEAST = 20 };
