@@ -54,7 +54,15 @@ def main() -> NoReturn:
     # Reports hold no circles to be collected: looking for them takes a tenth of the time of a short one, most of it
     # when the process ends.
     gc.disable()
-    sys.exit(run())
+    code = run()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (AttributeError, OSError, ValueError):  # one is closed, or takes no more: Python knows what to say of it
+        sys.exit(code)
+    # All is written, and every file closed. To take the modules down one by one would take as long again as to
+    # write a short report.
+    os._exit(code)
 
 
 def exit_code_of(work: Callable[[], int]) -> int:
