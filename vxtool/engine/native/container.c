@@ -334,15 +334,15 @@ static int read_pcap_header(vx_container *container) {
     return 1;
 }
 
-/* Seconds, fraction, captured length, original length, data. A fraction may exceed a second. */
-static inline vx_record whole_record(const uint8_t *at, bool big, int64_t fraction) {
-    return (vx_record){
-        .time_ns = load32(at, big) * SECOND + load32(at + 4, big) * fraction,
-        .data = at + PCAP_RECORD,
-        .captured = load32(at + 8, big),
-        .length = load32(at + 12, big),
-        .direction = VX_DIRECTION_UNKNOWN,
-    };
+/* Seconds, fraction, captured length, original length, data. A fraction may exceed a second. Field by field:
+ * a record made as a whole is copied as a whole, which waits for its parts to be written. */
+static inline void take_whole(vx_record *record, const uint8_t *at, bool big, int64_t fraction) {
+    record->time_ns = load32(at, big) * SECOND + load32(at + 4, big) * fraction;
+    record->data = at + PCAP_RECORD;
+    record->captured = load32(at + 8, big);
+    record->length = load32(at + 12, big);
+    record->interface = 0;
+    record->direction = VX_DIRECTION_UNKNOWN;
 }
 
 static inline int next_pcap(vx_container *container, vx_record *record) {
@@ -357,7 +357,7 @@ static inline int next_pcap(vx_container *container, vx_record *record) {
     at = peek(container, size);
     if (at == NULL)
         return starve(container, size);
-    *record = whole_record(at, big, container->fraction);
+    take_whole(record, at, big, container->fraction);
     skip(container, size);
     container->records++;
     return 1;
@@ -372,7 +372,7 @@ static inline size_t next_whole_pcap(vx_container *container, bool big, vx_recor
         uint32_t captured = load32(at + 8, big);
         if (captured > VX_MAX_RECORD || container->end - at - PCAP_RECORD < (ptrdiff_t)captured)
             break;
-        records[count] = whole_record(at, big, fraction);
+        take_whole(&records[count], at, big, fraction);
         at += PCAP_RECORD + captured;
     }
     container->offset += (uint64_t)(at - container->cursor);

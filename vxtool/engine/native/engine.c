@@ -255,9 +255,7 @@ static uint32_t interface_of(vx_engine *engine, uint32_t number, uint32_t interf
     return vx_scene_interface(&engine->scene, frame->index, number, interface, input->name, input->link_type);
 }
 
-static inline bool is_packet(const vx_frame *frame) {
-    return frame->kind == VX_FRAME_DATAGRAM || frame->kind == VX_FRAME_TAIL;
-}
+static inline bool is_packet(uint8_t kind) { return kind == VX_FRAME_DATAGRAM || kind == VX_FRAME_TAIL; }
 
 /* Where a frame came from; false: no memory. */
 static VX_RARE bool find_origin(vx_engine *engine, uint32_t number, uint32_t interface_of_input,
@@ -271,7 +269,7 @@ static VX_RARE bool find_origin(vx_engine *engine, uint32_t number, uint32_t int
     origin->records = &vx_scene_row_at(scene, interface)->records[side];
     origin->direction = traits->direction;
     origin->place = origin->spot = VX_NONE;
-    if (!is_packet(frame))
+    if (!is_packet(frame->kind))
         return true;
     origin->place = vx_scene_place(scene, interface, frame, traits->wear, frame->loopback);
     return origin->place != VX_NONE;
@@ -321,7 +319,7 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
     /* Only a packet's origin is remembered: of others, the link header may not be known. */
     const vx_traits *traits = frame.traits;
     recent_origin other = {0}, *origin = &other;
-    if (is_packet(&frame)) {
+    if (is_packet(frame.kind)) {
         origin_key key = origin_key_of(next, input->link_type, frame.macs != NULL, traits->direction,
                                        frame.loopback, traits->wear);
         origin = origin_at(input, key);
@@ -525,14 +523,11 @@ static inline int advance(vx_engine *engine, int64_t time) {
 }
 
 static inline int take(vx_engine *engine, vx_batch *batch, vx_read_record *record) {
-    vx_sighting *sighting = &record->sighting;
+    const vx_sighting *sighting = &record->sighting;
     if (advance(engine, sighting->sample.time) < 0)
         return -1;
-    if (record->kind != VX_FRAME_DATAGRAM && record->kind != VX_FRAME_TAIL)
+    if (!is_packet(record->kind))
         return 0;
-    sighting->place = engine->places.numbers[sighting->place];
-    if (sighting->underlay != VX_NONE)
-        sighting->underlay = engine->underlays.numbers[sighting->underlay];
     vx_piece *piece = NULL;
     if (record->piece != VX_NONE) {
         piece = &batch->pieces[record->piece];
@@ -543,12 +538,18 @@ static inline int take(vx_engine *engine, vx_batch *batch, vx_read_record *recor
     return vx_journeys_see(&engine->journeys, &record->key, sighting, piece);
 }
 
-/* Make the tags of some records, which in the relay another core wrote: those waits overlap here. */
-static inline void tag_records(const vx_engine *engine, vx_read_record *records, size_t count, bool many) {
+/* Give some records their tags and the tally's numbers. In the relay another core wrote them: those waits
+ * overlap here. And a sighting that was written to just before would be waited for when it is copied. */
+static inline void prepare_records(const vx_engine *engine, vx_read_record *records, size_t count,
+                                   bool many) {
     for (size_t i = 0; i < count; i++) {
-        if (records[i].kind != VX_FRAME_DATAGRAM && records[i].kind != VX_FRAME_TAIL)
+        if (!is_packet(records[i].kind))
             continue;
-        const vx_traits *traits = &records[i].sighting.traits;
+        vx_sighting *sighting = &records[i].sighting;
+        const vx_traits *traits = &sighting->traits;
+        sighting->place = engine->places.numbers[sighting->place];
+        if (sighting->underlay != VX_NONE)
+            sighting->underlay = engine->underlays.numbers[sighting->underlay];
         vx_tag_key(&records[i].key, traits->wear != VX_PLAIN ? (int32_t)traits->vni : -1,
                    &engine->tally.secrets);
         if (many)
@@ -558,7 +559,7 @@ static inline void tag_records(const vx_engine *engine, vx_read_record *records,
 
 static int take_some(vx_engine *engine, vx_batch *batch, vx_read_record *records, size_t count) {
     bool many = vx_journeys_are_many(&engine->journeys);
-    tag_records(engine, records, count, many);
+    prepare_records(engine, records, count, many);
     for (size_t i = 0; i < count; i++) {
         if (many && i + FETCH_JOURNEY < count)
             vx_journeys_prefetch(&engine->journeys, &records[i + FETCH_JOURNEY].key);
