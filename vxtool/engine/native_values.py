@@ -93,7 +93,7 @@ def tables_of(engine: _native.Engine, names: dict[str, str]) -> Tables:
 
         return LargeTables(engine, paths)
 
-    return Tables(
+    tables = Tables(
         inputs=list(starmap(_input_row, engine.inputs())),
         names=names,
         interfaces={
@@ -123,8 +123,9 @@ def tables_of(engine: _native.Engine, names: dict[str, str]) -> Tables:
             for number, path, destination, datagrams, octets in raw["timeline"]
         },
         samples={name: _samples(samples) for name, samples in zip(_SAMPLES, raw["samples"], strict=True)},
-        queries=NativeQueries(engine, paths),
     )
+    tables.queries = NativeQueries(engine, paths)
+    return tables
 
 
 def _samples(rows: Iterable[tuple[int, int, int]]) -> list[Sample]:

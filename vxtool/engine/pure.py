@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from dataclasses import fields
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -198,7 +197,7 @@ class _Path:
 
     def __init__(self, key: PathKey) -> None:
         self.key = key
-        self.latencies = Latencies()
+        self.latencies = Latencies(0, 0, 0, 0, {}, [])
         self.flows: dict[tuple[object, ...], tuple[FlowRow, Cell]] = {}  # what is known of those that took it
 
 
@@ -857,9 +856,8 @@ class PureEngine:
             self._adopt(other, shift, base)
             self._order += other._order
             self._add_tables(other, base)
-        for field in fields(Counters):
-            total = getattr(self._counters, field.name) + getattr(other._counters, field.name)
-            setattr(self._counters, field.name, total)
+        for name in Counters.__slots__:
+            setattr(self._counters, name, getattr(self._counters, name) + getattr(other._counters, name))
         self._earlier_names = self._names()
         for address, named in other._earlier_names.items():
             self._earlier_names.setdefault(address, named)

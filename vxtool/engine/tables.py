@@ -11,7 +11,7 @@ integer nanoseconds since the epoch.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.capture.damage import Damage
@@ -99,55 +99,134 @@ class Sample(NamedTuple):
     record: int
 
 
-@dataclass(slots=True)
-class Cell:
+class _Row:
+    """Values by name that are counted up, and compare by value. To define these as dataclasses took a quarter of
+    the time of a short report."""
+
+    __slots__: tuple[str, ...] = ()
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in self.__slots__)
+        return f"{type(self).__name__}({values})"
+
+
+class Cell(_Row):
     """The journeys of one flow along one path."""
 
-    datagrams: int = 0
-    inner_bytes: int = 0
-    outer_bytes: int = 0  # of whole outer packets, once for each datagram
-    wire_packets: int = 0  # records at the measured side: fragments one by one
-    wire_bytes: int = 0  # their IP lengths, each with its own header
-    egress_packets: int = 0  # records at the last Out stage
-    smallest: int = 0  # inner length
-    largest: int = 0
-    first_time: int = 0
-    last_time: int = 0
-    samples: list[Sample] = field(default_factory=list)  # the earliest, at most SAMPLES
+    __slots__ = (
+        "datagrams",
+        "egress_packets",
+        "first_time",
+        "inner_bytes",
+        "largest",
+        "last_time",
+        "outer_bytes",
+        "samples",
+        "smallest",
+        "wire_bytes",
+        "wire_packets",
+    )
+
+    def __init__(
+        self,
+        datagrams: int = 0,
+        inner_bytes: int = 0,
+        outer_bytes: int = 0,  # of whole outer packets, once for each datagram
+        wire_packets: int = 0,  # records at the measured side: fragments one by one
+        wire_bytes: int = 0,  # their IP lengths, each with its own header
+        egress_packets: int = 0,  # records at the last Out stage
+        smallest: int = 0,  # inner length
+        largest: int = 0,
+        first_time: int = 0,
+        last_time: int = 0,
+        samples: list[Sample] | None = None,  # the earliest, at most SAMPLES
+    ) -> None:
+        self.datagrams = datagrams
+        self.inner_bytes = inner_bytes
+        self.outer_bytes = outer_bytes
+        self.wire_packets = wire_packets
+        self.wire_bytes = wire_bytes
+        self.egress_packets = egress_packets
+        self.smallest = smallest
+        self.largest = largest
+        self.first_time = first_time
+        self.last_time = last_time
+        self.samples = samples if samples is not None else []
 
 
-@dataclass(slots=True)
-class Latencies:
+class Latencies(_Row):
     """First In to last Out of the journeys along one path, in ns."""
 
-    count: int = 0
-    total: int = 0
-    smallest: int = 0
-    largest: int = 0
-    buckets: dict[int, int] = field(default_factory=dict)  # see latency_bucket
-    exact: list[int] | None = field(default_factory=list)  # sorted; None above EXACT_LATENCIES
+    __slots__ = ("buckets", "count", "exact", "largest", "smallest", "total")
+
+    def __init__(
+        self,
+        count: int,
+        total: int,
+        smallest: int,
+        largest: int,
+        buckets: dict[int, int],  # see latency_bucket
+        exact: list[int] | None,  # sorted; None above EXACT_LATENCIES
+    ) -> None:
+        self.count = count
+        self.total = total
+        self.smallest = smallest
+        self.largest = largest
+        self.buckets = buckets
+        self.exact = exact
 
 
-@dataclass(slots=True)
-class FlowRow:
+class FlowRow(_Row):
     """What is known of a flow apart from its journeys' paths."""
 
-    first: Sample  # its earliest datagram, and the outer addresses of that one (empty where plain)
-    outer_source: bytes
-    outer_destination: bytes
-    tcp_flags: int = 0  # seen, or-ed
-    mss: int = 0  # smallest MSS option of its SYNs, 0 where none was seen
-    options: int = 0  # largest length of TCP options beside data
-    data_bytes: int = 0  # TCP payload, retransmissions included
-    ranges: list[tuple[int, int]] = field(default_factory=list)  # sequence space covered, unwrapped
-    ranges_folded: bool = False  # more gaps than are kept: data_bytes minus ranges is a lower bound
+    __slots__ = (
+        "data_bytes",
+        "first",
+        "mss",
+        "options",
+        "outer_destination",
+        "outer_source",
+        "ranges",
+        "ranges_folded",
+        "tcp_flags",
+    )
+
+    def __init__(
+        self,
+        first: Sample,  # its earliest datagram, and the outer addresses of that one (empty where plain)
+        outer_source: bytes,
+        outer_destination: bytes,
+        tcp_flags: int = 0,  # seen, or-ed
+        mss: int = 0,  # smallest MSS option of its SYNs, 0 where none was seen
+        options: int = 0,  # largest length of TCP options beside data
+        data_bytes: int = 0,  # TCP payload, retransmissions included
+        ranges: list[tuple[int, int]] | None = None,  # sequence space covered, unwrapped
+        ranges_folded: bool = False,  # more gaps than are kept: data_bytes minus ranges is a lower bound
+    ) -> None:
+        self.first = first
+        self.outer_source = outer_source
+        self.outer_destination = outer_destination
+        self.tcp_flags = tcp_flags
+        self.mss = mss
+        self.options = options
+        self.data_bytes = data_bytes
+        self.ranges = ranges if ranges is not None else []
+        self.ranges_folded = ranges_folded
 
 
-@dataclass(slots=True)
-class TunnelRow:
-    datagrams: int = 0
-    outer_bytes: int = 0
-    source_ports: set[int] = field(default_factory=set)
+class TunnelRow(_Row):
+    __slots__ = ("datagrams", "outer_bytes", "source_ports")
+
+    def __init__(self, datagrams: int = 0, outer_bytes: int = 0, source_ports: set[int] | None = None) -> None:
+        self.datagrams = datagrams
+        self.outer_bytes = outer_bytes
+        self.source_ports = source_ports if source_ports is not None else set()
 
 
 class InterfaceRow(NamedTuple):
@@ -168,30 +247,51 @@ class InputRow(NamedTuple):
     damage: Damage | None
 
 
-@dataclass(slots=True)
-class Counters:
-    records: int = 0
-    tunnel_records: int = 0
-    ip_records: int = 0  # IP, not in a tunnel
-    non_ip_records: int = 0
-    unknown_link_records: int = 0
-    malformed_records: int = 0
-    clipped_records: int = 0  # fewer bytes captured than there were
-    cut_records: int = 0  # clipped so short that headers are missing
-    tail_fragments: int = 0  # outermost fragments other than the first
-    orphan_fragments: int = 0  # of these, those whose first fragment was not seen
-    late_fragments: int = 0  # of these, those that came after their journey was closed
-    clock_skewed: int = 0
-    time_reversed: int = 0
-    evicted_journeys: int = 0
-    folded_flows: int = 0
+# In the order in which the C engine gives them.
+_COUNTERS = (
+    "records",
+    "tunnel_records",
+    "ip_records",
+    "non_ip_records",
+    "unknown_link_records",
+    "malformed_records",
+    "clipped_records",
+    "cut_records",
+    "tail_fragments",
+    "orphan_fragments",
+    "late_fragments",
+    "clock_skewed",
+    "time_reversed",
+    "evicted_journeys",
+    "folded_flows",
+)
 
 
-@dataclass(slots=True)
-class Tables:
-    """`flows`, `cells`, `large` and the ports in `tunnels` may be millions: `queries` answers what analysis has to
-    ask of them. Where an engine has answers of its own, these are made when they are first looked into."""
+class Counters(_Row):
+    __slots__ = _COUNTERS
 
+    records: int
+    tunnel_records: int
+    ip_records: int  # IP, not in a tunnel
+    non_ip_records: int
+    unknown_link_records: int
+    malformed_records: int
+    clipped_records: int  # fewer bytes captured than there were
+    cut_records: int  # clipped so short that headers are missing
+    tail_fragments: int  # outermost fragments other than the first
+    orphan_fragments: int  # of these, those whose first fragment was not seen
+    late_fragments: int  # of these, those that came after their journey was closed
+    clock_skewed: int
+    time_reversed: int
+    evicted_journeys: int
+    folded_flows: int
+
+    def __init__(self, *counts: int) -> None:
+        for name, count in zip(_COUNTERS, counts or (0,) * len(_COUNTERS), strict=True):
+            setattr(self, name, count)
+
+
+class _Tables(NamedTuple):
     inputs: list[InputRow]
     names: dict[str, str]
     interfaces: dict[InterfaceKey, InterfaceRow]
@@ -212,14 +312,18 @@ class Tables:
     timeline: dict[tuple[int, PathKey, bytes], tuple[int, int]]
     # (time // step, path, outer destination where only one side was seen) -> (datagrams, outer bytes)
     samples: dict[str, list[Sample]]  # "malformed", "cut", "clipped", "orphan": the earliest of each
-    queries: Queries = field(default=None, compare=False, repr=False)  # type: ignore[assignment]
 
-    def __post_init__(self) -> None:
-        if self.queries is None:
-            # Here, because the other engine does not need it.
-            from vxtool.engine.plain_queries import PlainQueries
 
-            self.queries = PlainQueries(self.flows, self.cells, self.large, self.tunnels)
+class Tables(_Tables):
+    """`flows`, `cells`, `large` and the ports in `tunnels` may be millions: `queries` answers what analysis has to
+    ask of them. Where an engine has answers of its own, these are made when they are first looked into."""
+
+    @cached_property
+    def queries(self) -> Queries:
+        """Set by the engine that has answers of its own; no part of what makes tables equal."""
+        from vxtool.engine.plain_queries import PlainQueries  # here, because the other engine does not need it
+
+        return PlainQueries(self.flows, self.cells, self.large, self.tunnels)
 
 
 def latency_bucket(nanoseconds: int) -> int:
