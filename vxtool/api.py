@@ -137,7 +137,7 @@ def _open_all(paths: Sequence[str]) -> tuple[list[Source | None], list[str | Non
 # What is read before a thread is started for the rest, and what is read at once: little enough to stay in the cache
 # of one core until its records have been decoded.
 _SMALL = 8 << 20
-_PIECE = 1 << 18
+_PIECE = 1 << 17
 
 
 class _Reader:
