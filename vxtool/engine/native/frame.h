@@ -133,6 +133,13 @@ static inline bool vx_are_flow_ends(const vx_ends *ends) {
     return !(ends->shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP)) && ends->fragment_offset == 0;
 }
 
+/* Whether keys are equal: behind the addresses of IPv4 both have zeros. */
+static inline bool vx_same_key(const vx_key *one, const vx_key *other) {
+    return vx_same(one, other, offsetof(vx_key, ends) + offsetof(vx_ends, addresses) + 8) &&
+           (!(one->ends.shape & VX_KEY_IPV6) ||
+            vx_same(one->ends.addresses + 8, other->ends.addresses + 8, 24));
+}
+
 /* The hash of ends: of a key's, or of a flow's. */
 static inline uint64_t vx_hash_ends(const vx_ends *ends, const vx_secrets *secrets) {
     const uint64_t *words = secrets->words;

@@ -363,7 +363,7 @@ static inline int enter_chain(vx_journeys *journeys, uint32_t number, vx_journey
 static inline uint32_t newest_of(const vx_journeys *journeys, const vx_tagged_key *key) {
     uint32_t at = key->tag, number;
     while ((number = vx_index_next(&journeys->index, key->tag, &at)) != VX_NONE)
-        if (vx_same(&journey_at(journeys, number)->key.key, &key->key, sizeof key->key))
+        if (vx_same_key(&journey_at(journeys, number)->key.key, &key->key))
             break;
     return number;
 }
@@ -580,7 +580,7 @@ static VX_RARE int evict(vx_journeys *journeys) {
 /* The new journey's number; VX_NONE: no memory. */
 static inline uint32_t open_journey(vx_journeys *journeys, const vx_tagged_key *key, uint32_t newest,
                                     const vx_sighting *sighting, const vx_moment *moment) {
-    uint32_t number = vx_pool_take(&journeys->journeys);
+    uint32_t number = vx_pool_take_item(&journeys->journeys, sizeof(vx_journey));
     if (number == VX_NONE)
         return VX_NONE;
     vx_journey *journey = journey_at(journeys, number);
@@ -695,8 +695,8 @@ static VX_RARE int join_chain(vx_journeys *journeys, const vx_tagged_key *key, c
 }
 
 /* Most often there is none of this key, or one that holds another stage and has not settled. */
-static inline int join(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
-                       const vx_moment *moment) {
+static VX_ALWAYS_INLINE int join(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                                 const vx_moment *moment) {
     uint32_t newest = newest_of(journeys, key);
     if (newest == VX_NONE)
         return open_first(journeys, key, sighting, moment);

@@ -585,7 +585,8 @@ static VX_RARE void sample_cell(vx_tally *tally, uint32_t number, vx_sample samp
         cell_at(tally, number)->sampled_to = samples->samples[VX_SAMPLES - 1].time;
 }
 
-/* A journey as it is counted. */
+/* A journey as it is counted. Nothing that is not compiled into those who count gets a pointer to it, so that
+ * it never has to be in memory. */
 typedef struct {
     const vx_tagged_key *key;
     const vx_sighting *first;
@@ -687,12 +688,12 @@ int vx_tally_fit_timeline(vx_tally *tally) {
 }
 
 /* Where only one side of a journey was seen, its step tells the outer destination. */
-static void add_destination(const vx_tally *tally, vx_step *step, const counted *journey) {
-    const vx_ends *ends = &journey->key->key.ends;
+static void add_destination(const vx_tally *tally, vx_step *step, const vx_ends *ends,
+                            uint32_t underlay_number) {
     bool ipv6 = ends->shape & VX_KEY_IPV6;
     const uint8_t *addresses = ends->addresses;
-    if (journey->measured->underlay != VX_NONE) {
-        const vx_underlay *underlay = vx_map_at(&tally->underlays, journey->measured->underlay);
+    if (underlay_number != VX_NONE) {
+        const vx_underlay *underlay = vx_map_at(&tally->underlays, underlay_number);
         ipv6 = underlay->key.ipv6;
         addresses = underlay->key.addresses;
     }
@@ -701,12 +702,13 @@ static void add_destination(const vx_tally *tally, vx_step *step, const counted 
 }
 
 /* Where it is another step than that of the path's last. */
-static VX_RARE int add_to_step(vx_tally *tally, const counted *journey, int64_t step, bool both) {
-    vx_path *path = path_at(tally, journey->path);
-    vx_step key = {.step = step, .path = journey->path};
+static VX_RARE int add_to_step(vx_tally *tally, uint32_t path_number, int64_t step, bool both,
+                               const vx_ends *ends, const vx_sighting *measured) {
+    vx_path *path = path_at(tally, path_number);
+    vx_step key = {.step = step, .path = path_number};
     if (!both)
-        add_destination(tally, &key, journey);
-    uint32_t row = step_row(tally, &key, 1, journey->measured->traits.outer_length);
+        add_destination(tally, &key, ends, measured->underlay);
+    uint32_t row = step_row(tally, &key, 1, measured->traits.outer_length);
     if (row == VX_NONE)
         return -1;
     if (both) {
@@ -723,7 +725,7 @@ static inline int add_to_timeline(vx_tally *tally, const counted *journey) {
     int64_t step = step_of(tally, journey->start->sample.time);
     bool both = journey->ingress != NULL && journey->egress != NULL;
     if (!both || path->step != step || path->step_row == 0)
-        return add_to_step(tally, journey, step, both);
+        return add_to_step(tally, journey->path, step, both, &journey->key->key.ends, journey->measured);
     vx_step *row = vx_pool_item(&tally->timeline.pool, path->step_row - 1, sizeof *row);
     row->datagrams++;
     row->outer_bytes += journey->measured->traits.outer_length;
@@ -776,9 +778,10 @@ static bool icmp_error_of(const vx_key *key, bool tunnelled, uint64_t *error) {
     return true;
 }
 
-static VX_RARE int count_icmp_error(vx_tally *tally, const counted *journey) {
+static VX_RARE int count_icmp_error(vx_tally *tally, const vx_key *key, bool tunnelled,
+                                    const vx_sighting *start) {
     uint64_t error;
-    if (!icmp_error_of(&journey->key->key, journey->vni >= 0, &error))
+    if (!icmp_error_of(key, tunnelled, &error))
         return 0;
     bool made;
     uint32_t number = vx_map_intern(&tally->icmp, &error, sizeof error, &made);
@@ -786,7 +789,7 @@ static VX_RARE int count_icmp_error(vx_tally *tally, const counted *journey) {
         return -1;
     vx_icmp *row = vx_map_at(&tally->icmp, number);
     row->count++;
-    vx_samples_keep(&row->samples, journey->start->sample);
+    vx_samples_keep(&row->samples, start->sample);
     return 0;
 }
 
@@ -858,7 +861,8 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
     uint16_t mss = journey->measured->traits.mss;
     if (mss > 0 && vx_map_count_up(&tally->mss, mss, 1) < 0)
         return -1;
-    if ((ends->protocol == VX_ICMP || ends->protocol == VX_ICMPV6) && count_icmp_error(tally, journey) < 0)
+    if ((ends->protocol == VX_ICMP || ends->protocol == VX_ICMPV6) &&
+        count_icmp_error(tally, key, journey->vni >= 0, journey->start) < 0)
         return -1;
     if (journey->vni >= 0 && count_tunnel(tally, journey, flow) < 0)
         return -1;
