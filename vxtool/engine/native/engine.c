@@ -10,7 +10,7 @@
 
 enum {
     WEARS = 65536,
-    ORIGINS = 64,
+    ORIGIN_BITS = 6,
     READY = 32, /* records found in a file before their frames are read */
     FEW = 64, /* records read before they are taken: enough to fetch ahead, and few enough to stay in cache */
     TAGGED = 32, /* records whose tags are made together, and their slots fetched where there are many */
@@ -47,7 +47,7 @@ typedef struct {
     const char *name; /* of the interface `described` in the container, as are */
     uint32_t link_type;
     uint32_t described; /* VX_NONE: none yet */
-    recent_origin origins[ORIGINS];
+    recent_origin origins[1 << ORIGIN_BITS];
     uint64_t records;
     uint64_t bytes;
     uint64_t earlier_records; /* of parts that were merged in */
@@ -240,9 +240,9 @@ static inline origin_key origin_key_of(const vx_record *next, uint32_t link_type
 _Static_assert(VX_MAX_INTERFACES <= 1 << 24, "does not fit a word");
 
 static inline recent_origin *origin_at(engine_input *input, origin_key key) {
-    uint64_t hash =
-        vx_mix(key.words[0] ^ UINT64_C(0x9e3779b97f4a7c15), key.words[1] ^ UINT64_C(0xbf58476d1ce4e5b9));
-    return &input->origins[hash % ORIGINS];
+    const uint64_t one = UINT64_C(0x9e3779b97f4a7c15), other = UINT64_C(0xbf58476d1ce4e5b9);
+    uint64_t hash = (key.words[0] ^ key.words[1] * other) * one;
+    return &input->origins[hash >> (64 - ORIGIN_BITS)];
 }
 
 static inline bool is_origin(const recent_origin *origin, origin_key key) {

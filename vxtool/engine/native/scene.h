@@ -43,14 +43,14 @@ typedef struct {
 
 /* The sets of those have two each: with one each, 32 of them met so often that every tenth record had to look
  * one up. */
-enum { VX_RECENT_INTERFACES = 16, VX_RECENT_UNDERLAYS = 512 };
+enum { VX_RECENT_INTERFACES = 16, VX_RECENT_UNDERLAY_BITS = 9 };
 
 typedef struct {
     vx_map interfaces;                                /* of vx_scene_row */
     vx_map places;                                    /* of vx_place */
     vx_map underlays;                                 /* of vx_underlay_key */
     uint32_t recent_interfaces[VX_RECENT_INTERFACES]; /* number + 1; 0: nothing here */
-    vx_recent_underlay recent_underlays[VX_RECENT_UNDERLAYS][2];
+    vx_recent_underlay recent_underlays[1 << VX_RECENT_UNDERLAY_BITS][2];
     uint32_t *usual_places;  /* of each interface those without MACs: number + 1; 0: not yet met */
     uint32_t usual_capacity; /* interfaces */
     vx_news_list *news;      /* where new ones are told */
@@ -91,8 +91,8 @@ static inline bool vx_is_recent_underlay(const vx_scene *scene, const vx_recent_
 
 static inline uint32_t vx_scene_underlay(vx_scene *scene, vx_outer outer) {
     vx_recent_underlay wanted = vx_underlay_wanted(outer);
-    uint64_t hash = vx_mix(wanted.addresses ^ wanted.rest, UINT64_C(0x9e3779b97f4a7c15));
-    vx_recent_underlay *set = scene->recent_underlays[hash % VX_RECENT_UNDERLAYS];
+    uint64_t hash = (wanted.addresses ^ wanted.rest) * UINT64_C(0x9e3779b97f4a7c15);
+    vx_recent_underlay *set = scene->recent_underlays[hash >> (64 - VX_RECENT_UNDERLAY_BITS)];
     if (vx_is_recent_underlay(scene, set, &wanted, outer))
         return set->number_up1 - 1;
     return vx_scene_other_underlay(scene, outer, set);

@@ -130,19 +130,29 @@ static inline void *vx_pool_item(const vx_pool *pool, uint32_t number, size_t it
     return pool->chunks[number >> shift] + (size_t)(number & mask) * item_size;
 }
 
-/* The number of an item of this size whose bytes are whatever they were; VX_NONE: no memory. */
-static inline uint32_t vx_pool_take_item(vx_pool *pool, size_t item_size) {
-    uint32_t number = pool->given_back;
-    if (number != VX_NONE) {
-        memcpy(&pool->given_back, vx_pool_item(pool, number, item_size), sizeof pool->given_back);
-        return number;
-    }
+static inline uint32_t vx_pool_take_unused(vx_pool *pool) {
     if (VX_RARELY(pool->used >> pool->shift == pool->chunk_count) && vx_pool_grow(pool) < 0)
         return VX_NONE;
     return pool->used++;
 }
 
-static inline uint32_t vx_pool_take(vx_pool *pool) { return vx_pool_take_item(pool, pool->item_size); }
+/* The number of an item whose bytes are whatever they were; VX_NONE: no memory. */
+static inline uint32_t vx_pool_take(vx_pool *pool) {
+    uint32_t number = pool->given_back;
+    if (number == VX_NONE)
+        return vx_pool_take_unused(pool);
+    memcpy(&pool->given_back, vx_pool_at(pool, number), sizeof pool->given_back);
+    return number;
+}
+
+/* The same with the item's size. */
+static inline uint32_t vx_pool_take_item(vx_pool *pool, size_t item_size) {
+    uint32_t number = pool->given_back;
+    if (number == VX_NONE)
+        return vx_pool_take_unused(pool);
+    memcpy(&pool->given_back, vx_pool_item(pool, number, item_size), sizeof pool->given_back);
+    return number;
+}
 
 /* Of an item that is at hand. */
 static inline void vx_pool_give_back_at(vx_pool *pool, uint32_t number, void *item) {
