@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import time
 
-_EPOCH = datetime(1970, 1, 1)
+# The seconds of the years 1 to 9999, which RFC 3339 can write.
+_FIRST, _LAST = -62_135_596_800, 253_402_300_799
 
 
 def rfc3339(nanoseconds: int) -> str:
     """RFC 3339 in UTC with nanoseconds; a time beyond the years 1 to 9999 is held at their end."""
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    try:
-        moment = _EPOCH + timedelta(0, seconds)
-    except OverflowError:  # a damaged timestamp
-        moment = datetime.max.replace(microsecond=0) if seconds > 0 else datetime.min
-    # Not by strftime, which writes years before 1000 with fewer digits.
-    return f"{moment.isoformat()}.{fraction:09d}Z"
+    # A damaged timestamp may be far out. Not by datetime, which takes a millisecond to import.
+    moment = time.gmtime(min(max(seconds, _FIRST), _LAST))
+    date = f"{moment.tm_year:04}-{moment.tm_mon:02}-{moment.tm_mday:02}"
+    return f"{date}T{moment.tm_hour:02}:{moment.tm_min:02}:{moment.tm_sec:02}.{fraction:09}Z"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -119,6 +118,7 @@ def _interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
     if STDOUT not in files or threading.current_thread() is not threading.main_thread():
         yield
         return
+    import signal  # here, because few inputs are piped
 
     def wait_for_the_end(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, before)

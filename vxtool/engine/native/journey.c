@@ -6,6 +6,7 @@
 enum { LONGEST_IP = 40 + 65535 }; /* of IPv6 without a jumbo payload, put together from fragments */
 enum { SHORTEST_END = 1000000 }; /* ns: what came in this shortly before the end may have gone out after it */
 enum { FEWEST_ENTRIES = 64 };    /* of a ring */
+enum { CLOSING = 32 };           /* journeys that are closed together */
 
 static const vx_list EMPTY = {VX_NONE, VX_NONE};
 
@@ -71,15 +72,16 @@ static inline vx_held *held_at(const vx_journeys *journeys, uint32_t number) {
 
 /* Rings. */
 
-static inline bool is_empty(const vx_ring *ring) { return ring->head == ring->tail; }
-
 static inline vx_ring_entry *entry_at(const vx_ring *ring, uint32_t position) {
     return &ring->entries[position & ring->mask];
 }
 
-/* The journey that an entry is of; VX_NONE: it is vacant, or there is none at this position. */
-static inline uint32_t number_at(const vx_ring *ring, uint32_t position) {
-    return position - ring->head < ring->tail - ring->head ? entry_at(ring, position)->number : VX_NONE;
+/* The first entry that is not vacant, at the head from now on; NULL: there is none. */
+static inline const vx_ring_entry *first_of(vx_ring *ring) {
+    for (; ring->head != ring->tail; ring->head++)
+        if (entry_at(ring, ring->head)->number != VX_NONE)
+            return entry_at(ring, ring->head);
+    return NULL;
 }
 
 /* Where a journey remembers its position in this ring. */
@@ -88,9 +90,13 @@ static inline uint32_t *position_in(const vx_journeys *journeys, const vx_ring *
     return ring == &journeys->open ? &journey->open_at : &journey->settled_at;
 }
 
-/* Have room for one more entry. Where half of them are vacant, as after a loss that waits at the head for its
- * window to end, the others move together; else there will be twice as many. */
+/* Have room for one more entry: those before the first that is not vacant, or else, where half of them are
+ * vacant, as after a loss that waits at the head for its window to end, the others move together; else there
+ * will be twice as many. */
 static VX_RARE int make_room(vx_journeys *journeys, vx_ring *ring) {
+    first_of(ring);
+    if (ring->entries != NULL && ring->tail - ring->head <= ring->mask)
+        return 0;
     vx_ring old = *ring;
     uint32_t capacity = old.entries != NULL ? old.mask + 1 : 0;
     if (capacity == 0 || old.taken > capacity / 2) {
@@ -131,7 +137,7 @@ static inline int enter_ring(vx_journeys *journeys, vx_ring *ring, uint32_t numb
         make_room(journeys, ring) < 0)
         return -1;
     *position = ring->tail++;
-    *entry_at(ring, *position) = (vx_ring_entry){clock, number, VX_NONE};
+    *entry_at(ring, *position) = (vx_ring_entry){clock, number};
     ring->taken++;
     return 0;
 }
@@ -139,8 +145,6 @@ static inline int enter_ring(vx_journeys *journeys, vx_ring *ring, uint32_t numb
 static inline void leave_ring(vx_ring *ring, uint32_t position) {
     entry_at(ring, position)->number = VX_NONE;
     ring->taken--;
-    while (!is_empty(ring) && entry_at(ring, ring->head)->number == VX_NONE)
-        ring->head++;
 }
 
 static inline int enter_open(vx_journeys *journeys, uint32_t number, vx_journey *journey, uint64_t clock) {
@@ -432,36 +436,12 @@ static inline int close_journey(vx_journeys *journeys, uint32_t number, uint32_t
     return counted < 0 ? -1 : 0;
 }
 
-/* A journey was last touched when it settled, and where many are open is out of the nearest caches by the
- * time that it closes: fetch what closing the next few will need, each step of it ahead of the next. */
-static VX_ALWAYS_INLINE void look_ahead(const vx_journeys *journeys, uint32_t closing_at) {
-    const vx_ring *settled = &journeys->settled;
-    uint32_t number = number_at(settled, closing_at + 2);
-    if (number != VX_NONE && entry_at(settled, closing_at + 2)->flow != VX_NONE)
-        vx_tally_prefetch_cell(journeys->tally, entry_at(settled, closing_at + 2)->flow);
-    number = number_at(settled, closing_at + 4);
-    if (number != VX_NONE)
-        entry_at(settled, closing_at + 4)->flow =
-            vx_tally_prefetch_flow(journeys->tally, journey_at(journeys, number)->key.flow_tag);
-    number = number_at(settled, closing_at + 6);
-    if (number != VX_NONE) {
-        const vx_journey *journey = journey_at(journeys, number);
-        vx_tally_prefetch_slot(journeys->tally, journey->key.flow_tag);
-        vx_index_prefetch(&journeys->index, journey->key.tag);
-    }
-    number = number_at(settled, closing_at + 8);
-    if (number != VX_NONE) {
-        const uint8_t *at = (const uint8_t *)journey_at(journeys, number);
-        for (size_t i = 0; i < sizeof(vx_journey); i += 64)
-            __builtin_prefetch(at + i);
-    }
-}
-
 /* When something that is not settled may have to close next. */
-static uint64_t next_due(const vx_journeys *journeys) {
+static uint64_t next_due(vx_journeys *journeys) {
     uint64_t clock = journeys->clock, wait = INT64_MAX / 2;
-    if (!is_empty(&journeys->open)) {
-        uint64_t until = entry_at(&journeys->open, journeys->open.head)->clock + journeys->window + 1 - clock;
+    const vx_ring_entry *first = first_of(&journeys->open);
+    if (first != NULL) {
+        uint64_t until = first->clock + journeys->window + 1 - clock;
         wait = until < wait ? until : wait;
     }
     if (journeys->group_order.first != VX_NONE) {
@@ -472,19 +452,62 @@ static uint64_t next_due(const vx_journeys *journeys) {
     return clock + wait;
 }
 
+/* Take the first of the settled ones that nothing could continue at this clock out of their ring: how many.
+ */
+static inline size_t take_settled(vx_journeys *journeys, uint64_t clock, uint32_t numbers[CLOSING]) {
+    vx_ring *settled = &journeys->settled;
+    size_t count = 0;
+    for (; settled->head != settled->tail && count < CLOSING; settled->head++) {
+        const vx_ring_entry *entry = entry_at(settled, settled->head);
+        if (clock - entry->clock <= journeys->settle) /* equality still joins */
+            break;
+        if (entry->number == VX_NONE)
+            continue;
+        journey_at(journeys, entry->number)->is_settled = false;
+        numbers[count++] = entry->number;
+    }
+    settled->taken -= (uint32_t)count;
+    return count;
+}
+
+/* A journey was last touched when it settled, and where many are open is out of the nearest caches by the
+ * time that it closes; where there are many flows, so is its flow. Fetch what closing these will need, each
+ * step of it for all of them ahead of the next, and find the numbers that most likely are their flows'. */
+static inline void fetch_closing(const vx_journeys *journeys, const uint32_t *numbers, size_t count,
+                                 uint32_t *flows) {
+    const vx_tally *tally = journeys->tally;
+    if (vx_journeys_are_many(journeys)) {
+        for (size_t i = 0; i < count; i++) {
+            const vx_journey *journey = journey_at(journeys, numbers[i]);
+            for (size_t at = 64; at < sizeof *journey; at += 64)
+                __builtin_prefetch((const uint8_t *)journey + at);
+            vx_index_prefetch(&journeys->index, journey->key.tag);
+        }
+    }
+    if (vx_tally_is_large(tally))
+        for (size_t i = 0; i < count; i++)
+            vx_tally_prefetch_slot(tally, journey_at(journeys, numbers[i])->key.flow_tag);
+    for (size_t i = 0; i < count; i++) {
+        flows[i] = vx_tally_guess_flow(tally, journey_at(journeys, numbers[i])->key.flow_tag);
+        if (flows[i] != VX_NONE)
+            vx_tally_prefetch_flow(tally, flows[i]);
+    }
+    for (size_t i = 0; i < count; i++)
+        if (flows[i] != VX_NONE)
+            vx_tally_prefetch_cell(tally, flows[i]);
+}
+
 /* Close the settled ones that nothing could continue at this clock. */
 static int close_settled(vx_journeys *journeys, uint64_t clock) {
-    const vx_ring *settled = &journeys->settled;
-    bool many = vx_journeys_are_many(journeys) || vx_tally_is_large(journeys->tally);
-    while (!is_empty(settled)) {
-        vx_ring_entry entry = *entry_at(settled, settled->head);
-        if (clock - entry.clock <= journeys->settle) /* equality still joins */
-            break;
-        if (many)
-            look_ahead(journeys, settled->head);
-        if (close_journey(journeys, entry.number, entry.flow) < 0)
-            return -1;
-    }
+    uint32_t numbers[CLOSING], flows[CLOSING];
+    size_t count;
+    do {
+        count = take_settled(journeys, clock, numbers);
+        fetch_closing(journeys, numbers, count, flows);
+        for (size_t i = 0; i < count; i++)
+            if (close_journey(journeys, numbers[i], flows[i]) < 0)
+                return -1;
+    } while (count == CLOSING);
     return 0;
 }
 
@@ -495,14 +518,12 @@ int vx_journeys_close_due(vx_journeys *journeys, uint64_t before) {
     if (close_settled(journeys, before) < 0)
         return -1;
     uint64_t clock = journeys->clock;
-    while (!is_empty(&journeys->open)) {
-        vx_ring_entry entry = *entry_at(&journeys->open, journeys->open.head);
-        if (clock - entry.clock <= journeys->window)
-            break;
-        vx_journey *journey = journey_at(journeys, entry.number);
+    const vx_ring_entry *first;
+    while ((first = first_of(&journeys->open)) != NULL && clock - first->clock > journeys->window) {
+        vx_journey *journey = journey_at(journeys, first->number);
         if (journey->is_settled)
             leave_open(journeys, journey);
-        else if (close_journey(journeys, entry.number, VX_NONE) < 0)
+        else if (close_journey(journeys, first->number, VX_NONE) < 0)
             return -1;
     }
     while (journeys->group_order.first != VX_NONE) {
@@ -569,9 +590,10 @@ static inline vx_sighting *sighting_of_place(const vx_journeys *journeys, const 
 static VX_RARE int evict(vx_journeys *journeys) {
     if (vx_journeys_close_settled(journeys) < 0)
         return -1;
-    while (journeys->open_count > journeys->most_open && !is_empty(&journeys->open)) {
+    const vx_ring_entry *first;
+    while (journeys->open_count > journeys->most_open && (first = first_of(&journeys->open)) != NULL) {
         journeys->tally->counters.evicted_journeys++;
-        if (close_journey(journeys, entry_at(&journeys->open, journeys->open.head)->number, VX_NONE) < 0)
+        if (close_journey(journeys, first->number, VX_NONE) < 0)
             return -1;
     }
     return 0;

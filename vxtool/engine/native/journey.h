@@ -65,11 +65,10 @@ typedef struct {
 } vx_list;
 
 /* Journeys in the order of a clock. They enter at the tail and may leave from anywhere: their entry is then
- * vacant, with the number VX_NONE. The one at the head never is. */
+ * vacant, with the number VX_NONE. */
 typedef struct {
     uint64_t clock;
     uint32_t number;
-    uint32_t flow; /* the number that is most likely its flow's; VX_NONE: not looked for */
 } vx_ring_entry;
 
 typedef struct {

@@ -503,11 +503,13 @@ static int cover(vx_flow *flow, int64_t start, uint32_t length) {
     return insert_range(flow, start, start + length);
 }
 
+/* What TCP says of a flow. Other protocols have no flags and no MSS; one question for what is TCP and has
+ * data is foreseen more often than two. */
 static inline int describe_flow(vx_flow *flow, const vx_key *key, const vx_traits *first) {
     flow->tcp_flags |= first->tcp_flags;
     if (first->mss > 0 && (flow->mss == 0 || first->mss < flow->mss))
         flow->mss = first->mss;
-    if (first->payload_length == 0)
+    if ((first->payload_length == 0) | (key->ends.protocol != VX_TCP))
         return 0;
     if (first->options > flow->options)
         flow->options = first->options;
@@ -848,7 +850,7 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
     if (number == VX_NONE)
         return -1;
     vx_flow *flow = number != VX_OTHER_FLOWS ? flow_at(tally, number) : NULL;
-    if (flow != NULL && ends->protocol == VX_TCP && describe_flow(flow, key, &journey->first->traits) < 0)
+    if (flow != NULL && describe_flow(flow, key, &journey->first->traits) < 0)
         return -1;
     uint32_t cell = cell_of(tally, number, flow, journey->path);
     if (cell == VX_NONE)

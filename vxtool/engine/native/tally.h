@@ -317,15 +317,16 @@ static VX_ALWAYS_INLINE void vx_tally_prefetch_slot(const vx_tally *tally, uint3
 }
 
 /* The number of the flow that most likely has this tag, or VX_NONE. */
-static VX_ALWAYS_INLINE uint32_t vx_tally_prefetch_flow(const vx_tally *tally, uint32_t flow_tag) {
-    uint32_t number = vx_index_guess(&tally->flows.index, flow_tag);
-    if (number != VX_NONE)
-        __builtin_prefetch(vx_pool_item(&tally->flows.pool, number, sizeof(vx_flow)), 1);
-    return number;
+static inline uint32_t vx_tally_guess_flow(const vx_tally *tally, uint32_t flow_tag) {
+    return vx_index_guess(&tally->flows.index, flow_tag);
 }
 
-static VX_ALWAYS_INLINE void vx_tally_prefetch_cell(const vx_tally *tally, uint32_t flow_number) {
-    const vx_flow *flow = vx_pool_item(&tally->flows.pool, flow_number, sizeof(vx_flow));
+static VX_ALWAYS_INLINE void vx_tally_prefetch_flow(const vx_tally *tally, uint32_t number) {
+    __builtin_prefetch(vx_pool_item(&tally->flows.pool, number, sizeof(vx_flow)), 1);
+}
+
+static VX_ALWAYS_INLINE void vx_tally_prefetch_cell(const vx_tally *tally, uint32_t number) {
+    const vx_flow *flow = vx_pool_item(&tally->flows.pool, number, sizeof(vx_flow));
     if (flow->has_data)
         __builtin_prefetch(&flow->first, 1);
     if (flow->last_cell > 0)
