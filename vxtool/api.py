@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -220,6 +219,11 @@ def _pump_native(engine: NativeEngine, reader: _Reader, jobs: int | None) -> Non
         if reader.bytes >= alone and most > 1:
             _pump_in_two(engine, reader)
             return
+        if (descriptor := reader.lend(index)) is not None:
+            engine.feed_from(index, descriptor, _PIECE)
+            if engine.wants() != index:
+                continue
+        # Here its end is met as well, or what went wrong.
         if chunk := reader.borrow(index):
             engine.feed(index, chunk)
         else:
@@ -239,6 +243,8 @@ def _pump_in_two(engine: NativeEngine, reader: _Reader) -> None:
 
     This one tells of the progress, and gets ready for the report.
     """
+    import threading
+
     failures: list[BaseException] = []
 
     def read() -> None:

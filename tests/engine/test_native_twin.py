@@ -585,6 +585,35 @@ def test_the_rest_of_a_file_is_read_without_python(tmp_path: Path) -> None:
     _assert_equal(_run("pure", EngineOptions(), [file]).tables(), engine.tables())
 
 
+def test_a_file_is_fed_without_python(tmp_path: Path) -> None:
+    file = _many_records()
+    path = tmp_path / "capture"
+    path.write_bytes(file)
+    engine = _native_engine(EngineOptions())
+    with io.FileIO(path) as raw:
+        engine.feed(0, raw.read(1000))
+        engine.feed_from(0, raw.fileno(), 777)
+        assert raw.read(1) == b"", "it is less than is read at a time"
+    engine.end(0)
+    _assert_equal(_run("pure", EngineOptions(), [file]).tables(), engine.tables())
+    with pytest.raises(RuntimeError, match="has given its tables"):
+        engine.feed_from(0, 0, 1)
+
+
+def test_a_large_file_is_fed_in_turns(tmp_path: Path) -> None:
+    """In between, the user may interrupt, and is told how far it is."""
+    path = tmp_path / "capture"
+    with path.open("wb") as file:
+        file.write(to_pcap([], SLL2))
+        file.truncate(64 << 20)  # records of no bytes
+    engine = _native_engine(EngineOptions())
+    with io.FileIO(path) as raw:
+        engine.feed_from(0, raw.fileno(), 1 << 17)
+        first = raw.tell()
+        engine.feed_from(0, raw.fileno(), 1 << 17)
+        assert 0 < first < raw.tell()
+
+
 def test_reading_a_file_ends_where_another_input_is_wanted_or_reading_fails(tmp_path: Path) -> None:
     path = tmp_path / "capture"
     path.write_bytes(_exchange(4, lambda _, ttl: ipv4("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, bytes(8)), ttl=ttl)))

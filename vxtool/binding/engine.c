@@ -155,37 +155,74 @@ static PyObject *engine_read(PyObject *object, PyObject *args) {
     return result;
 }
 
-/* Read from a descriptor into the reading half, as long as it wants this input: what vx_engine_read says. */
-static int read_pieces(vx_engine *engine, uint32_t input, int descriptor, uint8_t *piece, size_t size) {
-    int status = 1;
-    while (status == 1 && vx_engine_wants(engine) == input) {
-        ssize_t length = read(descriptor, piece, size);
+static int feed_piece(vx_engine *engine, uint32_t input, const uint8_t *data, size_t length) {
+    return vx_engine_feed(engine, input, data, length) < 0 ? -1 : 1;
+}
+
+/* The rest of a file, in pieces of at most `size` bytes. */
+typedef struct {
+    uint32_t input;
+    int descriptor;
+    size_t size;
+} file_rest;
+
+/* Read it until the engine wants another input or none, so many bytes are read, nothing more can be, or a
+ * piece is not taken: 1, 0: the other half has stopped, -1: no memory. `give` is feed_piece or
+ * vx_engine_read.
+ */
+static int read_pieces(vx_engine *engine, const file_rest *rest, size_t most,
+                       int (*give)(vx_engine *, uint32_t, const uint8_t *, size_t)) {
+    uint8_t *piece = vx_allocate(rest->size, 1);
+    int status = piece != NULL ? 1 : -1;
+    size_t read_so_far = 0;
+    while (status == 1 && read_so_far < most && vx_engine_wants(engine) == rest->input) {
+        ssize_t length = read(rest->descriptor, piece, rest->size);
         if (length == 0 || (length < 0 && errno != EINTR))
             break;
-        if (length > 0)
-            status = vx_engine_read(engine, input, piece, (size_t)length);
+        if (length < 0)
+            continue;
+        read_so_far += (size_t)length;
+        status = give(engine, rest->input, piece, (size_t)length);
     }
+    free(piece);
     return status;
+}
+
+/* The arguments (input, descriptor, size): whether they make sense, else an error is set. */
+static bool rest_of(const Engine *self, PyObject *args, file_rest *rest) {
+    Py_ssize_t input, size;
+    if (!PyArg_ParseTuple(args, "nin", &input, &rest->descriptor, &size) || !is_input(self, input))
+        return false;
+    if (size < 1) {
+        PyErr_SetString(PyExc_ValueError, "pieces of at least one byte are wanted");
+        return false;
+    }
+    rest->input = (uint32_t)input;
+    rest->size = (size_t)size;
+    return true;
+}
+
+static PyObject *engine_feed_from(PyObject *object, PyObject *args) {
+    enum { MOST = 1 << 25 }; /* bytes: some hundredths of a second */
+    Engine *self = (Engine *)object;
+    file_rest rest;
+    if (!rest_of(self, args, &rest) || enter(self, READY) < 0)
+        return NULL;
+    int status;
+    Py_BEGIN_ALLOW_THREADS;
+    status = read_pieces(self->engine, &rest, MOST, feed_piece);
+    Py_END_ALLOW_THREADS;
+    return leave(self, status);
 }
 
 static PyObject *engine_read_from(PyObject *object, PyObject *args) {
     Engine *self = (Engine *)object;
-    Py_ssize_t input, size;
-    int descriptor;
-    if (!PyArg_ParseTuple(args, "nin:read_from", &input, &descriptor, &size))
+    file_rest rest;
+    if (!rest_of(self, args, &rest) || check_split(self) < 0 || enter_half(self, &self->reading) < 0)
         return NULL;
-    if (size < 1) {
-        PyErr_SetString(PyExc_ValueError, "pieces of at least one byte are wanted");
-        return NULL;
-    }
-    if (!is_input(self, input) || check_split(self) < 0 || enter_half(self, &self->reading) < 0)
-        return NULL;
-    int status = -1;
+    int status;
     Py_BEGIN_ALLOW_THREADS;
-    uint8_t *piece = vx_allocate((size_t)size, 1);
-    if (piece != NULL)
-        status = read_pieces(self->engine, (uint32_t)input, descriptor, piece, (size_t)size);
-    free(piece);
+    status = read_pieces(self->engine, &rest, SIZE_MAX, vx_engine_read);
     Py_END_ALLOW_THREADS;
     return leave_reading(self, status);
 }
@@ -773,6 +810,10 @@ static void engine_dealloc(PyObject *object) {
 static PyMethodDef engine_methods[] = {
     {"feed", engine_feed, METH_VARARGS, "feed(input, data)\n--\n\nTake the next bytes of an input."},
     {"end", engine_end, METH_O, "end(input)\n--\n\nNo more bytes of this input will come."},
+    {"feed_from", engine_feed_from, METH_VARARGS,
+     "feed_from(input, descriptor, size)\n--\n\nTake some more of a file in pieces of at most so many bytes, "
+     "as "
+     "long as its input is wanted and nothing fails."},
     {"split", engine_split, METH_NOARGS,
      "split()\n--\n\nLet one thread read and another take, until all is taken."},
     {"read", engine_read, METH_VARARGS,

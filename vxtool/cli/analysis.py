@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -115,10 +114,15 @@ def _interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
     Ctrl-C reaches every program of a pipeline. tcpdump then writes out what it holds and stops; giving up here as
     well would throw that away. A second Ctrl-C interrupts.
     """
-    if STDOUT not in files or threading.current_thread() is not threading.main_thread():
+    if STDOUT not in files:
         yield
         return
     import signal  # here, because few inputs are piped
+    import threading
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def wait_for_the_end(_number: int, _frame: object) -> None:
         signal.signal(signal.SIGINT, before)

@@ -45,6 +45,11 @@ class NativeEngine:
     def feed(self, index: int, data: bytes | memoryview) -> None:
         self._engine.feed(index, data)
 
+    def feed_from(self, index: int, descriptor: int, size: int) -> None:
+        """As `feed` with piece after piece of a file, of at most so many bytes, for a moment, or until it ends
+        or cannot be read, or another input is wanted. Python is not needed meanwhile."""
+        self._engine.feed_from(index, descriptor, size)
+
     def end(self, index: int) -> None:
         self._engine.end(index)
 
@@ -58,8 +63,7 @@ class NativeEngine:
         return self._engine.read(index, data)
 
     def read_from(self, index: int, descriptor: int, size: int) -> bool:
-        """As `read` with piece after piece of a file, of at most so many bytes, until it ends or cannot be read, or
-        another input is wanted. Python is not needed meanwhile, and may do other things."""
+        """As `feed_from`, for as long as it takes, and otherwise as `read`."""
         return self._engine.read_from(index, descriptor, size)
 
     def read_end(self, index: int) -> bool:

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
 from vxtool.analysis.model import Report
 from vxtool.report import Target
 
 # C1 controls and DEL, zero-width and bidirectional marks, line and paragraph separators, surrogates.
-_UNSAFE = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]")
+_UNSAFE = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
 _NESTED = frozenset({dict, list})
 
 
@@ -27,8 +29,10 @@ def render(report: Report, target: Target | None = None) -> str:
     Raises ValueError for a float that JSON cannot hold (NaN, infinity).
     """
     text = _written(report, Report, "\n")
-    # Outside strings JSON has none of these, and inside a string an escape means the same.
-    return _UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text) + "\n"
+    if not text.isascii() or "\x7f" in text:
+        # Outside strings JSON has none of these, and inside a string an escape means the same.
+        text = re.sub(_UNSAFE, lambda match: f"\\u{ord(match[0]):04x}", text)
+    return text + "\n"
 
 
 def _written(value: Any, shape: Any, margin: str) -> str:
@@ -40,9 +44,9 @@ def _written(value: Any, shape: Any, margin: str) -> str:
     """
     inner = margin + "  "
     if isinstance(value, dict) and value:
-        hints, ordered = _in_order(value, shape)
+        known, ordered = _in_order(value, shape)
         if not _is_flat(ordered.values()):
-            return f"{{{inner}{f',{inner}'.join(_members(ordered, hints, inner))}{margin}}}"
+            return f"{{{inner}{f',{inner}'.join(_members(ordered, known, inner))}{margin}}}"
         return f"{{{inner}{_flat(inner)(ordered)[1:-1]}{margin}}}"
     if isinstance(value, list) and value:
         of = get_args(shape)[0] if get_origin(shape) is list else None
@@ -58,14 +62,14 @@ def _written(value: Any, shape: Any, margin: str) -> str:
     return _flat(inner)(value)
 
 
-def _members(value: dict[str, Any], hints: dict[str, Any], inner: str) -> list[str]:
-    """Each key of an object with what it stands for, the flat ones written at once."""
+def _members(value: dict[str, Any], known: Any, inner: str) -> list[str]:
+    """Each key of an object with what it stands for, the flat ones written at once. `known`: its TypedDict."""
     nested = {key: item for key, item in value.items() if isinstance(item, dict | list)}
     # No string holds a line feed as such, so each key has a line of its own.
     lines = _flat(inner)(value | dict.fromkeys(nested))[1:-1].split(f",{inner}")
     for at, key in enumerate(value):
         if key in nested:
-            lines[at] = lines[at].removesuffix("null") + _written(nested[key], hints.get(key), inner)
+            lines[at] = lines[at].removesuffix("null") + _written(nested[key], _shape_of(known, key), inner)
     return lines
 
 
@@ -79,16 +83,16 @@ def _flat(inner: str) -> Callable[[Any], str]:
     return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(f",{inner}", ": ")).encode
 
 
-def _in_order(value: dict[str, Any], shape: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What the shape says of the keys, and the object with its keys in order."""
+def _in_order(value: dict[str, Any], shape: Any) -> tuple[Any, dict[str, Any]]:
+    """The TypedDict of this shape, if any, and the object with its keys in order."""
     known = _typed_dict(shape)
     if known is None:
-        return {}, dict(sorted(value.items(), key=_numbers_first))
-    hints = _hints(known)
-    if list(value) == list(hints):
-        return hints, value
-    keys = [key for key in hints if key in value] + [key for key in value if key not in hints]
-    return hints, {key: value[key] for key in keys}
+        return None, dict(sorted(value.items(), key=_numbers_first))
+    names: Mapping[str, Any] = known.__annotations__
+    if list(value) == list(names):
+        return known, value
+    keys = [key for key in names if key in value] + [key for key in value if key not in names]
+    return known, {key: value[key] for key in keys}
 
 
 @cache
@@ -100,8 +104,12 @@ def _typed_dict(shape: Any) -> Any:
 
 
 @cache
-def _hints(shape: Any) -> dict[str, Any]:
-    return get_type_hints(shape)
+def _shape_of(known: Any, key: str) -> Any:
+    """What a TypedDict says of one key: to ask for all of them at once takes as long as all else here."""
+    if known is None or key not in known.__annotations__:
+        return None
+    one = SimpleNamespace(__annotations__={key: known.__annotations__[key]})
+    return get_type_hints(one, vars(sys.modules[known.__module__]))[key]
 
 
 def _numbers_first(item: tuple[str, Any]) -> tuple[bool, int, str]:
