@@ -167,12 +167,11 @@ typedef struct {
 } file_rest;
 
 /* Read it until the engine wants another input or none, so many bytes are read, nothing more can be, or a
- * piece is not taken: 1, 0: the other half has stopped, -1: no memory. `give` is feed_piece or
- * vx_engine_read.
- */
+ * piece is not taken: 1, 0: the other half has stopped, -1: no memory. `give`: feed_piece or
+ * vx_engine_read. */
 static int read_pieces(vx_engine *engine, const file_rest *rest, size_t most,
                        int (*give)(vx_engine *, uint32_t, const uint8_t *, size_t)) {
-    uint8_t *piece = vx_allocate(rest->size, 1);
+    uint8_t *piece = vx_resize(NULL, rest->size, 1);
     int status = piece != NULL ? 1 : -1;
     size_t read_so_far = 0;
     while (status == 1 && read_so_far < most && vx_engine_wants(engine) == rest->input) {
