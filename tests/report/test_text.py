@@ -123,6 +123,13 @@ def test_a_cut_capture_is_told_of_before_anything_is_reported(founding: Any) -> 
     assert page(founding).splitlines()[1] == "CUT  vxlan.pcap: cut inside record 5 at byte 700."
 
 
+@pytest.mark.parametrize("end", ["", ".", ": is the path right?"])
+def test_what_was_not_read_ends_in_one_sign(founding: Any, end: str) -> None:
+    founding["inputs"][0].update(error=f"no such file{end}")
+    line = next(line for line in page(founding).splitlines() if line.startswith("NOT READ"))
+    assert line == f"NOT READ  {founding['inputs'][0]['path']}: no such file{end.rstrip('.') or '.'}"
+
+
 def test_sections_with_nothing_to_say_are_left_out(founding: Any) -> None:
     for name in ("identities", "identity_pairs", "flows", "findings"):
         founding[name] = []

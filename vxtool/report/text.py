@@ -130,7 +130,8 @@ def _damage(page: Page, inputs: Sequence[Input]) -> None:
         label = "CUT" if item["truncated"] else "NOT READ"
         why = item["error"] or "the file ends early"
         named = why if item["path"] in why else f"{item['path']}: {why}"
-        page.prose(f"{named.rstrip('.')}.", label=label, hang=cells(label) + 2, indent=0, label_color="yellow")
+        ended = named if named.endswith((".", "?")) else f"{named}."
+        page.prose(ended, label=label, hang=cells(label) + 2, indent=0, label_color="yellow")
 
 
 def _capture(page: Page, report: Report, rows: int) -> None:
