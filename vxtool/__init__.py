@@ -20,8 +20,4 @@ __all__ = ["__version__", "analyze", "decode", "encode"]
 
 _HOMES = {"api": ("analyze",), "packet": ("decode", "encode")}
 
-__getattr__ = names_from(__name__, _HOMES)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = names_from(__name__, _HOMES)

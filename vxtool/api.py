@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from vxtool import __version__
@@ -143,7 +145,7 @@ def _open_all(paths: Sequence[str]) -> tuple[list[Source | None], list[str | Non
 # of one core until its records have been decoded.
 _SMALL = 8 << 20
 _PIECE = 1 << 17
-_TELLING = 0.1  # s, from one progress to the next
+_TELLING = 0.05  # s, from one progress to the next
 
 
 class _Reader:
@@ -156,6 +158,7 @@ class _Reader:
         self._sources = sources
         self._errors = errors
         self._progress = progress
+        self._told = 0.0
         self._piece = memoryview(bytearray(_PIECE))
         sizes = [source.size if source is not None else 0 for source in sources]
         known = [size for size in sizes if size is not None]
@@ -169,17 +172,26 @@ class _Reader:
         """The same, but good only until the next are read."""
         return self._borrow(index, self._piece)
 
-    def lend(self, index: int) -> int | None:
-        """The descriptor that the rest of an input can be read from, where that is all there is to it."""
+    @contextmanager
+    def lend(self, index: int) -> Iterator[int | None]:
+        """A descriptor that the rest of an input can be read from, where that is all there is to it."""
         source = self._sources[index]
-        return source.lend() if source is not None else None
+        descriptor = source.lend() if source is not None else None
+        try:
+            yield descriptor
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
 
     def rest(self) -> int:
         """Bytes of the files that are still to come, as far as that is known."""
         return max((self._total or 0) - self.bytes, 0)
 
-    def tell(self, records: int) -> None:
-        if self._progress is not None:
+    def tell(self, records: int, *, at_end: bool = False) -> None:
+        """Tell of the progress, unless that was done just before."""
+        now = time.monotonic()
+        if self._progress is not None and (at_end or now - self._told >= _TELLING):
+            self._told = now
             position = sum(each.position() for each in self._sources if each is not None)
             self._progress(position, self._total, records)
 
@@ -209,6 +221,7 @@ def _pump(engine: Engine, reader: _Reader, jobs: int | None) -> None:
         else:
             engine.end(index)
         reader.tell(engine.records)
+    reader.tell(engine.records, at_end=True)
 
 
 def _pump_native(engine: NativeEngine, reader: _Reader, jobs: int | None) -> None:
@@ -218,17 +231,18 @@ def _pump_native(engine: NativeEngine, reader: _Reader, jobs: int | None) -> Non
     while (index := engine.wants()) is not None:
         if reader.bytes >= alone and most > 1:
             _pump_in_two(engine, reader)
-            return
-        if (descriptor := reader.lend(index)) is not None:
-            engine.feed_from(index, descriptor, _PIECE)
-            if engine.wants() != index:
-                continue
+            break
+        with reader.lend(index) as descriptor:
+            if descriptor is not None:
+                engine.feed_from(index, descriptor, _PIECE)
         # Here its end is met as well, or what went wrong.
-        if chunk := reader.borrow(index):
-            engine.feed(index, chunk)
-        else:
-            engine.end(index)
+        if engine.wants() == index:
+            if chunk := reader.borrow(index):
+                engine.feed(index, chunk)
+            else:
+                engine.end(index)
         reader.tell(engine.records)
+    reader.tell(engine.records, at_end=True)
 
 
 def _cores() -> int:
@@ -251,8 +265,9 @@ def _pump_in_two(engine: NativeEngine, reader: _Reader) -> None:
         try:
             going = True
             while going and (index := engine.wants()) is not None:
-                if (descriptor := reader.lend(index)) is not None:
-                    going = engine.read_from(index, descriptor, _PIECE)
+                with reader.lend(index) as descriptor:
+                    if descriptor is not None:
+                        going = engine.read_from(index, descriptor, _PIECE)
                 # Here its end is met as well, or what went wrong.
                 if going and engine.wants() == index:
                     chunk = reader.borrow(index)

@@ -85,15 +85,28 @@ def test_the_rest_of_a_plain_file_can_be_read_by_others(tmp_path: Path) -> None:
         given = source.read()
         descriptor = source.lend()
         assert descriptor is not None
-        given += os.read(descriptor, 1000)
-        assert source.position() == len(given)
-        given += source.read()
-        assert given == CONTENT[: len(given)]
-        while os.read(descriptor, CHUNK):
-            pass
-        assert source.position() == len(CONTENT)
-        assert source.read() == b""
-        assert source.lend() is None
+        with io.FileIO(descriptor) as lent:
+            given += lent.read(1000)
+            assert source.position() == len(given)
+            given += source.read()
+            assert given == CONTENT[: len(given)]
+            lent.readall()
+            assert source.position() == len(CONTENT)
+            assert source.read() == b""
+            assert source.lend() is None
+
+
+def test_what_was_lent_can_be_read_when_the_source_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "plain"
+    path.write_bytes(CONTENT)
+    with open_source(path) as source:
+        given = source.read()
+        descriptor = source.lend()
+    assert descriptor is not None
+    with path.open("rb") as other, io.FileIO(descriptor) as lent:
+        given += lent.readall()
+        assert other.tell() == 0, "another file has another descriptor"
+    assert given == CONTENT
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -106,14 +119,28 @@ def test_nobody_else_can_read_what_has_to_be_unpacked(tmp_path: Path, kind: str)
 
 
 def test_pipes_and_streams_are_not_lent(tmp_path: Path) -> None:
-    streams: list[object] = [io.BytesIO(CONTENT)]
     path = tmp_path / "plain"
     path.write_bytes(CONTENT)
-    with path.open("rb") as buffered:  # its descriptor is ahead of what it has given
-        for stream in (*streams, buffered):
+    out, into = os.pipe()
+    os.write(into, b"some bytes")
+    os.close(into)
+    buffered = path.open("rb")  # its descriptor is ahead of what it has given
+    for stream in (io.BytesIO(CONTENT), buffered, io.FileIO(out)):
+        with stream:
             source = open_source(stream)  # type: ignore[arg-type]
-            source.read()
+            assert source.read()
             assert source.lend() is None
+
+
+def test_a_named_pipe_is_not_lent(tmp_path: Path) -> None:
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    writer = threading.Thread(target=path.write_bytes, args=(b"some bytes",))
+    writer.start()
+    with open_source(path) as source:
+        assert source.read()
+        assert source.lend() is None
+    writer.join()
 
 
 @pytest.mark.parametrize("kind", KINDS)

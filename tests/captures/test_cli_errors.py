@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import gzip
+import io
 import json
 import os
 import signal
@@ -149,16 +150,49 @@ def test_ctrl_c_ends_a_capture_that_is_still_being_written(tmp_path: Path, jobs:
     fifo = tmp_path / "capture"
     os.mkfifo(fifo)
     command = [sys.executable, "-P", "-m", "vxtool", "analyze", "--jobs", str(jobs), str(fifo)]
+    # For reading too, so that to open it waits for nobody.
     with (
+        io.FileIO(fifo, "r+") as writer,
         subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
-        fifo.open("wb", buffering=0) as writer,
     ):
         writer.write(VXLAN.read_bytes())
-        while unread(writer):
+        while unread(writer) and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=30) == (b"", b"")
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize(
+    ("closing", "code"),
+    [
+        ("analyze captures/vxlan.pcap >&-", 2),
+        ("analyze captures/vxlan.pcap >&- 2>&-", 2),
+        ("analyze captures/vxlan.pcap 2>&-", 0),
+        ("analyze captures/vxlan.pcap --top 1 2>&-", 0),
+        ("analyze nothing 2>&-", 3),
+        ("analyze - <&-", 3),
+    ],
+)
+def test_a_stream_that_is_closed_is_no_bug(closing: str, code: int) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -P -m vxtool {closing}', sys.executable],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == code
+    assert "bug" not in done.stderr
+    assert done.stderr.count("\n") <= 1
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_where_no_error_can_be_written_the_exit_code_still_tells() -> None:
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -P -m vxtool analyze nothing 2>/dev/full', sys.executable], cwd=REPOSITORY, check=False
+    )
+    assert done.returncode == 3
 
 
 def unread(pipe: IO[bytes]) -> int:

@@ -13,7 +13,7 @@ import os
 import random
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -307,8 +307,27 @@ def _native_engine(options: EngineOptions) -> NativeEngine:
     return NativeEngine(options)
 
 
+def _read_beside(engine: NativeEngine, read: Callable[[], None]) -> None:
+    """Let one thread read, and this one take."""
+    failures: list[BaseException] = []
+
+    def reading() -> None:
+        try:
+            read()
+        except BaseException as failure:
+            failures.append(failure)
+        finally:
+            engine.read_all()
+
+    thread = threading.Thread(target=reading)
+    thread.start()
+    assert engine.take()
+    thread.join()
+    for failure in failures:
+        raise failure
+
+
 def _run_in_two(options: EngineOptions, files: Sequence[bytes], cuts: random.Random) -> NativeEngine:
-    """One thread reads, this one takes."""
     engine = _native_engine(options)
     engine.split()
 
@@ -320,12 +339,8 @@ def _run_in_two(options: EngineOptions, files: Sequence[bytes], cuts: random.Ran
             left[index] = left[index][size:]
         for index, rest in enumerate(left):  # behind damage, where bytes count and nothing else
             assert engine.read(index, rest)
-        engine.read_all()
 
-    thread = threading.Thread(target=read)
-    thread.start()
-    assert engine.take()
-    thread.join()
+    _read_beside(engine, read)
     return engine
 
 
@@ -570,19 +585,27 @@ def test_the_rest_of_a_file_is_read_without_python(tmp_path: Path) -> None:
     engine = _native_engine(EngineOptions())
     engine.split()
 
-    def read(raw: io.FileIO) -> None:
-        assert engine.read(0, raw.read(1000))
-        assert engine.read_from(0, raw.fileno(), 777)
-        assert raw.read(1) == b""
+    def read() -> None:
+        with io.FileIO(path) as raw:
+            assert engine.read(0, raw.read(1000))
+            assert engine.read_from(0, raw.fileno(), 777)
+            assert raw.read(1) == b""
         assert engine.read_end(0)
-        engine.read_all()
 
-    with io.FileIO(path) as raw:
-        thread = threading.Thread(target=read, args=(raw,))
-        thread.start()
-        assert engine.take()
-        thread.join()
+    _read_beside(engine, read)
     _assert_equal(_run("pure", EngineOptions(), [file]).tables(), engine.tables())
+
+
+def test_to_stop_what_has_taken_all_changes_nothing() -> None:
+    engine = _native_engine(EngineOptions())
+    engine.split()
+
+    def read() -> None:
+        assert engine.read_end(0)
+
+    _read_beside(engine, read)
+    engine.stop()
+    assert engine.tables().counters.records == 0
 
 
 def test_a_file_is_fed_without_python(tmp_path: Path) -> None:

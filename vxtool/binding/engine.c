@@ -7,7 +7,6 @@
 #include "engine.h"
 #include "binding.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -166,8 +165,8 @@ typedef struct {
     size_t size;
 } file_rest;
 
-/* Read it until the engine wants another input or none, so many bytes are read, nothing more can be, or a
- * piece is not taken: 1, 0: the other half has stopped, -1: no memory. `give`: feed_piece or
+/* Read it until the engine wants another input or none, so many bytes are read, nothing more can be, a signal
+ * came, or a piece is not taken: 1, 0: the other half has stopped, -1: no memory. `give`: feed_piece or
  * vx_engine_read. */
 static int read_pieces(vx_engine *engine, const file_rest *rest, size_t most,
                        int (*give)(vx_engine *, uint32_t, const uint8_t *, size_t)) {
@@ -176,10 +175,8 @@ static int read_pieces(vx_engine *engine, const file_rest *rest, size_t most,
     size_t read_so_far = 0;
     while (status == 1 && read_so_far < most && vx_engine_wants(engine) == rest->input) {
         ssize_t length = read(rest->descriptor, piece, rest->size);
-        if (length == 0 || (length < 0 && errno != EINTR))
+        if (length <= 0)
             break;
-        if (length < 0)
-            continue;
         read_so_far += (size_t)length;
         status = give(engine, rest->input, piece, (size_t)length);
     }
@@ -202,7 +199,9 @@ static bool rest_of(const Engine *self, PyObject *args, file_rest *rest) {
 }
 
 static PyObject *engine_feed_from(PyObject *object, PyObject *args) {
-    enum { MOST = 1 << 25 }; /* bytes: some hundredths of a second */
+    enum {
+        MOST = 1 << 22
+    }; /* bytes: some milliseconds, or a second where a file comes over a slow network */
     Engine *self = (Engine *)object;
     file_rest rest;
     if (!rest_of(self, args, &rest) || enter(self, READY) < 0)
@@ -270,10 +269,10 @@ static PyObject *engine_take(PyObject *object, PyObject *unused) {
 static PyObject *engine_stop(PyObject *object, PyObject *unused) {
     (void)unused;
     Engine *self = (Engine *)object;
-    if (check_split(self) < 0)
-        return NULL;
-    self->stopped = true;
-    vx_engine_stop(self->engine);
+    if (self->split) { /* else all is taken, and there is nothing to be stopped */
+        self->stopped = true;
+        vx_engine_stop(self->engine);
+    }
     Py_RETURN_NONE;
 }
 
@@ -810,18 +809,16 @@ static PyMethodDef engine_methods[] = {
     {"feed", engine_feed, METH_VARARGS, "feed(input, data)\n--\n\nTake the next bytes of an input."},
     {"end", engine_end, METH_O, "end(input)\n--\n\nNo more bytes of this input will come."},
     {"feed_from", engine_feed_from, METH_VARARGS,
-     "feed_from(input, descriptor, size)\n--\n\nTake some more of a file in pieces of at most so many bytes, "
-     "as "
-     "long as its input is wanted and nothing fails."},
+     "feed_from(input, descriptor, size)\n--\n\nTake some more of a file in pieces of at most so many "
+     "bytes, as long as its input is wanted and nothing fails."},
     {"split", engine_split, METH_NOARGS,
      "split()\n--\n\nLet one thread read and another take, until all is taken."},
     {"read", engine_read, METH_VARARGS,
      "read(input, data)\n--\n\nRead the next bytes of an input, for the other half to take: whether it still "
      "does."},
     {"read_from", engine_read_from, METH_VARARGS,
-     "read_from(input, descriptor, size)\n--\n\nRead the rest of a file in pieces of at most so many bytes, "
-     "as "
-     "long as its input is wanted and nothing fails: whether the other half still takes."},
+     "read_from(input, descriptor, size)\n--\n\nRead the rest of a file in pieces of at most so many "
+     "bytes, as long as its input is wanted and nothing fails: whether the other half still takes."},
     {"read_end", engine_read_end, METH_O,
      "read_end(input)\n--\n\nNo more bytes of this input will come: whether the other half still takes."},
     {"read_all", engine_read_all, METH_NOARGS, "read_all()\n--\n\nNothing more will be read."},

@@ -47,4 +47,4 @@ _HOMES = {
     "writer": ("PcapWriter", "PcapngWriter"),
 }
 
-__getattr__ = names_from(__name__, _HOMES)
+__getattr__, __dir__ = names_from(__name__, _HOMES)

@@ -121,11 +121,16 @@ class Source:
         return self._stream.tell() if self._is_plain_file else self._position
 
     def lend(self) -> int | None:
-        """The descriptor of a plain regular file that has begun: who reads from it reads what this source would
-        have given. None for any other source, which has to be asked."""
+        """A descriptor of a plain regular file that has begun. Who reads from it reads what this source would have
+        given, also when that is closed meanwhile, and has to close it. None for any other source, which has to be
+        asked itself.
+        """
         if self._ended or not self._begun or self._first or self._decoder is not None or not self._is_plain_file:
             return None
-        return self._stream.fileno()
+        try:
+            return os.dup(self._stream.fileno())
+        except OSError:  # too many are open
+            return None
 
     def read(self) -> bytes:
         """The next bytes, 1 to CHUNK of them, as soon as there are any; b"" at the end and ever after.

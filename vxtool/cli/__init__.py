@@ -1,8 +1,8 @@
 """The `vxtool` command: runs what is asked for, and turns however that ends into an exit code and at most a line.
 
 Options are click's business (commands.py). But a third of the time of a short report would be spent on importing
-click: captures alone, `vxtool analyze FILE...`, and with a format, go straight to the work. No traceback reaches a
-user, unless VXTOOL_DEBUG=1 asks for it.
+click: files alone, `vxtool analyze FILE...`, and with `--format FORMAT`, go straight to the work. No traceback
+reaches a user, unless VXTOOL_DEBUG=1 asks for it.
 
 Exit codes: 0 all went well; 1 `--fail-on` found something; 2 wrong options, or files that make no sense; 3 an
 input could not be read at all; 70 a bug in vxtool; 130 interrupted; 141 the reader of the output went away.
@@ -14,6 +14,7 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 from vxtool.errors import UsageError, VxtoolError
@@ -32,10 +33,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else list(arguments)
     try:
         if (plain := _plain_analysis(given)) is not None:
-            from vxtool.cli.analysis import run_analysis
-
-            files, format_ = plain
-            return exit_code_of(lambda: run_analysis(files, format_=format_))
+            return exit_code_of(lambda: _analyze(*plain))
         from vxtool.cli.commands import run_command
 
         return run_command(given)
@@ -55,11 +53,10 @@ def main() -> NoReturn:
     # when the process ends.
     gc.disable()
     code = run()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (AttributeError, OSError, ValueError):  # one is closed, or takes no more: Python knows what to say of it
-        sys.exit(code)
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with suppress(OSError, ValueError):  # it takes no more: what was lost of a report has been told of
+                stream.flush()
     # All is written, and every file closed. To take the modules down one by one would take as long again as to
     # write a short report.
     os._exit(code)
@@ -69,7 +66,8 @@ def exit_code_of(work: Callable[[], int]) -> int:
     """The exit code that some work gives, or that its end by the user or by the reader of its output asks for."""
     try:
         code = work()
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -80,7 +78,9 @@ def exit_code_of(work: Callable[[], int]) -> int:
 
 def complain(message: str) -> None:
     """Write one line to stderr, safe for a terminal whatever the message quotes."""
-    if sys.stderr is not None:
+    if sys.stderr is None:
+        return
+    with suppress(OSError):  # where it takes no more, the exit code still tells
         print(f"vxtool: {escape(message, sys.stderr.encoding or 'utf-8')}", file=sys.stderr, flush=True)
 
 
@@ -93,6 +93,12 @@ def bug(error: BaseException) -> int:
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     complain(f"unexpected {what}; this is a bug in vxtool, please report it (VXTOOL_DEBUG=1 shows where it is).")
     return EXIT_BUG
+
+
+def _analyze(files: tuple[str, ...], format_: str) -> int:
+    from vxtool.cli.analysis import run_analysis
+
+    return run_analysis(files, format_=format_)
 
 
 def _plain_analysis(arguments: Sequence[str]) -> tuple[tuple[str, ...], str] | None:

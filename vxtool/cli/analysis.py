@@ -138,7 +138,7 @@ def _interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
 def _check_stdin(files: tuple[str, ...]) -> None:
     if files.count(STDOUT) > 1:
         raise UsageError("- (standard input) is given twice; it can be read once.")
-    if STDOUT in files and sys.stdin.isatty():
+    if STDOUT in files and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError("- (standard input) is a terminal; pipe a capture into it, as from tcpdump -w -.")
 
 

@@ -15,6 +15,8 @@ STDOUT = "-"
 def check_output(path: str, inputs: tuple[str, ...]) -> None:
     """Raise UsageError, before the long work, if `path` cannot be written or is one of `inputs`."""
     if path == STDOUT:
+        if sys.stdout is None:
+            raise UsageError("standard output is closed; open it, or give --output a file.")
         return
     if any(_same_file(path, name) for name in inputs):
         raise UsageError(f"{path}: is an input too; give --output another file.")

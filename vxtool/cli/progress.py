@@ -26,7 +26,7 @@ class Progress:
     """
 
     def __init__(self, wanted: bool, now: Callable[[], float] = time.monotonic) -> None:
-        self._wanted = wanted and sys.stderr.isatty()
+        self._wanted = wanted and sys.stderr is not None and sys.stderr.isatty()
         self._now = now
         self._due = now() + _PATIENCE
         self._bar: RichProgress | None = None

@@ -45,4 +45,4 @@ _HOMES = {
     "lookup": ("Cluster", "Links"),
 }
 
-__getattr__ = names_from(__name__, _HOMES)
+__getattr__, __dir__ = names_from(__name__, _HOMES)
