@@ -4,10 +4,12 @@
  * wait: who shares one has made a mistake. Only once it is split may its two halves be in use by two threads,
  * of which one reads records and the other takes them. Tables come out as lists of plain tuples, in which
  * flows, paths and places are numbers of other lists; each method below says what its rows hold. */
+#define _POSIX_C_SOURCE 200809L /* for clock_gettime */
 #include "engine.h"
 #include "binding.h"
 
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 typedef enum { READY, FINISHED, USED_UP } engine_state;
@@ -165,19 +167,25 @@ typedef struct {
     size_t size;
 } file_rest;
 
-/* Read it until the engine wants another input or none, so many bytes are read, nothing more can be, a signal
- * came, or a piece is not taken: 1, 0: the other half has stopped, -1: no memory. `give`: feed_piece or
- * vx_engine_read. */
-static int read_pieces(vx_engine *engine, const file_rest *rest, size_t most,
+static uint64_t milliseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Read it until the engine wants another input or none, so much time has passed, nothing more can be read, a
+ * signal came, or a piece is not taken: 1, 0: the other half has stopped, -1: no memory. `give`: feed_piece
+ * or vx_engine_read. */
+static int read_pieces(vx_engine *engine, const file_rest *rest, uint64_t most_milliseconds,
                        int (*give)(vx_engine *, uint32_t, const uint8_t *, size_t)) {
     uint8_t *piece = vx_resize(NULL, rest->size, 1);
     int status = piece != NULL ? 1 : -1;
-    size_t read_so_far = 0;
-    while (status == 1 && read_so_far < most && vx_engine_wants(engine) == rest->input) {
+    uint64_t begin = milliseconds();
+    while (status == 1 && vx_engine_wants(engine) == rest->input &&
+           milliseconds() - begin <= most_milliseconds) {
         ssize_t length = read(rest->descriptor, piece, rest->size);
         if (length <= 0)
             break;
-        read_so_far += (size_t)length;
         status = give(engine, rest->input, piece, (size_t)length);
     }
     free(piece);
@@ -199,9 +207,7 @@ static bool rest_of(const Engine *self, PyObject *args, file_rest *rest) {
 }
 
 static PyObject *engine_feed_from(PyObject *object, PyObject *args) {
-    enum {
-        MOST = 1 << 22
-    }; /* bytes: some milliseconds, or a second where a file comes over a slow network */
+    enum { MOST = 50 }; /* ms: so long nothing is told of the progress, and nobody can interrupt */
     Engine *self = (Engine *)object;
     file_rest rest;
     if (!rest_of(self, args, &rest) || enter(self, READY) < 0)
@@ -220,7 +226,7 @@ static PyObject *engine_read_from(PyObject *object, PyObject *args) {
         return NULL;
     int status;
     Py_BEGIN_ALLOW_THREADS;
-    status = read_pieces(self->engine, &rest, SIZE_MAX, vx_engine_read);
+    status = read_pieces(self->engine, &rest, UINT64_MAX, vx_engine_read);
     Py_END_ALLOW_THREADS;
     return leave_reading(self, status);
 }
