@@ -301,6 +301,11 @@ static inline void place_sighting(vx_sighting *sighting, uint32_t place, uint32_
     sighting->looped = false;
 }
 
+static inline void tag_record(const vx_engine *engine, vx_read_record *record) {
+    const vx_traits *traits = &record->sighting.traits;
+    vx_tag_key(&record->key, traits->wear != VX_PLAIN ? (int32_t)traits->vni : -1, &engine->tally.secrets);
+}
+
 /* Whatever it is. */
 static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_record *next, vx_batch *batch,
                                    vx_read_record *record) {
@@ -342,8 +347,12 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
             return -1;
     }
     place_sighting(sighting, origin->place, underlay);
-    if (VX_RARELY(frame.fragmented || frame.kind == VX_FRAME_TAIL))
+    if (frame.fragmented || frame.kind == VX_FRAME_TAIL) {
+        /* Fragments take longer to be counted than to be read. */
+        tag_record(engine, record);
+        record->is_tagged = true;
         return add_piece(engine, number, next->interface, batch, record, &frame, origin);
+    }
     return 0;
 }
 
@@ -393,6 +402,7 @@ static VX_ALWAYS_INLINE int read_record(vx_engine *engine, uint32_t number, cons
     record->sighting.sample =
         (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
     record->piece = VX_NONE;
+    record->is_tagged = false;
     return read_usual_record(engine, input, next, record)
                ? 0
                : read_any_record(engine, number, next, batch, record);
@@ -546,12 +556,11 @@ static inline void prepare_records(const vx_engine *engine, vx_read_record *reco
         if (!is_packet(records[i].kind))
             continue;
         vx_sighting *sighting = &records[i].sighting;
-        const vx_traits *traits = &sighting->traits;
         sighting->place = engine->places.numbers[sighting->place];
         if (sighting->underlay != VX_NONE)
             sighting->underlay = engine->underlays.numbers[sighting->underlay];
-        vx_tag_key(&records[i].key, traits->wear != VX_PLAIN ? (int32_t)traits->vni : -1,
-                   &engine->tally.secrets);
+        if (!records[i].is_tagged)
+            tag_record(engine, &records[i]);
         if (many)
             vx_journeys_prefetch_slot(&engine->journeys, &records[i].key);
     }

@@ -839,13 +839,13 @@ static int see_in_part(vx_journeys *journeys, const vx_tagged_key *key, const vx
 /* Take a sighting, whose pieces it holds where it has any. */
 static VX_RARE int see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
                        const vx_moment *moment) {
-    if (vx_journeys_close_settled(journeys) < 0)
-        return -1;
     if (!journeys->part) {
         if (sighting->pieces != VX_NONE && open_group(journeys, sighting->pieces, moment->clock) < 0)
             return -1;
         return join(journeys, key, sighting, moment);
     }
+    if (vx_journeys_close_settled(journeys) < 0)
+        return -1;
     int held = see_in_part(journeys, key, sighting, moment->clock);
     if (held == 0)
         return join(journeys, key, sighting, moment);

@@ -20,6 +20,7 @@ typedef struct {
     vx_tagged_key key;
     uint32_t piece; /* of a fragment: number in the batch's pieces, else VX_NONE */
     uint8_t kind;   /* of its frame; where it is neither DATAGRAM nor TAIL, only the time is set */
+    bool is_tagged; /* the key has its tags; else those are made when it is taken */
 } vx_read_record;
 
 typedef struct {

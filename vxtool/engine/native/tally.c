@@ -923,11 +923,11 @@ int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey, uint32_t fl
     uint8_t wear = came->traits.wear;
     if (journey->count != 2 || journey->sides & VX_SIDE_UNKNOWN || came->traits.direction == VX_OUT ||
         went->traits.direction != VX_OUT || came->looped || went->looped || went->traits.wear != wear ||
-        came->pieces != VX_NONE || went->pieces != VX_NONE ||
-        covered_by_whole(went) < covered_by_whole(came) ||
-        (wear == VX_PLAIN && journey->key.key.ends.fragment_offset > 0))
+        came->pieces != VX_NONE || went->pieces != VX_NONE || covered_by_whole(went) < covered_by_whole(came))
         return 0;
     bool tunnelled = wear != VX_PLAIN;
+    if (!tunnelled && journey->key.key.ends.fragment_offset > 0)
+        return 1; /* counted with its first fragment, as vx_tally_count has it */
     bool translated = tunnelled && (came->underlay != went->underlay ||
                                     came->traits.source_port != went->traits.source_port);
     uint32_t path = path_of_two(tally, came->place, went->place, translated ? VX_TRANSLATED : 0);
