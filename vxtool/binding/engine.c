@@ -514,12 +514,13 @@ static long flow_number(uint32_t flow) { return flow == VX_OTHER_FLOWS ? -1 : (l
 static PyObject *cell_of(const vx_tally *tally, uint32_t number) {
     const vx_cell *row = vx_cell_at(tally, number);
     vx_wire wire = vx_cell_wire(tally, number);
+    vx_samples samples = vx_cell_samples(tally, number);
     return Py_BuildValue("(lIKKKKKKIILN)", flow_number(row->flow), (unsigned)row->path,
                          (unsigned long long)row->datagrams, (unsigned long long)row->inner_bytes,
                          (unsigned long long)row->outer_bytes, (unsigned long long)wire.packets,
                          (unsigned long long)wire.bytes, (unsigned long long)wire.egress_packets,
                          (unsigned)row->smallest, (unsigned)row->largest, (long long)row->last_time,
-                         samples_of(vx_cell_samples(tally, number)));
+                         samples_of(&samples));
 }
 
 static PyObject *buckets_of(const vx_latencies *latencies) {

@@ -303,9 +303,9 @@ uint32_t vx_query_earliest(const vx_tally *tally, const vx_wanted *wanted, bool 
                            uint32_t most) {
     uint32_t count = 0;
     for (uint32_t i = 0; most > 0 && (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
-        const vx_samples *samples = vx_cell_samples(tally, i);
-        for (uint32_t at = 0; at < (starts ? 1 : samples->count); at++)
-            count = keep_proof(proofs, count, most, (vx_proof){samples->samples[at], i});
+        vx_samples samples = vx_cell_samples(tally, i);
+        for (uint32_t at = 0; at < (starts ? 1 : samples.count); at++)
+            count = keep_proof(proofs, count, most, (vx_proof){samples.samples[at], i});
     }
     return count;
 }

@@ -17,7 +17,7 @@ static inline uint32_t vx_flow_place(const vx_tally *tally, uint32_t flow) {
 
 /* When the earliest datagram of a cell was seen. */
 static inline int64_t vx_first_time(const vx_tally *tally, uint32_t cell) {
-    return vx_cell_samples(tally, cell)->samples[0].time;
+    return vx_cell_samples(tally, cell).samples[0].time;
 }
 
 typedef struct {

@@ -23,7 +23,8 @@ void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t seed) {
     vx_map_init(&tally->paths, sizeof(vx_path), seed);
     vx_map_init(&tally->flows, sizeof(vx_flow), seed);
     vx_map_init(&tally->cells, sizeof(vx_cell), seed);
-    vx_pool_init(&tally->rests, sizeof(vx_cell_rest));
+    vx_pool_init(&tally->cell_samples, sizeof(vx_cell_sample_row));
+    vx_pool_init(&tally->cell_more, sizeof(vx_more_of_cell));
     vx_map_init(&tally->overheads, sizeof(vx_count), seed);
     vx_map_init(&tally->sizes, sizeof(vx_count), seed);
     vx_map_init(&tally->mss, sizeof(vx_count), seed);
@@ -44,8 +45,8 @@ static inline vx_cell *cell_at(const vx_tally *tally, uint32_t number) {
     return vx_pool_item(&tally->cells.pool, number, sizeof(vx_cell));
 }
 
-static inline vx_cell_rest *rest_at(const vx_tally *tally, uint32_t number) {
-    return vx_pool_item(&tally->rests, number, sizeof(vx_cell_rest));
+static inline vx_cell_sample_row *cell_samples_at(const vx_tally *tally, uint32_t number) {
+    return vx_pool_item(&tally->cell_samples, number, sizeof(vx_cell_sample_row));
 }
 
 static void free_latencies(vx_latencies *latencies) {
@@ -72,7 +73,8 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->paths);
     vx_map_free(&tally->flows);
     vx_map_free(&tally->cells);
-    vx_pool_free(&tally->rests);
+    vx_pool_free(&tally->cell_samples);
+    vx_pool_free(&tally->cell_more);
     vx_map_free(&tally->overheads);
     vx_map_free(&tally->sizes);
     vx_map_free(&tally->mss);
@@ -532,15 +534,6 @@ void vx_tally_rebase(vx_tally *tally) {
 
 /* Cells. */
 
-/* Make room for what is kept of a cell aside: 0, or -1. */
-static int add_rest(vx_tally *tally) {
-    uint32_t number = vx_pool_take(&tally->rests);
-    if (number == VX_NONE)
-        return -1;
-    *rest_at(tally, number) = (vx_cell_rest){0};
-    return 0;
-}
-
 /* The number of the cell of a flow on another path than last, made where it is new; `flow`: NULL beyond the
  * limit. VX_NONE: no memory. */
 static VX_RARE uint32_t other_cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *flow, uint32_t path) {
@@ -564,7 +557,7 @@ static VX_RARE uint32_t other_cell_of(vx_tally *tally, uint32_t flow_number, vx_
     }
     if (made) {
         cell_at(tally, number)->sampled_to = INT64_MAX;
-        if (add_rest(tally) < 0)
+        if (vx_pool_take(&tally->cell_samples) == VX_NONE)
             return VX_NONE;
     }
     if (flow != NULL) {
@@ -581,10 +574,30 @@ static inline uint32_t cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *f
 }
 
 static VX_RARE void sample_cell(vx_tally *tally, uint32_t number, vx_sample sample) {
-    vx_samples *samples = &rest_at(tally, number)->samples;
-    vx_samples_keep(samples, sample);
-    if (samples->count == VX_SAMPLES)
-        cell_at(tally, number)->sampled_to = samples->samples[VX_SAMPLES - 1].time;
+    vx_cell *cell = cell_at(tally, number);
+    vx_samples samples = vx_cell_samples(tally, number);
+    vx_samples_keep(&samples, sample);
+    memcpy(cell_samples_at(tally, number), samples.samples, sizeof samples.samples);
+    cell->sample_count = samples.count;
+    if (samples.count == VX_SAMPLES)
+        cell->sampled_to = samples.samples[VX_SAMPLES - 1].time;
+}
+
+/* 0, or -1: no memory. */
+static VX_RARE int add_more_to_cell(vx_tally *tally, uint32_t number, const vx_more_of_cell *by) {
+    vx_cell *cell = cell_at(tally, number);
+    if (cell->more_up1 == 0) {
+        uint32_t taken = vx_pool_take(&tally->cell_more);
+        if (taken == VX_NONE)
+            return -1;
+        *(vx_more_of_cell *)vx_pool_at(&tally->cell_more, taken) = (vx_more_of_cell){0};
+        cell->more_up1 = taken + 1;
+    }
+    vx_more_of_cell *more = vx_pool_at(&tally->cell_more, cell->more_up1 - 1);
+    more->packets += by->packets;
+    more->bytes += by->bytes;
+    more->egress_packets += by->egress_packets;
+    return 0;
 }
 
 /* A journey as it is counted. Nothing that is not compiled into those who count gets a pointer to it, so that
@@ -606,7 +619,7 @@ typedef struct {
     bool whole;    /* the measured is */
 } counted;
 
-static inline void add_to_cell(vx_tally *tally, uint32_t number, const counted *journey) {
+static inline int add_to_cell(vx_tally *tally, uint32_t number, const counted *journey) {
     vx_cell *cell = cell_at(tally, number);
     uint32_t length = journey->measured->traits.inner_length;
     uint32_t outer_length = journey->measured->traits.outer_length;
@@ -621,14 +634,16 @@ static inline void add_to_cell(vx_tally *tally, uint32_t number, const counted *
     cell->datagrams++;
     cell->inner_bytes += length;
     cell->outer_bytes += outer_length;
-    if (journey->packets != 1 || journey->wire_bytes != outer_length || journey->egress_packets != 1) {
-        vx_cell_rest *rest = rest_at(tally, number);
-        rest->more_packets += (int64_t)journey->packets - 1;
-        rest->more_bytes += (int64_t)journey->wire_bytes - outer_length;
-        rest->more_egress_packets += (int64_t)journey->egress_packets - 1;
-    }
     if (VX_RARELY(time <= cell->sampled_to))
         sample_cell(tally, number, journey->start->sample);
+    const vx_more_of_cell more = {
+        .packets = (int64_t)journey->packets - 1,
+        .bytes = (int64_t)journey->wire_bytes - outer_length,
+        .egress_packets = (int64_t)journey->egress_packets - 1,
+    };
+    return more.packets != 0 || more.bytes != 0 || more.egress_packets != 0
+               ? add_more_to_cell(tally, number, &more)
+               : 0;
 }
 
 /* Timeline. */
@@ -853,9 +868,8 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
     if (flow != NULL && describe_flow(flow, key, &journey->first->traits) < 0)
         return -1;
     uint32_t cell = cell_of(tally, number, flow, journey->path);
-    if (cell == VX_NONE)
+    if (cell == VX_NONE || add_to_cell(tally, cell, journey) < 0)
         return -1;
-    add_to_cell(tally, cell, journey);
     if (journey->ingress != NULL && journey->egress != NULL && count_latency(tally, journey) < 0)
         return -1;
     if (count_size(tally, journey, number) < 0)
@@ -1114,13 +1128,12 @@ static int add_cells(vx_tally *tally, const vx_tally *other, const uint64_t *bas
         mine->datagrams += theirs->datagrams;
         mine->inner_bytes += theirs->inner_bytes;
         mine->outer_bytes += theirs->outer_bytes;
-        vx_cell_rest *rest = rest_at(tally, number);
-        const vx_cell_rest *more = rest_at(other, i);
-        rest->more_packets += more->more_packets;
-        rest->more_bytes += more->more_bytes;
-        rest->more_egress_packets += more->more_egress_packets;
-        for (unsigned j = 0; j < more->samples.count; j++)
-            sample_cell(tally, number, vx_renumber(more->samples.samples[j], base));
+        if (theirs->more_up1 > 0 &&
+            add_more_to_cell(tally, number, vx_pool_at(&other->cell_more, theirs->more_up1 - 1)) < 0)
+            return -1;
+        vx_samples samples = vx_cell_samples(other, i);
+        for (unsigned j = 0; j < samples.count; j++)
+            sample_cell(tally, number, vx_renumber(samples.samples[j], base));
     }
     return 0;
 }

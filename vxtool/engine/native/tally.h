@@ -134,8 +134,8 @@ enum { VX_FLOW_KEY = 44 };
 
 _Static_assert(sizeof(vx_flow) == 128 && offsetof(vx_flow, mss) == VX_FLOW_KEY, "not as said");
 
-/* What a flow had on a path: a cache line that every datagram needs, and by the same number a vx_cell_rest
- * that few do. */
+/* What a flow had on a path: a cache line that every datagram needs, by the same number another with its
+ * samples, which few do, and for some a vx_more_of_cell. */
 typedef struct {
     _Alignas(64) uint32_t flow;
     uint32_t path;
@@ -147,15 +147,24 @@ typedef struct {
     uint64_t outer_bytes;
     int64_t last_time;
     int64_t sampled_to; /* what begins later is none of the samples */
+    uint32_t more_up1;  /* the number + 1 of its vx_more_of_cell; 0: none, all of that is 0 */
+    uint8_t sample_count;
 } vx_cell;
 enum { VX_CELL_KEY = 8 };
 
+/* The first of them has the first time. */
 typedef struct {
-    int64_t more_packets; /* on the wire than datagrams, and so on: most are one packet, and leave as one */
-    int64_t more_bytes;
-    int64_t more_egress_packets;
-    vx_samples samples; /* the first of them has the first time */
-} vx_cell_rest;
+    _Alignas(64) vx_sample samples[VX_SAMPLES];
+} vx_cell_sample_row;
+
+_Static_assert(sizeof(vx_cell) == 64 && sizeof(vx_cell_sample_row) == 64, "not as said");
+
+/* Beyond one packet for each datagram, and one that left: of fragments, of what was lost, of what grew. */
+typedef struct {
+    int64_t packets;
+    int64_t bytes;
+    int64_t egress_packets;
+} vx_more_of_cell;
 
 /* What of a cell crossed the wire. */
 typedef struct {
@@ -228,19 +237,20 @@ typedef struct vx_tally {
     int64_t last_time;
     int64_t newest_flow; /* no flow began after this */
     vx_counters counters;
-    vx_map interfaces; /* of vx_interface_row */
-    vx_map places;     /* of vx_place */
-    vx_map underlays;  /* of vx_underlay */
-    vx_map paths;      /* of vx_path */
-    vx_map flows;      /* of vx_flow */
-    vx_map cells;      /* of vx_cell; by key those that are not their flow's first */
-    vx_pool rests;     /* of vx_cell_rest */
-    vx_map overheads;  /* of vx_count, by bytes */
-    vx_map sizes;      /* of vx_count, by in a tunnel << 32 | bytes */
-    vx_map mss;        /* of vx_count, by bytes */
-    vx_map large;      /* of vx_large */
-    vx_map icmp;       /* of vx_icmp */
-    vx_map timeline;   /* of vx_step */
+    vx_map interfaces;    /* of vx_interface_row */
+    vx_map places;        /* of vx_place */
+    vx_map underlays;     /* of vx_underlay */
+    vx_map paths;         /* of vx_path */
+    vx_map flows;         /* of vx_flow */
+    vx_map cells;         /* of vx_cell; by key those that are not their flow's first */
+    vx_pool cell_samples; /* of vx_cell_sample_row, by the cell's number */
+    vx_pool cell_more;    /* of vx_more_of_cell */
+    vx_map overheads;     /* of vx_count, by bytes */
+    vx_map sizes;         /* of vx_count, by in a tunnel << 32 | bytes */
+    vx_map mss;           /* of vx_count, by bytes */
+    vx_map large;         /* of vx_large */
+    vx_map icmp;          /* of vx_icmp */
+    vx_map timeline;      /* of vx_step */
     vx_samples samples[VX_SAMPLE_KINDS];
     uint64_t small_sizes[2]
                         [VX_SMALL_SIZES]; /* without and in a tunnel, by bytes: what is not yet in `sizes` */
@@ -293,18 +303,23 @@ static inline const vx_cell *vx_cell_at(const vx_tally *tally, uint32_t number) 
     return vx_pool_item(&tally->cells.pool, number, sizeof(vx_cell));
 }
 
-static inline const vx_samples *vx_cell_samples(const vx_tally *tally, uint32_t number) {
-    return &((const vx_cell_rest *)vx_pool_item(&tally->rests, number, sizeof(vx_cell_rest)))->samples;
+static inline vx_samples vx_cell_samples(const vx_tally *tally, uint32_t number) {
+    vx_samples samples = {.count = vx_cell_at(tally, number)->sample_count};
+    memcpy(samples.samples, vx_pool_item(&tally->cell_samples, number, sizeof(vx_cell_sample_row)),
+           sizeof samples.samples);
+    return samples;
 }
 
 static inline vx_wire vx_cell_wire(const vx_tally *tally, uint32_t number) {
     const vx_cell *cell = vx_cell_at(tally, number);
-    const vx_cell_rest *rest = vx_pool_item(&tally->rests, number, sizeof(vx_cell_rest));
-    return (vx_wire){
-        .packets = cell->datagrams + (uint64_t)rest->more_packets,
-        .bytes = cell->outer_bytes + (uint64_t)rest->more_bytes,
-        .egress_packets = cell->datagrams + (uint64_t)rest->more_egress_packets,
-    };
+    vx_wire wire = {cell->datagrams, cell->outer_bytes, cell->datagrams};
+    if (cell->more_up1 > 0) {
+        const vx_more_of_cell *more = vx_pool_at(&tally->cell_more, cell->more_up1 - 1);
+        wire.packets += (uint64_t)more->packets;
+        wire.bytes += (uint64_t)more->bytes;
+        wire.egress_packets += (uint64_t)more->egress_packets;
+    }
+    return wire;
 }
 
 /* Whether rows of flows are out of the nearest caches by the time that they are needed again. */
