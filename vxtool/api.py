@@ -162,7 +162,7 @@ class _Reader:
         self._piece = memoryview(bytearray(_PIECE))
         sizes = [source.size if source is not None else 0 for source in sources]
         known = [size for size in sizes if size is not None]
-        self._total = sum(known) if len(known) == len(sizes) else None
+        self.total = sum(known) if len(known) == len(sizes) else None  # bytes of all files, where each is one
 
     def read(self, index: int) -> bytes:
         """The next bytes of an input; b"" at its end, or where it cannot be read at all."""
@@ -183,17 +183,13 @@ class _Reader:
             if descriptor is not None:
                 os.close(descriptor)
 
-    def rest(self) -> int:
-        """Bytes of the files that are still to come, as far as that is known."""
-        return max((self._total or 0) - self.bytes, 0)
-
     def tell(self, records: int, *, at_end: bool = False) -> None:
         """Tell of the progress, unless that was done just before."""
         now = time.monotonic()
         if self._progress is not None and (at_end or now - self._told >= _TELLING):
             self._told = now
             position = sum(each.position() for each in self._sources if each is not None)
-            self._progress(position, self._total, records)
+            self._progress(position, self.total, records)
 
     def _borrow(self, index: int, memory: memoryview | None) -> bytes | memoryview:
         source = self._sources[index]
@@ -226,7 +222,7 @@ def _pump(engine: Engine, reader: _Reader, jobs: int | None) -> None:
 
 def _pump_native(engine: NativeEngine, reader: _Reader, jobs: int | None) -> None:
     """The same where bytes are borrowed, and a second thread may help from some size on."""
-    alone = _SMALL if jobs is None and reader.rest() < _SMALL else 0
+    alone = _SMALL if jobs is None and (reader.total or 0) < _SMALL else 0
     most = _cores() if jobs is None else jobs
     while (index := engine.wants()) is not None:
         if reader.bytes >= alone and most > 1:

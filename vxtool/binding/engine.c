@@ -7,6 +7,7 @@
 #define _POSIX_C_SOURCE 200809L /* for clock_gettime */
 #include "engine.h"
 #include "binding.h"
+#include "values.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -362,23 +363,10 @@ const vx_tally *vx_finished_tally(PyObject *engine) {
 
 /* ---- values ---- */
 
-/* Append a new reference to a list; 0, or -1 with an error set. */
-static int append(PyObject *list, PyObject *item) {
-    if (item == NULL)
-        return -1;
-    int status = PyList_Append(list, item);
-    Py_DECREF(item);
-    return status;
-}
-
 static PyObject *none(void) { return Py_NewRef(Py_None); }
 
 static PyObject *text_or_none(const char *text) {
     return text == NULL || *text == '\0' ? none() : PyBytes_FromString(text);
-}
-
-static PyObject *octets(const uint8_t *at, size_t size) {
-    return PyBytes_FromStringAndSize((const char *)at, (Py_ssize_t)size);
 }
 
 static unsigned long long record_of(vx_sample sample) {
@@ -505,8 +493,6 @@ static PyObject *flow_of(const vx_tally *tally, uint32_t number) {
                          (int)row->options, (unsigned long long)row->data_bytes, ranges_of(row),
                          PyBool_FromLong(row->ranges_folded));
 }
-
-static long flow_number(uint32_t flow) { return flow == VX_OTHER_FLOWS ? -1 : (long)flow; }
 
 /* (flow, path, datagrams, inner bytes, outer bytes, wire packets, wire bytes, egress packets, smallest,
  * largest, last time, samples), the first of which has the first time; the flow -1 stands for those beyond

@@ -7,6 +7,7 @@
  * more, so nothing is locked. */
 #include "binding.h"
 #include "query.h"
+#include "values.h"
 
 #include <stdlib.h>
 
@@ -94,20 +95,6 @@ static int wanted_of(const Queries *self, PyObject *tuple, vx_wanted *wanted) {
 }
 
 /* ---- what is given back: each gives a new reference, or NULL with an error set ---- */
-
-static int append(PyObject *list, PyObject *item) {
-    if (item == NULL)
-        return -1;
-    int status = PyList_Append(list, item);
-    Py_DECREF(item);
-    return status;
-}
-
-static PyObject *octets(const uint8_t *at, size_t size) {
-    return PyBytes_FromStringAndSize((const char *)at, (Py_ssize_t)size);
-}
-
-static long flow_number(uint32_t flow) { return flow == VX_OTHER_FLOWS ? -1 : (long)flow; }
 
 /* A bytes object of so many items whose bytes are still to be written, at *at. */
 static PyObject *blank(size_t count, size_t item, void *at) {

@@ -84,7 +84,6 @@ typedef struct {
     uint64_t window; /* ns */
     uint64_t settle;
     uint64_t most_open;
-    uint64_t seed;
     bool part;
     uint64_t clock;
     uint64_t order; /* datagrams and tails so far */
