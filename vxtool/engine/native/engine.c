@@ -275,20 +275,22 @@ static VX_RARE bool find_origin(vx_engine *engine, uint32_t number, uint32_t int
     return origin->place != VX_NONE;
 }
 
-/* Give a record of a fragmented packet the piece of it that it holds. */
-static VX_RARE int add_piece(vx_engine *engine, uint32_t number, uint32_t interface_of_input, vx_batch *batch,
-                             vx_read_record *record, const vx_frame *frame, recent_origin *origin) {
+/* Make the piece of a fragmented packet that a record holds. The tag of its group is that of the packet. */
+static VX_RARE int make_piece(vx_engine *engine, uint32_t number, uint32_t interface_of_input,
+                              vx_piece *piece, const vx_frame *frame, recent_origin *origin) {
     if (origin->spot == VX_NONE) {
         uint32_t interface = interface_of(engine, number, interface_of_input, frame);
         if (interface == VX_NONE)
             return -1;
         origin->spot = vx_scene_place(&engine->scene, interface, frame, VX_PLAIN, false);
     }
-    record->piece = vx_batch_piece(batch);
-    if (origin->spot == VX_NONE || record->piece == VX_NONE)
+    if (origin->spot == VX_NONE)
         return -1;
-    batch->pieces[record->piece] = (vx_piece){
-        {origin->spot, frame->fragment}, .covered = frame->covered, .wire_bytes = frame->wire_length};
+    *piece = (vx_piece){
+        .group = {{origin->spot, frame->fragment}, vx_fragment_tag(&frame->fragment, &engine->tally.secrets)},
+        .covered = frame->covered,
+        .wire_bytes = frame->wire_length,
+    };
     return 0;
 }
 
@@ -307,8 +309,8 @@ static inline void tag_record(const vx_engine *engine, vx_read_record *record) {
 }
 
 /* Whatever it is. */
-static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_record *next, vx_batch *batch,
-                                   vx_read_record *record) {
+static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_record *next,
+                                   vx_read_record *record, vx_piece *piece) {
     engine_input *input = &engine->inputs[number];
     vx_sighting *sighting = &record->sighting;
     vx_frame frame;
@@ -350,8 +352,8 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
     if (frame.fragmented || frame.kind == VX_FRAME_TAIL) {
         /* Fragments take longer to be counted than to be read. */
         tag_record(engine, record);
-        record->is_tagged = true;
-        return add_piece(engine, number, next->interface, batch, record, &frame, origin);
+        record->is_tagged = record->is_fragment = true;
+        return make_piece(engine, number, next->interface, piece, &frame, origin);
     }
     return 0;
 }
@@ -395,17 +397,19 @@ static VX_ALWAYS_INLINE bool read_usual_record(vx_engine *engine, engine_input *
     return true;
 }
 
+/* The next record of a batch. */
 static VX_ALWAYS_INLINE int read_record(vx_engine *engine, uint32_t number, const vx_record *next,
-                                        vx_batch *batch, vx_read_record *record) {
+                                        vx_batch *batch) {
+    vx_piece *piece = &batch->pieces[batch->count];
+    vx_read_record *record = &batch->records[batch->count++];
     engine_input *input = &engine->inputs[number];
     describe_interface(input, next->interface);
     record->sighting.sample =
         (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
-    record->piece = VX_NONE;
-    record->is_tagged = false;
+    record->is_tagged = record->is_fragment = false;
     return read_usual_record(engine, input, next, record)
                ? 0
-               : read_any_record(engine, number, next, batch, record);
+               : read_any_record(engine, number, next, record, piece);
 }
 
 /* The same where there is one input: without asking which is next. */
@@ -417,12 +421,10 @@ static int read_only_input(vx_engine *engine, vx_batch *batch, size_t most) {
         size_t room = most - batch->count, ready = input->ready_count - input->ready_at;
         size_t count = room < ready ? room : ready;
         const vx_record *next = &input->ready[input->ready_at];
-        vx_read_record *record = &batch->records[batch->count];
         for (size_t i = 0; i < count; i++)
-            if (read_record(engine, 0, &next[i], batch, &record[i]) < 0)
+            if (read_record(engine, 0, &next[i], batch) < 0)
                 return -1;
         input->ready_at += (uint32_t)count;
-        batch->count += count;
     }
     return 0;
 }
@@ -439,8 +441,7 @@ static int read_records(vx_engine *engine, vx_batch *batch, size_t most) {
         if (!engine->reading_known)
             find_budget(engine);
         engine_input *input = &engine->inputs[number];
-        if (read_record(engine, number, &input->ready[input->ready_at], batch,
-                        &batch->records[batch->count++]) < 0)
+        if (read_record(engine, number, &input->ready[input->ready_at], batch) < 0)
             return -1;
         input->ready_at++;
     }
@@ -532,26 +533,34 @@ static inline int advance(vx_engine *engine, int64_t time) {
     return vx_journeys_advance(&engine->journeys, clock);
 }
 
-static inline int take(vx_engine *engine, vx_batch *batch, vx_read_record *record) {
+static inline int take(vx_engine *engine, const vx_read_record *record, const vx_piece *piece) {
     const vx_sighting *sighting = &record->sighting;
     if (advance(engine, sighting->sample.time) < 0)
         return -1;
     if (!is_packet(record->kind))
         return 0;
-    vx_piece *piece = NULL;
-    if (record->piece != VX_NONE) {
-        piece = &batch->pieces[record->piece];
-        piece->group.spot = engine->places.numbers[piece->group.spot];
-    }
     if (record->kind == VX_FRAME_TAIL)
         return vx_journeys_see_tail(&engine->journeys, &record->key, sighting, piece);
-    return vx_journeys_see(&engine->journeys, &record->key, sighting, piece);
+    return vx_journeys_see(&engine->journeys, &record->key, sighting,
+                           record->is_fragment ? &piece->group : NULL);
+}
+
+/* The same as below for the piece of a fragment. */
+static VX_RARE int prepare_piece(vx_engine *engine, vx_read_record *record, vx_piece *piece) {
+    vx_tagged_group *group = &piece->group;
+    group->key.spot = engine->places.numbers[group->key.spot];
+    group->tag = vx_group_tag(group->tag, group->key.spot);
+    vx_journeys_prefetch_group(&engine->journeys, group->tag);
+    if (record->kind == VX_FRAME_TAIL)
+        return 0;
+    record->sighting.pieces = vx_journeys_pieces(&engine->journeys, piece, record->sighting.traits.wear);
+    return record->sighting.pieces == VX_NONE ? -1 : 0;
 }
 
 /* Give some records their tags and the tally's numbers. In the relay another core wrote them: those waits
  * overlap here. And a sighting that was written to just before would be waited for when it is copied. */
-static inline void prepare_records(const vx_engine *engine, vx_read_record *records, size_t count,
-                                   bool many) {
+static inline int prepare_records(vx_engine *engine, vx_read_record *records, vx_piece *pieces, size_t count,
+                                  bool many) {
     for (size_t i = 0; i < count; i++) {
         if (!is_packet(records[i].kind))
             continue;
@@ -563,16 +572,20 @@ static inline void prepare_records(const vx_engine *engine, vx_read_record *reco
             tag_record(engine, &records[i]);
         if (many)
             vx_journeys_prefetch_slot(&engine->journeys, &records[i].key);
+        if (VX_RARELY(records[i].is_fragment) && prepare_piece(engine, &records[i], &pieces[i]) < 0)
+            return -1;
     }
+    return 0;
 }
 
-static int take_some(vx_engine *engine, vx_batch *batch, vx_read_record *records, size_t count) {
+static int take_some(vx_engine *engine, vx_read_record *records, vx_piece *pieces, size_t count) {
     bool many = vx_journeys_are_many(&engine->journeys);
-    prepare_records(engine, records, count, many);
+    if (prepare_records(engine, records, pieces, count, many) < 0)
+        return -1;
     for (size_t i = 0; i < count; i++) {
         if (many && i + FETCH_JOURNEY < count)
             vx_journeys_prefetch(&engine->journeys, &records[i + FETCH_JOURNEY].key);
-        if (take(engine, batch, &records[i]) < 0)
+        if (take(engine, &records[i], &pieces[i]) < 0)
             return -1;
     }
     return vx_journeys_close_settled(&engine->journeys);
@@ -583,7 +596,7 @@ static int take_batch(vx_engine *engine, vx_batch *batch) {
         return -1;
     for (size_t i = 0; i < batch->count; i += TAGGED) {
         size_t left = batch->count - i;
-        if (take_some(engine, batch, &batch->records[i], left < TAGGED ? left : TAGGED) < 0)
+        if (take_some(engine, &batch->records[i], &batch->pieces[i], left < TAGGED ? left : TAGGED) < 0)
             return -1;
     }
     /* Others may ask at any time. */

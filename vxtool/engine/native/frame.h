@@ -140,18 +140,28 @@ static inline bool vx_same_key(const vx_key *one, const vx_key *other) {
             vx_same(one->ends.addresses + 8, other->ends.addresses + 8, 24));
 }
 
-/* The hash of ends: of a key's, or of a flow's. */
-static inline uint64_t vx_hash_ends(const vx_ends *ends, const vx_secrets *secrets) {
+/* The hash of eight bytes and two addresses behind them. */
+static inline uint64_t vx_hash_addressed(const void *bytes, bool ipv6, const vx_secrets *secrets) {
     const uint64_t *words = secrets->words;
-    uint64_t first;
-    memcpy(&first, ends, sizeof first);
-    const uint8_t *at = ends->addresses;
-    uint64_t hash = vx_mix(first ^ words[0], vx_load64(at) ^ words[1]);
-    if (ends->shape & VX_KEY_IPV6)
-        hash = vx_mix(vx_mix(vx_load64(at + 8) ^ words[2], vx_load64(at + 16) ^ hash),
-                      vx_load64(at + 24) ^ words[3]);
+    const uint8_t *at = bytes;
+    uint64_t hash = vx_mix(vx_load64(at) ^ words[0], vx_load64(at + 8) ^ words[1]);
+    if (ipv6)
+        hash = vx_mix(vx_mix(vx_load64(at + 16) ^ words[2], vx_load64(at + 24) ^ hash),
+                      vx_load64(at + 32) ^ words[3]);
     return hash;
 }
+
+/* The hash of ends: of a key's, or of a flow's. */
+static inline uint64_t vx_hash_ends(const vx_ends *ends, const vx_secrets *secrets) {
+    return vx_hash_addressed(ends, ends->shape & VX_KEY_IPV6, secrets);
+}
+
+/* The tag of a fragmented packet, wherever it was seen. */
+static inline uint32_t vx_fragment_tag(const vx_fragment *fragment, const vx_secrets *secrets) {
+    return vx_tag(vx_hash_addressed(fragment, fragment->version == 6, secrets));
+}
+
+_Static_assert(offsetof(vx_ends, addresses) == 8 && offsetof(vx_fragment, addresses) == 8, "not as said");
 
 static inline uint32_t vx_flow_tag(uint64_t ends_hash, int32_t vni, const vx_secrets *secrets) {
     return vx_tag(vx_mix(ends_hash ^ (uint32_t)vni, secrets->words[4]));

@@ -23,15 +23,15 @@ void vx_journeys_init(vx_journeys *journeys, vx_tally *tally, const vx_journey_o
         .most_open = options->most_journeys,
         .part = options->part,
         .undecided = EMPTY,
-        .group_order = EMPTY,
     };
     vx_pool_init(&journeys->journeys, sizeof(vx_journey));
     vx_pool_init(&journeys->more, sizeof(vx_more));
     vx_pool_init(&journeys->held, sizeof(vx_held));
     vx_pool_init(&journeys->moments, VX_MOST_STAGES * sizeof(vx_moment));
+    vx_pool_init(&journeys->groups, sizeof(vx_group));
     vx_pool_init(&journeys->pieces, sizeof(vx_pieces));
+    vx_pool_init(&journeys->group_keys, sizeof(vx_group_key));
     vx_pool_init(&journeys->tails, sizeof(vx_tail));
-    vx_map_init(&journeys->groups, sizeof(vx_group), options->seed);
     vx_map_init(&journeys->attached, attached_size(sizeof(vx_key)), options->seed);
     vx_map_init(&journeys->attached_groups, attached_size(sizeof(vx_group_key)), options->seed);
 }
@@ -41,16 +41,19 @@ void vx_journeys_free(vx_journeys *journeys) {
     vx_pool_free(&journeys->more);
     vx_pool_free(&journeys->held);
     vx_pool_free(&journeys->moments);
+    vx_pool_free(&journeys->groups);
     vx_pool_free(&journeys->pieces);
+    vx_pool_free(&journeys->group_keys);
     vx_pool_free(&journeys->tails);
     vx_index_free(&journeys->index);
-    vx_map_free(&journeys->groups);
+    vx_index_free(&journeys->group_index);
     vx_map_free(&journeys->attached);
     vx_map_free(&journeys->attached_groups);
     free(journeys->open.entries);
     free(journeys->settled.entries);
+    free(journeys->group_order.entries);
     free(journeys->events);
-    journeys->open = journeys->settled = (vx_ring){0};
+    journeys->open = journeys->settled = journeys->group_order = (vx_ring){0};
     journeys->events = NULL;
 }
 
@@ -59,11 +62,11 @@ static inline vx_journey *journey_at(const vx_journeys *journeys, uint32_t numbe
 }
 
 static inline vx_group *group_at(const vx_journeys *journeys, uint32_t number) {
-    return vx_map_at(&journeys->groups, number);
+    return vx_pool_item(&journeys->groups, number, sizeof(vx_group));
 }
 
 static inline vx_pieces *pieces_at(const vx_journeys *journeys, uint32_t number) {
-    return vx_pool_at(&journeys->pieces, number);
+    return vx_pool_item(&journeys->pieces, number, sizeof(vx_pieces));
 }
 
 static inline vx_held *held_at(const vx_journeys *journeys, uint32_t number) {
@@ -84,8 +87,10 @@ static inline const vx_ring_entry *first_of(vx_ring *ring) {
     return NULL;
 }
 
-/* Where a journey remembers its position in this ring. */
+/* Where a journey, or a group, remembers its position in this ring. */
 static inline uint32_t *position_in(const vx_journeys *journeys, const vx_ring *ring, uint32_t number) {
+    if (ring == &journeys->group_order)
+        return &group_at(journeys, number)->order_at;
     vx_journey *journey = journey_at(journeys, number);
     return ring == &journeys->open ? &journey->open_at : &journey->settled_at;
 }
@@ -176,44 +181,35 @@ static inline void leave_settled(vx_journeys *journeys, vx_journey *journey) {
 
 /* Fragments. */
 
-static void append_group(vx_journeys *journeys, uint32_t number) {
-    vx_group *group = group_at(journeys, number);
-    group->previous = journeys->group_order.last;
-    group->next = VX_NONE;
-    if (journeys->group_order.last != VX_NONE)
-        group_at(journeys, journeys->group_order.last)->next = number;
-    else
-        journeys->group_order.first = number;
-    journeys->group_order.last = number;
-    wait_from(journeys, group->clock);
+static vx_tagged_group tagged_group(const vx_journeys *journeys, const vx_group_key *key) {
+    uint32_t tag = vx_fragment_tag(&key->fragment, &journeys->tally->secrets);
+    return (vx_tagged_group){*key, vx_group_tag(tag, key->spot)};
 }
 
-static void leave_group_order(vx_journeys *journeys, vx_group *group) {
-    if (group->previous != VX_NONE)
-        group_at(journeys, group->previous)->next = group->next;
-    else
-        journeys->group_order.first = group->next;
-    if (group->next != VX_NONE)
-        group_at(journeys, group->next)->previous = group->previous;
-    else
-        journeys->group_order.last = group->previous;
+/* Remember the group of pieces, in case that their sighting has to be held back after all. */
+static int keep_group_key(vx_journeys *journeys, uint32_t pieces, const vx_group_key *key) {
+    if (!journeys->part)
+        return 0;
+    while (journeys->group_keys.used <= pieces)
+        if (vx_pool_take(&journeys->group_keys) == VX_NONE)
+            return -1;
+    *(vx_group_key *)vx_pool_at(&journeys->group_keys, pieces) = *key;
+    return 0;
 }
 
-/* A new vx_pieces of a first fragment, held by its sighting; VX_NONE: no memory. */
-static uint32_t new_pieces(vx_journeys *journeys, const vx_piece *first, uint8_t wear) {
-    uint32_t number = vx_pool_take(&journeys->pieces);
+uint32_t vx_journeys_pieces(vx_journeys *journeys, const vx_piece *first, uint8_t wear) {
+    uint32_t number = vx_pool_take_item(&journeys->pieces, sizeof(vx_pieces));
     if (number == VX_NONE)
         return VX_NONE;
     *pieces_at(journeys, number) = (vx_pieces){
-        .key = first->group,
-        .holders = 1,
-        .packets = 1,
         .covered = first->covered,
         .wire_bytes = first->wire_bytes,
+        .packets = 1,
         .first_covered = first->covered,
+        .holders = 1,
         .wear = wear,
     };
-    return number;
+    return keep_group_key(journeys, number, &first->group.key) == 0 ? number : VX_NONE;
 }
 
 static inline void release_pieces(vx_journeys *journeys, uint32_t number) {
@@ -252,51 +248,89 @@ static void add_tail(vx_journeys *journeys, uint32_t number, uint32_t covered, u
     pieces->wire_bytes += wire_bytes;
 }
 
-/* Its first fragment takes the tails that waited for it, and waits a window for more from here on. */
-static int open_group(vx_journeys *journeys, uint32_t pieces_number, uint64_t clock) {
-    vx_pieces *pieces = pieces_at(journeys, pieces_number);
-    bool made;
-    uint32_t number = vx_map_intern(&journeys->groups, &pieces->key, sizeof pieces->key, &made);
-    if (number == VX_NONE)
-        return -1;
+/* Take a group away. Tails that still wait for its first fragment are orphans. */
+static void end_group(vx_journeys *journeys, uint32_t number) {
     vx_group *group = group_at(journeys, number);
-    if (!made) {
-        while (group->pending != VX_NONE) {
-            uint32_t pending = group->pending;
-            const vx_tail *tail = vx_pool_at(&journeys->tails, pending);
-            group->pending = tail->next;
-            add_tail(journeys, pieces_number, tail->covered, tail->wire_bytes);
-            vx_pool_give_back(&journeys->tails, pending);
-        }
-        release_pieces(journeys, group->pieces);
-        leave_group_order(journeys, group);
+    vx_tally *tally = journeys->tally;
+    while (VX_RARELY(group->pending != VX_NONE)) {
+        uint32_t pending = group->pending;
+        const vx_tail *tail = vx_pool_at(&journeys->tails, pending);
+        group->pending = tail->next;
+        tally->counters.orphan_fragments++;
+        tally->counters.ip_records++;
+        vx_samples_keep(&tally->samples[VX_SAMPLE_ORPHAN], tail->sample);
+        vx_pool_give_back(&journeys->tails, pending);
     }
-    group->pending = VX_NONE;
-    group->pieces = pieces_number;
-    pieces->holders++;
-    group->clock = clock;
-    append_group(journeys, number);
-    return 0;
+    release_pieces(journeys, group->pieces);
+    leave_ring(&journeys->group_order, group->order_at);
+    vx_index_remove(&journeys->group_index, vx_index_slot(&journeys->group_index, group->tag, number));
+    vx_pool_give_back_at(&journeys->groups, number, group);
 }
 
-static int join_tail(vx_journeys *journeys, const vx_piece *tail, vx_sample sample, uint64_t clock) {
-    bool made;
-    uint32_t number = vx_map_intern(&journeys->groups, &tail->group, sizeof tail->group, &made);
+/* The clock at which a group was opened. */
+static inline uint64_t opened_at(const vx_journeys *journeys, const vx_group *group) {
+    return entry_at(&journeys->group_order, group->order_at)->clock;
+}
+
+/* The group with this key, where it is open; else VX_NONE. */
+static inline uint32_t find_group(vx_journeys *journeys, const vx_tagged_group *wanted) {
+    uint32_t at = wanted->tag, number;
+    while ((number = vx_index_next(&journeys->group_index, wanted->tag, &at)) != VX_NONE)
+        if (vx_same(&group_at(journeys, number)->key, &wanted->key, sizeof wanted->key))
+            break;
+    if (number == VX_NONE ||
+        journeys->clock - opened_at(journeys, group_at(journeys, number)) <= journeys->window)
+        return number;
+    end_group(journeys, number);
+    return VX_NONE;
+}
+
+/* Open a group whose key is not there yet, now; VX_NONE: no memory. */
+static inline uint32_t add_group(vx_journeys *journeys, const vx_tagged_group *tagged, uint32_t pieces) {
+    if (vx_index_reserve(&journeys->group_index) < 0)
+        return VX_NONE;
+    uint32_t number = vx_pool_take_item(&journeys->groups, sizeof(vx_group)), position;
+    if (number == VX_NONE ||
+        enter_ring(journeys, &journeys->group_order, number, journeys->clock, &position) < 0)
+        return VX_NONE;
+    vx_index_add(&journeys->group_index, tagged->tag, number);
+    *group_at(journeys, number) = (vx_group){
+        .key = tagged->key, .tag = tagged->tag, .pieces = pieces, .pending = VX_NONE, .order_at = position};
+    return number;
+}
+
+/* Its first fragment takes the tails that waited for it, and waits a window for more from here on. */
+static VX_RARE int open_group_again(vx_journeys *journeys, uint32_t number, uint32_t pieces) {
+    vx_group *group = group_at(journeys, number);
+    while (group->pending != VX_NONE) {
+        uint32_t pending = group->pending;
+        const vx_tail *tail = vx_pool_at(&journeys->tails, pending);
+        group->pending = tail->next;
+        add_tail(journeys, pieces, tail->covered, tail->wire_bytes);
+        vx_pool_give_back(&journeys->tails, pending);
+    }
+    release_pieces(journeys, group->pieces);
+    group->pieces = pieces;
+    leave_ring(&journeys->group_order, group->order_at);
+    return enter_ring(journeys, &journeys->group_order, number, journeys->clock, &group->order_at);
+}
+
+static inline int open_group(vx_journeys *journeys, const vx_tagged_group *tagged, uint32_t pieces) {
+    pieces_at(journeys, pieces)->holders++;
+    uint32_t number = find_group(journeys, tagged);
+    if (VX_RARELY(number != VX_NONE))
+        return open_group_again(journeys, number, pieces);
+    return add_group(journeys, tagged, pieces) == VX_NONE ? -1 : 0;
+}
+
+/* A tail whose first fragment was not yet seen. */
+static VX_RARE int keep_tail(vx_journeys *journeys, uint32_t number, const vx_piece *tail, vx_sample sample) {
     if (number == VX_NONE)
+        number = add_group(journeys, &tail->group, VX_NONE);
+    uint32_t pending = vx_pool_take(&journeys->tails);
+    if (number == VX_NONE || pending == VX_NONE)
         return -1;
     vx_group *group = group_at(journeys, number);
-    if (made) {
-        group->pieces = group->pending = VX_NONE;
-        group->clock = clock;
-        append_group(journeys, number);
-    }
-    if (group->pieces != VX_NONE) {
-        add_tail(journeys, group->pieces, tail->covered, tail->wire_bytes);
-        return 0;
-    }
-    uint32_t pending = vx_pool_take(&journeys->tails);
-    if (pending == VX_NONE)
-        return -1;
     *(vx_tail *)vx_pool_at(&journeys->tails, pending) = (vx_tail){
         .next = group->pending,
         .covered = tail->covered,
@@ -307,22 +341,34 @@ static int join_tail(vx_journeys *journeys, const vx_piece *tail, vx_sample samp
     return 0;
 }
 
-/* Take a group away. Tails that still wait for its first fragment are orphans. */
-static void end_group(vx_journeys *journeys, uint32_t number) {
-    vx_group *group = group_at(journeys, number);
-    vx_tally *tally = journeys->tally;
-    while (group->pending != VX_NONE) {
-        uint32_t pending = group->pending;
-        const vx_tail *tail = vx_pool_at(&journeys->tails, pending);
-        group->pending = tail->next;
-        tally->counters.orphan_fragments++;
-        tally->counters.ip_records++;
-        vx_samples_keep(&tally->samples[VX_SAMPLE_ORPHAN], tail->sample);
-        vx_pool_give_back(&journeys->tails, pending);
-    }
-    release_pieces(journeys, group->pieces);
-    leave_group_order(journeys, group);
-    vx_map_remove(&journeys->groups, number, sizeof group->key);
+/* End those that have been open for too long. Until then they stand in the way of nobody who asks by
+ * find_group. */
+static void end_groups(vx_journeys *journeys) {
+    vx_ring *order = &journeys->group_order;
+    uint64_t clock = journeys->clock;
+    uint32_t numbers[CLOSING];
+    size_t count;
+    do {
+        first_of(order);
+        count = 0;
+        for (uint32_t at = order->head; at != order->tail && count < CLOSING; at++) {
+            const vx_ring_entry *entry = entry_at(order, at);
+            if (clock - entry->clock <= journeys->window)
+                break;
+            if (entry->number == VX_NONE)
+                continue;
+            __builtin_prefetch(group_at(journeys, entry->number), 1);
+            numbers[count++] = entry->number;
+        }
+        for (size_t i = 0; i < count; i++) {
+            const vx_group *group = group_at(journeys, numbers[i]);
+            vx_index_prefetch(&journeys->group_index, group->tag);
+            if (group->pieces != VX_NONE)
+                __builtin_prefetch(pieces_at(journeys, group->pieces), 1);
+        }
+        for (size_t i = 0; i < count; i++)
+            end_group(journeys, numbers[i]);
+    } while (count == CLOSING);
 }
 
 /* Journeys. */
@@ -422,13 +468,26 @@ static VX_RARE int count_closed(vx_journeys *journeys, uint32_t number) {
     return status;
 }
 
-/* `flow`: the number that is most likely its flow's, or VX_NONE. */
+/* The same for what most journeys with fragments are. `flow`: the number that is most likely its flow's, or
+ * VX_NONE. */
+static VX_RARE int count_closed_in_pieces(vx_journeys *journeys, uint32_t number, uint32_t flow) {
+    vx_journey *journey = journey_at(journeys, number);
+    close_all_pieces(journeys, journey);
+    int counted = vx_tally_count_usual_in_pieces(journeys->tally, journey, &journeys->pieces, flow);
+    if (counted == 0)
+        return count_closed(journeys, number);
+    free_journey(journeys, number);
+    return counted < 0 ? -1 : 0;
+}
+
 static inline int close_journey(vx_journeys *journeys, uint32_t number, uint32_t flow) {
     vx_journey *journey = journey_at(journeys, number);
     leave_chain(journeys, number, journey);
     leave_open(journeys, journey);
     leave_settled(journeys, journey);
     journeys->open_count--;
+    if (VX_RARELY(journey->sides & VX_IN_PIECES))
+        return count_closed_in_pieces(journeys, number, flow);
     int counted = vx_tally_count_usual(journeys->tally, journey, flow);
     if (counted == 0)
         return count_closed(journeys, number);
@@ -442,11 +501,6 @@ static uint64_t next_due(vx_journeys *journeys) {
     const vx_ring_entry *first = first_of(&journeys->open);
     if (first != NULL) {
         uint64_t until = first->clock + journeys->window + 1 - clock;
-        wait = until < wait ? until : wait;
-    }
-    if (journeys->group_order.first != VX_NONE) {
-        uint64_t until =
-            group_at(journeys, journeys->group_order.first)->clock + journeys->window + 1 - clock;
         wait = until < wait ? until : wait;
     }
     return clock + wait;
@@ -511,7 +565,10 @@ static int close_settled(vx_journeys *journeys, uint64_t clock) {
     return 0;
 }
 
-int vx_journeys_close_settled(vx_journeys *journeys) { return close_settled(journeys, journeys->clock); }
+int vx_journeys_close_settled(vx_journeys *journeys) {
+    end_groups(journeys);
+    return close_settled(journeys, journeys->clock);
+}
 
 int vx_journeys_close_due(vx_journeys *journeys, uint64_t before) {
     /* Journeys are counted in the order in which they would close if each did at once. */
@@ -525,12 +582,6 @@ int vx_journeys_close_due(vx_journeys *journeys, uint64_t before) {
             leave_open(journeys, journey);
         else if (close_journey(journeys, first->number, VX_NONE) < 0)
             return -1;
-    }
-    while (journeys->group_order.first != VX_NONE) {
-        uint32_t number = journeys->group_order.first;
-        if (clock - group_at(journeys, number)->clock <= journeys->window)
-            break;
-        end_group(journeys, number);
     }
     journeys->due = next_due(journeys);
     return 0;
@@ -571,7 +622,7 @@ static inline int add_sighting(vx_journeys *journeys, uint32_t number, vx_journe
     if (added == NULL)
         return -1;
     *added = *sighting;
-    journey->sides |= side_of(&sighting->traits);
+    journey->sides |= side_of(&sighting->traits) | (sighting->pieces != VX_NONE ? VX_IN_PIECES : 0);
     if (journey->outer_id == 0)
         journey->outer_id = sighting->traits.outer_id; /* 0 of what is plain */
     return 0;
@@ -588,7 +639,7 @@ static inline vx_sighting *sighting_of_place(const vx_journeys *journeys, const 
 }
 
 static VX_RARE int evict(vx_journeys *journeys) {
-    if (vx_journeys_close_settled(journeys) < 0)
+    if (close_settled(journeys, journeys->clock) < 0)
         return -1;
     const vx_ring_entry *first;
     while (journeys->open_count > journeys->most_open && (first = first_of(&journeys->open)) != NULL) {
@@ -641,6 +692,8 @@ static inline int continue_journey(vx_journeys *journeys, uint32_t number, vx_jo
                                    const vx_sighting *sighting, const vx_moment *moment) {
     if (add_sighting(journeys, number, journey, sighting, moment) < 0)
         return -1;
+    if (VX_RARELY(journey->is_settled) && sighting->pieces != VX_NONE)
+        pieces_at(journeys, sighting->pieces)->joined_late = true;
     bool settles = (journey->sides & (VX_CAME_IN | VX_WENT_OUT)) == (VX_CAME_IN | VX_WENT_OUT) ||
                    journey->sides & VX_SIDE_UNKNOWN;
     return settles && !journey->is_settled ? enter_settled(journeys, number, journey, moment->clock) : 0;
@@ -676,7 +729,7 @@ static int remember_held(vx_journeys *journeys, uint32_t newest, const vx_held *
  * lower TTLs. */
 static VX_RARE int join_chain(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
                               const vx_moment *moment) {
-    if (vx_journeys_close_settled(journeys) < 0)
+    if (close_settled(journeys, journeys->clock) < 0)
         return -1;
     uint32_t newest = newest_of(journeys, key);
     if (newest == VX_NONE)
@@ -776,7 +829,7 @@ static int hold(vx_journeys *journeys, const vx_event *event) {
 
 /* Hold the tails that are still to come: how long their datagram is open depends on the earlier part. */
 static int hold_group(vx_journeys *journeys, uint32_t number, uint64_t clock) {
-    vx_group_key key = group_at(journeys, number)->key;
+    const vx_group_key key = group_at(journeys, number)->key;
     end_group(journeys, number);
     return attach(&journeys->attached_groups, &key, sizeof key, clock);
 }
@@ -793,15 +846,16 @@ static int take_back(vx_journeys *journeys, const vx_tagged_key *key) {
         const vx_moment *moments = vx_pool_at(&journeys->moments, number);
         for (unsigned i = 0; i < journey->count; i++) {
             vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);
+            uint32_t pieces = sighting->pieces;
             vx_event event = {.key = *key, .moment = moments[i], .sighting = *sighting};
+            if (pieces != VX_NONE)
+                event.piece.group = tagged_group(journeys, vx_pool_at(&journeys->group_keys, pieces));
             if (hold(journeys, &event) < 0)
                 return -1;
-            uint32_t pieces = sighting->pieces;
+            sighting->pieces = VX_NONE; /* the event holds them now */
             if (pieces == VX_NONE)
                 continue;
-            sighting->pieces = VX_NONE; /* the event holds them now */
-            const vx_group_key *group_key = &pieces_at(journeys, pieces)->key;
-            uint32_t group = vx_map_find(&journeys->groups, group_key, sizeof *group_key);
+            uint32_t group = find_group(journeys, &event.piece.group);
             if (group != VX_NONE && group_at(journeys, group)->pieces == pieces &&
                 hold_group(journeys, group, event.moment.clock) < 0)
                 return -1;
@@ -813,12 +867,12 @@ static int take_back(vx_journeys *journeys, const vx_tagged_key *key) {
 
 /* What a part does with a sighting: 1: hold it, 0: join it, -1: no memory. */
 static int see_in_part(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
-                       uint64_t clock) {
+                       const vx_tagged_group *group, uint64_t clock) {
     int held = is_attached(journeys, &journeys->attached, &key->key, sizeof key->key, clock);
-    if (held < 0 || sighting->pieces == VX_NONE)
+    if (held < 0 || group == NULL)
         return held;
-    const vx_group_key group_key = pieces_at(journeys, sighting->pieces)->key;
-    int group_held = is_attached(journeys, &journeys->attached_groups, &group_key, sizeof group_key, clock);
+    int group_held =
+        is_attached(journeys, &journeys->attached_groups, &group->key, sizeof group->key, clock);
     if (group_held < 0)
         return -1;
     if (group_held) {
@@ -828,61 +882,73 @@ static int see_in_part(vx_journeys *journeys, const vx_tagged_key *key, const vx
             return -1;
         return 1;
     }
-    if (open_group(journeys, sighting->pieces, clock) < 0)
+    if (open_group(journeys, group, sighting->pieces) < 0)
         return -1;
     if (!held)
         return 0;
-    uint32_t group = vx_map_find(&journeys->groups, &group_key, sizeof group_key);
-    return hold_group(journeys, group, clock) < 0 ? -1 : 1;
+    return hold_group(journeys, find_group(journeys, group), clock) < 0 ? -1 : 1;
 }
 
-/* Take a sighting, whose pieces it holds where it has any. */
-static VX_RARE int see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
-                       const vx_moment *moment) {
-    if (!journeys->part) {
-        if (sighting->pieces != VX_NONE && open_group(journeys, sighting->pieces, moment->clock) < 0)
-            return -1;
-        return join(journeys, key, sighting, moment);
-    }
-    if (vx_journeys_close_settled(journeys) < 0)
+/* In a part: take a sighting. */
+static VX_RARE int see_or_hold(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                               const vx_tagged_group *group, const vx_moment *moment) {
+    if (close_settled(journeys, journeys->clock) < 0)
         return -1;
-    int held = see_in_part(journeys, key, sighting, moment->clock);
+    int held = see_in_part(journeys, key, sighting, group, moment->clock);
     if (held == 0)
         return join(journeys, key, sighting, moment);
     vx_event event = {.key = *key, .moment = *moment, .sighting = *sighting};
+    if (group != NULL)
+        event.piece.group = *group;
     return held < 0 ? -1 : hold(journeys, &event);
+}
+
+/* Take a sighting, and where it is of a first fragment, whose pieces it holds, open its group. */
+static VX_ALWAYS_INLINE int see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                                const vx_tagged_group *group, const vx_moment *moment) {
+    if (VX_RARELY(journeys->part))
+        return see_or_hold(journeys, key, sighting, group, moment);
+    if (VX_RARELY(group != NULL) && open_group(journeys, group, sighting->pieces) < 0)
+        return -1;
+    return join(journeys, key, sighting, moment);
+}
+
+/* Whether the journey of these pieces cannot have settled long enough ago to be closed by now. */
+static inline bool is_surely_open(const vx_journeys *journeys, const vx_group *group) {
+    return !pieces_at(journeys, group->pieces)->joined_late &&
+           journeys->clock - opened_at(journeys, group) <= journeys->settle;
+}
+
+static inline int join_tail(vx_journeys *journeys, const vx_piece *tail, vx_sample sample) {
+    uint32_t number = find_group(journeys, &tail->group);
+    if (VX_RARELY(number == VX_NONE))
+        return keep_tail(journeys, number, tail, sample);
+    const vx_group *group = group_at(journeys, number);
+    if (VX_RARELY(group->pieces == VX_NONE))
+        return keep_tail(journeys, number, tail, sample);
+    if (VX_RARELY(!is_surely_open(journeys, group)) && close_settled(journeys, journeys->clock) < 0)
+        return -1;
+    add_tail(journeys, group->pieces, tail->covered, tail->wire_bytes);
+    return 0;
 }
 
 /* Take a tail as such. */
-static int see_tail(vx_journeys *journeys, const vx_piece *tail, const vx_sighting *sighting,
-                    const vx_moment *moment) {
-    if (vx_journeys_close_settled(journeys) < 0)
-        return -1;
+static inline int see_tail(vx_journeys *journeys, const vx_piece *tail, const vx_sighting *sighting,
+                           const vx_moment *moment) {
     int held = 0;
-    if (journeys->part)
-        held = is_attached(journeys, &journeys->attached_groups, &tail->group, sizeof tail->group,
+    if (VX_RARELY(journeys->part))
+        held = is_attached(journeys, &journeys->attached_groups, &tail->group.key, sizeof tail->group.key,
                            moment->clock);
     if (held == 0)
-        return join_tail(journeys, tail, sighting->sample, moment->clock);
-    vx_event event = {.moment = *moment, .is_tail = true, .tail = *tail, .sighting = *sighting};
+        return join_tail(journeys, tail, sighting->sample);
+    vx_event event = {.moment = *moment, .is_tail = true, .piece = *tail, .sighting = *sighting};
     return held < 0 ? -1 : hold(journeys, &event);
 }
 
-static VX_RARE int see_fragment(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
-                                const vx_piece *piece, const vx_moment *moment) {
-    vx_sighting first = *sighting;
-    first.pieces = new_pieces(journeys, piece, sighting->traits.wear);
-    return first.pieces == VX_NONE ? -1 : see(journeys, key, &first, moment);
-}
-
 int vx_journeys_see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
-                    const vx_piece *piece) {
+                    const vx_tagged_group *group) {
     vx_moment moment = {journeys->clock, ++journeys->order};
-    if (VX_RARELY(piece != NULL))
-        return see_fragment(journeys, key, sighting, piece, &moment);
-    if (VX_RARELY(journeys->part))
-        return see(journeys, key, sighting, &moment);
-    return join(journeys, key, sighting, &moment);
+    return see(journeys, key, sighting, group, &moment);
 }
 
 int vx_journeys_see_tail(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
@@ -890,7 +956,7 @@ int vx_journeys_see_tail(vx_journeys *journeys, const vx_tagged_key *key, const 
     vx_moment moment = {journeys->clock, ++journeys->order};
     if (see_tail(journeys, tail, sighting, &moment) < 0)
         return -1;
-    return see(journeys, key, sighting, &moment);
+    return see(journeys, key, sighting, NULL, &moment);
 }
 
 /* The end. */
@@ -931,8 +997,9 @@ static int count_complete(vx_journeys *journeys, remaining *rest, size_t *count)
 }
 
 int vx_journeys_finish(vx_journeys *journeys) {
-    while (journeys->group_order.first != VX_NONE)
-        end_group(journeys, journeys->group_order.first);
+    const vx_ring_entry *group;
+    while ((group = first_of(&journeys->group_order)) != NULL)
+        end_group(journeys, group->number);
     if (vx_tally_fit_timeline(journeys->tally) < 0)
         return -1;
     size_t count = 0, most = journeys->journeys.used;
@@ -982,10 +1049,10 @@ static vx_moment transfer_moment(const transfer *over, vx_moment moment) {
     return (vx_moment){moment.clock + over->shift, moment.order + over->to->order};
 }
 
-static vx_group_key transfer_group_key(const transfer *over, const vx_group_key *key) {
+static vx_tagged_group transfer_group(const transfer *over, const vx_group_key *key) {
     vx_group_key here = *key;
     here.spot = over->numbers->places[key->spot];
-    return here;
+    return tagged_group(over->to, &here);
 }
 
 /* The number here of the other's pieces: 0, or -1. Whoever held them there holds them here. */
@@ -997,9 +1064,10 @@ static int transfer_pieces(const transfer *over, uint32_t *number) {
         *here = vx_pool_take(&over->to->pieces);
         if (*here == VX_NONE)
             return -1;
-        vx_pieces *pieces = pieces_at(over->to, *here);
-        *pieces = *pieces_at(over->from, *number);
-        pieces->key = transfer_group_key(over, &pieces->key);
+        *pieces_at(over->to, *here) = *pieces_at(over->from, *number);
+        const vx_tagged_group group = transfer_group(over, vx_pool_at(&over->from->group_keys, *number));
+        if (keep_group_key(over->to, *here, &group.key) < 0)
+            return -1;
     }
     *number = *here;
     return 0;
@@ -1026,13 +1094,14 @@ static int replay(const transfer *over) {
         if (vx_journeys_advance(journeys, moment.clock) < 0)
             return -1;
         int status;
-        if (event->is_tail) {
-            vx_piece tail = event->tail;
-            tail.group = transfer_group_key(over, &tail.group);
-            status = see_tail(journeys, &tail, &event->sighting, &moment);
-        } else {
-            status = see(journeys, &event->key, &event->sighting, &moment);
-        }
+        vx_piece piece = event->piece;
+        if (event->is_tail || event->sighting.pieces != VX_NONE)
+            piece.group = transfer_group(over, &piece.group.key);
+        if (event->is_tail)
+            status = see_tail(journeys, &piece, &event->sighting, &moment);
+        else
+            status = see(journeys, &event->key, &event->sighting,
+                         event->sighting.pieces != VX_NONE ? &piece.group : NULL, &moment);
         if (status < 0)
             return -1;
     }
@@ -1191,25 +1260,19 @@ static int adopt_journeys(const transfer *over) {
     return status;
 }
 
-static int adopt_group(const transfer *over, const vx_group *theirs) {
+static int adopt_group(const transfer *over, const vx_group *theirs, uint64_t clock) {
     vx_journeys *journeys = over->to;
-    vx_group_key key = transfer_group_key(over, &theirs->key);
-    uint32_t number = vx_map_find(&journeys->groups, &key, sizeof key);
+    const vx_tagged_group tagged = transfer_group(over, &theirs->key);
+    uint32_t number = find_group(journeys, &tagged), pieces = theirs->pieces;
     if (number != VX_NONE)
         end_group(journeys, number);
-    bool made;
-    number = vx_map_intern(&journeys->groups, &key, sizeof key, &made);
+    if (transfer_pieces(over, &pieces) < 0)
+        return -1;
+    number = add_group(journeys, &tagged, pieces);
     if (number == VX_NONE)
         return -1;
     vx_group *group = group_at(journeys, number);
-    group->clock = theirs->clock + over->shift;
-    group->pending = VX_NONE;
-    group->pieces = theirs->pieces;
-    append_group(journeys, number);
-    if (transfer_pieces(over, &group->pieces) < 0) {
-        group->pieces = VX_NONE;
-        return -1;
-    }
+    entry_at(&journeys->group_order, group->order_at)->clock = clock + over->shift;
     for (uint32_t i = theirs->pending; i != VX_NONE;) {
         const vx_tail *tail = vx_pool_at(&over->from->tails, i);
         uint32_t pending = vx_pool_take(&journeys->tails);
@@ -1226,22 +1289,33 @@ static int adopt_group(const transfer *over, const vx_group *theirs) {
 }
 
 static int adopt_groups(const transfer *over) {
-    vx_journeys *journeys = over->to, *other = over->from;
-    for (uint32_t i = other->group_order.first; i != VX_NONE; i = group_at(other, i)->next)
-        if (adopt_group(over, group_at(other, i)) < 0)
+    const vx_ring *theirs = &over->from->group_order;
+    for (uint32_t at = theirs->head; at != theirs->tail; at++) {
+        const vx_ring_entry *entry = entry_at(theirs, at);
+        if (entry->number != VX_NONE &&
+            adopt_group(over, group_at(over->from, entry->number), entry->clock) < 0)
             return -1;
+    }
+    vx_journeys *journeys = over->to;
+    vx_ring *order = &journeys->group_order;
     uint32_t count = 0;
-    ranked *all = vx_allocate((size_t)journeys->groups.index.used + 1, sizeof *all);
+    ranked *all = vx_allocate((size_t)order->taken + 1, sizeof *all);
     if (all == NULL)
         return -1;
-    for (uint32_t i = journeys->group_order.first; i != VX_NONE; i = group_at(journeys, i)->next)
-        rank(all, &count, group_at(journeys, i)->clock, i);
+    for (uint32_t at = order->head; at != order->tail; at++) {
+        vx_ring_entry entry = *entry_at(order, at);
+        if (entry.number != VX_NONE)
+            rank(all, &count, entry.clock, entry.number);
+    }
     qsort(all, count, sizeof *all, by_rank);
-    journeys->group_order = EMPTY;
-    for (uint32_t i = 0; i < count; i++)
-        append_group(journeys, all[i].number);
+    int status = 0;
+    order->tail = order->head;
+    order->taken = 0;
+    for (uint32_t i = 0; i < count && status == 0; i++)
+        status = enter_ring(journeys, order, all[i].number, all[i].rank,
+                            &group_at(journeys, all[i].number)->order_at);
     free(all);
-    return 0;
+    return status;
 }
 
 int vx_journeys_merge(vx_journeys *journeys, vx_journeys *other, const vx_numbers *numbers, uint64_t shift,
@@ -1250,6 +1324,7 @@ int vx_journeys_merge(vx_journeys *journeys, vx_journeys *other, const vx_number
     transfer over = {journeys, other, numbers, base, shift, vx_allocate(pieces, sizeof(uint32_t))};
     if (over.pieces == NULL)
         return -1;
+    end_groups(other);
     memset(over.pieces, 0xff, pieces * sizeof *over.pieces); /* VX_NONE */
     int status = replay(&over);
     if (status == 0)

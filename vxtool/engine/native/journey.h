@@ -26,7 +26,7 @@ typedef struct {
 
 /* What of a fragmented packet one record holds. */
 typedef struct {
-    vx_group_key group;
+    vx_tagged_group group;
     uint32_t covered;    /* payload bytes */
     uint32_t wire_bytes; /* IP length */
 } vx_piece;
@@ -39,22 +39,24 @@ typedef struct {
     vx_sample sample;
 } vx_tail;
 
+/* A cache line. */
 typedef struct {
-    vx_group_key key;
-    /* end of the key */
+    _Alignas(64) vx_group_key key;
+    uint32_t tag;
     uint32_t pieces;  /* VX_NONE: the first fragment was not yet seen, and */
     uint32_t pending; /* these tails wait for it */
-    uint32_t previous;
-    uint32_t next;
-    uint64_t clock;
+    uint32_t order_at; /* its position in the order of opening */
 } vx_group;
 
-/* What a part holds back: a sighting, or a tail as such, of which only its piece counts. */
+_Static_assert(sizeof(vx_group) == 64, "not a cache line");
+
+/* What a part holds back: a sighting, or a tail as such, of which only its piece counts. Of the piece of a
+ * sighting, only the key of its group is set. */
 typedef struct {
     vx_tagged_key key;
     vx_moment moment;
     bool is_tail;
-    vx_piece tail;
+    vx_piece piece;
     vx_sighting sighting;
 } vx_event;
 
@@ -64,7 +66,7 @@ typedef struct {
     uint32_t last;
 } vx_list;
 
-/* Journeys in the order of a clock. They enter at the tail and may leave from anywhere: their entry is then
+/* Journeys, or groups, in the order of a clock. They enter at the tail and may leave from anywhere: their entry is then
  * vacant, with the number VX_NONE. */
 typedef struct {
     uint64_t clock;
@@ -99,10 +101,12 @@ typedef struct {
     vx_ring settled;   /* by settling */
     vx_list undecided; /* went out right after the start, without an ingress: through `newer` */
 
-    vx_map groups; /* of vx_group */
-    vx_list group_order;
-    vx_pool pieces; /* of vx_pieces */
-    vx_pool tails;  /* of vx_tail */
+    vx_index group_index;
+    vx_pool groups;     /* of vx_group */
+    vx_ring group_order; /* by opening: one that has been open for too long is no more, but may still stand here */
+    vx_pool pieces;     /* of vx_pieces */
+    vx_pool group_keys; /* of a part, by the number of its pieces: of vx_group_key */
+    vx_pool tails;      /* of vx_tail */
 
     vx_map attached;        /* of vx_attached_key */
     vx_map attached_groups; /* of vx_attached_group */
@@ -141,9 +145,9 @@ static inline int vx_journeys_advance(vx_journeys *journeys, uint64_t clock) {
     return (int64_t)(clock - journeys->due) < 0 ? 0 : vx_journeys_close_due(journeys, before);
 }
 
-/* Close the settled ones that the clock lets nothing continue. To be called after every few records, and
- * before anything else than seeing and advancing: one at a time among the records, they cost a third more,
- * since nobody can foresee where. What is seen meanwhile takes care not to continue them. */
+/* Close the settled ones that the clock lets nothing continue, and end the groups. To be called after every
+ * few records, and before anything else than seeing and advancing: one at a time among the records, they cost
+ * a third more, since nobody can foresee where. What is seen meanwhile takes care not to continue them. */
 int vx_journeys_close_settled(vx_journeys *journeys);
 
 /* With many journeys open, to wait for memory took longer than all else: fetch ahead what seeing a sighting
@@ -164,9 +168,18 @@ static VX_ALWAYS_INLINE void vx_journeys_prefetch(const vx_journeys *journeys, c
         __builtin_prefetch(at + i, 1);
 }
 
-/* Take a sighting, now, as the next of all. `piece`: of a first fragment, else NULL. */
+/* The number of new pieces, for the sighting of a first fragment; VX_NONE: no memory. */
+uint32_t vx_journeys_pieces(vx_journeys *journeys, const vx_piece *first, uint8_t wear);
+
+/* With many groups open, fetch ahead what a piece will need. */
+static VX_ALWAYS_INLINE void vx_journeys_prefetch_group(const vx_journeys *journeys, uint32_t tag) {
+    vx_index_prefetch(&journeys->group_index, tag);
+}
+
+/* Take a sighting, now, as the next of all. `group`: of a first fragment, whose pieces the sighting has; else
+ * NULL. */
 int vx_journeys_see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
-                    const vx_piece *piece);
+                    const vx_tagged_group *group);
 /* Take a tail: as such, and as a sighting. */
 int vx_journeys_see_tail(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
                          const vx_piece *tail);

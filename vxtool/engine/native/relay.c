@@ -32,22 +32,10 @@ void vx_batch_free(vx_batch *batch) {
     if (batch == NULL)
         return;
     free(batch->news.items);
-    free(batch->pieces);
     free(batch);
 }
 
-void vx_batch_clear(vx_batch *batch) { batch->count = batch->news.count = batch->piece_count = 0; }
-
-uint32_t vx_batch_piece(vx_batch *batch) {
-    if (batch->piece_count == batch->piece_capacity) {
-        vx_piece *grown = vx_resize(batch->pieces, VX_BATCH_RECORDS, sizeof *grown);
-        if (grown == NULL)
-            return VX_NONE;
-        batch->pieces = grown;
-        batch->piece_capacity = VX_BATCH_RECORDS;
-    }
-    return batch->piece_count++;
-}
+void vx_batch_clear(vx_batch *batch) { batch->count = batch->news.count = 0; }
 
 vx_relay *vx_relay_new(void) {
     vx_relay *relay = vx_allocate(1, sizeof *relay);

@@ -18,28 +18,24 @@ enum { VX_BATCH_RECORDS = 256 };
 typedef struct {
     vx_sighting sighting;
     vx_tagged_key key;
-    uint32_t piece; /* of a fragment: number in the batch's pieces, else VX_NONE */
-    uint8_t kind;   /* of its frame; where it is neither DATAGRAM nor TAIL, only the time is set */
-    bool is_tagged; /* the key has its tags; else those are made when it is taken */
+    uint8_t kind;     /* of its frame; where it is neither DATAGRAM nor TAIL, only the time is set */
+    bool is_fragment; /* the batch has its piece */
+    bool is_tagged;   /* the key has its tags; else those are made when it is taken */
 } vx_read_record;
 
 typedef struct {
     size_t count;
     vx_news_list news; /* of all that these records refer to, and no batch before did */
-    vx_piece *pieces;
-    uint32_t piece_count;
-    uint32_t piece_capacity;
     vx_read_record records[VX_BATCH_RECORDS];
+    vx_piece pieces[VX_BATCH_RECORDS]; /* of those records that are fragments */
 } vx_batch;
 
 /* NULL where there is no memory. */
 vx_batch *vx_batch_new(void);
 /* NULL is allowed. */
 void vx_batch_free(vx_batch *batch);
-/* Without records, news and pieces. */
+/* Without records and news. */
 void vx_batch_clear(vx_batch *batch);
-/* Space for one more piece: its number, or VX_NONE: no memory. */
-uint32_t vx_batch_piece(vx_batch *batch);
 
 typedef struct vx_relay vx_relay;
 

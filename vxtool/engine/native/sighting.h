@@ -44,17 +44,30 @@ typedef struct {
     vx_fragment fragment;
 } vx_group_key;
 
-/* Of a first fragment and its tails: the sums of what has come. */
+/* A key and what is looked up by it. */
 typedef struct {
     vx_group_key key;
-    uint32_t holders; /* its sighting, its group */
-    uint32_t packets;
+    uint32_t tag;
+} vx_tagged_group;
+
+/* The tag of a group, by that of its fragmented packet. */
+static inline uint32_t vx_group_tag(uint32_t fragment_tag, uint32_t spot) {
+    return fragment_tag + spot * UINT32_C(0x9e3779b1);
+}
+
+/* Of a first fragment and its tails: the sums of what has come. */
+typedef struct {
     uint64_t covered;
     uint64_t wire_bytes;
+    uint32_t packets;
     uint32_t first_covered; /* by the first fragment itself */
+    uint8_t holders;        /* its sighting, its group */
     uint8_t wear;
-    bool closed; /* the journey is counted: more comes late */
+    bool closed;      /* the journey is counted: more comes late */
+    bool joined_late; /* the journey had settled before: it may close sooner than others that are as old */
 } vx_pieces;
+
+_Static_assert(sizeof(vx_pieces) == 32, "not half a cache line");
 
 /* What is known of the journeys of one key, up to one: they hold this place, or are full, and none has a TTL
  * there above this. */
@@ -64,8 +77,8 @@ typedef struct {
     uint8_t highest_ttl;
 } vx_held;
 
-/* Sides of a journey: those of direction in, out, and unknown. */
-enum { VX_CAME_IN = 1, VX_WENT_OUT = 2, VX_SIDE_UNKNOWN = 4 };
+/* Sides of a journey: those of direction in, out, and unknown; and whether any sighting has pieces. */
+enum { VX_CAME_IN = 1, VX_WENT_OUT = 2, VX_SIDE_UNKNOWN = 4, VX_IN_PIECES = 8 };
 
 /* Four cache lines. */
 typedef struct {
@@ -78,7 +91,7 @@ typedef struct {
     uint32_t held;       /* number of a vx_held, or VX_NONE: nothing is known; read of the newest of a key */
     uint32_t outer_id;
     uint8_t count; /* of sightings */
-    uint8_t sides; /* where its sightings were: VX_CAME_IN and so on */
+    uint8_t sides; /* what its sightings were: VX_CAME_IN and so on */
     bool is_open;  /* it leaves the order of arrival by age, even where it has settled */
     bool is_settled;
     uint64_t clock;

@@ -200,32 +200,31 @@ void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more, c
 }
 
 /* The sums over the fragments of a sighting; NULL: it is whole. */
-static const vx_pieces *pieces_of(const vx_view *view, const vx_sighting *sighting) {
-    return sighting->pieces != VX_NONE ? vx_pool_at(view->pieces, sighting->pieces) : NULL;
+static inline const vx_pieces *pieces_of(const vx_pool *pieces, const vx_sighting *sighting) {
+    return sighting->pieces != VX_NONE ? vx_pool_item(pieces, sighting->pieces, sizeof(vx_pieces)) : NULL;
 }
 
-static inline uint32_t covered_by_whole(const vx_sighting *sighting) {
-    return sighting->traits.outer_length - sighting->traits.outer_header;
+/* What a sighting has, given its pieces. */
+
+static inline uint64_t covered_by(const vx_pieces *pieces, const vx_sighting *sighting) {
+    return pieces != NULL ? pieces->covered : sighting->traits.outer_length - sighting->traits.outer_header;
 }
 
-static uint64_t covered_by(const vx_view *view, const vx_sighting *sighting) {
-    const vx_pieces *pieces = pieces_of(view, sighting);
-    return pieces != NULL ? pieces->covered : covered_by_whole(sighting);
-}
+static inline uint64_t packets_of(const vx_pieces *pieces) { return pieces != NULL ? pieces->packets : 1; }
 
-static uint64_t packets_of(const vx_view *view, const vx_sighting *sighting) {
-    const vx_pieces *pieces = pieces_of(view, sighting);
-    return pieces != NULL ? pieces->packets : 1;
-}
-
-static uint64_t wire_bytes_of(const vx_view *view, const vx_sighting *sighting) {
-    const vx_pieces *pieces = pieces_of(view, sighting);
+static inline uint64_t wire_bytes_of(const vx_pieces *pieces, const vx_sighting *sighting) {
     return pieces != NULL ? pieces->wire_bytes : sighting->traits.outer_length;
+}
+
+static inline uint64_t stage_of(const vx_pieces *pieces, uint32_t place) {
+    unsigned form = pieces == NULL ? VX_WHOLE : pieces->packets > 1 ? VX_FRAGMENTS : VX_FIRST_ONLY;
+    return (uint64_t)place << 2 | form;
 }
 
 bool vx_view_is_partial(const vx_view *view) {
     return view->ingress->traits.wear == view->egress->traits.wear &&
-           covered_by(view, view->egress) < covered_by(view, view->ingress);
+           covered_by(pieces_of(view->pieces, view->egress), view->egress) <
+               covered_by(pieces_of(view->pieces, view->ingress), view->ingress);
 }
 
 const vx_sighting *vx_view_start(const vx_view *view) {
@@ -261,9 +260,7 @@ static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
             if (place == VX_NONE)
                 return VX_NONE;
         }
-        const vx_pieces *pieces = pieces_of(view, sighting);
-        unsigned form = pieces == NULL ? VX_WHOLE : pieces->packets > 1 ? VX_FRAGMENTS : VX_FIRST_ONLY;
-        key.stages[i] = (uint64_t)place << 2 | form;
+        key.stages[i] = stage_of(pieces_of(view->pieces, sighting), place);
     }
     size_t size = 8 + 8 * (size_t)view->count;
     if (tally->last_path != VX_NONE && vx_same(path_at(tally, tally->last_path), &key, size))
@@ -273,9 +270,9 @@ static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
     return tally->last_path;
 }
 
-static VX_RARE uint32_t intern_path_of_two(vx_tally *tally, vx_recent_path *recent, uint32_t came,
-                                           uint32_t went, uint32_t flags) {
-    vx_path key = {.count = 2, .flags = flags, .stages = {(uint64_t)came << 2, (uint64_t)went << 2}};
+static VX_RARE uint32_t intern_path_of_two(vx_tally *tally, vx_recent_path *recent, uint64_t came,
+                                           uint64_t went, uint32_t flags) {
+    vx_path key = {.count = 2, .flags = flags, .stages = {came, went}};
     bool made;
     uint32_t number = vx_map_intern(&tally->paths, &key, 8 + 8 * 2, &made);
     if (number != VX_NONE)
@@ -283,10 +280,11 @@ static VX_RARE uint32_t intern_path_of_two(vx_tally *tally, vx_recent_path *rece
     return number;
 }
 
-/* The path of two whole sightings as they are; VX_NONE: no memory. */
-static inline uint32_t path_of_two(vx_tally *tally, uint32_t came, uint32_t went, uint32_t flags) {
-    vx_recent_path *recent = &tally->recent_paths[(came * 31 + went * 2 + flags) % VX_RECENT_PATHS];
-    if (recent->places[0] == came && recent->places[1] == went && recent->flags == flags &&
+/* The path of two sightings at these stages; VX_NONE: no memory. */
+static inline uint32_t path_of_two(vx_tally *tally, uint64_t came, uint64_t went, uint32_t flags) {
+    uint64_t mixed = (came ^ came >> 2) * 31 + (went ^ went >> 2) * 2 + flags;
+    vx_recent_path *recent = &tally->recent_paths[mixed % VX_RECENT_PATHS];
+    if (recent->stages[0] == came && recent->stages[1] == went && recent->flags == flags &&
         recent->path_up1 > 0)
         return recent->path_up1 - 1;
     return intern_path_of_two(tally, recent, came, went, flags);
@@ -913,6 +911,7 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
         vx_ends flow_ends = vx_flow_ends(ends);
         flow_tag = tag_of_flow(tally, &flow_ends, vni);
     }
+    const vx_pieces *pieces = pieces_of(view->pieces, measured);
     const counted journey = {
         .key = view->key,
         .first = view->sightings[0],
@@ -920,9 +919,9 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
         .egress = egress,
         .start = start,
         .measured = measured,
-        .packets = packets_of(view, measured),
-        .wire_bytes = wire_bytes_of(view, measured),
-        .egress_packets = egress != NULL ? packets_of(view, egress) : 0,
+        .packets = packets_of(pieces),
+        .wire_bytes = wire_bytes_of(pieces, measured),
+        .egress_packets = egress != NULL ? packets_of(pieces_of(view->pieces, egress)) : 0,
         .path = path,
         .flow_tag = flow_tag,
         .flow = VX_NONE,
@@ -932,19 +931,25 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
     return count(tally, &journey);
 }
 
-int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey, uint32_t flow) {
+/* `pieces`: NULL where neither has any. */
+static VX_ALWAYS_INLINE int count_usual(vx_tally *tally, const vx_journey *journey, const vx_pool *pieces,
+                                        uint32_t flow) {
     const vx_sighting *came = &journey->sightings[0], *went = &journey->sightings[1];
     uint8_t wear = came->traits.wear;
     if (journey->count != 2 || journey->sides & VX_SIDE_UNKNOWN || came->traits.direction == VX_OUT ||
-        went->traits.direction != VX_OUT || came->looped || went->looped || went->traits.wear != wear ||
-        came->pieces != VX_NONE || went->pieces != VX_NONE || covered_by_whole(went) < covered_by_whole(came))
+        went->traits.direction != VX_OUT || came->looped || went->looped || went->traits.wear != wear)
+        return 0;
+    const vx_pieces *came_in = pieces != NULL ? pieces_of(pieces, came) : NULL;
+    const vx_pieces *went_in = pieces != NULL ? pieces_of(pieces, went) : NULL;
+    if (covered_by(went_in, went) < covered_by(came_in, came))
         return 0;
     bool tunnelled = wear != VX_PLAIN;
     if (!tunnelled && journey->key.key.ends.fragment_offset > 0)
         return 1; /* counted with its first fragment, as vx_tally_count has it */
     bool translated = tunnelled && (came->underlay != went->underlay ||
                                     came->traits.source_port != went->traits.source_port);
-    uint32_t path = path_of_two(tally, came->place, went->place, translated ? VX_TRANSLATED : 0);
+    uint32_t path = path_of_two(tally, stage_of(came_in, came->place), stage_of(went_in, went->place),
+                                translated ? VX_TRANSLATED : 0);
     if (path == VX_NONE)
         return -1;
     const counted usual = {
@@ -954,16 +959,25 @@ int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey, uint32_t fl
         .egress = went,
         .start = came,
         .measured = came,
-        .packets = 1,
-        .wire_bytes = came->traits.outer_length,
-        .egress_packets = 1,
+        .packets = packets_of(came_in),
+        .wire_bytes = wire_bytes_of(came_in, came),
+        .egress_packets = packets_of(went_in),
         .path = path,
         .flow_tag = journey->key.flow_tag,
         .flow = flow,
         .vni = tunnelled ? (int32_t)came->traits.vni : -1,
-        .whole = true,
+        .whole = came_in == NULL,
     };
     return count(tally, &usual) < 0 ? -1 : 1;
+}
+
+int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey, uint32_t flow) {
+    return count_usual(tally, journey, NULL, flow);
+}
+
+int vx_tally_count_usual_in_pieces(vx_tally *tally, const vx_journey *journey, const vx_pool *pieces,
+                                   uint32_t flow) {
+    return count_usual(tally, journey, pieces, flow);
 }
 
 /* Two tallies together. */

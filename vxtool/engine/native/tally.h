@@ -201,9 +201,9 @@ typedef struct {
 } vx_step;
 enum { VX_STEP_KEY = 32 };
 
-/* The path of two whole sightings, by their places. */
+/* The path of two sightings, by their stages. */
 typedef struct {
-    uint32_t places[2];
+    uint64_t stages[2];
     uint32_t flags;
     uint32_t path_up1; /* 0: nothing here */
 } vx_recent_path;
@@ -298,6 +298,9 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags);
  * the other went out. `flow`: the number that is most likely its flow's, or VX_NONE. 1: it was one, and is
  * counted; 0: it is none; -1: no memory. */
 int vx_tally_count_usual(vx_tally *tally, const vx_journey *journey, uint32_t flow);
+/* The same where any of the two has fragments. */
+int vx_tally_count_usual_in_pieces(vx_tally *tally, const vx_journey *journey, const vx_pool *pieces,
+                                   uint32_t flow);
 
 static inline const vx_cell *vx_cell_at(const vx_tally *tally, uint32_t number) {
     return vx_pool_item(&tally->cells.pool, number, sizeof(vx_cell));
