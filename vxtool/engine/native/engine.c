@@ -239,14 +239,38 @@ static inline origin_key origin_key_of(const vx_record *next, uint32_t link_type
 
 _Static_assert(VX_MAX_INTERFACES <= 1 << 24, "does not fit a word");
 
+/* Where an origin with this key belongs: here, or at its twin. */
 static inline recent_origin *origin_at(engine_input *input, origin_key key) {
     const uint64_t one = UINT64_C(0x9e3779b97f4a7c15), other = UINT64_C(0xbf58476d1ce4e5b9);
     uint64_t hash = (key.words[0] ^ key.words[1] * other) * one;
     return &input->origins[hash >> (64 - ORIGIN_BITS)];
 }
 
+static inline recent_origin *twin_of(engine_input *input, recent_origin *origin) {
+    return &input->origins[(origin - input->origins) ^ 1];
+}
+
 static inline bool is_origin(const recent_origin *origin, origin_key key) {
     return origin->key.words[0] == key.words[0] && origin->key.words[1] == key.words[1];
+}
+
+/* The origin with this key, where others came from there lately; else NULL. */
+static VX_ALWAYS_INLINE recent_origin *known_origin(engine_input *input, origin_key key) {
+    recent_origin *origin = origin_at(input, key);
+    if (VX_RARELY(!is_origin(origin, key))) {
+        origin = twin_of(input, origin);
+        if (!is_origin(origin, key))
+            return NULL;
+    }
+    return origin;
+}
+
+/* Remember one: of two that belong in the same place, the later comes first. */
+static recent_origin *remember_origin(engine_input *input, const recent_origin *origin) {
+    recent_origin *place = origin_at(input, origin->key);
+    *twin_of(input, place) = *place;
+    *place = *origin;
+    return place;
 }
 
 /* The number of the interface that a frame was captured on; VX_NONE: no memory. */
@@ -275,7 +299,21 @@ static VX_RARE bool find_origin(vx_engine *engine, uint32_t number, uint32_t int
     return origin->place != VX_NONE;
 }
 
-/* Make the piece of a fragmented packet that a record holds. The tag of its group is that of the packet. */
+/* Write what a record holds of a fragmented packet, part by part, as it is in registers. The tag of its group
+ * is that of the packet until it is taken. */
+static VX_ALWAYS_INLINE void write_piece(const vx_engine *engine, vx_piece *piece, uint32_t spot,
+                                         uint32_t identification, uint8_t protocol, uint8_t version,
+                                         const uint8_t *addresses) {
+    vx_fragment *fragment = &piece->group.key.fragment;
+    piece->group.key.spot = spot;
+    fragment->identification = identification;
+    fragment->protocol = protocol;
+    fragment->version = version;
+    memset(fragment->addresses, 0, sizeof fragment->addresses);
+    memcpy(fragment->addresses, addresses, version == 4 ? 8 : 32);
+    piece->group.tag = vx_fragment_tag(identification, protocol, version, addresses, &engine->tally.secrets);
+}
+
 static VX_RARE int make_piece(vx_engine *engine, uint32_t number, uint32_t interface_of_input,
                               vx_piece *piece, const vx_frame *frame, recent_origin *origin) {
     if (origin->spot == VX_NONE) {
@@ -286,11 +324,11 @@ static VX_RARE int make_piece(vx_engine *engine, uint32_t number, uint32_t inter
     }
     if (origin->spot == VX_NONE)
         return -1;
-    *piece = (vx_piece){
-        .group = {{origin->spot, frame->fragment}, vx_fragment_tag(&frame->fragment, &engine->tally.secrets)},
-        .covered = frame->covered,
-        .wire_bytes = frame->wire_length,
-    };
+    const vx_fragment *whole = &frame->fragment;
+    write_piece(engine, piece, origin->spot, whole->identification, (uint8_t)whole->protocol,
+                (uint8_t)whole->version, whole->addresses);
+    piece->covered = frame->covered;
+    piece->wire_bytes = frame->wire_length;
     return 0;
 }
 
@@ -329,12 +367,12 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
     if (is_packet(frame.kind)) {
         origin_key key = origin_key_of(next, input->link_type, frame.macs != NULL, traits->direction,
                                        frame.loopback, traits->wear);
-        origin = origin_at(input, key);
-        if (!is_origin(origin, key) && !find_origin(engine, number, next->interface, &frame, &other))
-            return -1;
-        if (!is_origin(origin, key)) {
+        origin = known_origin(input, key);
+        if (origin == NULL) {
+            if (!find_origin(engine, number, next->interface, &frame, &other))
+                return -1;
             other.key = key;
-            *origin = other;
+            origin = remember_origin(input, &other);
         }
     } else if (!find_origin(engine, number, next->interface, &frame, &other)) {
         return -1;
@@ -350,66 +388,130 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
     }
     place_sighting(sighting, origin->place, underlay);
     if (frame.fragmented || frame.kind == VX_FRAME_TAIL) {
-        /* Fragments take longer to be counted than to be read. */
-        tag_record(engine, record);
-        record->is_tagged = record->is_fragment = true;
+        record->is_fragment = true;
         return make_piece(engine, number, next->interface, piece, &frame, origin);
     }
     return 0;
 }
 
-/* A usual one, from where others came lately; false: it is none, or there is no memory. */
-static VX_ALWAYS_INLINE bool read_usual_record(vx_engine *engine, engine_input *input, const vx_record *next,
-                                               vx_read_record *record) {
-    vx_traits *traits = &record->sighting.traits;
-    const uint8_t *data = next->data;
-    int64_t captured = next->captured, end = next->length > next->captured ? next->length : next->captured;
+/* Where the outer IP packet of a record begins, how much of it is at hand, and how much room there is. */
+typedef struct {
+    const uint8_t *ip;
+    int64_t there;
+    int64_t room;
+    uint32_t ethertype;
+} usual_link;
+
+static VX_ALWAYS_INLINE bool read_usual_link(const engine_input *input, const vx_record *next,
+                                             usual_link *link) {
     bool sll2 = input->link_type == VX_LINK_SLL2;
+    int64_t captured = next->captured, end = next->length > next->captured ? next->length : next->captured;
     int64_t at = sll2 ? VX_SLL2_HEADER : VX_ETHERNET_HEADER;
     if (captured < at || (!sll2 && input->link_type != VX_LINK_ETHERNET))
         return false;
-    origin_key key = origin_key_of(next, input->link_type, next->direction == VX_UNKNOWN, next->direction,
-                                   false, VX_VXLAN);
-    recent_origin *origin = origin_at(input, key);
-    if (VX_RARELY(!is_origin(origin, key)))
+    *link = (usual_link){next->data + at, captured - at, end - at, vx_big16(next->data + (sll2 ? 0 : 12))};
+    return true;
+}
+
+static VX_ALWAYS_INLINE recent_origin *usual_origin(engine_input *input, const vx_record *next,
+                                                    uint8_t wear) {
+    return known_origin(input, origin_key_of(next, input->link_type, next->direction == VX_UNKNOWN,
+                                             next->direction, false, wear));
+}
+
+/* What there is to do for a usual one of this kind, whose key and traits are read but for its direction. */
+static VX_ALWAYS_INLINE void keep_usual(vx_engine *engine, const vx_record *next, vx_read_record *record,
+                                        const recent_origin *origin, uint8_t kind, uint32_t underlay) {
+    if (VX_RARELY(next->captured < next->length))
+        count_clipped(engine, record->sighting.sample);
+    record->sighting.traits.direction = origin->direction;
+    record->kind = kind;
+    place_sighting(&record->sighting, origin->place, underlay);
+    ++*origin->records;
+}
+
+/* A usual one, from where others came lately; false: it is none, or there is no memory. */
+static VX_ALWAYS_INLINE bool read_usual_record(vx_engine *engine, engine_input *input, const vx_record *next,
+                                               vx_read_record *record) {
+    vx_key *key = &record->key.key;
+    vx_traits *traits = &record->sighting.traits;
+    usual_link link;
+    if (!read_usual_link(input, next, &link))
         return false;
-    uint32_t ethertype = vx_big16(data + (sll2 ? 0 : 12));
+    const recent_origin *origin = usual_origin(input, next, VX_VXLAN);
+    if (VX_RARELY(origin == NULL))
+        return false;
     vx_outer outer;
     bool is_usual = false;
-    if (ethertype == VX_ETHERTYPE_IPV4)
-        is_usual = vx_read_usual(&record->key.key, traits, &outer, data + at, captured - at, end - at, 4,
-                                 &engine->reading);
-    else if (ethertype == VX_ETHERTYPE_IPV6)
-        is_usual = vx_read_usual(&record->key.key, traits, &outer, data + at, captured - at, end - at, 6,
-                                 &engine->reading);
+    if (link.ethertype == VX_ETHERTYPE_IPV4)
+        is_usual =
+            vx_read_usual(key, traits, &outer, link.ip, link.there, link.room, 4, false, &engine->reading);
+    else if (link.ethertype == VX_ETHERTYPE_IPV6)
+        is_usual =
+            vx_read_usual(key, traits, &outer, link.ip, link.there, link.room, 6, false, &engine->reading);
     if (!is_usual)
         return false;
     uint32_t underlay = vx_scene_underlay(&engine->scene, outer);
     if (VX_RARELY(underlay == VX_NONE))
         return false;
-    if (VX_RARELY(captured < end))
-        count_clipped(engine, record->sighting.sample);
-    traits->direction = origin->direction;
-    record->kind = VX_FRAME_DATAGRAM;
-    place_sighting(&record->sighting, origin->place, underlay);
-    ++*origin->records;
+    keep_usual(engine, next, record, origin, VX_FRAME_DATAGRAM, underlay);
     engine->counters.tunnel_records++;
     return true;
 }
 
-/* The next record of a batch. */
+/* The same of what routers made of such a one: a fragment of IPv4. */
+static VX_RARE bool read_usual_fragment(vx_engine *engine, engine_input *input, const vx_record *next,
+                                        vx_read_record *record, vx_piece *piece) {
+    vx_traits *traits = &record->sighting.traits;
+    usual_link link;
+    if (!read_usual_link(input, next, &link) || link.ethertype != VX_ETHERTYPE_IPV4 ||
+        link.there < vx_usual_header(4))
+        return false;
+    uint32_t fragment = vx_usual_fragment(link.ip);
+    bool is_first = fragment == VX_MORE_FRAGMENTS;
+    if (fragment == 0)
+        return false;
+    const recent_origin *origin = usual_origin(input, next, is_first ? VX_VXLAN : VX_PLAIN);
+    if (origin == NULL || origin->spot == VX_NONE)
+        return false;
+    uint32_t underlay = VX_NONE;
+    if (is_first) {
+        vx_outer outer;
+        if (!vx_read_usual(&record->key.key, traits, &outer, link.ip, link.there, link.room, 4, true,
+                           &engine->reading))
+            return false;
+        underlay = vx_scene_underlay(&engine->scene, outer);
+        if (underlay == VX_NONE)
+            return false;
+        engine->counters.tunnel_records++;
+    } else {
+        if (!vx_read_usual_tail(&record->key, traits, link.ip, link.there, link.room, &engine->reading,
+                                &engine->tally.secrets))
+            return false;
+        record->is_tagged = true;
+        engine->counters.tail_fragments++;
+    }
+    keep_usual(engine, next, record, origin, is_first ? VX_FRAME_DATAGRAM : VX_FRAME_TAIL, underlay);
+    record->is_fragment = true;
+    write_piece(engine, piece, origin->spot, vx_big16(link.ip + 4), vx_usual_protocol(link.ip, 4), 4,
+                vx_usual_addresses(link.ip, 4));
+    piece->wire_bytes = (uint32_t)vx_usual_length(link.ip, 4);
+    piece->covered = piece->wire_bytes - (uint32_t)vx_usual_header(4);
+    return true;
+}
+
 static VX_ALWAYS_INLINE int read_record(vx_engine *engine, uint32_t number, const vx_record *next,
-                                        vx_batch *batch) {
-    vx_piece *piece = &batch->pieces[batch->count];
-    vx_read_record *record = &batch->records[batch->count++];
+                                        vx_batch *batch, size_t at) {
+    vx_read_record *record = &batch->records[at];
     engine_input *input = &engine->inputs[number];
     describe_interface(input, next->interface);
     record->sighting.sample =
         (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
     record->is_tagged = record->is_fragment = false;
-    return read_usual_record(engine, input, next, record)
-               ? 0
-               : read_any_record(engine, number, next, record, piece);
+    if (read_usual_record(engine, input, next, record) ||
+        read_usual_fragment(engine, input, next, record, &batch->pieces[at]))
+        return 0;
+    return read_any_record(engine, number, next, record, &batch->pieces[at]);
 }
 
 /* The same where there is one input: without asking which is next. */
@@ -422,9 +524,10 @@ static int read_only_input(vx_engine *engine, vx_batch *batch, size_t most) {
         size_t count = room < ready ? room : ready;
         const vx_record *next = &input->ready[input->ready_at];
         for (size_t i = 0; i < count; i++)
-            if (read_record(engine, 0, &next[i], batch) < 0)
+            if (read_record(engine, 0, &next[i], batch, batch->count + i) < 0)
                 return -1;
         input->ready_at += (uint32_t)count;
+        batch->count += count;
     }
     return 0;
 }
@@ -441,7 +544,7 @@ static int read_records(vx_engine *engine, vx_batch *batch, size_t most) {
         if (!engine->reading_known)
             find_budget(engine);
         engine_input *input = &engine->inputs[number];
-        if (read_record(engine, number, &input->ready[input->ready_at], batch) < 0)
+        if (read_record(engine, number, &input->ready[input->ready_at], batch, batch->count++) < 0)
             return -1;
         input->ready_at++;
     }

@@ -140,39 +140,51 @@ static inline bool vx_same_key(const vx_key *one, const vx_key *other) {
             vx_same(one->ends.addresses + 8, other->ends.addresses + 8, 24));
 }
 
-/* The hash of eight bytes and two addresses behind them. */
-static inline uint64_t vx_hash_addressed(const void *bytes, bool ipv6, const vx_secrets *secrets) {
+/* The hash of a word and two addresses. */
+static inline uint64_t vx_hash_addressed(uint64_t word, const uint8_t *addresses, bool ipv6,
+                                         const vx_secrets *secrets) {
     const uint64_t *words = secrets->words;
-    const uint8_t *at = bytes;
-    uint64_t hash = vx_mix(vx_load64(at) ^ words[0], vx_load64(at + 8) ^ words[1]);
+    uint64_t hash = vx_mix(word ^ words[0], vx_load64(addresses) ^ words[1]);
     if (ipv6)
-        hash = vx_mix(vx_mix(vx_load64(at + 16) ^ words[2], vx_load64(at + 24) ^ hash),
-                      vx_load64(at + 32) ^ words[3]);
+        hash = vx_mix(vx_mix(vx_load64(addresses + 8) ^ words[2], vx_load64(addresses + 16) ^ hash),
+                      vx_load64(addresses + 24) ^ words[3]);
     return hash;
 }
 
+/* What ends are besides addresses, and two numbers, as words. Compilers make one load of it where they lie in
+ * memory, and none where they are in registers: to load a word whose parts have just been written takes long.
+ */
+static inline uint64_t vx_word_of_ends(uint16_t source_port, uint16_t destination_port,
+                                       uint16_t fragment_offset, uint8_t protocol, uint8_t shape) {
+    return source_port | (uint64_t)destination_port << 16 | (uint64_t)fragment_offset << 32 |
+           (uint64_t)protocol << 48 | (uint64_t)shape << 56;
+}
+
+static inline uint64_t vx_word_of(uint32_t low, uint32_t high) { return low | (uint64_t)high << 32; }
+
 /* The hash of ends: of a key's, or of a flow's. */
 static inline uint64_t vx_hash_ends(const vx_ends *ends, const vx_secrets *secrets) {
-    return vx_hash_addressed(ends, ends->shape & VX_KEY_IPV6, secrets);
+    uint64_t word = vx_word_of_ends(ends->source_port, ends->destination_port, ends->fragment_offset,
+                                    ends->protocol, ends->shape);
+    return vx_hash_addressed(word, ends->addresses, ends->shape & VX_KEY_IPV6, secrets);
 }
 
 /* The tag of a fragmented packet, wherever it was seen. */
-static inline uint32_t vx_fragment_tag(const vx_fragment *fragment, const vx_secrets *secrets) {
-    return vx_tag(vx_hash_addressed(fragment, fragment->version == 6, secrets));
+static inline uint32_t vx_fragment_tag(uint32_t identification, uint16_t protocol, uint16_t version,
+                                       const uint8_t *addresses, const vx_secrets *secrets) {
+    uint64_t word = vx_word_of(identification, protocol | (uint32_t)version << 16);
+    return vx_tag(vx_hash_addressed(word, addresses, version == 6, secrets));
 }
-
-_Static_assert(offsetof(vx_ends, addresses) == 8 && offsetof(vx_fragment, addresses) == 8, "not as said");
 
 static inline uint32_t vx_flow_tag(uint64_t ends_hash, int32_t vni, const vx_secrets *secrets) {
     return vx_tag(vx_mix(ends_hash ^ (uint32_t)vni, secrets->words[4]));
 }
 
-static inline uint32_t vx_key_tag(const vx_key *key, uint64_t ends_hash, const vx_secrets *secrets) {
+/* `transport` and `numbers`, identification and length, are words. */
+static inline uint32_t vx_key_tag(uint64_t ends_hash, uint64_t payload, const uint64_t transport[2],
+                                  uint64_t numbers, const vx_secrets *secrets) {
     const uint64_t *words = secrets->words;
-    uint64_t transport[2], numbers;
-    memcpy(transport, key->transport, sizeof transport);
-    memcpy(&numbers, &key->identification, sizeof numbers); /* with the length */
-    uint64_t hash = vx_mix(key->payload ^ ends_hash, transport[0] ^ words[5]);
+    uint64_t hash = vx_mix(payload ^ ends_hash, transport[0] ^ words[5]);
     return vx_tag(vx_mix(hash ^ transport[1] ^ words[6], numbers ^ words[7]));
 }
 
@@ -180,7 +192,11 @@ static inline uint32_t vx_key_tag(const vx_key *key, uint64_t ends_hash, const v
 static inline void vx_tag_key(vx_tagged_key *tagged, int32_t vni, const vx_secrets *secrets) {
     const vx_ends *ends = &tagged->key.ends;
     uint64_t hash = vx_hash_ends(ends, secrets);
-    tagged->tag = vx_key_tag(&tagged->key, hash, secrets);
+    const vx_key *key = &tagged->key;
+    const uint64_t transport[2] = {vx_word_of(key->transport[0], key->transport[1]),
+                                   vx_word_of(key->transport[2], key->transport[3])};
+    tagged->tag =
+        vx_key_tag(hash, key->payload, transport, vx_word_of(key->identification, key->length), secrets);
     if (VX_RARELY(!vx_are_flow_ends(ends))) {
         vx_ends flow = vx_flow_ends(ends);
         hash = vx_hash_ends(&flow, secrets);

@@ -182,7 +182,9 @@ static inline void leave_settled(vx_journeys *journeys, vx_journey *journey) {
 /* Fragments. */
 
 static vx_tagged_group tagged_group(const vx_journeys *journeys, const vx_group_key *key) {
-    uint32_t tag = vx_fragment_tag(&key->fragment, &journeys->tally->secrets);
+    const vx_fragment *whole = &key->fragment;
+    uint32_t tag = vx_fragment_tag(whole->identification, whole->protocol, whole->version, whole->addresses,
+                                   &journeys->tally->secrets);
     return (vx_tagged_group){*key, vx_group_tag(tag, key->spot)};
 }
 
@@ -871,8 +873,7 @@ static int see_in_part(vx_journeys *journeys, const vx_tagged_key *key, const vx
     int held = is_attached(journeys, &journeys->attached, &key->key, sizeof key->key, clock);
     if (held < 0 || group == NULL)
         return held;
-    int group_held =
-        is_attached(journeys, &journeys->attached_groups, &group->key, sizeof group->key, clock);
+    int group_held = is_attached(journeys, &journeys->attached_groups, &group->key, sizeof group->key, clock);
     if (group_held < 0)
         return -1;
     if (group_held) {
@@ -890,8 +891,8 @@ static int see_in_part(vx_journeys *journeys, const vx_tagged_key *key, const vx
 }
 
 /* In a part: take a sighting. */
-static VX_RARE int see_or_hold(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
-                               const vx_tagged_group *group, const vx_moment *moment) {
+static int see_or_hold(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                       const vx_tagged_group *group, const vx_moment *moment) {
     if (close_settled(journeys, journeys->clock) < 0)
         return -1;
     int held = see_in_part(journeys, key, sighting, group, moment->clock);
@@ -904,11 +905,11 @@ static VX_RARE int see_or_hold(vx_journeys *journeys, const vx_tagged_key *key, 
 }
 
 /* Take a sighting, and where it is of a first fragment, whose pieces it holds, open its group. */
-static VX_ALWAYS_INLINE int see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
-                                const vx_tagged_group *group, const vx_moment *moment) {
-    if (VX_RARELY(journeys->part))
+static VX_RARE int see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
+                       const vx_tagged_group *group, const vx_moment *moment) {
+    if (journeys->part)
         return see_or_hold(journeys, key, sighting, group, moment);
-    if (VX_RARELY(group != NULL) && open_group(journeys, group, sighting->pieces) < 0)
+    if (group != NULL && open_group(journeys, group, sighting->pieces) < 0)
         return -1;
     return join(journeys, key, sighting, moment);
 }
@@ -948,7 +949,9 @@ static inline int see_tail(vx_journeys *journeys, const vx_piece *tail, const vx
 int vx_journeys_see(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
                     const vx_tagged_group *group) {
     vx_moment moment = {journeys->clock, ++journeys->order};
-    return see(journeys, key, sighting, group, &moment);
+    if (VX_RARELY((group != NULL) | journeys->part))
+        return see(journeys, key, sighting, group, &moment);
+    return join(journeys, key, sighting, &moment);
 }
 
 int vx_journeys_see_tail(vx_journeys *journeys, const vx_tagged_key *key, const vx_sighting *sighting,
@@ -956,7 +959,9 @@ int vx_journeys_see_tail(vx_journeys *journeys, const vx_tagged_key *key, const 
     vx_moment moment = {journeys->clock, ++journeys->order};
     if (see_tail(journeys, tail, sighting, &moment) < 0)
         return -1;
-    return see(journeys, key, sighting, NULL, &moment);
+    if (VX_RARELY(journeys->part))
+        return see(journeys, key, sighting, NULL, &moment);
+    return join(journeys, key, sighting, &moment);
 }
 
 /* The end. */

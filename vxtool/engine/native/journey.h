@@ -43,8 +43,8 @@ typedef struct {
 typedef struct {
     _Alignas(64) vx_group_key key;
     uint32_t tag;
-    uint32_t pieces;  /* VX_NONE: the first fragment was not yet seen, and */
-    uint32_t pending; /* these tails wait for it */
+    uint32_t pieces;   /* VX_NONE: the first fragment was not yet seen, and */
+    uint32_t pending;  /* these tails wait for it */
     uint32_t order_at; /* its position in the order of opening */
 } vx_group;
 
@@ -66,8 +66,8 @@ typedef struct {
     uint32_t last;
 } vx_list;
 
-/* Journeys, or groups, in the order of a clock. They enter at the tail and may leave from anywhere: their entry is then
- * vacant, with the number VX_NONE. */
+/* Journeys, or groups, in the order of a clock. They enter at the tail and may leave from anywhere: their
+ * entry is then vacant, with the number VX_NONE. */
 typedef struct {
     uint64_t clock;
     uint32_t number;
@@ -102,11 +102,12 @@ typedef struct {
     vx_list undecided; /* went out right after the start, without an ingress: through `newer` */
 
     vx_index group_index;
-    vx_pool groups;     /* of vx_group */
-    vx_ring group_order; /* by opening: one that has been open for too long is no more, but may still stand here */
-    vx_pool pieces;     /* of vx_pieces */
-    vx_pool group_keys; /* of a part, by the number of its pieces: of vx_group_key */
-    vx_pool tails;      /* of vx_tail */
+    vx_pool groups;      /* of vx_group */
+    vx_ring group_order; /* by opening: one that has been open for too long is no more, but may still stand
+                            here */
+    vx_pool pieces;      /* of vx_pieces */
+    vx_pool group_keys;  /* of a part, by the number of its pieces: of vx_group_key */
+    vx_pool tails;       /* of vx_tail */
 
     vx_map attached;        /* of vx_attached_key */
     vx_map attached_groups; /* of vx_attached_group */

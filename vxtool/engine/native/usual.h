@@ -1,8 +1,9 @@
 /* Nearly every frame of a tunnel has one shape: IP without options, extensions or fragments, UDP, VXLAN,
- * Ethernet, again such an IP, TCP or UDP. Then every field lies where it always lies, and is read from there
- * instead of by a walk from header to header: a third of the instructions. Anything out of the ordinary is
- * left to vx_frame_read. Both versions of IP are compiled apart, outside and inside, so that offsets are
- * constants; and all of it is compiled into those who call it, which saved a sixth of them again. */
+ * Ethernet, again such an IP, TCP or UDP. Where routers fragment, it is that in two or more. Then every field
+ * lies where it always lies, and is read from there instead of by a walk from header to header: a third of
+ * the instructions. Anything out of the ordinary is left to vx_frame_read. Both versions of IP are compiled
+ * apart, outside and inside, so that offsets are constants; and all of it is compiled into those who call it,
+ * which saved a sixth of them again. */
 #ifndef VXTOOL_USUAL_H
 #define VXTOOL_USUAL_H
 
@@ -131,13 +132,20 @@ static VX_ALWAYS_INLINE bool vx_read_usual_inner(vx_key *key, vx_traits *traits,
     return true;
 }
 
-/* The outer IP packet at `ip`, of whose bytes `there` are at hand and for which there is `room`. Of its
- * traits all but the direction are set; false: it is not that usual, and what they are is open. */
+/* The offset and the mark of more to come of an IPv4 packet: 0 of a whole one. */
+static VX_ALWAYS_INLINE uint32_t vx_usual_fragment(const uint8_t *ip) { return vx_big16(ip + 6) & 0x3fff; }
+
+enum { VX_MORE_FRAGMENTS = 0x2000 };
+
+/* The outer IP packet at `ip`, of whose bytes `there` are at hand and for which there is `room`. With
+ * `is_first`, which asks for IPv4, it is the first of several fragments; else it is whole. Of its traits all
+ * but the direction are set; false: it is not that usual, and what they are is open. */
 static VX_ALWAYS_INLINE bool vx_read_usual(vx_key *key, vx_traits *traits, vx_outer *outer, const uint8_t *ip,
-                                           int64_t there, int64_t room, int version, const vx_reading *told) {
+                                           int64_t there, int64_t room, int version, bool is_first,
+                                           const vx_reading *told) {
     const int64_t ip_header = vx_usual_header(version);
     const int64_t inner_at = ip_header + VX_UDP_HEADER + VX_TUNNEL_HEADER + VX_ETHERNET_HEADER;
-    if (there < inner_at || !vx_is_usual_ip(ip, version, false))
+    if (there < inner_at || !vx_is_usual_ip(ip, version, is_first))
         return false;
     int64_t length = vx_usual_length(ip, version);
     if (length == 0 || length > room || vx_usual_protocol(ip, version) != VX_UDP)
@@ -145,8 +153,12 @@ static VX_ALWAYS_INLINE bool vx_read_usual(vx_key *key, vx_traits *traits, vx_ou
     const uint8_t *udp = ip + ip_header, *inner = ip + inner_at;
     int64_t frame_end = ip_header + vx_big16(udp + 4);
     uint32_t destination_port = vx_big16(udp + 2);
-    if (told->wears[destination_port] != VX_VXLAN || frame_end > length)
+    if (told->wears[destination_port] != VX_VXLAN || (!is_first && frame_end > length))
         return false;
+    if (is_first) {
+        there = there < length ? there : length;
+        length = frame_end; /* of the whole, as its headers tell it */
+    }
     there -= inner_at;
     room = frame_end - inner_at;
     uint32_t ethertype = vx_big16(inner - 2);
@@ -165,6 +177,44 @@ static VX_ALWAYS_INLINE bool vx_read_usual(vx_key *key, vx_traits *traits, vx_ou
     traits->wear = VX_VXLAN;
     traits->outer_ttl = vx_usual_ttl(ip, version);
     *outer = (vx_outer){vx_usual_addresses(ip, version), (uint16_t)destination_port, VX_VXLAN, version == 6};
+    return true;
+}
+
+/* The same of an IPv4 packet that is a fragment, and not the first. Its key has its tag, but none of a flow:
+ * it is counted as none. */
+static VX_ALWAYS_INLINE bool vx_read_usual_tail(vx_tagged_key *tagged, vx_traits *traits, const uint8_t *ip,
+                                                int64_t there, int64_t room, const vx_reading *told,
+                                                const vx_secrets *secrets) {
+    const int64_t header = vx_usual_header(4);
+    int64_t length = vx_usual_length(ip, 4);
+    if (ip[0] != 0x45 || length < header || length > room)
+        return false;
+    there = there < length ? there : length;
+    *traits = (vx_traits){
+        .outer_length = (uint32_t)length,
+        .inner_length = (uint32_t)length,
+        .outer_header = (uint16_t)header,
+        .outer_ttl = vx_usual_ttl(ip, 4),
+        .inner_ttl = vx_usual_ttl(ip, 4),
+        .wear = VX_PLAIN,
+    };
+    const uint8_t *addresses = vx_usual_addresses(ip, 4);
+    uint64_t payload = vx_usual_payload(ip + header, there - header, header, told);
+    uint32_t identification = vx_big16(ip + 4), told_length = ip[6] & 0x40 ? (uint32_t)length : 0;
+    uint16_t offset = (uint16_t)((vx_usual_fragment(ip) & ~(uint32_t)VX_MORE_FRAGMENTS) * 8);
+    uint8_t protocol = vx_usual_protocol(ip, 4);
+    tagged->key = (vx_key){
+        .payload = payload,
+        .identification = identification,
+        .length = told_length,
+        .ends.fragment_offset = offset,
+        .ends.protocol = protocol,
+    };
+    memcpy(tagged->key.ends.addresses, addresses, 8);
+    uint64_t hash = vx_hash_addressed(vx_word_of_ends(0, 0, offset, protocol, 0), addresses, false, secrets);
+    const uint64_t transport[2] = {0, 0};
+    tagged->tag = vx_key_tag(hash, payload, transport, vx_word_of(identification, told_length), secrets);
+    tagged->flow_tag = 0;
     return true;
 }
 
