@@ -191,6 +191,20 @@ def test_hard_splits_merge_to_one_pass(name: str, case: str, settle: int) -> Non
         _assert_merges(name, made, list(pairwise([0, *cuts, len(records)])), lambda last: last // 2)
 
 
+def test_equal_packets_of_two_networks_are_held_back_each_with_its_own(name: str) -> None:
+    """Once a fragment in one network joins what was seen in the other, as far as the capture tells them apart."""
+    v6_whole, v6_first = 19, 11  # see generate._special: VNI 256 and 300
+    records = [
+        Spec(0),
+        Spec(1100, special=v6_first),
+        Spec(100, special=v6_whole),
+        Spec(100, datagram=1, special=v6_whole),
+        Spec(100, datagram=1, special=v6_first),
+    ]
+    made = build(records, SLL2, EngineOptions(window=1000, settle=100), snaplens=[166])
+    _assert_merges(name, made, [(0, 0), (0, len(records))], lambda last: 0)
+
+
 def test_a_part_without_records_of_an_input_keeps_that_inputs_snaplen(name: str) -> None:
     """Keys hold what all inputs captured; a part's may not go by its own records alone."""
     records = [Spec(0, 1), Spec(1_000, 2, OUT, hop=1), Spec(1_000, 2, datagram=1), Spec(1_000, 1, OUT, 1, hop=1)]

@@ -342,8 +342,7 @@ static inline void place_sighting(vx_sighting *sighting, uint32_t place, uint32_
 }
 
 static inline void tag_record(const vx_engine *engine, vx_read_record *record) {
-    const vx_traits *traits = &record->sighting.traits;
-    vx_tag_key(&record->key, traits->wear != VX_PLAIN ? (int32_t)traits->vni : -1, &engine->tally.secrets);
+    vx_tag_key(&record->key, vx_vni_of(&record->sighting.traits), &engine->tally.secrets);
 }
 
 /* Whatever it is. */

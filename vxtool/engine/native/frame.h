@@ -84,6 +84,11 @@ typedef struct {
     uint8_t options; /* bytes of TCP options */
 } vx_traits;
 
+/* The VNI, or -1 where there is none. */
+static inline int32_t vx_vni_of(const vx_traits *traits) {
+    return traits->wear != VX_PLAIN ? (int32_t)traits->vni : -1;
+}
+
 /* Which fragmented packet it is, beside where it was seen. */
 typedef struct {
     uint32_t identification;

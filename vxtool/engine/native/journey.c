@@ -850,6 +850,8 @@ static int take_back(vx_journeys *journeys, const vx_tagged_key *key) {
             vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);
             uint32_t pieces = sighting->pieces;
             vx_event event = {.key = *key, .moment = moments[i], .sighting = *sighting};
+            /* Equal keys may be of several networks. */
+            vx_tag_key(&event.key, vx_vni_of(&sighting->traits), &journeys->tally->secrets);
             if (pieces != VX_NONE)
                 event.piece.group = tagged_group(journeys, vx_pool_at(&journeys->group_keys, pieces));
             if (hold(journeys, &event) < 0)
