@@ -797,7 +797,7 @@ int vx_query_pairs(const vx_tally *tally, const uint32_t *reverses, vx_map *rows
 
 int vx_query_told_mss(const vx_tally *tally, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_count), tally->flows.seed);
-    for (uint32_t i = 0; i < flow_count(tally); i++) {
+    for (uint32_t i = 0; tally->has_mss && i < flow_count(tally); i++) {
         uint32_t mss = mss_of(tally, i);
         if (mss == 0)
             continue;

@@ -7,8 +7,6 @@
 
 enum { LEAST_SLOTS = 64, CACHE_LINE = 64, HUGE_PAGE = 1 << 21, SMALL_CHUNKS = 16 };
 
-void *vx_allocate(size_t count, size_t size) { return calloc(count, size); }
-
 /* Freed with free(). `size` is a multiple of `alignment`. */
 static void *vx_allocate_aligned(size_t alignment, size_t size) { return aligned_alloc(alignment, size); }
 
@@ -47,6 +45,14 @@ static void use_huge_pages(void *at, size_t size) {
 #else
     (void)at, (void)size;
 #endif
+}
+
+void *vx_allocate(size_t count, size_t size) {
+    uint8_t *array = calloc(count, size);
+    size_t bytes = array != NULL ? count * size : 0, skipped = -(uintptr_t)array % HUGE_PAGE;
+    if (bytes >= 2 * HUGE_PAGE) /* so it has a whole one somewhere */
+        use_huge_pages(array + skipped, bytes - skipped);
+    return array;
 }
 
 /* A block of at least one chunk, all of whose bytes are whatever they were. */
@@ -88,22 +94,11 @@ void vx_index_free(vx_index *index) {
     *index = (vx_index){0};
 }
 
-static vx_slot *allocate_slots(size_t size) {
-    if (size < HUGE_PAGE)
-        return vx_allocate(size, 1);
-    void *slots = vx_allocate_aligned(HUGE_PAGE, size);
-    if (slots == NULL)
-        return NULL;
-    use_huge_pages(slots, size);
-    memset(slots, 0, size);
-    return slots;
-}
-
 int vx_index_grow(vx_index *index) {
     uint64_t slots = index->slots == NULL ? LEAST_SLOTS : ((uint64_t)index->mask + 1) * 2;
     if (slots > UINT32_C(1) << 31)
         return -1;
-    vx_index grown = {allocate_slots(slots * sizeof *grown.slots), (uint32_t)slots - 1, 0};
+    vx_index grown = {vx_allocate(slots, sizeof *grown.slots), (uint32_t)slots - 1, 0};
     if (grown.slots == NULL)
         return -1;
     for (uint64_t i = 0; index->slots != NULL && i <= index->mask; i++)

@@ -65,8 +65,8 @@ void vx_tally_free(vx_tally *tally) {
         free(((vx_underlay *)vx_map_at(&tally->underlays, i))->ports);
     for (uint32_t i = 0; i < vx_map_count(&tally->paths); i++)
         free_latencies(((vx_path *)vx_map_at(&tally->paths, i))->latencies);
-    for (uint32_t i = 0; i < vx_map_count(&tally->flows); i++)
-        free(((vx_flow *)vx_map_at(&tally->flows, i))->more_ranges);
+    for (uint32_t i = 0; tally->rare_ranges && i < vx_map_count(&tally->flows); i++)
+        free(flow_at(tally, i)->more_ranges);
     vx_map_free(&tally->interfaces);
     vx_map_free(&tally->places);
     vx_map_free(&tally->underlays);
@@ -489,7 +489,7 @@ static VX_RARE int insert_range(vx_flow *flow, int64_t start, int64_t end) {
 }
 
 /* Add to the sequence space that a flow's data has covered; numbers wrap at 32 bits (RFC 9293). */
-static int cover(vx_flow *flow, int64_t start, uint32_t length) {
+static int cover(vx_tally *tally, vx_flow *flow, int64_t start, uint32_t length) {
     if (flow->range_count > 0) {
         int64_t *last =
             (flow->more_ranges != NULL ? flow->more_ranges : flow->range) + 2 * (flow->range_count - 1);
@@ -500,15 +500,18 @@ static int cover(vx_flow *flow, int64_t start, uint32_t length) {
             return 0;
         }
     }
+    tally->rare_ranges |= flow->range_count > 0 || start > UINT32_MAX;
     return insert_range(flow, start, start + length);
 }
 
 /* What TCP says of a flow. Other protocols have no flags and no MSS; one question for what is TCP and has
  * data is foreseen more often than two. */
-static inline int describe_flow(vx_flow *flow, const vx_key *key, const vx_traits *first) {
+static inline int describe_flow(vx_tally *tally, vx_flow *flow, const vx_key *key, const vx_traits *first) {
     flow->tcp_flags |= first->tcp_flags;
-    if (first->mss > 0 && (flow->mss == 0 || first->mss < flow->mss))
+    if (first->mss > 0 && (flow->mss == 0 || first->mss < flow->mss)) {
         flow->mss = first->mss;
+        tally->has_mss = true;
+    }
     if ((first->payload_length == 0) | (key->ends.protocol != VX_TCP))
         return 0;
     if (first->options > flow->options)
@@ -517,12 +520,12 @@ static inline int describe_flow(vx_flow *flow, const vx_key *key, const vx_trait
     flow->data_bytes += first->payload_length;
     /* A SYN takes the first number. */
     int64_t start = (int64_t)vx_big32((const uint8_t *)key->transport) + (first->tcp_flags & 2 ? 1 : 0);
-    return cover(flow, start, first->payload_length);
+    return cover(tally, flow, start, first->payload_length);
 }
 
 void vx_tally_rebase(vx_tally *tally) {
-    for (uint32_t i = 0; i < vx_map_count(&tally->flows); i++) {
-        vx_flow *flow = vx_map_at(&tally->flows, i);
+    for (uint32_t i = 0; tally->rare_ranges && i < vx_map_count(&tally->flows); i++) {
+        vx_flow *flow = flow_at(tally, i);
         int64_t *ranges = flow->more_ranges != NULL ? flow->more_ranges : flow->range;
         int64_t base = flow->range_count > 0 ? ranges[0] & ~(int64_t)UINT32_MAX : 0;
         for (uint32_t j = 0; base != 0 && j < 2 * flow->range_count; j++)
@@ -573,12 +576,19 @@ static inline uint32_t cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *f
 
 static VX_RARE void sample_cell(vx_tally *tally, uint32_t number, vx_sample sample) {
     vx_cell *cell = cell_at(tally, number);
-    vx_samples samples = vx_cell_samples(tally, number);
-    vx_samples_keep(&samples, sample);
-    memcpy(cell_samples_at(tally, number), samples.samples, sizeof samples.samples);
-    cell->sample_count = samples.count;
-    if (samples.count == VX_SAMPLES)
-        cell->sampled_to = samples.samples[VX_SAMPLES - 1].time;
+    vx_cell_sample_row *row = cell_samples_at(tally, number);
+    unsigned count = cell->sample_count;
+    if (count < VX_SAMPLES && (count == 0 || !vx_sample_before(sample, row->samples[count - 1]))) {
+        row->samples[count] = sample; /* nearly always they come in order */
+        cell->sample_count++;
+    } else {
+        vx_samples samples = vx_cell_samples(tally, number);
+        vx_samples_keep(&samples, sample);
+        memcpy(row->samples, samples.samples, sizeof samples.samples);
+        cell->sample_count = samples.count;
+    }
+    if (cell->sample_count == VX_SAMPLES)
+        cell->sampled_to = row->samples[VX_SAMPLES - 1].time;
 }
 
 /* 0, or -1: no memory. */
@@ -863,7 +873,7 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
     if (number == VX_NONE)
         return -1;
     vx_flow *flow = number != VX_OTHER_FLOWS ? flow_at(tally, number) : NULL;
-    if (flow != NULL && describe_flow(flow, key, &journey->first->traits) < 0)
+    if (flow != NULL && describe_flow(tally, flow, key, &journey->first->traits) < 0)
         return -1;
     uint32_t cell = cell_of(tally, number, flow, journey->path);
     if (cell == VX_NONE || add_to_cell(tally, cell, journey) < 0)
@@ -1226,6 +1236,8 @@ void vx_counters_add(vx_counters *mine, const vx_counters *theirs) {
 int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, const uint64_t *base) {
     if (vx_tally_settle(other) < 0)
         return -1;
+    tally->rare_ranges = true; /* ranges come together */
+    tally->has_mss |= other->has_mss;
     for (uint32_t i = 0; i < vx_map_count(&other->interfaces); i++) {
         const vx_interface_row *theirs = vx_map_at(&other->interfaces, i);
         vx_interface_row *mine = vx_map_at(&tally->interfaces, numbers->interfaces[i]);

@@ -236,6 +236,8 @@ typedef struct vx_tally {
     int64_t first_time; /* of all records so far */
     int64_t last_time;
     int64_t newest_flow; /* no flow began after this */
+    bool rare_ranges;    /* of any flow: more than one range, or one that begins at 2^32 or above */
+    bool has_mss;        /* any flow */
     vx_counters counters;
     vx_map interfaces;    /* of vx_interface_row */
     vx_map places;        /* of vx_place */
