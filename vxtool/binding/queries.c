@@ -305,6 +305,11 @@ static PyObject *queries_top(PyObject *object, PyObject *args) {
 
 /* ---- conversations ---- */
 
+static PyObject *queries_large_count(PyObject *object, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLong(vx_map_count(&((Queries *)object)->tally->large));
+}
+
 static PyObject *queries_flow_count(PyObject *object, PyObject *unused) {
     (void)unused;
     return PyLong_FromUnsignedLong(vx_map_count(&((Queries *)object)->tally->flows));
@@ -315,7 +320,13 @@ static PyObject *queries_reverses(PyObject *object, PyObject *unused) {
     const Queries *self = (Queries *)object;
     uint32_t *reverses;
     PyObject *bytes = blank(vx_map_count(&self->tally->flows), sizeof *reverses, &reverses);
-    if (bytes != NULL && vx_query_reverses(self->tally, reverses) < 0) {
+    if (bytes == NULL)
+        return NULL;
+    int status;
+    Py_BEGIN_ALLOW_THREADS;
+    status = vx_query_reverses(self->tally, reverses);
+    Py_END_ALLOW_THREADS;
+    if (status < 0) {
         Py_DECREF(bytes);
         return PyErr_NoMemory();
     }
@@ -463,7 +474,8 @@ static PyObject *queries_large(PyObject *object, PyObject *args) {
     const Queries *self = (Queries *)object;
     given limits, reverses;
     if (!PyArg_ParseTuple(args, "O&O&:large", bytes_or_none, &limits, bytes_or_none, &reverses) ||
-        check_by_path(self, limits, sizeof(uint32_t)) < 0 || check_reverses(self, reverses) < 0)
+        check_by_path(self, limits, sizeof(uint32_t)) < 0 ||
+        (vx_map_count(&self->tally->large) > 0 && check_reverses(self, reverses) < 0))
         return NULL;
     uint32_t *numbers;
     PyObject *bytes = blank(vx_map_count(&self->tally->large), sizeof *numbers, &numbers);
@@ -565,6 +577,8 @@ static PyMethodDef queries_methods[] = {
     {"ends", queries_ends, METH_VARARGS, "ends(wanted)\n--\n\nCells by innermost addresses."},
     {"top", queries_top, METH_VARARGS, "top(wanted, most)\n--\n\nThe flows with the most bytes."},
     {"flow_count", queries_flow_count, METH_NOARGS, "flow_count()\n--\n\nHow many flows there are."},
+    {"large_count", queries_large_count, METH_NOARGS,
+     "large_count()\n--\n\nHow many kinds of large datagrams there are."},
     {"reverses", queries_reverses, METH_NOARGS, "reverses()\n--\n\nThe other direction of each flow."},
     {"is_answered", queries_is_answered, METH_VARARGS,
      "is_answered(paths, reverses)\n--\n\nWhether both directions of any conversation took these paths."},
@@ -576,7 +590,8 @@ static PyMethodDef queries_methods[] = {
     {"rewritten", queries_rewritten, METH_VARARGS,
      "rewritten(sides, own, reverses)\n--\n\nFlows that left under another address, and their answers."},
     {"large", queries_large, METH_VARARGS,
-     "large(limits, reverses)\n--\n\nRows of large datagrams, and that of each."},
+     "large(limits, reverses)\n--\n\nRows of large datagrams, and that of each; reverses only where there "
+     "are any."},
     {"beside", queries_beside, METH_VARARGS,
      "beside(numbers, chosen)\n--\n\nRows by what else their flows have."},
     {"large_flows", queries_large_flows, METH_VARARGS,

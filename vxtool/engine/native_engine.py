@@ -41,6 +41,7 @@ class NativeEngine:
             most_flows=options.most_flows,
         )
         self._earlier_names: dict[str, str] = {}
+        self._in_two = False
 
     def feed(self, index: int, data: bytes | memoryview) -> None:
         self._engine.feed(index, data)
@@ -57,6 +58,7 @@ class NativeEngine:
         """Let two threads share the work, until all is taken: one calls `wants`, `read`, `read_from`, `read_end`
         and, whatever happens, `read_all`; another calls `take`. Any may call `stop`."""
         self._engine.split()
+        self._in_two = True
 
     def read(self, index: int, data: bytes | memoryview) -> bool:
         """As `feed`, but only reads, and waits where the other thread is far behind. False: that has stopped."""
@@ -104,7 +106,7 @@ class NativeEngine:
         self._engine.finish()
         from vxtool.engine.native_values import tables_of
 
-        return tables_of(self._engine, self._names())
+        return tables_of(self._engine, self._names(), ahead=self._in_two)
 
     def _names(self) -> dict[str, str]:
         names = dict(self._earlier_names)

@@ -6,7 +6,9 @@ an answer names, and remembered, so that they can be asked about.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 
 from vxtool import _native
@@ -17,18 +19,25 @@ _ANY_ROOM = -(1 << 63)
 _ONLY_IN, _ONLY_OUT = 1, 2  # as in query.h
 _MOST = 0xFFFFFFFF  # that C counts up to
 _NO_FLOW = _MOST
+_MANY_FLOWS = 1 << 16  # from here on, what takes long is found ahead where there is another core
 
 
 class NativeQueries:
     """See `vxtool.engine.queries.Queries`."""
 
-    def __init__(self, engine: _native.Engine, paths: Sequence[PathKey]) -> None:
+    def __init__(self, engine: _native.Engine, paths: Sequence[PathKey], ahead: bool = False) -> None:
+        """`ahead`: another thread may find what is asked later."""
         self.paths = paths
         self.ask = _native.Queries(engine)
         self._engine = engine
         self._path_numbers = {path: number for number, path in enumerate(paths)}
         self._keys: dict[int, FlowKey] = {-1: OTHER_FLOWS}
         self._flow_numbers: dict[FlowKey, int] = {OTHER_FLOWS: -1}
+        self._finding: threading.Thread | None = None
+        self._found: bytes | None = None
+        if ahead and self.ask.flow_count() >= _MANY_FLOWS:
+            self._finding = threading.Thread(target=self._find_reverses, daemon=True)
+            self._finding.start()
 
     # Flows by number.
 
@@ -50,7 +59,13 @@ class NativeQueries:
     @cached_property
     def _reverses(self) -> bytes:
         """The number of each flow's other direction, or _NO_FLOW."""
-        return self.ask.reverses()
+        if self._finding is not None:
+            self._finding.join()
+        return self.ask.reverses() if self._found is None else self._found
+
+    def _find_reverses(self) -> None:
+        with suppress(MemoryError):  # who asks will meet it again
+            self._found = self.ask.reverses()
 
     def top_flow(self, number: int, shares: list[Share]) -> TopFlow:
         flow = self.flow(number)
@@ -80,6 +95,7 @@ class NativeQueries:
 
     @cached_property
     def pairs(self) -> dict[tuple[int, int | None, bytes], tuple[int, int]]:
+        _ = self.sources  # whoever asks for pairs asks for these too, and they need not wait for the reverses
         return {
             (vni, reverse if reverse >= 0 else None, destination): (datagrams, octets)
             for vni, reverse, destination, datagrams, octets in self.ask.pairs(self._reverses)
@@ -96,7 +112,8 @@ class NativeQueries:
         ranks = memoryview(bytearray(4 * len(self.paths))).cast("I")
         for path, limit in limits.items():
             ranks[self._path_numbers[path]] = ranked.index(limit) + 1
-        return NativeLarge(self, *self.ask.large(bytes(ranks), self._reverses), [-1, *ranked])
+        reverses = self._reverses if self.ask.large_count() else None
+        return NativeLarge(self, *self.ask.large(bytes(ranks), reverses), [-1, *ranked])
 
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         rows = self.ask.two_sided(self._sides(only_in, only_out))

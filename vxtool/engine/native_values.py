@@ -80,8 +80,8 @@ class _Later(Mapping[_Key, _Value]):
         return len(self._table)
 
 
-def tables_of(engine: _native.Engine, names: dict[str, str]) -> Tables:
-    """The tables of an engine that is finished; `names` by address."""
+def tables_of(engine: _native.Engine, names: dict[str, str], ahead: bool = False) -> Tables:
+    """The tables of an engine that is finished; `names` by address. See NativeQueries for `ahead`."""
     raw = engine.tables()
     first_time, last_time, step = raw["times"]
     interface_keys = [InterfaceKey(*row[:3]) for row in raw["interfaces"]]
@@ -124,7 +124,7 @@ def tables_of(engine: _native.Engine, names: dict[str, str]) -> Tables:
         },
         samples={name: _samples(samples) for name, samples in zip(_SAMPLES, raw["samples"], strict=True)},
     )
-    tables.queries = NativeQueries(engine, paths)
+    tables.queries = NativeQueries(engine, paths, ahead)
     return tables
 
 
