@@ -145,7 +145,7 @@ def _open_all(paths: Sequence[str]) -> tuple[list[Source | None], list[str | Non
 # of one core until its records have been decoded.
 _SMALL = 8 << 20
 _PIECE = 1 << 17
-_TELLING = 0.05  # s, from one progress to the next
+_TELLING = 50  # ms, from one progress to the next
 
 
 class _Reader:
@@ -186,7 +186,7 @@ class _Reader:
     def tell(self, records: int, *, at_end: bool = False) -> None:
         """Tell of the progress, unless that was done just before."""
         now = time.monotonic()
-        if self._progress is not None and (at_end or now - self._told >= _TELLING):
+        if self._progress is not None and (at_end or now - self._told >= _TELLING / 1000):
             self._told = now
             position = sum(each.position() for each in self._sources if each is not None)
             self._progress(position, self.total, records)
@@ -251,7 +251,7 @@ def _cores() -> int:
 def _pump_in_two(engine: NativeEngine, reader: _Reader) -> None:
     """The same with a thread that reads, unpacks and decodes, and one that joins and counts.
 
-    This one tells of the progress, and gets ready for the report.
+    This one tells of the progress, and gets ready for the report and memory for the other two.
     """
     import threading
 
@@ -290,8 +290,10 @@ def _pump_in_two(engine: NativeEngine, reader: _Reader) -> None:
         import vxtool.analysis
         import vxtool.engine.native_values  # noqa: F401
 
+        while engine.provide(_TELLING):
+            reader.tell(engine.records)
         while taking.is_alive():
-            taking.join(_TELLING)
+            taking.join(_TELLING / 1000)
             reader.tell(engine.records)
     except BaseException:
         engine.stop()

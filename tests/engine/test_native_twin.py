@@ -578,6 +578,33 @@ def test_two_threads_share_the_work_of_one_engine() -> None:
     _assert_equal(_run("pure", EngineOptions(), [file]).tables(), engine.tables())
 
 
+def test_a_third_thread_makes_memory_ready_and_changes_nothing() -> None:
+    def packet(number: int, ttl: int) -> bytes:
+        return ipv4("10.0.0.1", "10.0.0.2", UDP, udp(1 + number % 65_000, 2, bytes(8)), ttl=ttl)
+
+    file = _exchange(40_000, packet)  # as many flows: they grow by blocks
+    options = EngineOptions()
+    engine = _native_engine(options)
+    assert not engine.provide(1000), "nothing is needed of what is not split"
+    engine.split()
+    assert engine.provide(1), "more may be needed"
+
+    def provide() -> None:
+        while engine.provide(10):
+            pass
+
+    provider = threading.Thread(target=provide)
+    provider.start()
+
+    def read() -> None:
+        assert engine.read(0, file)
+        assert engine.read_end(0)
+
+    _read_beside(engine, read)
+    provider.join()
+    _assert_equal(_run("native", options, [file]).tables(), engine.tables())
+
+
 def test_the_rest_of_a_file_is_read_without_python(tmp_path: Path) -> None:
     file = _many_records()
     path = tmp_path / "capture"

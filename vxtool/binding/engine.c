@@ -22,6 +22,7 @@ typedef struct {
     bool part;
     bool busy;    /* the half that takes records, and */
     bool reading; /* the half that reads them */
+    bool providing;
     bool split;   /* the halves may be in use by two threads, until all is taken */
     bool stopped; /* which will never be */
     engine_state state;
@@ -126,6 +127,10 @@ static PyObject *engine_end(PyObject *object, PyObject *argument) {
 static PyObject *engine_split(PyObject *object, PyObject *unused) {
     (void)unused;
     Engine *self = (Engine *)object;
+    if (self->providing) {
+        refuse();
+        return NULL;
+    }
     if (enter(self, READY) < 0)
         return NULL;
     int status = vx_engine_split(self->engine);
@@ -271,6 +276,23 @@ static PyObject *engine_take(PyObject *object, PyObject *unused) {
         return PyErr_NoMemory();
     self->split = self->stopped;
     return PyBool_FromLong(!self->stopped);
+}
+
+static PyObject *engine_provide(PyObject *object, PyObject *argument) {
+    Engine *self = (Engine *)object;
+    unsigned long milliseconds = PyLong_AsUnsignedLong(argument);
+    if (milliseconds == (unsigned long)-1 && PyErr_Occurred())
+        return NULL;
+    if (milliseconds > INT32_MAX)
+        milliseconds = INT32_MAX;
+    if (enter_half(self, &self->providing) < 0)
+        return NULL;
+    bool goes_on;
+    Py_BEGIN_ALLOW_THREADS;
+    goes_on = vx_engine_provide(self->engine, (unsigned)milliseconds);
+    Py_END_ALLOW_THREADS;
+    self->providing = false;
+    return PyBool_FromLong(goes_on);
 }
 
 static PyObject *engine_stop(PyObject *object, PyObject *unused) {
@@ -817,6 +839,8 @@ static PyMethodDef engine_methods[] = {
     {"read_all", engine_read_all, METH_NOARGS, "read_all()\n--\n\nNothing more will be read."},
     {"take", engine_take, METH_NOARGS,
      "take()\n--\n\nTake what is read, until all is taken; False: stopped before."},
+    {"provide", engine_provide, METH_O,
+     "provide(milliseconds)\n--\n\nMake memory ready for what takes; False: no more is needed."},
     {"stop", engine_stop, METH_NOARGS, "stop()\n--\n\nNothing more will be taken."},
     {"wants", engine_wants, METH_NOARGS, "wants()\n--\n\nThe input whose next bytes are needed, or None."},
     {"merge", engine_merge, METH_O, "merge(other)\n--\n\nTake in the part that directly follows."},

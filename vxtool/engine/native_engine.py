@@ -80,6 +80,11 @@ class NativeEngine:
         """Count what is read, until all is. False: `stop` came first, and the engine is of no more use."""
         return self._engine.take()
 
+    def provide(self, milliseconds: int) -> bool:
+        """Make memory ready that counting may need, for so long: for a third thread, which has nothing else to do.
+        False: nothing more is needed."""
+        return self._engine.provide(milliseconds)
+
     def stop(self) -> None:
         """Nothing more is to be taken."""
         self._engine.stop()

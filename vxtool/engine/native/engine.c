@@ -64,7 +64,8 @@ typedef struct {
 struct vx_engine {
     vx_engine_options options;
     uint8_t wears[WEARS];
-    vx_relay *relay; /* while two threads share the work, else NULL */
+    vx_relay *relay; /* while two threads share the work, else NULL, as is */
+    vx_stock *stock;
 
     /* Of the half that reads. */
     bool read_failed;
@@ -137,6 +138,7 @@ void vx_engine_free(vx_engine *engine) {
     vx_scene_free(&engine->scene);
     vx_journeys_free(&engine->journeys);
     vx_tally_free(&engine->tally);
+    vx_stock_free(engine->stock);
     free(engine);
 }
 
@@ -755,8 +757,14 @@ int vx_engine_split(vx_engine *engine) {
     if (has_failed(engine))
         return -1;
     vx_relay_free(engine->relay);
+    vx_stock_free(engine->stock);
     engine->relay = vx_relay_new();
-    return engine->relay != NULL ? 0 : -1;
+    engine->stock = vx_stock_new();
+    /* What grows with flows and with what waits. */
+    vx_tally *tally = &engine->tally;
+    tally->flows.pool.stock = tally->cells.pool.stock = tally->cell_samples.stock = engine->stock;
+    engine->journeys.journeys.stock = engine->stock;
+    return engine->relay != NULL && engine->stock != NULL ? 0 : -1;
 }
 
 /* Read and pass on what can be: 1, 0: nobody takes it, -1: no memory. */
@@ -801,15 +809,27 @@ int vx_engine_take(vx_engine *engine, unsigned milliseconds) {
     bool ended = false;
     for (unsigned i = 0; i < ONE_TAKE && !engine->failed; i++) {
         vx_batch *batch = vx_relay_full(engine->relay, milliseconds, &ended);
-        if (batch == NULL)
+        if (batch == NULL) {
+            if (ended)
+                vx_stock_close(engine->stock);
             return ended ? 0 : 1;
+        }
         fail_unless(engine, take_batch(engine, batch) == 0);
         vx_relay_return(engine->relay);
     }
+    if (engine->failed)
+        vx_stock_close(engine->stock);
     return engine->failed ? -1 : 1;
 }
 
-void vx_engine_stop(vx_engine *engine) { vx_relay_stop(engine->relay); }
+void vx_engine_stop(vx_engine *engine) {
+    vx_relay_stop(engine->relay);
+    vx_stock_close(engine->stock);
+}
+
+bool vx_engine_provide(vx_engine *engine, unsigned milliseconds) {
+    return engine->stock != NULL && vx_stock_fill(engine->stock, milliseconds);
+}
 
 uint32_t vx_engine_wants(const vx_engine *engine) {
     for (uint32_t i = 0; i < engine->options.inputs; i++) {

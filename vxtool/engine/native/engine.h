@@ -60,6 +60,9 @@ void vx_engine_read_all(vx_engine *engine);
 int vx_engine_take(vx_engine *engine, unsigned milliseconds);
 /* Nothing more will be taken: any thread may say so. */
 void vx_engine_stop(vx_engine *engine);
+/* Make memory ready that the half which takes may need, for so long: by a third thread, which has nothing
+ * else to do. false: nothing more is needed. */
+bool vx_engine_provide(vx_engine *engine, unsigned milliseconds);
 
 /* The input without whose next bytes nothing goes on; VX_NONE when all have ended or are damaged. */
 uint32_t vx_engine_wants(const vx_engine *engine);

@@ -4,7 +4,8 @@
 
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
+
+#include "deadline.h"
 
 enum { BATCHES = 32, HALF = BATCHES / 2 };
 
@@ -117,22 +118,10 @@ static bool is_ready(const vx_relay *relay) {
     return full(relay) >= HALF || (full(relay) > 0 && (relay->flushed || relay->ended));
 }
 
-static struct timespec until(unsigned milliseconds) {
-    struct timespec time;
-    clock_gettime(CLOCK_REALTIME, &time);
-    time.tv_sec += milliseconds / 1000;
-    time.tv_nsec += (long)(milliseconds % 1000) * 1000000;
-    if (time.tv_nsec >= 1000000000) {
-        time.tv_sec++;
-        time.tv_nsec -= 1000000000;
-    }
-    return time;
-}
-
 vx_batch *vx_relay_full(vx_relay *relay, unsigned milliseconds, bool *ended) {
     pthread_mutex_lock(&relay->lock);
     if (full(relay) == 0 && !relay->ended && !relay->stopped) {
-        struct timespec limit = until(milliseconds);
+        struct timespec limit = vx_deadline(milliseconds);
         int status = 0;
         relay->taker_waits = true;
         while (!is_ready(relay) && !relay->ended && !relay->stopped && status == 0)

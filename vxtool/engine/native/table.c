@@ -7,9 +7,6 @@
 
 enum { LEAST_SLOTS = 64, CACHE_LINE = 64, HUGE_PAGE = 1 << 21, SMALL_CHUNKS = 16 };
 
-/* Freed with free(). `size` is a multiple of `alignment`. */
-static void *vx_allocate_aligned(size_t alignment, size_t size) { return aligned_alloc(alignment, size); }
-
 void *vx_resize(void *array, size_t count, size_t size) {
     return size > 0 && count > SIZE_MAX / size ? NULL : realloc(array, count * size);
 }
@@ -55,19 +52,26 @@ void *vx_allocate(size_t count, size_t size) {
     return array;
 }
 
+void *vx_allocate_block(size_t size) {
+    void *block = aligned_alloc(HUGE_PAGE, size);
+    if (block != NULL)
+        use_huge_pages(block, size);
+    return block;
+}
+
 /* A block of at least one chunk, all of whose bytes are whatever they were. */
 static int add_block(vx_pool *pool, size_t chunk_size) {
     if (reserve_pointer(&pool->blocks, pool->block_count) < 0)
         return -1;
     bool small = pool->chunk_count < SMALL_CHUNKS;
     size_t alignment = small ? CACHE_LINE : HUGE_PAGE;
-    size_t count = small || chunk_size > HUGE_PAGE / 2 ? 1 : 2 * HUGE_PAGE / chunk_size;
+    size_t count = small || chunk_size > HUGE_PAGE / 2 ? 1 : VX_STOCK_BLOCK / chunk_size;
     size_t size = (count * chunk_size + alignment - 1) / alignment * alignment;
-    void *block = vx_allocate_aligned(alignment, size);
+    void *block = pool->stock != NULL && size == VX_STOCK_BLOCK ? vx_stock_take(pool->stock) : NULL;
+    if (block == NULL)
+        block = small ? aligned_alloc(alignment, size) : vx_allocate_block(size);
     if (block == NULL)
         return -1;
-    if (!small)
-        use_huge_pages(block, size);
     pool->blocks[pool->block_count++] = block;
     pool->spare = block;
     pool->spares = (uint32_t)count;

@@ -18,6 +18,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "stock.h"
+
 /* The number of no item. */
 #define VX_NONE UINT32_MAX
 
@@ -31,6 +33,9 @@
 
 /* `count` items of `size` bytes, all zero; NULL where there is no memory. Freed with free(). */
 void *vx_allocate(size_t count, size_t size);
+/* A block of such a multiple of huge pages, its bytes whatever they were; NULL where there is no memory.
+ * Freed with free(). */
+void *vx_allocate_block(size_t size);
 /* As realloc. */
 void *vx_resize(void *array, size_t count, size_t size);
 
@@ -93,6 +98,7 @@ static inline bool vx_same(const void *one, const void *other, size_t size) {
 
 typedef struct {
     uint8_t **chunks;
+    vx_stock *stock; /* where blocks may lie ready, or NULL */
     void **blocks;   /* what was allocated, to be freed */
     uint8_t *spare;  /* of the last block: where its next chunk begins, and */
     uint32_t spares; /* how many are left of it */
