@@ -605,6 +605,32 @@ def test_a_third_thread_makes_memory_ready_and_changes_nothing() -> None:
     _assert_equal(_run("native", options, [file]).tables(), engine.tables())
 
 
+@pytest.mark.parametrize("threads", [True, False])
+def test_other_directions_are_found_ahead_where_a_thread_is_to_be_had(
+    monkeypatch: pytest.MonkeyPatch, threads: bool
+) -> None:
+    from vxtool.engine import native_queries
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def conversation(number: int, ttl: int) -> bytes:
+        ends, ports = ("10.0.0.1", "10.0.0.2"), (1 + number // 2, 80)
+        if number % 2:
+            ends, ports = ends[::-1], ports[::-1]
+        return ipv4("192.168.1.1", "192.168.2.1", UDP, udp(5, 8472, vxlan(number % 2, ethernet(
+            ipv4(*ends, UDP, udp(*ports, bytes(8)))))), ttl=ttl)  # fmt: skip
+
+    file = _exchange(200, conversation)
+    engine = _run_in_two(EngineOptions(), [file], random.Random(1))
+    monkeypatch.setattr(native_queries, "_MANY_FLOWS", 1)
+    if not threads:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+    pairs = engine.tables().queries.pairs
+    assert {(vni, other) for vni, other, _ in pairs} == {(0, 1), (1, 0)}
+    assert pairs == _run("pure", EngineOptions(), [file]).tables().queries.pairs
+
+
 def test_the_rest_of_a_file_is_read_without_python(tmp_path: Path) -> None:
     file = _many_records()
     path = tmp_path / "capture"

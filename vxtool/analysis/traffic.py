@@ -91,7 +91,9 @@ def tell_overlay(
         return wanted
     if knowledge.cluster.has_identities:
         return "cilium"
-    two = any(reverse not in (None, vni) for vni, reverse, _ in tables.queries.pairs)
+    queries = tables.queries
+    # Who asks for pairs asks for sources too: those first, while the other directions may still be looked for.
+    two = bool(queries.sources) and any(reverse not in (None, vni) for vni, reverse, _ in queries.pairs)
     return "cilium" if two else "vxlan"
 
 

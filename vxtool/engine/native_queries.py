@@ -36,8 +36,10 @@ class NativeQueries:
         self._finding: threading.Thread | None = None
         self._found: bytes | None = None
         if ahead and self.ask.flow_count() >= _MANY_FLOWS:
-            self._finding = threading.Thread(target=self._find_reverses, daemon=True)
-            self._finding.start()
+            with suppress(RuntimeError):  # no thread is to be had
+                finding = threading.Thread(target=self._find_reverses, daemon=True)
+                finding.start()
+                self._finding = finding
 
     # Flows by number.
 
@@ -95,7 +97,6 @@ class NativeQueries:
 
     @cached_property
     def pairs(self) -> dict[tuple[int, int | None, bytes], tuple[int, int]]:
-        _ = self.sources  # whoever asks for pairs asks for these too, and they need not wait for the reverses
         return {
             (vni, reverse if reverse >= 0 else None, destination): (datagrams, octets)
             for vni, reverse, destination, datagrams, octets in self.ask.pairs(self._reverses)

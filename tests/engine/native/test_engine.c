@@ -19,14 +19,20 @@ static void *test_calloc(size_t count, size_t size) { return allowed() ? calloc(
 
 static void *test_realloc(void *old, size_t size) { return allowed() ? realloc(old, size) : NULL; }
 
+static void *test_aligned_alloc(size_t alignment, size_t size) {
+    return allowed() ? aligned_alloc(alignment, size) : NULL;
+}
+
 #define malloc test_malloc
 #define calloc test_calloc
 #define realloc test_realloc
+#define aligned_alloc test_aligned_alloc
 #include "container.c"
 #include "table.c"
 #undef malloc
 #undef calloc
 #undef realloc
+#undef aligned_alloc
 
 #include "engine.h"
 #include "query.h"
@@ -401,6 +407,43 @@ static int merge_two(const capture *made) {
     return status;
 }
 
+/* The summary of one run, in one thread: 0, or -1 where any step had no memory. */
+static int run_one(const capture *made, summary *sum) {
+    vx_engine *engine = new_engine(1, false);
+    int status = engine == NULL ? -1 : vx_engine_feed(engine, 0, made->bytes, made->size);
+    if (status == 0)
+        status = vx_engine_end(engine, 0);
+    if (status == 0)
+        status = vx_engine_finish(engine);
+    if (status == 0 && vx_container_damage(vx_engine_container(engine, 0))->code == VX_DAMAGE_NO_MEMORY)
+        status = -1;
+    if (status == 0)
+        *sum = summary_of(engine);
+    vx_engine_free(engine);
+    return status;
+}
+
+static void no_memory_changes_no_number(void) {
+    static capture made;
+    for (unsigned round = 0; round < 10; round++) {
+        make_capture(&made, 200, 0);
+        summary whole, sum;
+        CHECK(run_one(&made, &whole) == 0);
+        unsigned refused = 0;
+        for (size_t at = 1; at < 2000; at++) {
+            failing = at;
+            int status = run_one(&made, &sum);
+            bool reached = failing == 0;
+            failing = 0;
+            if (!reached)
+                break;
+            CHECK(status < 0 || memcmp(&whole, &sum, sizeof whole) == 0);
+            refused += status < 0;
+        }
+        CHECK(refused > 50);
+    }
+}
+
 static void no_memory_has_one_answer(void) {
     static capture made;
     make_capture(&made, 200, 0);
@@ -602,6 +645,7 @@ int main(void) {
     damaged_captures_are_read_to_the_damage();
     limits_hold();
     no_memory_has_one_answer();
+    no_memory_changes_no_number();
     answers_add_up();
     questions_without_memory_have_one_answer();
     fprintf(stderr, "%u checks, %u failures\n", checks, failures);

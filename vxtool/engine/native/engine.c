@@ -301,8 +301,7 @@ static VX_RARE bool find_origin(vx_engine *engine, uint32_t number, uint32_t int
     return origin->place != VX_NONE;
 }
 
-/* Write what a record holds of a fragmented packet, part by part, as it is in registers. The tag of its group
- * is that of the packet until it is taken. */
+/* Write what a record holds of a fragmented packet, part by part, as it is in registers. */
 static VX_ALWAYS_INLINE void write_piece(const vx_engine *engine, vx_piece *piece, uint32_t spot,
                                          uint32_t identification, uint8_t protocol, uint8_t version,
                                          const uint8_t *addresses) {
@@ -649,7 +648,7 @@ static inline int take(vx_engine *engine, const vx_read_record *record, const vx
                            record->is_fragment ? &piece->group : NULL);
 }
 
-/* The same as below for the piece of a fragment. */
+/* Give the piece of a fragment the tally's number and its group's tag, and a first one its pieces. */
 static VX_RARE int prepare_piece(vx_engine *engine, vx_read_record *record, vx_piece *piece) {
     vx_tagged_group *group = &piece->group;
     group->key.spot = engine->places.numbers[group->key.spot];
@@ -692,7 +691,7 @@ static int take_some(vx_engine *engine, vx_read_record *records, vx_piece *piece
         if (take(engine, &records[i], &pieces[i]) < 0)
             return -1;
     }
-    return vx_journeys_close_settled(&engine->journeys);
+    return vx_journeys_tidy(&engine->journeys);
 }
 
 static int take_batch(vx_engine *engine, vx_batch *batch) {

@@ -454,7 +454,6 @@ static vx_view view_of(const vx_journeys *journeys, uint32_t number) {
 /* Count a journey that stands nowhere any more, and give it back. */
 static VX_RARE int count_closed(vx_journeys *journeys, uint32_t number) {
     vx_journey *journey = journey_at(journeys, number);
-    close_all_pieces(journeys, journey);
     vx_view view = view_of(journeys, number);
     if (view.ingress == NULL && !journeys->part && journey->clock <= journeys->window) {
         journey->newer = VX_NONE;
@@ -567,7 +566,7 @@ static int close_settled(vx_journeys *journeys, uint64_t clock) {
     return 0;
 }
 
-int vx_journeys_close_settled(vx_journeys *journeys) {
+int vx_journeys_tidy(vx_journeys *journeys) {
     end_groups(journeys);
     return close_settled(journeys, journeys->clock);
 }
@@ -916,7 +915,9 @@ static VX_RARE int see(vx_journeys *journeys, const vx_tagged_key *key, const vx
     return join(journeys, key, sighting, moment);
 }
 
-/* Whether the journey of these pieces cannot have settled long enough ago to be closed by now. */
+/* Whether the journey of a group's pieces cannot be due to close: it came no earlier than the group was
+ * opened, and has not settled before that. One that has not settled at all is closed by its age, at once, and
+ * the group with it. */
 static inline bool is_surely_open(const vx_journeys *journeys, const vx_group *group) {
     return !pieces_at(journeys, group->pieces)->joined_late &&
            journeys->clock - opened_at(journeys, group) <= journeys->settle;
@@ -924,11 +925,9 @@ static inline bool is_surely_open(const vx_journeys *journeys, const vx_group *g
 
 static inline int join_tail(vx_journeys *journeys, const vx_piece *tail, vx_sample sample) {
     uint32_t number = find_group(journeys, &tail->group);
-    if (VX_RARELY(number == VX_NONE))
+    if (VX_RARELY(number == VX_NONE || group_at(journeys, number)->pieces == VX_NONE))
         return keep_tail(journeys, number, tail, sample);
     const vx_group *group = group_at(journeys, number);
-    if (VX_RARELY(group->pieces == VX_NONE))
-        return keep_tail(journeys, number, tail, sample);
     if (VX_RARELY(!is_surely_open(journeys, group)) && close_settled(journeys, journeys->clock) < 0)
         return -1;
     add_tail(journeys, group->pieces, tail->covered, tail->wire_bytes);
@@ -1331,13 +1330,13 @@ int vx_journeys_merge(vx_journeys *journeys, vx_journeys *other, const vx_number
     transfer over = {journeys, other, numbers, base, shift, vx_allocate(pieces, sizeof(uint32_t))};
     if (over.pieces == NULL)
         return -1;
-    end_groups(other);
+    end_groups(other);                                       /* only those that are open are adopted */
     memset(over.pieces, 0xff, pieces * sizeof *over.pieces); /* VX_NONE */
     int status = replay(&over);
     if (status == 0)
         status = vx_journeys_advance(journeys, shift + other->clock);
     if (status == 0)
-        status = vx_journeys_close_settled(journeys);
+        status = vx_journeys_tidy(journeys);
     if (status == 0)
         status = adopt_journeys(&over);
     if (status == 0)

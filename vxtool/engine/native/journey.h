@@ -24,7 +24,8 @@ typedef struct {
     uint64_t order;
 } vx_moment;
 
-/* What of a fragmented packet one record holds. */
+/* What of a fragmented packet one record holds. Until it is taken, its group has the scene's number of the
+ * spot, and the tag of the packet alone. */
 typedef struct {
     vx_tagged_group group;
     uint32_t covered;    /* payload bytes */
@@ -51,7 +52,7 @@ typedef struct {
 _Static_assert(sizeof(vx_group) == 64, "not a cache line");
 
 /* What a part holds back: a sighting, or a tail as such, of which only its piece counts. Of the piece of a
- * sighting, only the key of its group is set. */
+ * sighting only the group is set, where it has pieces. */
 typedef struct {
     vx_tagged_key key;
     vx_moment moment;
@@ -149,7 +150,7 @@ static inline int vx_journeys_advance(vx_journeys *journeys, uint64_t clock) {
 /* Close the settled ones that the clock lets nothing continue, and end the groups. To be called after every
  * few records, and before anything else than seeing and advancing: one at a time among the records, they cost
  * a third more, since nobody can foresee where. What is seen meanwhile takes care not to continue them. */
-int vx_journeys_close_settled(vx_journeys *journeys);
+int vx_journeys_tidy(vx_journeys *journeys);
 
 /* With many journeys open, to wait for memory took longer than all else: fetch ahead what seeing a sighting
  * of this key will need, first the slot, later what it leads to. */
@@ -172,7 +173,7 @@ static VX_ALWAYS_INLINE void vx_journeys_prefetch(const vx_journeys *journeys, c
 /* The number of new pieces, for the sighting of a first fragment; VX_NONE: no memory. */
 uint32_t vx_journeys_pieces(vx_journeys *journeys, const vx_piece *first, uint8_t wear);
 
-/* With many groups open, fetch ahead what a piece will need. */
+/* Fetch ahead what a piece will need: half of the groups are out of the nearest caches by then. */
 static VX_ALWAYS_INLINE void vx_journeys_prefetch_group(const vx_journeys *journeys, uint32_t tag) {
     vx_index_prefetch(&journeys->group_index, tag);
 }

@@ -25,34 +25,33 @@ void vx_scene_free(vx_scene *scene) {
     scene->usual_places = NULL;
 }
 
-/* Space for one more; NULL: no memory. */
-static vx_news *next_news(vx_news_list *news) {
-    if (news->count == news->capacity) {
-        size_t capacity = news->capacity > 0 ? news->capacity * 2 : 4;
-        vx_news *grown = vx_resize(news->items, capacity, sizeof *grown);
-        if (grown == NULL)
-            return NULL;
-        news->items = grown;
-        news->capacity = capacity;
-    }
-    return &news->items[news->count++];
+/* Have room for one more, before anything is numbered that it would tell of: 0, or -1. */
+static int reserve_news(vx_news_list *news) {
+    if (news->count < news->capacity)
+        return 0;
+    size_t capacity = news->capacity > 0 ? news->capacity * 2 : 4;
+    vx_news *grown = vx_resize(news->items, capacity, sizeof *grown);
+    if (grown == NULL)
+        return -1;
+    news->items = grown;
+    news->capacity = capacity;
+    return 0;
 }
 
 static uint32_t intern_interface(vx_scene *scene, const vx_scene_row *key, const char *name,
                                  uint32_t link_type) {
+    if (reserve_news(scene->news) < 0)
+        return VX_NONE;
     bool made;
     uint32_t number = vx_map_intern(&scene->interfaces, key, VX_SCENE_ROW_KEY, &made);
     if (number == VX_NONE || !made)
         return number;
-    vx_news *news = next_news(scene->news);
-    if (news == NULL)
-        return VX_NONE;
-    *news = (vx_news){.kind = VX_NEW_INTERFACE,
-                      .interface = {.index = key->index,
-                                    .input = key->input,
-                                    .interface = key->interface,
-                                    .name = (char *)name,
-                                    .link_type = link_type}};
+    scene->news->items[scene->news->count++] = (vx_news){.kind = VX_NEW_INTERFACE,
+                                                         .interface = {.index = key->index,
+                                                                       .input = key->input,
+                                                                       .interface = key->interface,
+                                                                       .name = (char *)name,
+                                                                       .link_type = link_type}};
     return number;
 }
 
@@ -76,14 +75,13 @@ uint32_t vx_scene_interface(vx_scene *scene, int64_t index, uint32_t input, uint
 }
 
 static uint32_t intern_place(vx_scene *scene, const vx_place *place) {
+    if (reserve_news(scene->news) < 0)
+        return VX_NONE;
     bool made;
     uint32_t number = vx_map_intern(&scene->places, place, VX_PLACE_KEY, &made);
     if (number == VX_NONE || !made)
         return number;
-    vx_news *news = next_news(scene->news);
-    if (news == NULL)
-        return VX_NONE;
-    *news = (vx_news){.kind = VX_NEW_PLACE, .place = *place};
+    scene->news->items[scene->news->count++] = (vx_news){.kind = VX_NEW_PLACE, .place = *place};
     return number;
 }
 
@@ -125,14 +123,13 @@ uint32_t vx_scene_place(vx_scene *scene, uint32_t interface, const vx_frame *fra
 }
 
 static uint32_t intern_underlay(vx_scene *scene, const vx_underlay_key *key) {
+    if (reserve_news(scene->news) < 0)
+        return VX_NONE;
     bool made;
     uint32_t number = vx_map_intern(&scene->underlays, key, sizeof *key, &made);
     if (number == VX_NONE || !made)
         return number;
-    vx_news *news = next_news(scene->news);
-    if (news == NULL)
-        return VX_NONE;
-    *news = (vx_news){.kind = VX_NEW_UNDERLAY, .underlay = *key};
+    scene->news->items[scene->news->count++] = (vx_news){.kind = VX_NEW_UNDERLAY, .underlay = *key};
     return number;
 }
 

@@ -64,7 +64,7 @@ typedef struct {
     uint8_t holders;        /* its sighting, its group */
     uint8_t wear;
     bool closed;      /* the journey is counted: more comes late */
-    bool joined_late; /* the journey had settled before: it may close sooner than others that are as old */
+    bool joined_late; /* their journey had settled before they came, so that their age does not tell its */
 } vx_pieces;
 
 _Static_assert(sizeof(vx_pieces) == 32, "not half a cache line");
@@ -91,7 +91,7 @@ typedef struct {
     uint32_t held;       /* number of a vx_held, or VX_NONE: nothing is known; read of the newest of a key */
     uint32_t outer_id;
     uint8_t count; /* of sightings */
-    uint8_t sides; /* what its sightings were: VX_CAME_IN and so on */
+    uint8_t sides; /* VX_CAME_IN and so on of all its sightings together */
     bool is_open;  /* it leaves the order of arrival by age, even where it has settled */
     bool is_settled;
     uint64_t clock;

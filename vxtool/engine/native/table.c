@@ -44,19 +44,23 @@ static void use_huge_pages(void *at, size_t size) {
 #endif
 }
 
-void *vx_allocate(size_t count, size_t size) {
-    uint8_t *array = calloc(count, size);
-    size_t bytes = array != NULL ? count * size : 0, skipped = -(uintptr_t)array % HUGE_PAGE;
-    if (bytes >= 2 * HUGE_PAGE) /* so it has a whole one somewhere */
-        use_huge_pages(array + skipped, bytes - skipped);
-    return array;
-}
-
 void *vx_allocate_block(size_t size) {
     void *block = aligned_alloc(HUGE_PAGE, size);
     if (block != NULL)
         use_huge_pages(block, size);
     return block;
+}
+
+void *vx_allocate(size_t count, size_t size) {
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes) || bytes > SIZE_MAX - HUGE_PAGE)
+        return NULL;
+    if (bytes < HUGE_PAGE)
+        return calloc(count, size);
+    void *array = vx_allocate_block((bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
+    if (array != NULL)
+        memset(array, 0, bytes);
+    return array;
 }
 
 /* A block of at least one chunk, all of whose bytes are whatever they were. */

@@ -24,8 +24,8 @@ static VX_ALWAYS_INLINE uint32_t vx_big32(const uint8_t *at) {
 
 static VX_ALWAYS_INLINE int64_t vx_usual_header(int version) { return version == 4 ? 20 : 40; }
 
-/* Whether an IP packet has just this header, and is no fragment; the last of IPv4 may be one, since only its
- * offset tells. */
+/* Whether an IP packet has just this header, and is no fragment. With `may_be_first`, one of IPv4 may be the
+ * first of several: all but its tails are the same to who does not ask for the others. */
 static VX_ALWAYS_INLINE bool vx_is_usual_ip(const uint8_t *ip, int version, bool may_be_first) {
     static const uint8_t whole[] = {0xff, 0, 0, 0, 0, 0, 0x3f, 0xff};
     static const uint8_t first[] = {0xff, 0, 0, 0, 0, 0, 0x1f, 0xff};
@@ -180,8 +180,9 @@ static VX_ALWAYS_INLINE bool vx_read_usual(vx_key *key, vx_traits *traits, vx_ou
     return true;
 }
 
-/* The same of an IPv4 packet that is a fragment, and not the first. Its key has its tag, but none of a flow:
- * it is counted as none. */
+/* The same of an IPv4 packet whose 20 bytes are there, and which is a fragment, and not the first. Its key
+ * has the tag that vx_tag_key would give it, made of what is in registers; but none of a flow, as which it is
+ * not counted. */
 static VX_ALWAYS_INLINE bool vx_read_usual_tail(vx_tagged_key *tagged, vx_traits *traits, const uint8_t *ip,
                                                 int64_t there, int64_t room, const vx_reading *told,
                                                 const vx_secrets *secrets) {
