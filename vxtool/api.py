@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -47,6 +47,8 @@ def analyze(
     interfaces: Mapping[int, str] | None = None,
     namespace: str | None = None,
     top: int = 100,
+    select: Collection[str] = (),
+    ignore: Collection[str] = (),
     scope: Literal["auto", "tunnel", "ip"] = "auto",
     overlay: Literal["auto", "cilium", "vxlan"] = "auto",
     ports: Mapping[int, str] | None = None,
@@ -59,7 +61,9 @@ def analyze(
 
     `paths` are pcap or pcapng files, plain or compressed, or "-" for standard input. `cluster` and `links` are
     files as `kubectl` and `ip -j` print them; `interfaces` names interfaces by index; `namespace` is that of
-    tables which name none. `top` is how many flows the report lists, by bytes. `ports` maps further UDP ports
+    tables which name none. `top` is how many flows the report lists, by bytes. Of the findings, those are
+    reported that `select` names by id or family, or all without any, but for those that `ignore` names; of the
+    others only that they are there. `ports` maps further UDP ports
     to "vxlan" or "geneve". Times are ns of capture time. `jobs` is how many threads may work: by default as many
     as there are cores, from a size on that is worth a second one. Two are made use of, by the native engine; the
     report does not depend on it.
@@ -72,6 +76,10 @@ def analyze(
     knowledge = None
     if cluster or links or interfaces:
         knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace)
+    if select or ignore:
+        from vxtool.analysis.findings.choice import check_names
+
+        check_names([*select, *ignore])
     wears = dict(DEFAULT_PORTS)
     for port, wear in (ports or {}).items():
         if wear not in WEAR_NAMES[1:]:
@@ -99,8 +107,9 @@ def analyze(
     # many flows for longer than the report takes.
     collecting = gc.isenabled()
     gc.disable()
+    question = Question(scope, overlay, top, select, ignore)
     try:
-        return build_report(tables, inputs, tool, knowledge or Knowledge(paths), Question(scope, overlay, top))
+        return build_report(tables, inputs, tool, knowledge or Knowledge(paths), question)
     finally:
         if collecting:
             gc.enable()

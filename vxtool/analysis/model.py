@@ -232,6 +232,14 @@ class Finding(TypedDict):
     unknown: str | None  # what the tool cannot know here
 
 
+class IgnoredFinding(TypedDict):
+    """One that was found, and that the operator did not want to see."""
+
+    id: str
+    severity: Severity
+    count: int
+
+
 class Report(TypedDict):
     schema: str  # "vxtool.report/1"
     tool: Tool
@@ -247,3 +255,4 @@ class Report(TypedDict):
     mtu: Mtu
     timeline: list[TimeStep]
     findings: list[Finding]
+    findings_ignored: list[IgnoredFinding]

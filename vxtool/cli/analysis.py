@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -17,13 +17,13 @@ from vxtool.report import RENDERERS
 if TYPE_CHECKING:
     from typing import Literal
 
-    from vxtool.analysis.model import Input
+    from vxtool.analysis.model import Finding, Input
     from vxtool.api import ProgressCallback
 
 EXIT_FOUND = 1
 
 _TOP = {"text": 10, "json": 100}
-_FAILING = {"error": ("error",), "warning": ("error", "warning")}
+_FAILING = {"error": ("error",), "warning": ("error", "warning"), "info": ("error", "warning", "info")}
 
 
 def run_analysis(
@@ -42,7 +42,9 @@ def run_analysis(
     window: int = 1_000_000_000,
     settle: int = 10_000_000,
     jobs: int | None = None,
-    fail_on: str | None = None,
+    select: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    fail_on: tuple[str, ...] = (),
     color: str = "auto",
     progress: bool = True,
 ) -> int:
@@ -52,6 +54,11 @@ def run_analysis(
     """
     _check_stdin(files)
     check_output(output, files + cluster + links)
+    failing = _names(fail_on)
+    if failing:
+        from vxtool.analysis.findings.choice import check_names
+
+        check_names(failing, _FAILING)
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import analyze
 
@@ -63,6 +70,8 @@ def run_analysis(
             interfaces=_named(interfaces),
             namespace=namespace,
             top=top or _TOP[format_],
+            select=_names(select),
+            ignore=_names(ignore),
             scope=scope,
             overlay=overlay,
             ports=dict(ports) or None,
@@ -82,10 +91,7 @@ def run_analysis(
     write(output, RENDERERS[format_](report, target), encoding)
     if unread:
         return EXIT_INPUT
-    failing = _FAILING[fail_on] if fail_on is not None else ()
-    if any(finding["severity"] in failing for finding in report["findings"]):
-        return EXIT_FOUND
-    return 0
+    return EXIT_FOUND if failing and _fails(report["findings"], failing) else 0
 
 
 def _preparing(format_: str, bar: Progress) -> ProgressCallback:
@@ -97,6 +103,19 @@ def _preparing(format_: str, bar: Progress) -> ProgressCallback:
         bar(done, total, records)
 
     return tell
+
+
+def _names(values: tuple[str, ...]) -> list[str]:
+    """Names in values that may hold several, parted by commas."""
+    return [name for value in values for part in value.split(",") if (name := part.strip())]
+
+
+def _fails(findings: Sequence[Finding], failing: Sequence[str]) -> bool:
+    """Whether there is a finding of these severities, or worse, or of these ids and families."""
+    from vxtool.analysis.findings.choice import names_one_of
+
+    severities = {severity for name in failing for severity in _FAILING.get(name, ())}
+    return any(finding["severity"] in severities or names_one_of(failing, finding["id"]) for finding in findings)
 
 
 def _named(interfaces: tuple[str, ...]) -> dict[int, str]:

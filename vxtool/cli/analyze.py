@@ -97,9 +97,24 @@ from vxtool.report import RENDERERS
     help="Threads that may work; the report does not depend on it.  [default: all cores]",
 )
 @click.option(
+    "--select",
+    metavar="ID,...",
+    multiple=True,
+    help="Report these findings alone, by id or family: forwarding,mtu.black-hole. `vxtool explain` lists them. "
+    "Repeatable.",
+)
+@click.option(
+    "--ignore",
+    metavar="ID,...",
+    multiple=True,
+    help="Leave these findings out, by id or family; the report says that they were there. Repeatable.",
+)
+@click.option(
     "--fail-on",
-    type=click.Choice(["error", "warning"]),
-    help="Exit with 1 if there is a finding this severe or worse.",
+    metavar="WHAT,...",
+    multiple=True,
+    help="Exit with 1 if there is a finding this severe or worse (error, warning, info), or of this id or family. "
+    "Repeatable.",
 )
 @click.option(
     "--color",

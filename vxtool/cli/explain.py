@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import click
 
-from vxtool.cli.choice import check_names
 from vxtool.cli.output import STDOUT, target_for, write
 
 
@@ -34,12 +33,13 @@ def command(name: str | None, format_: str, color: str) -> int:
       vxtool explain mtu
       vxtool explain forwarding.dropped
     """
-    if name is not None:
-        check_names([name])
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.analysis.findings import explanations, family_of
+    from vxtool.analysis.findings.choice import check_names
     from vxtool.report.explain import render_list, render_markdown, render_one
 
+    if name is not None:
+        check_names([name])
     target = target_for(STDOUT, color, rows=0)
     chosen = {key: text for key, text in explanations().items() if name in (None, key, family_of(key))}
     if format_ == "markdown":

@@ -492,8 +492,8 @@ def _histogram(page: Page, report: Report) -> None:
 
 
 def _findings(page: Page, report: Report) -> None:
-    findings = _ordered(report["findings"])
-    if not findings:
+    findings, ignored = _ordered(report["findings"]), report["findings_ignored"]
+    if not findings and not ignored:
         return
     page.heading("Findings")
     day = date(report["capture"]["first_time"] or "")
@@ -521,6 +521,11 @@ def _findings(page: Page, report: Report) -> None:
             label = "" if name == previous else name
             page.prose(text, label=label, hang=2 * INDENT + len("not known") + 2, indent=2 * INDENT)
             previous = name or previous
+    if ignored:
+        if findings:
+            page.line()
+        names = ", ".join(item["id"] for item in ignored)
+        page.prose(f"{counted(len(ignored), 'finding')} ignored: {names}")
 
 
 def _evidence(page: Page, item: Evidence, day: str, several: bool) -> str:

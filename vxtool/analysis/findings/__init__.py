@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings import capture, forwarding, identity, mtu
+from vxtool.analysis.findings.choice import family_of as family_of
 from vxtool.analysis.findings.evidence import Case
 from vxtool.analysis.findings.explanation import Explanation
 
@@ -33,8 +34,3 @@ def explanations() -> dict[str, Explanation]:
     texts = {name: text for module in _FAMILIES for name, text in module.EXPLANATIONS.items()}
     families = list(dict.fromkeys(map(family_of, texts)))
     return dict(sorted(texts.items(), key=lambda entry: families.index(family_of(entry[0]))))
-
-
-def family_of(name: str) -> str:
-    """`mtu` of `mtu.black-hole`."""
-    return name.partition(".")[0]
