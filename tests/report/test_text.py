@@ -183,7 +183,7 @@ def test_estimates_are_called_estimates(founding: Any) -> None:
 
 
 def test_the_rows_of_each_table_are_limited_and_the_rest_is_counted(founding: Any) -> None:
-    founding["identities"] = [dict(founding["identities"][0], vni=vni) for vni in range(300, 325)]
+    founding["identities"] = [dict(founding["identities"][0], vni=vni, pods=[]) for vni in range(300, 325)]
     text = page(founding, rows=3)
     assert section(text, "Identities").count("webpod") == 3
     assert "  … and 22 more identities\n" in text

@@ -52,7 +52,7 @@ def run_analysis(
 
     Values and defaults are those of the options. Raises UsageError for what makes no sense.
     """
-    _check_stdin(files)
+    check_stdin(files)
     check_output(output, files + cluster + links)
     failing = _names(fail_on)
     if failing:
@@ -62,12 +62,12 @@ def run_analysis(
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import analyze
 
-    with Progress(progress) as bar, _interrupt_ends_input(files):
+    with Progress(progress) as bar, interrupt_ends_input(files):
         report = analyze(
             list(files),
             cluster=list(cluster),
             links=list(links),
-            interfaces=_named(interfaces),
+            interfaces=named_interfaces(interfaces),
             namespace=namespace,
             top=top or _TOP[format_],
             select=_names(select),
@@ -78,12 +78,10 @@ def run_analysis(
             window_ns=window,
             settle_ns=settle,
             jobs=jobs,
-            progress=_preparing(format_, bar),
+            progress=preparing(f"vxtool.report.{format_}", bar),
         )
-    unread = [item for item in report["inputs"] if _unread(item)]
-    for item in unread:
-        complain(_why(item))
-    if len(unread) == len(report["inputs"]):
+    unread = tell_unread(report["inputs"])
+    if unread == len(report["inputs"]):
         return EXIT_INPUT
     target = target_for(output, color, top or _TOP["text"])
     # JSON is UTF-8 by its own standard, whatever the terminal speaks.
@@ -94,12 +92,12 @@ def run_analysis(
     return EXIT_FOUND if failing and _fails(report["findings"], failing) else 0
 
 
-def _preparing(format_: str, bar: Progress) -> ProgressCallback:
+def preparing(renderer: str, bar: Progress) -> ProgressCallback:
     """A progress callback that, when the reading has begun, first imports what will write the report: where others
     read meanwhile, nobody has to wait for it afterwards."""
 
     def tell(done: int, total: int | None, records: int) -> None:
-        import_module(f"vxtool.report.{format_}")
+        import_module(renderer)
         bar(done, total, records)
 
     return tell
@@ -118,7 +116,7 @@ def _fails(findings: Sequence[Finding], failing: Sequence[str]) -> bool:
     return any(finding["severity"] in severities or names_one_of(failing, finding["id"]) for finding in findings)
 
 
-def _named(interfaces: tuple[str, ...]) -> dict[int, str]:
+def named_interfaces(interfaces: tuple[str, ...]) -> dict[int, str]:
     if not interfaces:
         return {}
     from vxtool.cluster.links import parse_interface_options
@@ -127,7 +125,7 @@ def _named(interfaces: tuple[str, ...]) -> dict[int, str]:
 
 
 @contextmanager
-def _interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
+def interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
     """Let Ctrl-C end what standard input is piped from, and the report be of what came until then.
 
     Ctrl-C reaches every program of a pipeline. tcpdump then writes out what it holds and stops; giving up here as
@@ -154,17 +152,26 @@ def _interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _check_stdin(files: tuple[str, ...]) -> None:
+def check_stdin(files: tuple[str, ...]) -> None:
     if files.count(STDOUT) > 1:
         raise UsageError("- (standard input) is given twice; it can be read once.")
     if STDOUT in files and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError("- (standard input) is a terminal; pipe a capture into it, as from tcpdump -w -.")
 
 
+def tell_unread(inputs: Sequence[Input]) -> int:
+    """Say of each input that could not be read at all why not; how many there are."""
+    unread = [item for item in inputs if _unread(item)]
+    for item in unread:
+        complain(why(item))
+    return len(unread)
+
+
 def _unread(item: Input) -> bool:
     return item["error"] is not None and item["records"] == 0 and not item["truncated"]
 
 
-def _why(item: Input) -> str:
-    why = item["error"] or ""
-    return why if item["path"] in why else f"{item['path']}: {why}"
+def why(item: Input) -> str:
+    """What is wrong with an input, and which it is."""
+    error = item["error"] or ""
+    return error if item["path"] in error else f"{item['path']}: {error}"
