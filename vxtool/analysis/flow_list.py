@@ -77,7 +77,8 @@ def check_filter(
                 f"protocol {name!r}: is none that has a name here; {nearest_named(name, known)}, "
                 "and ip-N is the IP protocol N"
             )
-    return FlowFilter(pods, namespaces, identities, [_network(each) for each in addresses], ports, names, verdicts)
+    networks = [_network(each) for each in addresses]
+    return FlowFilter(pods, namespaces, identities, networks, frozenset(ports), names, verdicts)
 
 
 def _network(text: str) -> IPv4Network | IPv6Network:

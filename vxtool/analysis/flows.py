@@ -63,31 +63,31 @@ class FlowFilter(NamedTuple):
     namespaces: Collection[str] = ()
     identities: Collection[str] = ()  # number or name
     networks: Sequence[IPv4Network | IPv6Network] = ()
-    ports: Collection[int] = ()
+    ports: frozenset[int] = frozenset()
     protocols: Collection[str] = ()
     verdicts: Collection[Verdict] = ()
 
-    def takes(self, flow: ListedFlow) -> bool:
-        ends = (flow["source"], flow["destination"])
-        return (
-            (not self.verdicts or flow["verdict"] in self.verdicts)
-            and (not self.protocols or flow["protocol"] in self.protocols)
-            and (not self.ports or any(end["port"] in self.ports for end in ends))
-            and (not self.networks or any(self._holds(end["address"]) for end in ends))
-            and (not self.namespaces or any(end["namespace"] in self.namespaces for end in ends))
-            and (not self.identities or any(self._names(end) for end in ends))
-            and (not self.pods or any(_is_pod(end, wanted) for end in ends for wanted in self.pods))
-        )
+    @property
+    def takes_all(self) -> bool:
+        return not any(self)
 
-    def _holds(self, address: str | None) -> bool:
-        if address is None:
+    def takes_end(self, end: FlowEnd, what: str) -> bool:
+        """Whether one end fits what is asked of one kind."""
+        if what == "pods":
+            return any(_is_pod(end, wanted) for wanted in self.pods)
+        if what == "namespaces":
+            return end["namespace"] in self.namespaces
+        if what == "identities":
+            return str(end["identity"]) in self.identities or end["identity_name"] in self.identities
+        if end["address"] is None:
             return False
         from ipaddress import ip_address
 
-        return any(ip_address(address) in network for network in self.networks)
+        address = ip_address(end["address"])
+        return any(address in network for network in self.networks)
 
-    def _names(self, end: FlowEnd) -> bool:
-        return str(end["identity"]) in self.identities or end["identity_name"] in self.identities
+
+_OF_ENDS = ("pods", "namespaces", "identities", "networks")
 
 
 def _is_pod(end: FlowEnd, wanted: str) -> bool:
@@ -106,6 +106,10 @@ class Listing(NamedTuple):
     total: int
 
 
+# What of a flow had one verdict, and would have been seen at one place by Hubble.
+_Parts = dict[tuple[Verdict, Observation], list["Share"]]
+
+
 def list_flows(
     tables: Tables,
     judged: Sequence[Judged],
@@ -119,27 +123,36 @@ def list_flows(
 ) -> Listing:
     """The flows of one scope that are wanted, at most `top` of them."""
     numbers = [item.number for item in judged if item.route.tunnelled == tunnelled]
-    everything = wanted == FlowFilter()
-    most = top if top is not None and everything and sorting == "bytes" else _EVERY
+    most = top if top is not None and wanted.takes_all and sorting == "bytes" else _EVERY
     rows, total = judge.bundles.top(numbers, most)
-    describe = _Describer(tables, judged, knowledge, overlay)
-    flows = [lines for row in rows if (lines := [line for line in describe.flow(row) if wanted.takes(line)])]
-    matching = total if everything else len(flows)
-    flows.sort(key=_KEYS[sorting])
-    shown = flows if top is None else flows[:top]
-    listed = [line for lines in shown for line in lines]
+    describer = _Describer(tables, judged, knowledge, overlay)
+    # Flows may be a million: only those that are shown are put into words.
+    found = [(row, parts) for row in rows if (parts := describer.wanted_parts(row, wanted))]
+    matching = total if wanted.takes_all else len(found)
+    if sorting != "bytes":
+        found.sort(key=lambda flow: _KEYS[sorting](flow[1]))
+    elif wanted.verdicts:
+        found.sort(key=lambda flow: -sum(share.inner_bytes for share in _shares(flow[1])))
+    shown = found if top is None else found[:top]
+    listed = [line for row, parts in shown for line in describer.lines(row, parts)]
     if sorting in ("start", "end"):
+        # Times are of one form, so they sort as texts.
         listed.sort(key=lambda line: line["first_time" if sorting == "start" else "last_time"])
     return Listing(listed, len(shown), matching, total)
 
 
-# Flows of equal rank stay in the order of their bytes. Times are of one form, so they sort as texts.
-_KEYS: dict[Sorting, Callable[[list[ListedFlow]], str | int]] = {
-    "bytes": lambda lines: -sum(line["inner_bytes"] for line in lines),
-    "packets": lambda lines: -sum(line["datagrams"] for line in lines),
-    "start": lambda lines: min(line["first_time"] for line in lines),
-    "end": lambda lines: max(line["last_time"] for line in lines),
-    "drops": lambda lines: -sum(line["datagrams"] for line in lines if line["verdict"] == "DROPPED"),
+def _shares(parts: _Parts) -> Iterator[Share]:
+    return (share for shares in parts.values() for share in shares)
+
+
+# Flows of equal rank stay in the order of their bytes.
+_KEYS: dict[Sorting, Callable[[_Parts], int]] = {
+    "packets": lambda parts: -sum(share.datagrams for share in _shares(parts)),
+    "start": lambda parts: min(share.first_time for share in _shares(parts)),
+    "end": lambda parts: max(share.last_time for share in _shares(parts)),
+    "drops": lambda parts: (
+        -sum(share.datagrams for (verdict, _), shares in parts.items() if verdict == "DROPPED" for share in shares)
+    ),
 }
 
 
@@ -158,14 +171,39 @@ class _Describer:
         self._ports: dict[tuple[bytes, bytes, int], set[int]] = {}
         for source, destination, wear, port in tables.queries.tunnels:
             self._ports.setdefault((source, destination, wear), set()).add(port)
-        self._ends: dict[tuple[bytes, int, int | None], FlowEnd] = {}
+        self._ends: dict[tuple[bytes, int | None], FlowEnd] = {}
+        self._fits: dict[tuple[str, bytes, int | None], bool] = {}
 
-    def flow(self, top: TopFlow) -> Iterator[ListedFlow]:
-        """A line for each verdict, and for each place where Hubble would have seen it."""
-        parts: dict[tuple[Verdict, Observation], list[Share]] = {}
+    def wanted_parts(self, top: TopFlow, wanted: FlowFilter) -> _Parts:
+        """What of a flow is wanted; nothing of one that is not."""
+        flow = top.flow
+        if wanted.protocols and protocol_name(flow.protocol) not in wanted.protocols:
+            return {}
+        if wanted.ports and not wanted.ports & {*_ports(flow)}:
+            return {}
+        for what in _OF_ENDS:
+            if getattr(wanted, what) and not (
+                self._fits_end(what, flow.source, self._source_identity(flow), wanted)
+                or self._fits_end(what, flow.destination, self._destination_identity(top), wanted)
+            ):
+                return {}
+        parts: _Parts = {}
         for share in top.shares:
             item = self._judged[share.bundle]
-            parts.setdefault((_VERDICT_OF[item.outcome], _observed(item)), []).append(share)
+            verdict = _VERDICT_OF[item.outcome]
+            if not wanted.verdicts or verdict in wanted.verdicts:
+                parts.setdefault((verdict, _observed(item)), []).append(share)
+        return parts
+
+    def _fits_end(self, what: str, address: bytes, identity: int | None, wanted: FlowFilter) -> bool:
+        fits = self._fits.get((what, address, identity))
+        if fits is None:
+            fits = wanted.takes_end(self._end(address, identity), what)
+            self._fits[what, address, identity] = fits
+        return fits
+
+    def lines(self, top: TopFlow, parts: _Parts) -> Iterator[ListedFlow]:
+        """A line for each verdict, and for each place where Hubble would have seen it."""
         for verdict, observation in sorted(parts, key=lambda part: (VERDICTS.index(part[0]), part[1])):
             yield self._line(top, verdict, observation, parts[verdict, observation])
 
@@ -175,7 +213,8 @@ class _Describer:
         flow, row = top.flow, top.row
         totals = FlowTotals(shares, self._judged, self._labels)
         ingress, egress = totals.ends()
-        is_echo = flow.protocol in _ICMP and flow.source_port >= 0 and flow.destination_port < 0
+        is_echo = _is_echo(flow)
+        source_port, destination_port = _ports(flow)
         usual = max(shares, key=lambda share: share.datagrams)
         return {
             "verdict": verdict,
@@ -186,8 +225,11 @@ class _Describer:
             "icmp_id": flow.source_port if is_echo else None,
             "icmp_echo": _echo(row) if is_echo else None,
             "tcp_flags": tcp_flags(row.tcp_flags) if row is not None and flow.protocol == TCP else [],
-            "source": self._source(flow, is_echo),
-            "destination": self._destination(flow, top.reverse_vni),
+            "source": {**self._end(flow.source, self._source_identity(flow)), "port": source_port},
+            "destination": {
+                **self._end(flow.destination, self._destination_identity(top)),
+                "port": destination_port,
+            },
             "ingress": ingress,
             "egress": egress,
             "interface": self._interface(self._judged[usual.bundle], observation),
@@ -204,33 +246,31 @@ class _Describer:
             counts[self._judged[share.bundle].outcome] += share.datagrams
         return dict(sorted(counts.items()))
 
-    def _source(self, flow: FlowKey, is_echo: bool) -> FlowEnd:
-        identity = None
-        if self._overlay != "vxlan":
-            is_told = self._overlay == "cilium" and flow.vni >= 0
-            identity = flow.vni if is_told else self._identity_at(flow.source)
-        return self._end(flow.source, -1 if is_echo else flow.source_port, identity)
+    def _source_identity(self, flow: FlowKey) -> int | None:
+        if self._overlay == "cilium" and flow.vni >= 0:
+            return flow.vni
+        return None if self._overlay == "vxlan" else self._identity_at(flow.source)
 
-    def _destination(self, flow: FlowKey, reverse_vni: int | None) -> FlowEnd:
-        identity = None
-        if self._overlay != "vxlan":
-            is_told = self._overlay == "cilium" and reverse_vni is not None and reverse_vni >= 0
-            identity = reverse_vni if is_told else self._identity_at(flow.destination)
-        return self._end(flow.destination, flow.destination_port, identity)
+    def _destination_identity(self, top: TopFlow) -> int | None:
+        """The VNI of the answers, else what is known of the address."""
+        if self._overlay == "cilium" and top.reverse_vni is not None and top.reverse_vni >= 0:
+            return top.reverse_vni
+        return None if self._overlay == "vxlan" else self._identity_at(top.flow.destination)
 
-    def _end(self, address: bytes, port: int, identity: int | None) -> FlowEnd:
-        end = self._ends.get((address, port, identity))
+    def _end(self, address: bytes, identity: int | None) -> FlowEnd:
+        """Who is there, without the port."""
+        end = self._ends.get((address, identity))
         if end is None:
-            end = self._ends[address, port, identity] = self._describe_end(address, port, identity)
+            end = self._ends[address, identity] = self._describe_end(address, identity)
         return end
 
-    def _describe_end(self, address: bytes, port: int, identity: int | None) -> FlowEnd:
+    def _describe_end(self, address: bytes, identity: int | None) -> FlowEnd:
         pod = self._knowledge.pod(address)
         info = self._knowledge.cluster.identity(identity) if identity is not None else None
         namespace = self._knowledge.pod_namespace(pod) if pod is not None else None
         return {
             "address": address_text(address),
-            "port": port if port >= 0 else None,
+            "port": None,
             "pod": pod.name if pod is not None else None,
             "namespace": namespace or (info.namespace if info is not None else None),
             "node": self._knowledge.node(address) if pod is None else None,
@@ -263,6 +303,18 @@ class _Describer:
             "destination_node": self._knowledge.node(destination),
             "port": next(iter(ports)) if len(ports) == 1 else None,
         }
+
+
+def _is_echo(flow: FlowKey) -> bool:
+    return flow.protocol in _ICMP and flow.source_port >= 0 and flow.destination_port < 0
+
+
+def _ports(flow: FlowKey) -> tuple[int | None, int | None]:
+    """Of an ICMP echo, which has an identifier in the place of one, none."""
+    return (
+        flow.source_port if flow.source_port >= 0 and not _is_echo(flow) else None,
+        flow.destination_port if flow.destination_port >= 0 else None,
+    )
 
 
 def _observed(item: Judged) -> Observation:

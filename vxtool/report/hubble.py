@@ -40,9 +40,9 @@ def render_compact(flows: FlowList, target: Target) -> str:
 
 def render_jsonpb(flows: FlowList) -> str:
     """An object a line for each listed flow, in ASCII."""
+    encode = json.JSONEncoder(separators=(",", ":")).encode
     return "".join(
-        json.dumps({"flow": message(flow), "time": _timestamp(flow["first_time"])}, separators=(",", ":")) + "\n"
-        for flow in flows["flows"]
+        encode({"flow": message(flow), "time": _timestamp(flow["first_time"])}) + "\n" for flow in flows["flows"]
     )
 
 
