@@ -21,11 +21,12 @@ NATIVE_INCLUDES := -Ivxtool/packet/native -Ivxtool/engine/native
 WARNINGS := -std=c11 -Wall -Wextra -Werror
 SANITIZERS := -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: help demo test bench guard lint types native-warnings native-test clean sources-listed
+.PHONY: help demo docs test bench guard lint types native-warnings native-test clean sources-listed
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo             install vxtool into $(VENV) and analyze a sample capture'
+	@echo 'make docs             write docs/findings.md anew from the texts of the findings'
 	@echo 'make test             install vxtool with all extras and run the tests (PYTEST_ARGS are passed on)'
 	@echo 'make bench            install vxtool with all extras and measure it beside its peers (BENCH_ARGS are passed on)'
 	@echo 'make guard            count the instructions that the C engine takes for a record, and compare (needs valgrind)'
@@ -45,6 +46,9 @@ demo: $(VENV)/installed
 	$(ENGINE_NOTE)
 	@$(BIN)/vxtool analyze captures/vxlan.pcap --cluster captures/cluster/ciliumendpoints.txt \
 	    --cluster captures/cluster/ciliumnodes.json --links captures/vxlan.links.json
+
+docs: $(VENV)/installed
+	@$(BIN)/vxtool explain --format markdown > docs/findings.md
 
 # Not `python -m pytest`, and no search path of the user's: the tests are to see the package that was installed.
 test: $(VENV)/installed-for-test

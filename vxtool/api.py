@@ -1,11 +1,14 @@
-"""`vxtool.analyze`: captures and what the operator knows in, the report out. All reading happens here."""
+"""`vxtool.analyze` and `vxtool.flows`: captures and what the operator knows in, the report or the flows out.
+
+All reading happens here.
+"""
 
 from __future__ import annotations
 
 import gc
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -18,9 +21,9 @@ from vxtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from vxtool.analysis import Knowledge
-    from vxtool.analysis.model import Input, Report, Tool
+    from vxtool.analysis.model import FlowList, Input, Report, Tool
     from vxtool.engine.native_engine import NativeEngine
-    from vxtool.engine.tables import InputRow
+    from vxtool.engine.tables import InputRow, Tables
 
 LINK_TYPES = {
     0: "NULL",
@@ -47,6 +50,8 @@ def analyze(
     interfaces: Mapping[int, str] | None = None,
     namespace: str | None = None,
     top: int = 100,
+    select: Collection[str] = (),
+    ignore: Collection[str] = (),
     scope: Literal["auto", "tunnel", "ip"] = "auto",
     overlay: Literal["auto", "cilium", "vxlan"] = "auto",
     ports: Mapping[int, str] | None = None,
@@ -59,7 +64,9 @@ def analyze(
 
     `paths` are pcap or pcapng files, plain or compressed, or "-" for standard input. `cluster` and `links` are
     files as `kubectl` and `ip -j` print them; `interfaces` names interfaces by index; `namespace` is that of
-    tables which name none. `top` is how many flows the report lists, by bytes. `ports` maps further UDP ports
+    tables which name none. `top` is how many flows the report lists, by bytes. Of the findings, those are
+    reported that `select` names by id or family, or all without any, but for those that `ignore` names; of the
+    others only that they are there. `ports` maps further UDP ports
     to "vxlan" or "geneve". Times are ns of capture time. `jobs` is how many threads may work: by default as many
     as there are cores, from a size on that is worth a second one. Two are made use of, by the native engine; the
     report does not depend on it.
@@ -72,6 +79,75 @@ def analyze(
     knowledge = None
     if cluster or links or interfaces:
         knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace)
+    if select or ignore:
+        from vxtool.analysis.findings.choice import check_names
+
+        check_names([*select, *ignore])
+    tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress)
+    from vxtool.analysis import Knowledge, Question, build_report
+
+    question = Question(scope, overlay, top, select, ignore)
+    with _no_collector():
+        return build_report(tables, inputs, tool, knowledge or Knowledge(paths), question)
+
+
+def flows(
+    paths: Sequence[str],
+    *,
+    cluster: Sequence[str] = (),
+    links: Sequence[str] = (),
+    interfaces: Mapping[int, str] | None = None,
+    namespace: str | None = None,
+    sort: Literal["bytes", "packets", "start", "end", "drops"] = "bytes",
+    top: int | None = None,
+    pods: Collection[str] = (),
+    in_namespaces: Collection[str] = (),
+    identities: Collection[str] = (),
+    addresses: Collection[str] = (),
+    on_ports: Collection[int] = (),
+    protocols: Collection[str] = (),
+    verdicts: Collection[Literal["FORWARDED", "DROPPED", "TRACED"]] = (),
+    scope: Literal["auto", "tunnel", "ip"] = "auto",
+    overlay: Literal["auto", "cilium", "vxlan"] = "auto",
+    ports: Mapping[int, str] | None = None,
+    window_ns: int = 1_000_000_000,
+    settle_ns: int = 10_000_000,
+    jobs: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> FlowList:
+    """The flows in captures taken at one place, each with its verdict, and with each of them where it has several.
+
+    Arguments that `analyze` has too are as there. `sort` puts first the flows with the most bytes, packets or
+    dropped packets, or those that began or ended first; `top` is how many flows are listed, all without it. The
+    others choose flows: by `pods` (the beginning of a name, or `namespace/name`), `in_namespaces`, `identities`
+    (numbers as text, or names), `addresses` (or networks, as in 172.20.0.0/16) and `on_ports` at either end, by
+    `protocols` ("tcp", "icmp") and `verdicts`. Of several values of one kind any may fit, each kind given must.
+
+    Errors are those of `analyze`.
+    """
+    from vxtool.analysis.flow_list import build_flow_list, check_filter
+
+    wanted = check_filter(pods, in_namespaces, identities, addresses, on_ports, protocols, verdicts)
+    knowledge = None
+    if cluster or links or interfaces:
+        knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace)
+    tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress)
+    from vxtool.analysis import Knowledge, Question
+
+    question = Question(scope, overlay)
+    with _no_collector():
+        return build_flow_list(tables, inputs, tool, knowledge or Knowledge(paths), question, wanted, sort, top)
+
+
+def _observe(
+    paths: Sequence[str],
+    ports: Mapping[int, str] | None,
+    window_ns: int,
+    settle_ns: int,
+    jobs: int | None,
+    progress: ProgressCallback | None,
+) -> tuple[Tables, list[Input], Tool]:
+    """What an engine makes of the captures, what became of each input, and which engine it was."""
     wears = dict(DEFAULT_PORTS)
     for port, wear in (ports or {}).items():
         if wear not in WEAR_NAMES[1:]:
@@ -92,15 +168,17 @@ def analyze(
         _describe_input(path, source, error, row)
         for path, source, error, row in zip(paths, sources, errors, tables.inputs, strict=True)
     ]
-    from vxtool.analysis import Knowledge, Question, build_report
+    return tables, inputs, {"version": __version__, "engine": "native" if name == "native" else "pure"}
 
-    tool: Tool = {"version": __version__, "engine": "native" if name == "native" else "pure"}
-    # No value refers back to what holds it: a collector looks for circles in vain, and where the pure engine holds
-    # many flows for longer than the report takes.
+
+@contextmanager
+def _no_collector() -> Iterator[None]:
+    """No value of a report refers back to what holds it: a collector looks for circles in vain, and where the pure
+    engine holds many flows for longer than the report takes."""
     collecting = gc.isenabled()
     gc.disable()
     try:
-        return build_report(tables, inputs, tool, knowledge or Knowledge(paths), Question(scope, overlay, top))
+        yield
     finally:
         if collecting:
             gc.enable()

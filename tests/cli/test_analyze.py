@@ -73,7 +73,7 @@ def stdout(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Stream]:
 
 def finding(severity: str) -> dict[str, Any]:
     return {
-        "id": "a.b",
+        "id": "forwarding.dropped",
         "severity": severity,
         "title": "Odd",
         "count": 1,
@@ -117,6 +117,8 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
         "interfaces": {},
         "namespace": None,
         "top": 10,
+        "select": [],
+        "ignore": [],
         "scope": "auto",
         "overlay": "auto",
         "ports": None,
@@ -131,6 +133,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "analyze a.pcap --cluster c1 --cluster c2 --links l1 --links l2 --interface 3=eth1 --interface 4=eth2"
     )
     arguments += " --namespace shop --top 7 --scope ip --overlay vxlan --port 4789=vxlan --port 6081=geneve"
+    arguments += " --select forwarding,mtu.fragmented-at-source --select identity --ignore capture.clipped"
     arguments += " --window 2.5s --settle 500us --jobs 2"
     assert run(arguments.split()) == 0
     api.options.pop("progress")
@@ -140,6 +143,8 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "interfaces": {3: "eth1", 4: "eth2"},
         "namespace": "shop",
         "top": 7,
+        "select": ["forwarding", "mtu.fragmented-at-source", "identity"],
+        "ignore": ["capture.clipped"],
         "scope": "ip",
         "overlay": "vxlan",
         "ports": {4789: "vxlan", 6081: "geneve"},
@@ -171,7 +176,7 @@ def test_top_is_also_the_rows_of_each_table(api: Api, capfd: pytest.CaptureFixtu
         ["--top", "0"],
         ["--scope", "all"],
         ["--overlay", "flannel"],
-        ["--fail-on", "info"],
+        ["--fail-on", "fatal"],
         ["--color", "blue"],
         ["--output", "no/such/directory/report.txt"],
         ["--output", "."],
@@ -224,6 +229,12 @@ def test_a_cut_capture_is_no_failure(api: Api, capfd: pytest.CaptureFixture[str]
         ("warning", "error", 0),
         ("warning", "warning", 1),
         ("info", "warning", 0),
+        ("info", "info", 1),
+        ("info", "mtu", 0),
+        ("info", "capture.clipped", 0),
+        ("info", "forwarding", 1),
+        ("info", "forwarding.dropped", 1),
+        ("info", "error, mtu,forwarding.dropped", 1),
     ],
 )
 def test_findings_fail_the_command_where_asked_to(api: Api, severity: str, fail_on: str | None, code: int) -> None:

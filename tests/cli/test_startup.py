@@ -81,6 +81,14 @@ def test_a_report_as_json_does_not_import_the_text_renderer() -> None:
     assert among(HEAVY | LOADERS | others, modules) == set()
 
 
+@pytest.mark.parametrize("format_", ["compact", "jsonpb"])
+def test_flows_for_hubble_import_nothing_heavy(format_: str) -> None:
+    modules = imported(["flows", FOUR_RECORDS, "--format", format_])
+    assert "vxtool.report.hubble" in modules
+    others = {"vxtool.report.text", "vxtool.report.layout", "vxtool.report.json", "unicodedata", "difflib"}
+    assert among(HEAVY | LOADERS | others, modules) == set()
+
+
 def test_the_native_engine_does_not_import_its_twin() -> None:
     pytest.importorskip("vxtool._native", reason="the C extension is not built")
     assert among(PURE | LARGE, imported(["analyze", FOUR_RECORDS], "native")) == set()

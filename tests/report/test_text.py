@@ -118,6 +118,13 @@ def test_the_worst_finding_stands_under_the_verdict(founding: Any) -> None:
     assert lines[1].strip() == "Broken (and 1 more finding below)."
 
 
+def test_findings_that_are_not_wanted_are_said_to_be_there(founding: Any) -> None:
+    founding["findings_ignored"] = [{"id": "capture.clipped", "severity": "info", "count": 4}]
+    assert page(founding).endswith("\nFindings\n  1 finding ignored: capture.clipped\n")
+    founding["findings_ignored"].append({"id": "mtu.fragmented-at-source", "severity": "warning", "count": 2})
+    assert page(founding).endswith("\n  2 findings ignored: capture.clipped, mtu.fragmented-at-source\n")
+
+
 def test_a_cut_capture_is_told_of_before_anything_is_reported(founding: Any) -> None:
     founding["inputs"][0].update(truncated=True, error="cut inside record 5 at byte 700")
     assert page(founding).splitlines()[1] == "CUT  vxlan.pcap: cut inside record 5 at byte 700."
@@ -176,7 +183,7 @@ def test_estimates_are_called_estimates(founding: Any) -> None:
 
 
 def test_the_rows_of_each_table_are_limited_and_the_rest_is_counted(founding: Any) -> None:
-    founding["identities"] = [dict(founding["identities"][0], vni=vni) for vni in range(300, 325)]
+    founding["identities"] = [dict(founding["identities"][0], vni=vni, pods=[]) for vni in range(300, 325)]
     text = page(founding, rows=3)
     assert section(text, "Identities").count("webpod") == 3
     assert "  … and 22 more identities\n" in text

@@ -10,10 +10,13 @@ import os
 import re
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.cluster.lookup import Cluster, Links
 from vxtool.engine.tables import InterfaceKey, Tables
+
+if TYPE_CHECKING:
+    from vxtool.cluster.knowledge import Endpoint
 
 _SUFFIXES = r"(?i)(\.(pcapng|pcap|cap|dmp|gz|zst|zstd|xz)\d*)+$"
 _BETWEEN_PARTS = r"[^A-Za-z0-9@]+"
@@ -95,7 +98,7 @@ class Knowledge:
             return None
         pod = self.cluster.pod(text)
         if pod is not None:
-            return str(pod)
+            return self.pod_name(pod)
         node = self.cluster.node(text)
         if node is not None:
             return node
@@ -104,6 +107,23 @@ class Knowledge:
             if identity is not None and identity.kind in ("reserved", "well-known"):
                 return identity.name
         return None
+
+    def pod(self, address: bytes) -> Endpoint | None:
+        """The pod at an address, as far as the files name it."""
+        text = address_text(address)
+        return self.cluster.pod(text) if text else None
+
+    def pod_namespace(self, pod: Endpoint) -> str | None:
+        """As the files say of the pod, else of its identity, which belongs to one namespace."""
+        if pod.namespace is None and pod.identity is not None:
+            identity = self.cluster.identity(pod.identity)
+            return identity.namespace if identity is not None else None
+        return pod.namespace
+
+    def pod_name(self, pod: Endpoint) -> str:
+        """`namespace/name`, or the name alone."""
+        namespace = self.pod_namespace(pod)
+        return f"{namespace}/{pod.name}" if namespace else pod.name
 
     def node(self, address: bytes) -> str | None:
         text = address_text(address)

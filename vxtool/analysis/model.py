@@ -134,6 +134,7 @@ class Identity(TypedDict):
     namespace: str | None
     labels: list[str]
     sources: list[str]  # inner source addresses seen, at most 16
+    pods: list[str]  # at these addresses
     datagrams: int
     inner_bytes: int
 
@@ -170,6 +171,69 @@ class Flow(TypedDict):
     first_time: str
     last_time: str
     answered: bool | None
+
+
+class FlowEnd(TypedDict):
+    """Who is at one end of a flow, as far as headers and files tell."""
+
+    address: str | None
+    port: int | None
+    pod: str | None
+    namespace: str | None
+    node: str | None  # where the address is a node's own
+    identity: int | None
+    identity_name: str | None
+    labels: list[str]
+
+
+class FlowTunnel(TypedDict):
+    protocol: Literal["vxlan", "geneve"]
+    vni: int
+    source: str | None  # outer addresses, of the flow's first datagram
+    destination: str | None
+    source_node: str | None
+    destination_node: str | None
+    port: int | None  # UDP destination port, where it is one
+
+
+class FlowInterface(TypedDict):
+    index: int | None
+    name: str | None
+
+
+class ListedFlow(TypedDict):
+    """The datagrams of one flow that had one verdict."""
+
+    verdict: Literal["FORWARDED", "DROPPED", "TRACED"]
+    observation: Literal["to-network", "from-network", "to-host"]  # where Hubble would have seen it
+    outcomes: dict[str, int]  # as in `Counts`: datagrams
+    is_reply: bool | None
+    protocol: str
+    icmp_id: int | None  # of ICMP echo
+    icmp_echo: Literal["request", "reply"] | None
+    tcp_flags: list[str]  # seen in the whole flow
+    source: FlowEnd
+    destination: FlowEnd
+    ingress: str | None
+    egress: str | None
+    interface: FlowInterface | None  # that of `observation`
+    tunnel: FlowTunnel | None
+    datagrams: int
+    inner_bytes: int
+    first_time: str
+    last_time: str
+
+
+class FlowList(TypedDict):
+    schema: str  # "vxtool.flows/1"
+    tool: Tool
+    inputs: list[Input]
+    scope: Literal["tunnel", "ip"]
+    overlay: Literal["cilium", "vxlan"] | None
+    flows: list[ListedFlow]
+    flows_shown: int  # a flow with two verdicts is listed twice, and counts once
+    flows_matching: int
+    flows_total: int  # in the scope
 
 
 class Overhead(TypedDict):
@@ -232,6 +296,14 @@ class Finding(TypedDict):
     unknown: str | None  # what the tool cannot know here
 
 
+class IgnoredFinding(TypedDict):
+    """One that was found, and that the operator did not want to see."""
+
+    id: str
+    severity: Severity
+    count: int
+
+
 class Report(TypedDict):
     schema: str  # "vxtool.report/1"
     tool: Tool
@@ -247,3 +319,4 @@ class Report(TypedDict):
     mtu: Mtu
     timeline: list[TimeStep]
     findings: list[Finding]
+    findings_ignored: list[IgnoredFinding]

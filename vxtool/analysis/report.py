@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vxtool.analysis.findings import find_all
+from vxtool.analysis.findings.choice import choose
 from vxtool.analysis.findings.evidence import Case
 from vxtool.analysis.forwarding import count_outcomes
 from vxtool.analysis.knowledge import Knowledge
@@ -34,6 +35,8 @@ class Question(NamedTuple):
     scope: Literal["auto", "tunnel", "ip"] = "auto"
     overlay: Literal["auto", "cilium", "vxlan"] = "auto"
     top: int = 100
+    select: Collection[str] = ()  # findings wanted, by id or family; all, if empty
+    ignore: Collection[str] = ()  # and those not wanted
 
 
 def build_report(
@@ -76,6 +79,7 @@ def build_report(
         mtu=mtu,
         super_frames=found,
     )
+    findings, ignored = choose(find_all(case), question.select, question.ignore)
     return {
         "schema": SCHEMA,
         "tool": tool,
@@ -90,7 +94,8 @@ def build_report(
         "overhead": overhead,
         "mtu": mtu,
         "timeline": describe_timeline(tables, judge, in_scope, tunnelled),
-        "findings": find_all(case),
+        "findings": findings,
+        "findings_ignored": ignored,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Literal
 
@@ -46,6 +46,11 @@ def protocol_name(protocol: int) -> str:
     if protocol >= NON_IP:
         return _ETHERTYPES.get(protocol - NON_IP, f"ethertype-{protocol - NON_IP:04x}")
     return _PROTOCOLS.get(protocol, f"ip-{protocol}")
+
+
+def named_protocols() -> list[str]:
+    """The names that `protocol_name` gives, but for those with a number in them."""
+    return [*_PROTOCOLS.values(), *dict.fromkeys(_ETHERTYPES.values()), "unreadable", "other"]
 
 
 def describe_tunnel(tables: Tables, knowledge: Knowledge, overlay: Overlay | None) -> Tunnel:
@@ -116,6 +121,9 @@ def describe_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay |
                 "namespace": info.namespace if info else None,
                 "labels": list(info.labels) if info else [],
                 "sources": [text for address in sources if (text := address_text(address))],
+                "pods": list(
+                    dict.fromkeys(knowledge.pod_name(pod) for address in sources if (pod := knowledge.pod(address)))
+                ),
                 "datagrams": datagrams[vni],
                 "inner_bytes": sum(row[1] for row in rows.values()),
             }
@@ -132,18 +140,7 @@ def pair_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay | Non
     if overlay != "cilium":
         return []
     queries = tables.queries
-    seen: dict[bytes, set[int]] = defaultdict(set)  # address -> the VNIs that it sends under
-    for vni, source in queries.sources:
-        if source:
-            seen[source].add(vni)
-
-    def identity_at(address: bytes) -> int | None:
-        pod = knowledge.cluster.pod(address_text(address) or "")
-        if pod is not None and pod.identity is not None:
-            return pod.identity
-        vnis = seen.get(address, set())
-        return next(iter(vnis)) if len(vnis) == 1 else None
-
+    identity_at = identities_by_address(tables, knowledge)
     totals: dict[tuple[int, int | None], list[int]] = defaultdict(lambda: [0, 0])
     for (vni, reverse, address), (datagrams, octets) in queries.pairs.items():
         row = totals[vni, reverse if reverse is not None else identity_at(address)]
@@ -164,10 +161,27 @@ def pair_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay | Non
     ]
 
 
-class _FlowTotals:
+def identities_by_address(tables: Tables, knowledge: Knowledge) -> Callable[[bytes], int | None]:
+    """What tells the identity at an address: the files, else the one VNI under which it sends. For Cilium alone."""
+    seen: dict[bytes, set[int]] = defaultdict(set)  # address -> the VNIs that it sends under
+    for vni, source in tables.queries.sources:
+        if source:
+            seen[source].add(vni)
+
+    def identity_at(address: bytes) -> int | None:
+        pod = knowledge.pod(address)
+        if pod is not None and pod.identity is not None:
+            return pod.identity
+        vnis = seen.get(address, set())
+        return next(iter(vnis)) if len(vnis) == 1 else None
+
+    return identity_at
+
+
+class FlowTotals:
     """One flow over all its paths."""
 
-    def __init__(self, shares: Sequence[Share], judged: Sequence[Judged], labels: _Labels) -> None:
+    def __init__(self, shares: Sequence[Share], judged: Sequence[Judged], labels: Labels) -> None:
         self.datagrams = sum(share.datagrams for share in shares)
         self.inner_bytes = sum(share.inner_bytes for share in shares)
         self.wire_packets = sum(share.wire_packets for share in shares)
@@ -197,7 +211,7 @@ class _FlowTotals:
         return ingress, egress
 
 
-class _Labels:
+class Labels:
     """What a route's two sides are called."""
 
     def __init__(self, tables: Tables, knowledge: Knowledge) -> None:
@@ -229,11 +243,11 @@ def describe_flows(
     `found` the super-frames of this one."""
     wanted = [item.number for item in judged if item.route.tunnelled == tunnelled]
     rows, total = judge.bundles.top(wanted, top)
-    labels = _Labels(tables, knowledge)
+    labels = Labels(tables, knowledge)
     extra = found.extra_packets_of([row.flow for row in rows])
     flows = [
         _describe_flow(
-            row, _FlowTotals(row.shares, judged, labels), judge, extra.get(row.flow, 0), knowledge, overlay
+            row, FlowTotals(row.shares, judged, labels), judge, extra.get(row.flow, 0), knowledge, overlay
         )
         for row in rows
     ]
@@ -242,7 +256,7 @@ def describe_flows(
 
 def _describe_flow(
     top: TopFlow,
-    totals: _FlowTotals,
+    totals: FlowTotals,
     judge: Judge,
     extra_packets: int,
     knowledge: Knowledge,

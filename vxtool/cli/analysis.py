@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -17,13 +17,13 @@ from vxtool.report import RENDERERS
 if TYPE_CHECKING:
     from typing import Literal
 
-    from vxtool.analysis.model import Input
+    from vxtool.analysis.model import Finding, Input
     from vxtool.api import ProgressCallback
 
 EXIT_FOUND = 1
 
 _TOP = {"text": 10, "json": 100}
-_FAILING = {"error": ("error",), "warning": ("error", "warning")}
+_FAILING = {"error": ("error",), "warning": ("error", "warning"), "info": ("error", "warning", "info")}
 
 
 def run_analysis(
@@ -42,7 +42,9 @@ def run_analysis(
     window: int = 1_000_000_000,
     settle: int = 10_000_000,
     jobs: int | None = None,
-    fail_on: str | None = None,
+    select: tuple[str, ...] = (),
+    ignore: tuple[str, ...] = (),
+    fail_on: tuple[str, ...] = (),
     color: str = "auto",
     progress: bool = True,
 ) -> int:
@@ -50,31 +52,36 @@ def run_analysis(
 
     Values and defaults are those of the options. Raises UsageError for what makes no sense.
     """
-    _check_stdin(files)
+    check_stdin(files)
     check_output(output, files + cluster + links)
+    failing = _names(fail_on)
+    if failing:
+        from vxtool.analysis.findings.choice import check_names
+
+        check_names(failing, _FAILING)
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import analyze
 
-    with Progress(progress) as bar, _interrupt_ends_input(files):
+    with Progress(progress) as bar, interrupt_ends_input(files):
         report = analyze(
             list(files),
             cluster=list(cluster),
             links=list(links),
-            interfaces=_named(interfaces),
+            interfaces=named_interfaces(interfaces),
             namespace=namespace,
             top=top or _TOP[format_],
+            select=_names(select),
+            ignore=_names(ignore),
             scope=scope,
             overlay=overlay,
             ports=dict(ports) or None,
             window_ns=window,
             settle_ns=settle,
             jobs=jobs,
-            progress=_preparing(format_, bar),
+            progress=preparing(f"vxtool.report.{format_}", bar),
         )
-    unread = [item for item in report["inputs"] if _unread(item)]
-    for item in unread:
-        complain(_why(item))
-    if len(unread) == len(report["inputs"]):
+    unread = tell_unread(report["inputs"])
+    if unread == len(report["inputs"]):
         return EXIT_INPUT
     target = target_for(output, color, top or _TOP["text"])
     # JSON is UTF-8 by its own standard, whatever the terminal speaks.
@@ -82,24 +89,34 @@ def run_analysis(
     write(output, RENDERERS[format_](report, target), encoding)
     if unread:
         return EXIT_INPUT
-    failing = _FAILING[fail_on] if fail_on is not None else ()
-    if any(finding["severity"] in failing for finding in report["findings"]):
-        return EXIT_FOUND
-    return 0
+    return EXIT_FOUND if failing and _fails(report["findings"], failing) else 0
 
 
-def _preparing(format_: str, bar: Progress) -> ProgressCallback:
+def preparing(renderer: str, bar: Progress) -> ProgressCallback:
     """A progress callback that, when the reading has begun, first imports what will write the report: where others
     read meanwhile, nobody has to wait for it afterwards."""
 
     def tell(done: int, total: int | None, records: int) -> None:
-        import_module(f"vxtool.report.{format_}")
+        import_module(renderer)
         bar(done, total, records)
 
     return tell
 
 
-def _named(interfaces: tuple[str, ...]) -> dict[int, str]:
+def _names(values: tuple[str, ...]) -> list[str]:
+    """Names in values that may hold several, parted by commas."""
+    return [name for value in values for part in value.split(",") if (name := part.strip())]
+
+
+def _fails(findings: Sequence[Finding], failing: Sequence[str]) -> bool:
+    """Whether there is a finding of these severities, or worse, or of these ids and families."""
+    from vxtool.analysis.findings.choice import names_one_of
+
+    severities = {severity for name in failing for severity in _FAILING.get(name, ())}
+    return any(finding["severity"] in severities or names_one_of(failing, finding["id"]) for finding in findings)
+
+
+def named_interfaces(interfaces: tuple[str, ...]) -> dict[int, str]:
     if not interfaces:
         return {}
     from vxtool.cluster.links import parse_interface_options
@@ -108,7 +125,7 @@ def _named(interfaces: tuple[str, ...]) -> dict[int, str]:
 
 
 @contextmanager
-def _interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
+def interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
     """Let Ctrl-C end what standard input is piped from, and the report be of what came until then.
 
     Ctrl-C reaches every program of a pipeline. tcpdump then writes out what it holds and stops; giving up here as
@@ -135,17 +152,26 @@ def _interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _check_stdin(files: tuple[str, ...]) -> None:
+def check_stdin(files: tuple[str, ...]) -> None:
     if files.count(STDOUT) > 1:
         raise UsageError("- (standard input) is given twice; it can be read once.")
     if STDOUT in files and sys.stdin is not None and sys.stdin.isatty():
         raise UsageError("- (standard input) is a terminal; pipe a capture into it, as from tcpdump -w -.")
 
 
+def tell_unread(inputs: Sequence[Input]) -> int:
+    """Say of each input that could not be read at all why not; how many there are."""
+    unread = [item for item in inputs if _unread(item)]
+    for item in unread:
+        complain(why(item))
+    return len(unread)
+
+
 def _unread(item: Input) -> bool:
     return item["error"] is not None and item["records"] == 0 and not item["truncated"]
 
 
-def _why(item: Input) -> str:
-    why = item["error"] or ""
-    return why if item["path"] in why else f"{item['path']}: {why}"
+def why(item: Input) -> str:
+    """What is wrong with an input, and which it is."""
+    error = item["error"] or ""
+    return error if item["path"] in error else f"{item['path']}: {error}"

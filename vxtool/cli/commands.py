@@ -13,7 +13,7 @@ import click
 
 from vxtool import cli
 
-_COMMANDS = ("analyze",)
+_COMMANDS = ("analyze", "explain", "flows")
 
 
 class Commands(click.Group):

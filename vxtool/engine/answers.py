@@ -75,6 +75,7 @@ class TopFlow(NamedTuple):
     flow: FlowKey
     row: FlowRow | None  # None for OTHER_FLOWS
     reverse_vni: int | None  # the VNI of the other direction (-1 where plain); None where that was not seen
+    reverse: FlowRow | None  # the other direction itself
     shares: list[Share]  # fragments without ports that can only be this flow's are among them, under their own key
 
 

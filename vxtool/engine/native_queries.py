@@ -72,10 +72,16 @@ class NativeQueries:
     def top_flow(self, number: int, shares: list[Share]) -> TopFlow:
         flow = self.flow(number)
         if number < 0:
-            return TopFlow(flow, None, None, shares)
-        (row,) = self._engine.rows("flows", number, 1)
+            return TopFlow(flow, None, None, None, shares)
+        row = self._row(number)
         reverse = memoryview(self._reverses).cast("I")[number]
-        return TopFlow(flow, flow_row(row), None if reverse == _NO_FLOW else self.flow(reverse).vni, shares)
+        if reverse == _NO_FLOW:
+            return TopFlow(flow, row, None, None, shares)
+        return TopFlow(flow, row, self.flow(reverse).vni, self._row(reverse), shares)
+
+    def _row(self, number: int) -> FlowRow:
+        (row,) = self._engine.rows("flows", number, 1)
+        return flow_row(row)
 
     # Questions.
 

@@ -244,11 +244,17 @@ class PlainBundles:
         for row in chosen:
             if (mine := shares.get(owners.get(row[0], row[0]))) is not None:
                 mine.append(_share(*row))
-        flows = [
-            TopFlow(flow, self._flows.get(flow), self._queries.reverse_vni(flow), mine)
-            for flow, mine in shares.items()
-        ]
-        return flows, len(octets)
+        return [self._top_flow(flow, mine) for flow, mine in shares.items()], len(octets)
+
+    def _top_flow(self, flow: FlowKey, shares: list[Share]) -> TopFlow:
+        reverse = self._queries.reverse(flow)
+        return TopFlow(
+            flow,
+            self._flows.get(flow),
+            None if reverse is None else reverse.vni,
+            None if reverse is None else self._flows.get(reverse),
+            shares,
+        )
 
 
 class PlainLarge:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from vxtool.analysis.model import Report
+    from vxtool.analysis.model import FlowList, Report
 
 
 class Target(NamedTuple):
@@ -39,3 +39,35 @@ def _json(report: Report, target: Target) -> str:
 
 
 RENDERERS: Mapping[str, Callable[[Report, Target], str]] = {"text": _text, "json": _json}
+
+
+def _flows_as_text(flows: FlowList, target: Target) -> str:
+    from vxtool.report.flows import render
+
+    return render(flows, target)
+
+
+def _flows_as_json(flows: FlowList, target: Target) -> str:
+    from vxtool.report.json import render_flows
+
+    return render_flows(flows, target)
+
+
+def _flows_compact(flows: FlowList, target: Target) -> str:
+    from vxtool.report.hubble import render_compact
+
+    return render_compact(flows, target)
+
+
+def _flows_as_jsonpb(flows: FlowList, target: Target) -> str:
+    from vxtool.report.hubble import render_jsonpb
+
+    return render_jsonpb(flows)
+
+
+FLOW_RENDERERS: Mapping[str, Callable[[FlowList, Target], str]] = {
+    "text": _flows_as_text,
+    "json": _flows_as_json,
+    "compact": _flows_compact,
+    "jsonpb": _flows_as_jsonpb,
+}

@@ -15,7 +15,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
 
-from vxtool.analysis.model import Report
+from vxtool.analysis.model import FlowList, Report
 from vxtool.report import Target
 
 # C1 controls and DEL, zero-width and bidirectional marks, line and paragraph separators, surrogates.
@@ -28,7 +28,15 @@ def render(report: Report, target: Target | None = None) -> str:
 
     Raises ValueError for a float that JSON cannot hold (NaN, infinity).
     """
-    text = _written(report, Report, "\n")
+    return _safe(_written(report, Report, "\n"))
+
+
+def render_flows(flows: FlowList, target: Target | None = None) -> str:
+    """The same of a list of flows."""
+    return _safe(_written(flows, FlowList, "\n"))
+
+
+def _safe(text: str) -> str:
     if not text.isascii() or "\x7f" in text:
         # Outside strings JSON has none of these, and inside a string an escape means the same.
         text = re.sub(_UNSAFE, lambda match: f"\\u{ord(match[0]):04x}", text)

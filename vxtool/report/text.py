@@ -277,18 +277,20 @@ def _identities(page: Page, report: Report, rows: int) -> None:
     identities = report["identities"]
     if not identities:
         return
-    page.heading("Identities" if report["tunnel"]["overlay"] == "cilium" else "Networks by VNI")
+    of_cilium = report["tunnel"]["overlay"] == "cilium"
+    page.heading("Identities" if of_cilium else "Networks by VNI")
     width = max(len(str(item["vni"])) for item in identities[:rows])
     page.table(
         [
             Row(
-                (f"{item['vni']:>{width}}  {_identity_name(item)}",),
+                (f"{item['vni']:>{width}}  {_identity_name(item, kind=of_cilium)}",),
                 (
                     Cell(item["namespace"] or ""),
                     _counted(item["datagrams"], "datagram"),
                     _size(item["inner_bytes"]),
                     Cell(_listed(item["sources"], 2)),
                 ),
+                f"{plural(len(item['pods']), 'pod')} {_listed(item['pods'], 3)}" if item["pods"] else "",
             )
             for item in identities[:rows]
         ],
@@ -298,9 +300,12 @@ def _identities(page: Page, report: Report, rows: int) -> None:
     )
 
 
-def _identity_name(item: Identity) -> str:
+def _identity_name(item: Identity, kind: bool = False) -> str:
+    """By name, else by label, else by kind; with `kind` it stands beside a name too, but where that is one."""
     name = item["name"] or (item["labels"][0] if item["labels"] else f"({item['kind']})")
-    return f"{name} (cluster {item['cluster_id']})" if item["cluster_id"] else name
+    if item["cluster_id"]:
+        return f"{name} (cluster {item['cluster_id']})"
+    return f"{name} ({item['kind']})" if kind and name != f"({item['kind']})" else name
 
 
 def _pairs(page: Page, report: Report, rows: int) -> None:
@@ -492,8 +497,8 @@ def _histogram(page: Page, report: Report) -> None:
 
 
 def _findings(page: Page, report: Report) -> None:
-    findings = _ordered(report["findings"])
-    if not findings:
+    findings, ignored = _ordered(report["findings"]), report["findings_ignored"]
+    if not findings and not ignored:
         return
     page.heading("Findings")
     day = date(report["capture"]["first_time"] or "")
@@ -521,6 +526,11 @@ def _findings(page: Page, report: Report) -> None:
             label = "" if name == previous else name
             page.prose(text, label=label, hang=2 * INDENT + len("not known") + 2, indent=2 * INDENT)
             previous = name or previous
+    if ignored:
+        if findings:
+            page.line()
+        names = ", ".join(item["id"] for item in ignored)
+        page.prose(f"{counted(len(ignored), 'finding')} ignored: {names}")
 
 
 def _evidence(page: Page, item: Evidence, day: str, several: bool) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
+from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.outcomes import (
     EGRESS_NOT_CAPTURED,
     INGRESS_NOT_CAPTURED,
@@ -21,6 +22,55 @@ if TYPE_CHECKING:
 # What a filter on the tunnel's port hides: later fragments, which have no UDP header, and the router's ICMP errors.
 _BESIDE_PORTS = "icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44"
 _WHOLE_SNAPLEN = 65535  # from here on a snaplen is no choice of the operator's
+
+
+EXPLANATIONS = {
+    "capture.truncated": Explanation(
+        summary="a capture file is cut short or damaged",
+        cause="The program that captured was killed, the disk was full, or the file was copied while it was still "
+        "being written.",
+        proof="The file ends inside a record, or holds bytes that are no record. What came before is counted.",
+        remedy="Stop tcpdump with Ctrl-C or SIGTERM and let it finish writing (`-U` writes each packet at once), "
+        "check the disk's free space, and copy the file again.",
+        unknown="What the missing part held.",
+    ),
+    "capture.clipped": Explanation(
+        summary="records hold fewer bytes than their packets had",
+        cause="The capture was taken with a snap length (`tcpdump -s`).",
+        proof="Records whose captured length is below their original length. Where only payload is missing this is "
+        "for information, and no count is affected; it is a warning where headers are cut off.",
+        remedy="Capture with `-s 256`, which holds all headers of a tunnel packet, or `-s 0` for whole packets.",
+        unknown="What the packets held behind the cut.",
+    ),
+    "capture.one-sided": Explanation(
+        summary="datagrams were seen on one side only, so whether they were lost cannot be told",
+        cause="Not all interfaces were captured, only one direction was (`tcpdump -Q in`), or the capture does not "
+        "tell which way a packet went.",
+        proof="Datagrams seen once whose other side was not watched, or without a direction.",
+        remedy="Capture on all interfaces at once, `tcpdump -i any -w vxlan.pcap`, or one file for each interface; "
+        "give `--links` with the router's `ip -j addr`, whose MACs tell the directions.",
+        unknown="Whether these datagrams were forwarded or dropped.",
+    ),
+    "capture.super-frames": Explanation(
+        summary="records stand for several packets on the wire",
+        cause="Segmentation offload (GSO, TSO, GRO, BIG TCP) hands the capture one large packet that the network "
+        "card cuts, or has put together.",
+        proof="Records larger than the MTU of their link or than the connection's MSS allows. It is a warning "
+        "where the router cut them into other segments than they came in, since those are not followed.",
+        remedy="Nothing is wrong. For one record a packet, capture after "
+        "`ethtool -K INTERFACE tso off gso off gro off tx-udp_tnl-segmentation off`.",
+        unknown="How the card cut them: packets on the wire are counted from the MSS of both SYNs, and estimated "
+        "where those were not captured.",
+    ),
+    "capture.fragments-hidden": Explanation(
+        summary="first fragments were captured without those that follow",
+        cause="A filter on ports cannot match later fragments, which have no UDP header; or the capture lost them.",
+        proof="First fragments of datagrams of which nothing else was seen.",
+        remedy="Capture with a filter that lets fragments and ICMP errors pass: "
+        "`tcpdump -i any 'udp port 8472 or icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44'`.",
+        unknown="How many packets crossed the wire, and whether the other fragments were passed on.",
+    ),
+}
 
 
 def find(case: Case) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
+from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.outcomes import Judged
 from vxtool.engine.tables import PARTIAL, InterfaceKey
@@ -19,6 +20,24 @@ _LARGE = 1000  # bytes: what a limit on packet sizes would let pass is no shorte
 # ICMP destination unreachable, by code: RFC 792 and RFC 1812; RFC 4443.
 _UNREACHABLE_V4 = {0: "network", 1: "host", 2: "protocol", 3: "port", **dict.fromkeys((9, 10, 13), "prohibited")}
 _UNREACHABLE_V6 = {0: "no route", 1: "prohibited", 3: "address", 4: "port", 6: "rejected"}
+
+
+EXPLANATIONS = {
+    "forwarding.dropped": Explanation(
+        summary="datagrams came in and never went out",
+        cause="A queue was full, a filter rule matched, a route or neighbour was missing, or a packet was too "
+        "large for the next link and could not be fragmented.",
+        proof="Datagrams that came in, were owed an egress that the capture watched, and did not leave, or left in "
+        "part only. It is not raised for those that end at this machine, nor for what came in so shortly before "
+        "the capture's end that it might still have left.",
+        remedy="Look at the counters of the interface by which others for these destinations left: "
+        "`tc -s qdisc show dev INTERFACE` for its queue, then `nft list ruleset` and `ip -s link show INTERFACE`. "
+        "Where nothing left for them, ask `ip route get DESTINATION`. Where only large ones were lost, compare "
+        "their sizes with the MTU of that interface.",
+        unknown="What dropped them: a capture shows that they did not leave, and not why. Where the capture itself "
+        "lost packets, some of these may have left unseen.",
+    ),
+}
 
 
 def find(case: Case) -> Iterator[Finding]:

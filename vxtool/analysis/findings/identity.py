@@ -7,10 +7,27 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import Case, number
+from vxtool.analysis.findings.explanation import Explanation
 from vxtool.engine.answers import Wanted
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Finding
+
+
+EXPLANATIONS = {
+    "identity.unknown": Explanation(
+        summary="a security identity is in no file given, and is none of Cilium's own",
+        cause="The list of identities is older or newer than the capture, was taken from another cluster, or holds "
+        "only a part of them: plain `kubectl get ciliumendpoints` lists one namespace.",
+        proof="A VNI of a Cilium overlay that is neither reserved nor well-known, and that no file of `--cluster` "
+        "names. It is not raised where no file names any identity.",
+        remedy="`kubectl get ciliumidentities NUMBER` names one; "
+        "`kubectl get ciliumidentities -o json > identities.json`, given as `--cluster identities.json`, names "
+        "all.",
+        unknown="Whether the identity was deleted before the list was taken, or belongs to another cluster of a "
+        "ClusterMesh.",
+    ),
+}
 
 
 def find(case: Case) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import Case, number
+from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.outcomes import Judged
 from vxtool.analysis.sizes import USUAL_OVERHEAD, link_mtus
 from vxtool.engine.answers import Wanted
@@ -13,6 +14,44 @@ from vxtool.engine.tables import WHOLE
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Finding
+
+EXPLANATIONS = {
+    "mtu.fragmented-at-source": Explanation(
+        summary="datagrams left the sending node in fragments",
+        cause="The pods' MTU does not leave room for the tunnel's headers (50 bytes over IPv4, 70 over IPv6), or "
+        "the node has learned of a smaller MTU on the path. Linux sends the outer packets of a VXLAN device "
+        "without DF unless told so, so they are fragmented silently.",
+        proof="The outer packets came in as fragments. Where a filter hides the later ones, the first ones "
+        "prove it.",
+        remedy="Set the pods' MTU to that of the smallest link between the nodes less the tunnel's headers, such "
+        "as 1450 for 1500 (Cilium: `mtu` in its Helm values), or raise the MTU of the links.",
+        unknown="Which MTU made the sender fragment: its own link's, or one learned for the path; "
+        "`ip route get VTEP` on the node shows the latter.",
+    ),
+    "mtu.fragmented-by-router": Explanation(
+        summary="datagrams left this machine in fragments that were made here",
+        cause="The link by which they left has a smaller MTU than the one by which they came, and their outer "
+        "packets carry no DF.",
+        proof="Datagrams that came in whole and left in fragments, or left in more fragments than they came in.",
+        remedy="Raise the MTU of the outgoing link to that of the others (`ip link set INTERFACE mtu N`), or lower "
+        "the pods' MTU so that packets and tunnel headers fit it.",
+        unknown="Whether the fragments arrive: many networks drop them, and Cilium drops a datagram whose later "
+        "fragments overtake the first.",
+    ),
+    "mtu.inner-exceeds-overlay": Explanation(
+        summary="packets of pods are too large to be tunnelled in one packet",
+        cause="Pods, or routes to other nodes' pods, have a larger MTU than the underlay leaves: with pods at 1500 "
+        "over an underlay of 1500, 50 bytes do not fit. Cilium sets the MTU on routes while devices stay at 1500, "
+        "so `ip link` does not show it.",
+        proof="Inner packets larger than the underlay MTU less the tunnel's headers. Super-frames, which "
+        "segmentation offload hands to the capture as one packet, are not among them; nor is it raised where all "
+        "of them passed whole and no links file tells the underlay MTU.",
+        remedy="Set the pods' MTU to the overlay's (Cilium: `mtu` in its Helm values), restart its agents and the "
+        "pods, and see that `ip route` on the nodes shows that mtu on routes to other nodes' pods.",
+        unknown="The MTU of links that this machine does not see.",
+    ),
+}
+
 
 # Where a node's pods get their MTU from.
 _SET_MTU = (

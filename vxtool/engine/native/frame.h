@@ -80,9 +80,12 @@ typedef struct {
     uint8_t wear;
     uint8_t outer_ttl;
     uint8_t inner_ttl;
-    uint8_t tcp_flags;
-    uint8_t options; /* bytes of TCP options */
+    uint8_t tcp_flags; /* of ICMP echo VX_ECHO_REQUEST or VX_ECHO_REPLY */
+    uint8_t options;   /* bytes of TCP options */
 } vx_traits;
+
+/* What a flow of ICMP echo was seen to hold, in the place of TCP's flags. */
+enum { VX_ECHO_REQUEST = 1, VX_ECHO_REPLY = 2 };
 
 /* The VNI, or -1 where there is none. */
 static inline int32_t vx_vni_of(const vx_traits *traits) {

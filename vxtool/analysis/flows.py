@@ -1,0 +1,361 @@
+"""Flows one by one, each with its verdict, ends and tunnel: what `vxtool flows` lists.
+
+The verdicts are Hubble's words for the outcomes. A router is no node of Cilium's, so where Hubble would have seen a
+datagram is told as the nearest that there is: `to-network` where it left by an interface, `from-network` where it
+only came in, `to-host` where it was for this machine itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from vxtool.analysis.knowledge import Knowledge, address_text
+from vxtool.analysis.outcomes import Judge, Judged, Outcome
+from vxtool.analysis.times import rfc3339
+from vxtool.analysis.traffic import FlowTotals, Labels, Overlay, identities_by_address, protocol_name
+from vxtool.engine.tables import (
+    ECHO_REPLY,
+    ECHO_REQUEST,
+    PLAIN,
+    TCP,
+    WEAR_NAMES,
+    FlowKey,
+    FlowRow,
+    Tables,
+)
+
+if TYPE_CHECKING:
+    from ipaddress import IPv4Network, IPv6Network
+
+    from vxtool.analysis.model import FlowEnd, FlowInterface, FlowTunnel, ListedFlow
+    from vxtool.engine.answers import Share, TopFlow
+
+Verdict = Literal["FORWARDED", "DROPPED", "TRACED"]
+Observation = Literal["to-network", "from-network", "to-host"]
+Sorting = Literal["bytes", "packets", "start", "end", "drops"]
+
+VERDICTS: tuple[Verdict, ...] = ("FORWARDED", "DROPPED", "TRACED")
+
+# TRACED is what Hubble calls a flow that was observed and of which no verdict is known.
+_VERDICT_OF: dict[Outcome, Verdict] = {
+    "forwarded": "FORWARDED",
+    "delivered": "FORWARDED",
+    "originated": "FORWARDED",
+    "missed": "FORWARDED",
+    "dropped": "DROPPED",
+    "unresolved": "TRACED",
+}
+
+# RFC 9293, section 3.1, in the order in which Hubble names them.
+_FLAGS = {"SYN": 0x02, "ACK": 0x10, "RST": 0x04, "FIN": 0x01, "PSH": 0x08, "URG": 0x20, "ECE": 0x40, "CWR": 0x80}
+_SYN, _ACK = _FLAGS["SYN"], _FLAGS["ACK"]
+_ICMP = frozenset({1, 58})
+_EVERY = 0xFFFFFFFF  # flows: more than an engine keeps
+
+
+class FlowFilter(NamedTuple):
+    """Which flows are wanted. Of several values of one kind any may fit, and each kind that is given must; what is
+    said of ends holds for either."""
+
+    pods: Collection[str] = ()  # [namespace/]beginning of the name
+    namespaces: Collection[str] = ()
+    identities: Collection[str] = ()  # number or name
+    networks: Sequence[IPv4Network | IPv6Network] = ()
+    ports: frozenset[int] = frozenset()
+    protocols: Collection[str] = ()
+    verdicts: Collection[Verdict] = ()
+
+    @property
+    def takes_all(self) -> bool:
+        return not any(self)
+
+    def takes_end(self, end: FlowEnd, what: str) -> bool:
+        """Whether one end fits what is asked of one kind."""
+        if what == "pods":
+            return any(_is_pod(end, wanted) for wanted in self.pods)
+        if what == "namespaces":
+            return end["namespace"] in self.namespaces
+        if what == "identities":
+            return str(end["identity"]) in self.identities or end["identity_name"] in self.identities
+        if end["address"] is None:
+            return False
+        from ipaddress import ip_address
+
+        address = ip_address(end["address"])
+        return any(address in network for network in self.networks)
+
+
+_OF_ENDS = ("pods", "namespaces", "identities", "networks")
+
+
+def _is_pod(end: FlowEnd, wanted: str) -> bool:
+    namespace, slash, name = wanted.rpartition("/")
+    return (
+        end["pod"] is not None
+        and end["pod"].startswith(name)
+        and (not slash or not namespace or end["namespace"] == namespace)
+    )
+
+
+class Listing(NamedTuple):
+    flows: list[ListedFlow]
+    shown: int  # flows, each counted once
+    matching: int
+    total: int
+
+
+# What of a flow had one verdict, and would have been seen at one place by Hubble.
+_Parts = dict[tuple[Verdict, Observation], list["Share"]]
+
+
+def list_flows(
+    tables: Tables,
+    judged: Sequence[Judged],
+    judge: Judge,
+    tunnelled: bool,
+    knowledge: Knowledge,
+    overlay: Overlay | None,
+    wanted: FlowFilter,
+    sorting: Sorting,
+    top: int | None,
+) -> Listing:
+    """The flows of one scope that are wanted, at most `top` of them."""
+    numbers = [item.number for item in judged if item.route.tunnelled == tunnelled]
+    most = top if top is not None and wanted.takes_all and sorting == "bytes" else _EVERY
+    rows, total = judge.bundles.top(numbers, most)
+    describer = _Describer(tables, judged, knowledge, overlay)
+    # Flows may be a million: only those that are shown are put into words.
+    found = [(row, parts) for row in rows if (parts := describer.wanted_parts(row, wanted))]
+    matching = total if wanted.takes_all else len(found)
+    if sorting != "bytes":
+        found.sort(key=lambda flow: _KEYS[sorting](flow[1]))
+    elif wanted.verdicts:
+        found.sort(key=lambda flow: -sum(share.inner_bytes for share in _shares(flow[1])))
+    shown = found if top is None else found[:top]
+    listed = [line for row, parts in shown for line in describer.lines(row, parts)]
+    if sorting in ("start", "end"):
+        # Times are of one form, so they sort as texts.
+        listed.sort(key=lambda line: line["first_time" if sorting == "start" else "last_time"])
+    return Listing(listed, len(shown), matching, total)
+
+
+def _shares(parts: _Parts) -> Iterator[Share]:
+    return (share for shares in parts.values() for share in shares)
+
+
+# Flows of equal rank stay in the order of their bytes.
+_KEYS: dict[Sorting, Callable[[_Parts], int]] = {
+    "packets": lambda parts: -sum(share.datagrams for share in _shares(parts)),
+    "start": lambda parts: min(share.first_time for share in _shares(parts)),
+    "end": lambda parts: max(share.last_time for share in _shares(parts)),
+    "drops": lambda parts: (
+        -sum(share.datagrams for (verdict, _), shares in parts.items() if verdict == "DROPPED" for share in shares)
+    ),
+}
+
+
+class _Describer:
+    """Puts flows into words. What is the same for many of them is found once."""
+
+    def __init__(
+        self, tables: Tables, judged: Sequence[Judged], knowledge: Knowledge, overlay: Overlay | None
+    ) -> None:
+        self._tables = tables
+        self._judged = judged
+        self._knowledge = knowledge
+        self._overlay = overlay
+        self._labels = Labels(tables, knowledge)
+        self._identity_at = identities_by_address(tables, knowledge)
+        self._ports: dict[tuple[bytes, bytes, int], set[int]] = {}
+        for source, destination, wear, port in tables.queries.tunnels:
+            self._ports.setdefault((source, destination, wear), set()).add(port)
+        self._ends: dict[tuple[bytes, int | None], FlowEnd] = {}
+        self._fits: dict[tuple[str, bytes, int | None], bool] = {}
+
+    def wanted_parts(self, top: TopFlow, wanted: FlowFilter) -> _Parts:
+        """What of a flow is wanted; nothing of one that is not."""
+        flow = top.flow
+        if wanted.protocols and protocol_name(flow.protocol) not in wanted.protocols:
+            return {}
+        if wanted.ports and not wanted.ports & {*_ports(flow)}:
+            return {}
+        for what in _OF_ENDS:
+            if getattr(wanted, what) and not (
+                self._fits_end(what, flow.source, self._source_identity(flow), wanted)
+                or self._fits_end(what, flow.destination, self._destination_identity(top), wanted)
+            ):
+                return {}
+        parts: _Parts = {}
+        for share in top.shares:
+            item = self._judged[share.bundle]
+            verdict = _VERDICT_OF[item.outcome]
+            if not wanted.verdicts or verdict in wanted.verdicts:
+                parts.setdefault((verdict, _observed(item)), []).append(share)
+        return parts
+
+    def _fits_end(self, what: str, address: bytes, identity: int | None, wanted: FlowFilter) -> bool:
+        fits = self._fits.get((what, address, identity))
+        if fits is None:
+            fits = wanted.takes_end(self._end(address, identity), what)
+            self._fits[what, address, identity] = fits
+        return fits
+
+    def lines(self, top: TopFlow, parts: _Parts) -> Iterator[ListedFlow]:
+        """A line for each verdict, and for each place where Hubble would have seen it."""
+        for verdict, observation in sorted(parts, key=lambda part: (VERDICTS.index(part[0]), part[1])):
+            yield self._line(top, verdict, observation, parts[verdict, observation])
+
+    def _line(
+        self, top: TopFlow, verdict: Verdict, observation: Observation, shares: Sequence[Share]
+    ) -> ListedFlow:
+        flow, row = top.flow, top.row
+        totals = FlowTotals(shares, self._judged, self._labels)
+        ingress, egress = totals.ends()
+        is_echo = _is_echo(flow)
+        source_port, destination_port = _ports(flow)
+        usual = max(shares, key=lambda share: share.datagrams)
+        return {
+            "verdict": verdict,
+            "observation": observation,
+            "outcomes": self._outcomes(shares),
+            "is_reply": tell_reply(flow, row, top.reverse),
+            "protocol": protocol_name(flow.protocol),
+            "icmp_id": flow.source_port if is_echo else None,
+            "icmp_echo": _echo(row) if is_echo else None,
+            "tcp_flags": tcp_flags(row.tcp_flags) if row is not None and flow.protocol == TCP else [],
+            "source": {**self._end(flow.source, self._source_identity(flow)), "port": source_port},
+            "destination": {
+                **self._end(flow.destination, self._destination_identity(top)),
+                "port": destination_port,
+            },
+            "ingress": ingress,
+            "egress": egress,
+            "interface": self._interface(self._judged[usual.bundle], observation),
+            "tunnel": self._tunnel(flow, row, self._judged[usual.bundle]),
+            "datagrams": totals.datagrams,
+            "inner_bytes": totals.inner_bytes,
+            "first_time": rfc3339(totals.first_time),
+            "last_time": rfc3339(totals.last_time),
+        }
+
+    def _outcomes(self, shares: Sequence[Share]) -> dict[str, int]:
+        counts: Counter[str] = Counter()
+        for share in shares:
+            counts[self._judged[share.bundle].outcome] += share.datagrams
+        return dict(sorted(counts.items()))
+
+    def _source_identity(self, flow: FlowKey) -> int | None:
+        if self._overlay == "cilium" and flow.vni >= 0:
+            return flow.vni
+        return None if self._overlay == "vxlan" else self._identity_at(flow.source)
+
+    def _destination_identity(self, top: TopFlow) -> int | None:
+        """The VNI of the answers, else what is known of the address."""
+        if self._overlay == "cilium" and top.reverse_vni is not None and top.reverse_vni >= 0:
+            return top.reverse_vni
+        return None if self._overlay == "vxlan" else self._identity_at(top.flow.destination)
+
+    def _end(self, address: bytes, identity: int | None) -> FlowEnd:
+        """Who is there, without the port."""
+        end = self._ends.get((address, identity))
+        if end is None:
+            end = self._ends[address, identity] = self._describe_end(address, identity)
+        return end
+
+    def _describe_end(self, address: bytes, identity: int | None) -> FlowEnd:
+        pod = self._knowledge.pod(address)
+        info = self._knowledge.cluster.identity(identity) if identity is not None else None
+        namespace = self._knowledge.pod_namespace(pod) if pod is not None else None
+        return {
+            "address": address_text(address),
+            "port": None,
+            "pod": pod.name if pod is not None else None,
+            "namespace": namespace or (info.namespace if info is not None else None),
+            "node": self._knowledge.node(address) if pod is None else None,
+            "identity": identity,
+            "identity_name": info.name if info is not None else None,
+            "labels": list((info.labels if info is not None else ()) or (pod.labels if pod is not None else ())),
+        }
+
+    def _interface(self, item: Judged, observation: Observation) -> FlowInterface | None:
+        route = item.route
+        stage = (route.egress if observation == "to-network" else route.ingress) or route.measured
+        name = self._knowledge.interface(stage.interface, self._tables)
+        if name.label is None:
+            return None
+        return {"index": name.number, "name": name.name}
+
+    def _tunnel(self, flow: FlowKey, row: FlowRow | None, item: Judged) -> FlowTunnel | None:
+        wear = next((stage.wear for stage in item.route.stages if stage.wear != PLAIN), PLAIN)
+        if wear == PLAIN or row is None or flow.vni < 0:
+            return None
+        ends = (row.outer_source, row.outer_destination)
+        ports = self._ports.get((*ends, wear), set())
+        source, destination = ends
+        return {
+            "protocol": "geneve" if WEAR_NAMES[wear] == "geneve" else "vxlan",
+            "vni": flow.vni,
+            "source": address_text(source),
+            "destination": address_text(destination),
+            "source_node": self._knowledge.node(source),
+            "destination_node": self._knowledge.node(destination),
+            "port": next(iter(ports)) if len(ports) == 1 else None,
+        }
+
+
+def _is_echo(flow: FlowKey) -> bool:
+    return flow.protocol in _ICMP and flow.source_port >= 0 and flow.destination_port < 0
+
+
+def _ports(flow: FlowKey) -> tuple[int | None, int | None]:
+    """Of an ICMP echo, which has an identifier in the place of one, none."""
+    return (
+        flow.source_port if flow.source_port >= 0 and not _is_echo(flow) else None,
+        flow.destination_port if flow.destination_port >= 0 else None,
+    )
+
+
+def _observed(item: Judged) -> Observation:
+    if item.outcome == "delivered":
+        return "to-host"
+    if item.outcome == "dropped" or item.route.egress is None:
+        return "from-network"
+    return "to-network"
+
+
+def tcp_flags(flags: int) -> list[str]:
+    """The names of TCP's flags, in the order in which Hubble names them."""
+    return [name for name, bit in _FLAGS.items() if flags & bit]
+
+
+def _echo(row: FlowRow | None) -> Literal["request", "reply"] | None:
+    """What a flow of ICMP echo holds; None where each of both ends asks the other under one identifier."""
+    kinds = row.tcp_flags if row is not None else 0
+    if kinds == ECHO_REQUEST:
+        return "request"
+    return "reply" if kinds == ECHO_REPLY else None
+
+
+def tell_reply(flow: FlowKey, row: FlowRow | None, reverse: FlowRow | None) -> bool | None:
+    """Whether this direction answers the other one; None where that cannot be told.
+
+    ICMP echo says so itself. Of TCP, what holds a SYN and never an ACK asks, since only the first segment of a
+    connection comes without one (RFC 9293, section 3.10.7); where both directions begin with a SYN, the later one
+    answers. Of a connection that began before the capture nothing tells it. Otherwise the direction that was seen
+    later answers, as connection tracking has it. Ports that are used again are told by their first connection.
+    """
+    if row is None or flow.source_port < 0:
+        return None
+    if flow.protocol in _ICMP:
+        echo = _echo(row)
+        return None if echo is None else echo == "reply"
+    if flow.protocol == TCP:
+        if row.tcp_flags & (_SYN | _ACK) == _SYN:
+            return False
+        if reverse is not None and reverse.tcp_flags & (_SYN | _ACK) == _SYN:
+            return True
+        if reverse is None or not row.tcp_flags & reverse.tcp_flags & _SYN:
+            return None
+    return None if reverse is None else row.first > reverse.first

@@ -1,0 +1,142 @@
+"""`vxtool flows`: who talks to whom, one line for each flow and verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vxtool.cli import EXIT_INPUT, complain
+from vxtool.cli.analysis import (
+    check_stdin,
+    interrupt_ends_input,
+    named_interfaces,
+    preparing,
+    tell_unread,
+    why,
+)
+from vxtool.cli.options import judging_options, knowledge_options, output_options
+from vxtool.cli.output import check_output, target_for, write
+from vxtool.cli.progress import Progress
+from vxtool.report import FLOW_RENDERERS
+
+if TYPE_CHECKING:
+    from vxtool.analysis.flows import Sorting
+    from vxtool.analysis.model import FlowList
+
+_ROWS = 20  # flows of the text, unless --top says otherwise
+_HUBBLE = ("compact", "jsonpb")
+_MODULES = {"text": "flows", "json": "json", "compact": "hubble", "jsonpb": "hubble"}
+
+
+@click.command("flows", short_help="List who talks to whom, with verdicts; also as Hubble prints them.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@knowledge_options
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(sorted(FLOW_RENDERERS)),
+    default="text",
+    show_default=True,
+    help="What to print; compact and jsonpb: as `hubble observe` prints flows.",
+)
+@click.option(
+    "--sort",
+    type=click.Choice(["bytes", "packets", "start", "end", "drops"]),
+    help="Which flows come first.  [default: bytes; compact, jsonpb: start]",
+)
+@click.option(
+    "--top",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help=f"Flows listed.  [default: {_ROWS}; other formats than text: all]",
+)
+@click.option(
+    "--pod",
+    "pods",
+    metavar="[NAMESPACE/]NAME",
+    multiple=True,
+    help="Flows from or to pods whose names begin so. Repeatable, as are all that choose flows: any value of one "
+    "option may fit, and each option given must.",
+)
+@click.option("--in-namespace", "in_namespaces", metavar="NAME", multiple=True, help="From or to this namespace.")
+@click.option(
+    "--identity", "identities", metavar="ID", multiple=True, help="From or to this identity: its number or name."
+)
+@click.option(
+    "--address", "addresses", metavar="IP[/BITS]", multiple=True, help="From or to this address or network."
+)
+@click.option(
+    "--on-port",
+    "on_ports",
+    metavar="PORT",
+    multiple=True,
+    type=click.IntRange(0, 65_535),
+    help="From or to this port, inside the tunnel.",
+)
+@click.option("--protocol", "protocols", metavar="NAME", multiple=True, help="As in tcp, udp, icmp or icmpv6.")
+@click.option(
+    "--verdict",
+    "verdicts",
+    multiple=True,
+    type=click.Choice(["FORWARDED", "DROPPED", "TRACED"], case_sensitive=False),
+    help="What became of them; TRACED: that cannot be told.",
+)
+@judging_options
+@output_options
+def command(
+    files: tuple[str, ...],
+    *,
+    cluster: tuple[str, ...],
+    links: tuple[str, ...],
+    interfaces: tuple[str, ...],
+    ports: tuple[tuple[int, str], ...],
+    window: int,
+    settle: int,
+    format_: str,
+    sort: Sorting | None,
+    top: int | None,
+    output: str,
+    color: str,
+    progress: bool,
+    **options: Any,
+) -> int:
+    """List the flows in the captures FILE...: their ends by pod and identity, how much they carried, by which way,
+    and with which verdict. A flow of which some datagrams were forwarded and some dropped has a line for each.
+
+    \b
+      vxtool flows vxlan.pcap --cluster endpoints.json --links links.json
+      vxtool flows vxlan.pcap --verdict dropped --sort drops
+      vxtool flows vxlan.pcap --cluster endpoints.json --format jsonpb > flows.json
+      hubble observe --input-file flows.json --pod default/curl-pod
+    """
+    check_stdin(files)
+    check_output(output, files + cluster + links)
+    # Imported here, so that a wrong option need not wait for it.
+    from vxtool.api import flows
+
+    with Progress(progress) as bar, interrupt_ends_input(files):
+        found: FlowList = flows(
+            list(files),
+            cluster=list(cluster),
+            links=list(links),
+            interfaces=named_interfaces(interfaces),
+            sort=sort or ("start" if format_ in _HUBBLE else "bytes"),
+            top=top or (_ROWS if format_ == "text" else None),
+            ports=dict(ports) or None,
+            window_ns=window,
+            settle_ns=settle,
+            progress=preparing(f"vxtool.report.{_MODULES[format_]}", bar),
+            **options,
+        )
+    unread = tell_unread(found["inputs"])
+    if unread == len(found["inputs"]):
+        return EXIT_INPUT
+    if format_ != "json":
+        for item in found["inputs"]:
+            if item["truncated"]:
+                complain(why(item))
+    target = target_for(output, color, _ROWS)
+    encoding = "utf-8" if format_ == "json" else target.encoding
+    write(output, FLOW_RENDERERS[format_](found, target), encoding)
+    return EXIT_INPUT if unread else 0

@@ -1,0 +1,125 @@
+"""Options that commands on captures share: what is known beside them, how they are judged, where output goes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+
+from vxtool.cli.output import STDOUT
+from vxtool.cli.types import duration, positive_duration, tunnel_port
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+_Option = Callable[[Any], Any]
+
+_KNOWLEDGE: Sequence[_Option] = (
+    click.option(
+        "--cluster",
+        metavar="FILE",
+        multiple=True,
+        type=click.Path(),
+        help="What the cluster knows: kubectl get ciliumendpoints (table or -o json), ciliumidentities -o json. "
+        "The kind is told by content. Repeatable.",
+    ),
+    click.option(
+        "--links",
+        metavar="FILE",
+        multiple=True,
+        type=click.Path(),
+        help="The router's interfaces: ip -j addr, or ip -j link. Repeatable.",
+    ),
+    click.option(
+        "--interface",
+        "interfaces",
+        metavar="INDEX=NAME",
+        multiple=True,
+        help="Name an interface, as in 3=eth1. Repeatable.",
+    ),
+    click.option("--namespace", metavar="NAME", help="Namespace of cluster tables that do not name one."),
+)
+
+_JUDGING: Sequence[_Option] = (
+    click.option(
+        "--scope",
+        type=click.Choice(["auto", "tunnel", "ip"]),
+        default="auto",
+        show_default=True,
+        help="Judge tunnel datagrams or all IP packets; auto: tunnel where there are any.",
+    ),
+    click.option(
+        "--overlay",
+        type=click.Choice(["auto", "cilium", "vxlan"]),
+        default="auto",
+        show_default=True,
+        help="What a VNI means: a Cilium identity, or a network.",
+    ),
+    click.option(
+        "--port",
+        "ports",
+        metavar="PORT=PROTOCOL",
+        multiple=True,
+        type=tunnel_port,
+        help="UDP port of a tunnel, as in 4789=vxlan or 6081=geneve. Repeatable.",
+    ),
+    click.option(
+        "--window",
+        metavar="TIME",
+        type=positive_duration,
+        default="1s",
+        show_default=True,
+        help="How long a datagram that came in may take to go out.",
+    ),
+    click.option(
+        "--settle",
+        metavar="TIME",
+        type=duration,
+        default="10ms",
+        show_default=True,
+        help="How long a datagram that went out may be seen again on stacked devices.",
+    ),
+    click.option(
+        "--jobs",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="Threads that may work; the report does not depend on it.  [default: all cores]",
+    ),
+)
+
+_OUTPUT: Sequence[_Option] = (
+    click.option("-o", "--output", metavar="FILE", default=STDOUT, help="Write there instead of to stdout."),
+    click.option(
+        "--color",
+        type=click.Choice(["auto", "always", "never"]),
+        default="auto",
+        show_default=True,
+        help="Colours in the text; auto: on a terminal, unless NO_COLOR is set.",
+    ),
+    click.option(
+        "--progress/--no-progress",
+        default=True,
+        show_default=True,
+        help="A progress bar, on a terminal after one second.",
+    ),
+)
+
+
+def knowledge_options(command: _Command) -> _Command:
+    """What the operator knows: --cluster, --links, --interface, --namespace."""
+    return _with(_KNOWLEDGE, command)
+
+
+def judging_options(command: _Command) -> _Command:
+    """How records are read and judged: --scope, --overlay, --port, --window, --settle, --jobs."""
+    return _with(_JUDGING, command)
+
+
+def output_options(command: _Command) -> _Command:
+    """Where output goes and how it looks there: --output, --color, --progress."""
+    return _with(_OUTPUT, command)
+
+
+def _with(options: Sequence[_Option], command: _Command) -> _Command:
+    for option in reversed(options):
+        command = option(command)
+    return command

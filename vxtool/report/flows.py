@@ -1,0 +1,62 @@
+"""The list of flows as a terminal table: who, to whom, how much, by which way, and with which verdict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from vxtool.report import Target
+from vxtool.report.hubble import identity_text
+from vxtool.report.layout import Cell, Page, Row
+from vxtool.report.units import count, counted, plural, size
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import FlowEnd, FlowList, ListedFlow
+
+_COLORS = {"FORWARDED": None, "DROPPED": "red", "TRACED": "yellow"}
+
+
+def render(flows: FlowList, target: Target) -> str:
+    """The table, ending in a line feed. No line is wider than `target.width` (at least 72)."""
+    page = Page(target)
+    total, matching, shown = flows["flows_total"], flows["flows_matching"], flows["flows_shown"]
+    if not shown:
+        kind = "tunnel" if flows["scope"] == "tunnel" else "IP"
+        found = f"None of {counted(total, f'{kind} flow')} matches." if total else f"There is no {kind} flow."
+        page.prose(found, hang=0)
+        return str(page)
+    page.table([_row(flow) for flow in flows["flows"]], limit=len(flows["flows"]))
+    rest = []
+    if matching > shown:
+        rest.append(f"… and {count(matching - shown)} more {plural(matching - shown, 'flow')}")
+    if total > matching:
+        rest.append(f"{counted(total - matching, 'flow')} {plural(total - matching, 'does', 'do')} not match")
+    if rest:
+        page.line(page.style(page.clean(f"  {'; '.join(rest)}"), dim=True))
+    return str(page)
+
+
+def _row(flow: ListedFlow) -> Row:
+    datagrams, (value, unit) = flow["datagrams"], size(flow["inner_bytes"])
+    through = [end for end in (flow["ingress"], flow["egress"]) if end]
+    # What ended here left by no interface.
+    verdict = f"{flow['verdict']} to-host" if flow["observation"] == "to-host" else flow["verdict"]
+    return Row(
+        (end_text(flow["source"]), end_text(flow["destination"])),
+        (
+            Cell(flow["protocol"]),
+            Cell(count(datagrams), plural(datagrams, "datagram")),
+            Cell(value, unit),
+            Cell(" → ".join(through)),
+            Cell(verdict, color=_COLORS[flow["verdict"]]),
+        ),
+    )
+
+
+def end_text(end: FlowEnd) -> str:
+    """`default/curl-pod:32788 (ID:36705)`: a pod's, else a node's name, else the address; without an identity where
+    none is known."""
+    host = f"{end['namespace']}/{end['pod']}" if end["pod"] and end["namespace"] else end["pod"]
+    host = host or end["node"] or end["address"] or "?"
+    if end["port"] is not None:
+        host = f"[{host}]:{end['port']}" if ":" in host else f"{host}:{end['port']}"
+    return host if end["identity"] is None else f"{host} ({identity_text(end)})"
