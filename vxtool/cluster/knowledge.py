@@ -15,8 +15,15 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from vxtool.cluster.identities import IdentityInfo, labelled_identity, workload_name
+from vxtool.cluster.identities import (
+    LARGEST_VNI,
+    IdentityInfo,
+    labelled_identity,
+    reserved_identity,
+    workload_name,
+)
 from vxtool.cluster.lookup import Cluster
+from vxtool.cluster.prefixes import Prefixes
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,49 @@ class Endpoint:
 
 
 class NodeAddress(NamedTuple):
-    """An address that belongs to a node itself: of its underlay, or Cilium's own on it."""
+    """An address that belongs to a node itself: of its underlay, or Cilium's own on it.
+
+    `internal`: it is that of the underlay, the node's InternalIP.
+    """
 
     address: str
     name: str
+    internal: bool = False
+
+
+class NodeCidrs(NamedTuple):
+    """The prefixes that a node's pods have addresses of; `cilium`: as Cilium itself allots them."""
+
+    name: str
+    prefixes: tuple[str, ...]
+    cilium: bool
+
+
+class PodCidr(NamedTuple):
+    """One of these, with the node's InternalIP of the same family: what a route to its pods needs."""
+
+    prefix: str
+    node: str
+    node_address: str | None
+
+
+class Service(NamedTuple):
+    """A service: `addresses` are those that clients use, `ports` pairs such as ("TCP", 80)."""
+
+    name: str
+    namespace: str | None
+    addresses: tuple[str, ...]
+    ports: tuple[tuple[str, int], ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+class Backend(NamedTuple):
+    """An address that a service sends to; `service` as the service's own text."""
+
+    address: str
+    service: str
 
 
 class Source(NamedTuple):
@@ -78,6 +124,11 @@ class Facts:
     endpoints: list[Endpoint] = field(default_factory=list)
     identities: list[IdentityInfo] = field(default_factory=list)
     nodes: list[NodeAddress] = field(default_factory=list)
+    pod_cidrs: list[NodeCidrs] = field(default_factory=list)
+    services: list[Service] = field(default_factory=list)
+    backends: list[Backend] = field(default_factory=list)
+    ipcache: list[tuple[str, int]] = field(default_factory=list)  # prefix and identity, as long as 32 bits
+    has_all_identities: bool = False
     kinds: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
 
@@ -96,13 +147,22 @@ def merge(files: Iterable[tuple[str, Facts]]) -> Cluster:
     """Lay the facts of several files (path and facts) upon each other; later ones win."""
     cluster = Cluster()
     without_address: list[Endpoint] = []
+    cidrs: dict[str, NodeCidrs] = {}
     for path, facts in files:
         kinds = " + ".join(facts.kinds) or "nothing"
         cluster.sources.append(Source(path, kinds, facts.kinds.total(), facts.skipped.total()))
         for identity in facts.identities:
             _lay_identity(cluster, identity, path)
-        for address, name in facts.nodes:
-            _lay_node(cluster, address, name, path)
+        for node in facts.nodes:
+            _lay_node(cluster, node, path)
+        for share in facts.pod_cidrs:
+            # A Node's own prefixes may be others than Cilium's pools give to its pods.
+            if share.cilium or share.name not in cidrs or not cidrs[share.name].cilium:
+                cidrs[share.name] = share
+        _lay_services(cluster, facts, path)
+        if facts.ipcache:
+            _lay_ipcache(cluster, facts.ipcache, path)
+        cluster.has_all_identities |= facts.has_all_identities
         for endpoint in facts.endpoints:
             if endpoint.addresses:
                 _lay_endpoint(cluster, endpoint, path)
@@ -110,6 +170,7 @@ def merge(files: Iterable[tuple[str, Facts]]) -> Cluster:
                 without_address.append(endpoint)
                 cluster.files.setdefault(endpoint.identity, path)
     _name_nodes(cluster)
+    _index_pod_cidrs(cluster, cidrs.values())
     for address in cluster.nodes.keys() & cluster.pods.keys():
         # A pod on the host's network is listed with the node's address, which other pods and the node share.
         del cluster.pods[address]
@@ -133,12 +194,56 @@ def _lay_identity(cluster: Cluster, identity: IdentityInfo, path: str) -> None:
     cluster.files[identity.number] = path
 
 
-def _lay_node(cluster: Cluster, address: str, name: str, path: str) -> None:
+def _lay_node(cluster: Cluster, node: NodeAddress, path: str) -> None:
+    address, name, internal = node
     old = cluster.nodes.get(address)
     if old is not None and old != name:
         cluster.conflicts.append(Conflict(address, name, path, old, cluster.files[address]))
     cluster.nodes[address] = name
     cluster.files[address] = path
+    if internal:
+        cluster.node_addresses[name] = tuple(dict.fromkeys((*cluster.node_addresses.get(name, ()), address)))
+
+
+def _lay_services(cluster: Cluster, facts: Facts, path: str) -> None:
+    here: dict[str, dict[str, Service]] = defaultdict(dict)
+    for service in facts.services:
+        for address in service.addresses:
+            here[address][str(service)] = service
+    for address, services in here.items():
+        old = cluster.services.get(address, ())
+        if old and services.keys().isdisjoint(map(str, old)):
+            kept, dropped = (", ".join(map(str, each)) for each in (services.values(), old))
+            cluster.conflicts.append(Conflict(address, kept, path, dropped, cluster.files[address]))
+        cluster.services[address] = tuple(services.values())
+        cluster.files[address] = path
+    for address, name in facts.backends:
+        cluster.backends[address] = tuple(sorted({*cluster.backends.get(address, ()), name}))
+
+
+def _lay_ipcache(cluster: Cluster, entries: Iterable[tuple[str, int]], path: str) -> None:
+    if cluster.ipcache is None:
+        cluster.ipcache = Prefixes()
+    for prefix, number in entries:
+        cluster.ipcache[prefix] = number
+        if number <= LARGEST_VNI:
+            cluster.files.setdefault(number, path)
+            if number not in cluster.identities and reserved_identity(number) is None:
+                cluster.identities[number] = labelled_identity(number, ())
+
+
+def _index_pod_cidrs(cluster: Cluster, shares: Iterable[NodeCidrs]) -> None:
+    for share in shares:
+        cluster.pod_cidrs[share.name] = share.prefixes
+        if cluster.by_pod_cidr is None:
+            cluster.by_pod_cidr = Prefixes()
+        for prefix in share.prefixes:
+            own = (
+                address
+                for address in cluster.node_addresses.get(share.name, ())
+                if (":" in address) == (":" in prefix)
+            )
+            cluster.by_pod_cidr[prefix] = PodCidr(prefix, share.name, next(own, None))
 
 
 def _lay_endpoint(cluster: Cluster, endpoint: Endpoint, path: str) -> None:
@@ -203,7 +308,12 @@ def _name_identities(cluster: Cluster, without_address: list[Endpoint]) -> None:
     A pod's own name says more to an operator than the label that a policy selects it by.
     """
     members: dict[int, list[Endpoint]] = defaultdict(list)
-    for endpoint in [*cluster.pods.values(), *without_address]:
+    for address, endpoint in cluster.pods.items():
+        # Pods' own lists tell no identity; the ipcache has it by address.
+        number_of = endpoint.identity if endpoint.identity is not None else cluster.identity_of(address)
+        if number_of is not None:
+            members[number_of].append(endpoint)
+    for endpoint in without_address:
         if endpoint.identity is not None:
             members[endpoint.identity].append(endpoint)
     for number, endpoints in members.items():

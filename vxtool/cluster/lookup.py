@@ -8,27 +8,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vxtool.cluster.identities import IdentityInfo, reserved_identity
+from vxtool.cluster.identities import LARGEST_VNI, OF_NODES, IdentityInfo, reserved_identity
 
 if TYPE_CHECKING:
-    from vxtool.cluster.knowledge import Conflict, Endpoint, Source
+    from vxtool.cluster.knowledge import Conflict, Endpoint, PodCidr, Service, Source
     from vxtool.cluster.links import Link
+    from vxtool.cluster.prefixes import Prefixes
 
 
 class Cluster:
     """The merged knowledge of `--cluster`.
 
-    `pods` and `nodes` are by address, `identities` by number (only those of the files). `files` tells which
-    file a name came from, by address (text) or identity (number).
+    By address: `pods`, `nodes` (their own addresses, to the node's name), `services` (each address's, several
+    where they share one by port) and `backends` (to the names of the services that send there). By a node's
+    name: `pod_cidrs`, and `node_addresses`, those of the underlay (InternalIP). `identities` are by number, only
+    those of the files; `ipcache` has them by prefix. `files` tells which file a name came from, by address
+    (text) or identity (number).
+
+    Addresses and prefixes are texts in the spelling of `ipaddress`; what is asked with another is not found.
     """
 
     def __init__(self) -> None:
         self.pods: dict[str, Endpoint] = {}
         self.nodes: dict[str, str] = {}
+        self.services: dict[str, tuple[Service, ...]] = {}
+        self.backends: dict[str, tuple[str, ...]] = {}
+        self.pod_cidrs: dict[str, tuple[str, ...]] = {}
+        self.node_addresses: dict[str, tuple[str, ...]] = {}
         self.identities: dict[int, IdentityInfo] = {}
+        self.ipcache: Prefixes[int] | None = None
         self.sources: list[Source] = []
         self.conflicts: list[Conflict] = []
         self.files: dict[str | int, str] = {}
+        # Whether a list of all identities is among the files: CiliumIdentity objects, or an agent's own list.
+        self.has_all_identities = False
+        self.by_pod_cidr: Prefixes[PodCidr] | None = None
 
     @property
     def has_identities(self) -> bool:
@@ -42,6 +56,20 @@ class Cluster:
         """
         return self.identities.get(vni) or reserved_identity(vni)
 
+    def identity_of(self, address: str) -> int | None:
+        """Return the security identity that traffic from `address` is to carry: its endpoint's, else by ipcache.
+
+        None where neither tells. That everything else is the world tells nothing of one address, and identities
+        of local scope are never sent: they do not fit into a VNI.
+        """
+        pod = self.pods.get(address)
+        if pod is not None and pod.identity is not None:
+            return pod.identity
+        if self.ipcache is None:
+            return None
+        length, number = next(self.ipcache.matches(address), (0, 0))
+        return number if length and number <= LARGEST_VNI else None
+
     def pod(self, address: str) -> Endpoint | None:
         """Return the pod at `address` (in the spelling of `ipaddress`); None for nodes and strangers."""
         return self.pods.get(address)
@@ -49,6 +77,32 @@ class Cluster:
     def node(self, address: str) -> str | None:
         """Return the name of the node that has `address` itself, such as a VTEP's; None where unknown."""
         return self.nodes.get(address)
+
+    def is_node_address(self, address: str) -> bool:
+        """Whether `address` is a node's own: of its underlay, Cilium's on it (cilium_host, Ingress), or health's.
+
+        Such addresses are in no list of endpoints, and several identities may send from one.
+        """
+        if address in self.nodes:
+            return True
+        if self.ipcache is None or address in self.pods:
+            return False
+        return self.identity_of(address) in OF_NODES
+
+    def pod_cidr(self, address: str) -> PodCidr | None:
+        """Return the node's share of the pods' addresses that `address` is in: the longest; None where unknown."""
+        return self.by_pod_cidr.find(address) if self.by_pod_cidr is not None else None
+
+    def service(self, address: str, port: int | None = None) -> Service | None:
+        """Return the service at `address`; where several share it, the one that has `port`, else None."""
+        services = self.services.get(address, ())
+        if len(services) > 1:
+            services = tuple(each for each in services if any(port == own for _, own in each.ports))
+        return services[0] if len(services) == 1 else None
+
+    def services_of(self, address: str) -> tuple[str, ...]:
+        """Return the names (`namespace/name`) of the services that have `address` as a backend, in order."""
+        return self.backends.get(address, ())
 
 
 class Links:

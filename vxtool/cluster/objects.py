@@ -12,7 +12,8 @@ from typing import Any
 
 from vxtool.cluster.files import as_list, as_mapping, as_name, as_number
 from vxtool.cluster.identities import LARGEST_VNI, labelled_identity
-from vxtool.cluster.knowledge import Endpoint, Facts, NodeAddress, canonical
+from vxtool.cluster.knowledge import Backend, Endpoint, Facts, NodeAddress, NodeCidrs, Service, canonical
+from vxtool.cluster.prefixes import canonical_prefix
 
 # Lists within lists are no output of kubectl; two levels serve those who paste lists together by hand.
 _MAX_DEPTH = 3
@@ -32,11 +33,13 @@ def _take(value: object, facts: Facts, depth: int) -> None:
         kind = as_name(item.get("kind")) or "List"
         if not items:
             facts.kinds["empty list"] += 0
+        identities = len(facts.identities)
         for entry in items:
             # Items of a typed list (CiliumEndpointList, from the API itself) do not repeat their kind.
             if isinstance(entry, dict) and "kind" not in entry and kind != "List":
                 entry = {**entry, "kind": kind.removesuffix("List")}
             _take(entry, facts, depth - 1)
+        facts.has_all_identities |= len(facts.identities) > identities
         return
     kind = as_name(item.get("kind")) or "no kind"
     take = _BY_KIND.get(kind)
@@ -111,7 +114,7 @@ def _pod(item: dict[str, Any], facts: Facts) -> bool:
     spec, status = as_mapping(item.get("spec")), as_mapping(item.get("status"))
     node_name, node_address = as_name(spec.get("nodeName")), canonical(status.get("hostIP"))
     if node_name and node_address:
-        facts.nodes.append(NodeAddress(node_address, node_name))
+        facts.nodes.append(NodeAddress(node_address, node_name, True))
     addresses = _addresses(
         [status.get("podIP"), *(as_mapping(entry).get("ip") for entry in as_list(status.get("podIPs")))]
     )
@@ -127,22 +130,88 @@ def _pod(item: dict[str, Any], facts: Facts) -> bool:
 
 
 def _cilium_node(item: dict[str, Any], facts: Facts) -> bool:
-    addresses = as_list(as_mapping(item.get("spec")).get("addresses"))
-    return _node_addresses(item, facts, [as_mapping(entry).get("ip") for entry in addresses])
+    spec = as_mapping(item.get("spec"))
+    name, _ = _names(item)
+    found = _node_addresses(item, facts, as_list(spec.get("addresses")), "ip")
+    # What health checks and the Ingress listener answer from are the node's as well.
+    own = [as_mapping(spec.get(part)).get(family) for part in ("health", "ingress") for family in ("ipv4", "ipv6")]
+    if name is not None:
+        facts.nodes.extend(NodeAddress(address, name) for address in _addresses(own))
+    ipam = as_mapping(spec.get("ipam"))
+    pools = as_list(as_mapping(ipam.get("pools")).get("allocated"))
+    prefixes = [*as_list(ipam.get("podCIDRs"))]
+    for pool in map(as_mapping, pools):
+        prefixes += as_list(pool.get("cidrs"))
+    return _pod_cidrs(item, facts, prefixes, cilium=True) or found
 
 
 def _node(item: dict[str, Any], facts: Facts) -> bool:
-    addresses = as_list(as_mapping(item.get("status")).get("addresses"))
     # Host names stand among a Node's addresses; they are no IP addresses and fall out.
-    return _node_addresses(item, facts, [as_mapping(entry).get("address") for entry in addresses])
+    found = _node_addresses(item, facts, as_list(as_mapping(item.get("status")).get("addresses")), "address")
+    spec = as_mapping(item.get("spec"))
+    return _pod_cidrs(item, facts, [spec.get("podCIDR"), *as_list(spec.get("podCIDRs"))], cilium=False) or found
 
 
-def _node_addresses(item: dict[str, Any], facts: Facts, values: list[object]) -> bool:
+def _node_addresses(item: dict[str, Any], facts: Facts, entries: list[object], key: str) -> bool:
     name, _ = _names(item)
-    addresses = _addresses(values)
+    if name is None:
+        return False
+    before = len(facts.nodes)
+    for entry in map(as_mapping, entries):
+        address = canonical(entry.get(key))
+        if address is not None:
+            facts.nodes.append(NodeAddress(address, name, entry.get("type") == "InternalIP"))
+    return len(facts.nodes) > before
+
+
+def _pod_cidrs(item: dict[str, Any], facts: Facts, values: list[object], *, cilium: bool) -> bool:
+    name, _ = _names(item)
+    prefixes = tuple(dict.fromkeys(prefix for value in values if (prefix := canonical_prefix(value)) is not None))
+    if name is None or not prefixes:
+        return False
+    facts.pod_cidrs.append(NodeCidrs(name, prefixes, cilium))
+    return True
+
+
+def _service(item: dict[str, Any], facts: Facts) -> bool:
+    name, namespace = _names(item)
+    spec = as_mapping(item.get("spec"))
+    balancer = as_mapping(as_mapping(item.get("status")).get("loadBalancer"))
+    # A headless service has "None" for its address, and only backends.
+    addresses = _addresses(
+        [
+            spec.get("clusterIP"),
+            *as_list(spec.get("clusterIPs")),
+            *as_list(spec.get("externalIPs")),
+            *(as_mapping(entry).get("ip") for entry in as_list(balancer.get("ingress"))),
+        ]
+    )
     if name is None or not addresses:
         return False
-    facts.nodes.extend(NodeAddress(address, name) for address in addresses)
+    ports = []
+    for entry in map(as_mapping, as_list(spec.get("ports"))):
+        port = as_number(entry.get("port"), 0xFFFF)
+        if port is not None:
+            ports.append((as_name(entry.get("protocol")) or "TCP", port))
+    facts.services.append(Service(name, namespace, addresses, tuple(ports)))
+    return True
+
+
+def _endpoint_slice(item: dict[str, Any], facts: Facts) -> bool:
+    _, namespace = _names(item)
+    labels = as_mapping(as_mapping(item.get("metadata")).get("labels"))
+    name = as_name(labels.get("kubernetes.io/service-name"))
+    addresses = _addresses(
+        [
+            address
+            for entry in as_list(item.get("endpoints"))
+            for address in as_list(as_mapping(entry).get("addresses"))
+        ]
+    )
+    if name is None or not addresses:
+        return False
+    service = f"{namespace}/{name}" if namespace else name
+    facts.backends.extend(Backend(address, service) for address in addresses)
     return True
 
 
@@ -150,6 +219,8 @@ _BY_KIND = {
     "CiliumEndpoint": _endpoint,
     "CiliumIdentity": _identity,
     "CiliumNode": _cilium_node,
+    "EndpointSlice": _endpoint_slice,
     "Node": _node,
     "Pod": _pod,
+    "Service": _service,
 }
