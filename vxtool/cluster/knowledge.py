@@ -25,13 +25,15 @@ from vxtool.cluster.identities import (
 from vxtool.cluster.lookup import Cluster
 from vxtool.cluster.prefixes import Prefixes
 
+_MOST_PROBLEMS = 5
+
 
 @dataclass(frozen=True)
 class Endpoint:
     """One pod: its names, security identity and addresses, as far as the files tell.
 
     `addresses` and `node_address` are in the spelling of `ipaddress`; `node_address` is its node's underlay
-    address, the VTEP of its traffic.
+    address, the VTEP of its traffic. `created` is when the cluster first knew of it, in ns since 1970.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Endpoint:
     node_address: str | None = None
     labels: tuple[str, ...] = ()
     node_name: str | None = None
+    created: int | None = None
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
@@ -93,12 +96,19 @@ class Backend(NamedTuple):
 
 
 class Source(NamedTuple):
-    """One file that was read: what it holds, how many items were used, how many could not be."""
+    """One file that was read: what it holds, how many items were used, how many could not be.
+
+    `taken` is when it was taken, where it tells, and `newest` when the newest of its items was created: it
+    cannot have been taken before that. Both in ns since 1970. `problem` says what of it could not be used.
+    """
 
     path: str
     kind: str
     items: int
     skipped: int
+    taken: int | None = None
+    newest: int | None = None
+    problem: str | None = None
 
 
 class Conflict(NamedTuple):
@@ -119,7 +129,10 @@ class Conflict(NamedTuple):
 
 @dataclass
 class Facts:
-    """What one file says. `kinds` counts the items that were used by kind, `skipped` the others."""
+    """What one file says. `kinds` counts the items that were used by kind, `skipped` the others.
+
+    Times are as a Source has them; `problems` name parts of it that could not be read.
+    """
 
     endpoints: list[Endpoint] = field(default_factory=list)
     identities: list[IdentityInfo] = field(default_factory=list)
@@ -131,6 +144,16 @@ class Facts:
     has_all_identities: bool = False
     kinds: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
+    taken: int | None = None
+    newest: int | None = None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def problem(self) -> str | None:
+        """The problems as one text, the first few of them named."""
+        more = len(self.problems) - _MOST_PROBLEMS
+        named = "; ".join(self.problems[:_MOST_PROBLEMS])
+        return f"{named}; and {more} more" if more > 0 else named or None
 
 
 def canonical(address: object) -> str | None:
@@ -150,7 +173,17 @@ def merge(files: Iterable[tuple[str, Facts]]) -> Cluster:
     cidrs: dict[str, NodeCidrs] = {}
     for path, facts in files:
         kinds = " + ".join(facts.kinds) or "nothing"
-        cluster.sources.append(Source(path, kinds, facts.kinds.total(), facts.skipped.total()))
+        cluster.sources.append(
+            Source(
+                path,
+                kinds,
+                facts.kinds.total(),
+                facts.skipped.total(),
+                facts.taken,
+                facts.newest,
+                facts.problem,
+            )
+        )
         for identity in facts.identities:
             _lay_identity(cluster, identity, path)
         for node in facts.nodes:
@@ -282,6 +315,8 @@ def _filled(new: Endpoint, old: Endpoint) -> Endpoint:
         node_address=new.node_address or old.node_address,
         labels=new.labels or old.labels,
         node_name=new.node_name or old.node_name,
+        # A CiliumEndpoint may be written anew while its pod lives on.
+        created=min((each.created for each in (new, old) if each.created is not None), default=None),
     )
 
 

@@ -43,6 +43,13 @@ class Cluster:
         # Whether a list of all identities is among the files: CiliumIdentity objects, or an agent's own list.
         self.has_all_identities = False
         self.by_pod_cidr: Prefixes[PodCidr] | None = None
+        # How many of a VNI's 24 bits tell the cluster in a ClusterMesh: 8, or 9 with up to 511 clusters.
+        self.cluster_id_bits = 8
+
+    @property
+    def cluster_id_shift(self) -> int:
+        """How many of a VNI's low bits a cluster allots by itself."""
+        return LARGEST_VNI.bit_length() - self.cluster_id_bits
 
     @property
     def has_identities(self) -> bool:

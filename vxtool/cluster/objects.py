@@ -1,16 +1,16 @@
-"""Kubernetes objects, as `kubectl get ... -o json` prints them.
+"""Kubernetes objects, as `kubectl get ... -o json` and `-o yaml` print them.
 
 One object or a List of them, kinds mixed at will. Each object tells its own kind; those of other kinds are
 counted and left alone, and so are those that lack what makes them useful. The fields are those of Cilium's
-CRDs (https://docs.cilium.io/en/stable/network/kubernetes/ciliumendpoint/) and of the Kubernetes API for Pod
-and Node.
+CRDs (https://docs.cilium.io/en/stable/network/kubernetes/ciliumendpoint/) and of the Kubernetes API for Pod,
+Node, Service and EndpointSlice.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from vxtool.cluster.files import as_list, as_mapping, as_name, as_number
+from vxtool.cluster.files import as_list, as_mapping, as_name, as_number, as_time
 from vxtool.cluster.identities import LARGEST_VNI, labelled_identity
 from vxtool.cluster.knowledge import Backend, Endpoint, Facts, NodeAddress, NodeCidrs, Service, canonical
 from vxtool.cluster.prefixes import canonical_prefix
@@ -22,31 +22,41 @@ _MAX_DEPTH = 3
 def parse_objects(document: object) -> Facts:
     """Return what a JSON document tells; nothing of use in it leaves `kinds` empty."""
     facts = Facts()
-    _take(document, facts, _MAX_DEPTH)
+    take_objects(document, facts)
     return facts
 
 
-def _take(value: object, facts: Facts, depth: int) -> None:
+def take_objects(document: object, facts: Facts, kind: str | None = None) -> None:
+    """Add what a JSON document tells. `kind` is that of objects that do not tell their own."""
+    _take(document, facts, kind, _MAX_DEPTH)
+
+
+def _take(value: object, facts: Facts, kind: str | None, depth: int) -> None:
     item = as_mapping(value)
     items = item.get("items")
     if isinstance(items, list) and depth:
-        kind = as_name(item.get("kind")) or "List"
+        # Items of a typed list (CiliumEndpointList, from the API itself) do not repeat their kind.
+        listed = (as_name(item.get("kind")) or "List").removesuffix("List") or kind
         if not items:
             facts.kinds["empty list"] += 0
         identities = len(facts.identities)
         for entry in items:
-            # Items of a typed list (CiliumEndpointList, from the API itself) do not repeat their kind.
-            if isinstance(entry, dict) and "kind" not in entry and kind != "List":
-                entry = {**entry, "kind": kind.removesuffix("List")}
-            _take(entry, facts, depth - 1)
+            _take(entry, facts, listed, depth - 1)
         facts.has_all_identities |= len(facts.identities) > identities
         return
-    kind = as_name(item.get("kind")) or "no kind"
+    kind = as_name(item.get("kind")) or kind or "no kind"
     take = _BY_KIND.get(kind)
     if take is not None and take(item, facts):
         facts.kinds[_plural(kind)] += 1
+        created = _created(item)
+        if created is not None:
+            facts.newest = max(created, facts.newest or created)
     else:
         facts.skipped[kind] += 1
+
+
+def _created(item: dict[str, Any]) -> int | None:
+    return as_time(as_mapping(item.get("metadata")).get("creationTimestamp"))
 
 
 def _plural(kind: str) -> str:
@@ -69,13 +79,7 @@ def _endpoint(item: dict[str, Any], facts: Facts) -> bool:
     status = as_mapping(item.get("status"))
     networking = as_mapping(status.get("networking"))
     identity = as_mapping(status.get("identity"))
-    addresses = _addresses(
-        [
-            as_mapping(pair).get(family)
-            for pair in as_list(networking.get("addressing"))
-            for family in ("ipv4", "ipv6")
-        ]
-    )
+    addresses = _endpoint_addresses(networking)
     number = as_number(identity.get("id"), LARGEST_VNI)
     if name is None or (number is None and not addresses):
         return False
@@ -88,9 +92,32 @@ def _endpoint(item: dict[str, Any], facts: Facts) -> bool:
             addresses,
             canonical(networking.get("node")),
             tuple(sorted(labels)),
+            created=_created(item),
         )
     )
     return True
+
+
+def _cilium_endpoint_slice(item: dict[str, Any], facts: Facts) -> bool:
+    """Many endpoints in one object, without labels (https://docs.cilium.io/en/stable/network/kubernetes/
+    ciliumendpointslice/)."""
+    namespace = as_name(item.get("namespace"))
+    found = False
+    for entry in map(as_mapping, as_list(item.get("endpoints"))):
+        name, number = as_name(entry.get("name")), as_number(entry.get("id"), LARGEST_VNI)
+        networking = as_mapping(entry.get("networking"))
+        addresses = _endpoint_addresses(networking)
+        if name is not None and (number is not None or addresses):
+            # When the slice was created tells nothing of the endpoints in it.
+            node = canonical(networking.get("node"))
+            facts.endpoints.append(Endpoint(name, namespace, number, addresses, node))
+            found = True
+    return found
+
+
+def _endpoint_addresses(networking: dict[str, Any]) -> tuple[str, ...]:
+    pairs = map(as_mapping, as_list(networking.get("addressing")))
+    return _addresses([pair.get(family) for pair in pairs for family in ("ipv4", "ipv6")])
 
 
 def _identity(item: dict[str, Any], facts: Facts) -> bool:
@@ -124,7 +151,7 @@ def _pod(item: dict[str, Any], facts: Facts) -> bool:
     if name is None or not addresses:
         return False
     facts.endpoints.append(
-        Endpoint(name, namespace, None, addresses, node_address, node_name=node_name),
+        Endpoint(name, namespace, None, addresses, node_address, node_name=node_name, created=_created(item)),
     )
     return True
 
@@ -217,6 +244,7 @@ def _endpoint_slice(item: dict[str, Any], facts: Facts) -> bool:
 
 _BY_KIND = {
     "CiliumEndpoint": _endpoint,
+    "CiliumEndpointSlice": _cilium_endpoint_slice,
     "CiliumIdentity": _identity,
     "CiliumNode": _cilium_node,
     "EndpointSlice": _endpoint_slice,
