@@ -46,6 +46,7 @@ def analyze(
     links: Sequence[str] = (),
     interfaces: Mapping[int, str] | None = None,
     namespace: str | None = None,
+    cluster_id_bits: Literal[8, 9] = 8,
     top: int = 100,
     scope: Literal["auto", "tunnel", "ip"] = "auto",
     overlay: Literal["auto", "cilium", "vxlan"] = "auto",
@@ -58,11 +59,12 @@ def analyze(
     """Analyze captures taken at one place, merged by time.
 
     `paths` are pcap or pcapng files, plain or compressed, or "-" for standard input. `cluster` and `links` are
-    files as `kubectl` and `ip -j` print them; `interfaces` names interfaces by index; `namespace` is that of
-    tables which name none. `top` is how many flows the report lists, by bytes. `ports` maps further UDP ports
-    to "vxlan" or "geneve". Times are ns of capture time. `jobs` is how many threads may work: by default as many
-    as there are cores, from a size on that is worth a second one. Two are made use of, by the native engine; the
-    report does not depend on it.
+    files as `kubectl`, `cilium` and `ip -j` print them, `cluster` folders of such as well; `interfaces` names
+    interfaces by index; `namespace` is that of tables which name none. `cluster_id_bits` is how many of an
+    identity's 24 bits tell its cluster in a ClusterMesh: 8, or 9 with up to 511 clusters. `top` is how many flows
+    the report lists, by bytes. `ports` maps further UDP ports to "vxlan" or "geneve". Times are ns of capture time.
+    `jobs` is how many threads may work: by default as many as there are cores, from a size on that is worth a
+    second one. Two are made use of, by the native engine; the report does not depend on it.
 
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
@@ -70,8 +72,10 @@ def analyze(
     # Files of the operator first: what is wrong with them need not wait for the captures. What builds the report
     # comes last: where two threads are at work, it is imported beside them.
     knowledge = None
-    if cluster or links or interfaces:
-        knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace)
+    if cluster_id_bits not in (8, 9):
+        raise UsageError(f"cluster_id_bits={cluster_id_bits!r}: expected 8, or 9 with up to 511 clusters")
+    if cluster or links or interfaces or cluster_id_bits != 8:
+        knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace, cluster_id_bits)
     wears = dict(DEFAULT_PORTS)
     for port, wear in (ports or {}).items():
         if wear not in WEAR_NAMES[1:]:
@@ -112,6 +116,7 @@ def _load_knowledge(
     links: Sequence[str],
     interfaces: Mapping[int, str] | None,
     namespace: str | None,
+    cluster_id_bits: int,
 ) -> Knowledge:
     """What the operator's files say; the loaders are imported only where there are any."""
     from vxtool.analysis import Knowledge
@@ -120,7 +125,8 @@ def _load_knowledge(
     if cluster:
         from vxtool.cluster.load import load_cluster
 
-        knowledge.cluster = load_cluster(cluster, namespace)
+        knowledge.cluster = load_cluster(cluster, namespace, cluster_id_bits=cluster_id_bits)
+    knowledge.cluster.cluster_id_bits = cluster_id_bits
     if links or interfaces:
         from vxtool.cluster.links import load_links
 

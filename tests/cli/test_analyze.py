@@ -116,6 +116,7 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
         "links": [],
         "interfaces": {},
         "namespace": None,
+        "cluster_id_bits": 8,
         "top": 10,
         "scope": "auto",
         "overlay": "auto",
@@ -131,7 +132,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "analyze a.pcap --cluster c1 --cluster c2 --links l1 --links l2 --interface 3=eth1 --interface 4=eth2"
     )
     arguments += " --namespace shop --top 7 --scope ip --overlay vxlan --port 4789=vxlan --port 6081=geneve"
-    arguments += " --window 2.5s --settle 500us --jobs 2"
+    arguments += " --window 2.5s --settle 500us --jobs 2 --cluster-id-bits 9"
     assert run(arguments.split()) == 0
     api.options.pop("progress")
     assert api.options == {
@@ -139,6 +140,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "links": ["l1", "l2"],
         "interfaces": {3: "eth1", 4: "eth2"},
         "namespace": "shop",
+        "cluster_id_bits": 9,
         "top": 7,
         "scope": "ip",
         "overlay": "vxlan",

@@ -10,10 +10,16 @@ import os
 import re
 from collections.abc import Sequence
 from functools import cached_property, lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.cluster.lookup import Cluster, Links
 from vxtool.engine.tables import InterfaceKey, Tables
+
+if TYPE_CHECKING:
+    from vxtool.cluster.knowledge import Endpoint
+
+# How far the clocks of a cluster and of the machine that captured may be apart without anything being made of it.
+CLOCKS = 60_000_000_000  # ns
 
 _SUFFIXES = r"(?i)(\.(pcapng|pcap|cap|dmp|gz|zst|zstd|xz)\d*)+$"
 _BETWEEN_PARTS = r"[^A-Za-z0-9@]+"
@@ -39,6 +45,7 @@ class Knowledge:
         self.paths = paths
         self.cluster = cluster if cluster is not None else Cluster()
         self.links = links if links is not None else Links()
+        self.later: dict[str, Endpoint] = {}
         self._named_tables: Tables | None = None
         self._names: dict[InterfaceKey, InterfaceName] = {}
 
@@ -88,8 +95,19 @@ class Knowledge:
         named = [part for part in re.split(_BETWEEN_PARTS, stem) if part in known]
         return named[-1] if named else stem or None
 
-    def endpoint_name(self, address: bytes, vni: int | None = None) -> str | None:
-        """A pod's or node's name; for a reserved identity (`host`, `world`) that one's where no file names it."""
+    def leave_out_later(self, last_time: int | None) -> None:
+        """Forget the pods that were created when the capture (its last record at `last_time`, in ns) had ended:
+        whoever had their addresses then, it was not they. What is left out is kept in `later`, by address."""
+        if last_time is None:
+            return
+        pods = self.cluster.pods
+        for address, pod in [*pods.items()]:
+            if pod.since is not None and pod.since > last_time + CLOCKS:
+                self.later[address] = pods.pop(address)
+
+    def endpoint_name(self, address: bytes, vni: int | None = None, port: int | None = None) -> str | None:
+        """A pod's, node's or service's name (`port` tells services at one address apart); for a reserved identity
+        (`host`, `world`) that one's where no file names it."""
         text = address_text(address)
         if text is None:
             return None
@@ -99,6 +117,9 @@ class Knowledge:
         node = self.cluster.node(text)
         if node is not None:
             return node
+        service = self.cluster.service(text, port)
+        if service is not None:
+            return f"{service} (service)"
         if vni is not None:
             identity = self.cluster.identity(vni)
             if identity is not None and identity.kind in ("reserved", "well-known"):

@@ -16,11 +16,11 @@ from vxtool.report import RENDERERS
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 @click.option(
     "--cluster",
-    metavar="FILE",
+    metavar="FILE|FOLDER",
     multiple=True,
     type=click.Path(),
-    help="What the cluster knows: kubectl get ciliumendpoints (table or -o json), ciliumidentities -o json. "
-    "The kind is told by content. Repeatable.",
+    help="What the cluster knows: a cilium sysdump, or what kubectl get prints of endpoints, identities, nodes, "
+    "pods, services (README.md has the command); or a folder of such. Told by content. Repeatable.",
 )
 @click.option(
     "--links",
@@ -37,6 +37,14 @@ from vxtool.report import RENDERERS
     help="Name an interface, as in 3=eth1. Repeatable.",
 )
 @click.option("--namespace", metavar="NAME", help="Namespace of cluster tables that do not name one.")
+@click.option(
+    "--cluster-id-bits",
+    type=click.Choice(["8", "9"]),
+    default="8",
+    show_default=True,
+    callback=lambda _ctx, _option, value: int(value),
+    help="Bits of an identity that tell its cluster in a ClusterMesh: 9 with up to 511 clusters.",
+)
 @click.option(
     "--format",
     "format_",
@@ -122,7 +130,7 @@ def command(files: tuple[str, ...], **options: Any) -> int:
     files are merged by time.
 
     \b
-      vxtool analyze vxlan.pcap --cluster endpoints.json --links links.json
+      vxtool analyze vxlan.pcap --cluster cluster.json --links links.json
       tcpdump -i any -w - udp port 8472 | vxtool analyze -
     """
     return run_analysis(files, **options)

@@ -33,7 +33,10 @@ class Endpoint:
     """One pod: its names, security identity and addresses, as far as the files tell.
 
     `addresses` and `node_address` are in the spelling of `ipaddress`; `node_address` is its node's underlay
-    address, the VTEP of its traffic. `created` is when the cluster first knew of it, in ns since 1970.
+    address, the VTEP of its traffic.
+
+    `created` is when the pod was, `listed` when its CiliumEndpoint was, which may be written anew while the pod
+    lives on; both in ns since 1970.
     """
 
     name: str
@@ -44,6 +47,12 @@ class Endpoint:
     labels: tuple[str, ...] = ()
     node_name: str | None = None
     created: int | None = None
+    listed: int | None = None
+
+    @property
+    def since(self) -> int | None:
+        """The time before which its addresses were not this pod's, in ns since 1970; for certain by `created`."""
+        return self.created if self.created is not None else self.listed
 
     def __str__(self) -> str:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
@@ -315,8 +324,8 @@ def _filled(new: Endpoint, old: Endpoint) -> Endpoint:
         node_address=new.node_address or old.node_address,
         labels=new.labels or old.labels,
         node_name=new.node_name or old.node_name,
-        # A CiliumEndpoint may be written anew while its pod lives on.
-        created=min((each.created for each in (new, old) if each.created is not None), default=None),
+        created=new.created if new.created is not None else old.created,
+        listed=new.listed if new.listed is not None else old.listed,
     )
 
 
@@ -362,4 +371,6 @@ def _name_identities(cluster: Cluster, without_address: list[Endpoint]) -> None:
         workload = workload_name(endpoint.name for endpoint in endpoints)
         if workload is not None and (info.name is None or ", " not in workload):
             info = info._replace(name=workload)
+            named_by = (cluster.files.get(address) for each in endpoints for address in each.addresses)
+            cluster.files[number] = next(filter(None, named_by), cluster.files.get(number, ""))
         cluster.identities[number] = info

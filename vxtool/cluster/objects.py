@@ -92,7 +92,7 @@ def _endpoint(item: dict[str, Any], facts: Facts) -> bool:
             addresses,
             canonical(networking.get("node")),
             tuple(sorted(labels)),
-            created=_created(item),
+            listed=_created(item),
         )
     )
     return True
