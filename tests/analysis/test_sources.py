@@ -231,6 +231,17 @@ def test_a_pod_created_after_the_capture_is_not_who_had_its_address_then(tmp_pat
     assert {flow["destination_name"] for flow in report["flows"]} == {None, "default/curl-pod"}
 
 
+def test_an_earlier_list_names_who_had_the_address_then(tmp_path: Path) -> None:
+    old = written(tmp_path / "old.json", pod("old", POD_B, -DAY))
+    new = written(tmp_path / "new.json", pod("new", POD_B, DAY))
+    report = run(tmp_path, exchange(), cluster=[old, new])
+    assert stale(report) is None
+    assert "default/old" in {flow["destination_name"] for flow in report["flows"]}
+    known = report["knowledge"]
+    assert {"subject": POD_B, "name": "default/old", "path": old} in known["names"]
+    assert known["conflicts"] == [f"{POD_B} is default/old in {old}, but default/new in {new}; default/old is used"]
+
+
 def test_a_pod_created_after_the_capture_whose_address_is_not_in_it_says_nothing(tmp_path: Path) -> None:
     pods = written(tmp_path / "pods.json", pod("new", "172.20.2.5", DAY), pod("curl-pod", POD_A, -DAY))
     assert stale(run(tmp_path, exchange(), cluster=[pods])) is None

@@ -311,6 +311,16 @@ def test_an_input_is_never_overwritten(api: Api, tmp_path: Path, capfd: pytest.C
     assert "is an input too" in capfd.readouterr().err
 
 
+def test_nor_is_a_file_in_a_folder_of_inputs(api: Api, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pods = tmp_path / "lists" / "pods.json"
+    pods.parent.mkdir()
+    pods.write_bytes(b"precious")
+    assert run(["analyze", "a.pcap", "--cluster", str(pods.parent), "-o", str(pods)]) == 2
+    assert pods.read_bytes() == b"precious"
+    assert "is an input too" in capfd.readouterr().err
+    assert run(["analyze", "a.pcap", "--cluster", str(pods.parent), "-o", str(tmp_path / "report.txt")]) == 0
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_told_of_in_one_line(api: Api, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", "a.pcap", "-o", "/dev/full"]) == 2

@@ -122,18 +122,19 @@ BOMB = "kind: List\na: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 )
 
 REFUSED = {
-    "aliases": (BOMB, "has YAML aliases"),
-    "an alias of itself": ("kind: List\nitems: &a\n- *a\n", "has YAML aliases"),
-    "a merge": ("kind: &a {b: c}\nitems:\n  <<: *a\n", "has YAML aliases"),
+    "aliases": (BOMB, r"line \d, column \d+: an alias"),
+    "an alias of itself": ("kind: List\nitems: &a\n- *a\n", r"line \d, column \d+: an alias"),
+    "a merge": ("kind: &a {b: c}\nitems:\n  <<: *a\n", r"line \d, column \d+: an alias"),
     "cut short": ('kind: List\nitems:\n- kind: "Po', "line 3, column"),
     "a tab": ("kind: List\n\titems: []\n", "line 2, column 1"),
     "deep nesting": ("kind: " + "[" * 100_000, "line 1|nested too deeply"),
-    "a Python object": ("kind: !!python/object/apply:os.system ['true']\n", "line 1, column 7"),
+    "a Python object": ("kind: !!python/object/apply:os.system ['true']\n", "line 1, column 7: a tag"),
+    "a set": ("kind: !!set {a, b}\n", "line 1, column 7: a tag"),
     "a forbidden character": ("kind: \x01\n", "is no YAML that can be used"),
     "a number of many digits": ("kind: List\nitems: " + "1" * 5000 + "\n", "is no YAML that can be used"),
     "nothing of use": ("kind: ConfigMap\nmetadata:\n  name: a\n", "'ConfigMap'"),
     "only a list of others": ("kind: List\nitems:\n- kind: Secret\n- 7\n", "'Secret', 'no kind'"),
-    "keys of a kind that JSON has not": ("kind: {[a]: b}\n", "line 1"),
+    "a key that JSON has not": ("kind: {[a]: b}\n", "line 1, column 8: a key that is no text"),
 }
 
 

@@ -98,12 +98,8 @@ class Knowledge:
     def leave_out_later(self, last_time: int | None) -> None:
         """Forget the pods that were created when the capture (its last record at `last_time`, in ns) had ended:
         whoever had their addresses then, it was not they. What is left out is kept in `later`, by address."""
-        if last_time is None:
-            return
-        pods = self.cluster.pods
-        for address, pod in [*pods.items()]:
-            if pod.since is not None and pod.since > last_time + CLOCKS:
-                self.later[address] = pods.pop(address)
+        if last_time is not None and self.cluster.pods:
+            self.later = self.cluster.leave_out_later(last_time + CLOCKS)
 
     def endpoint_name(self, address: bytes, vni: int | None = None, port: int | None = None) -> str | None:
         """A pod's, node's or service's name (`port` tells services at one address apart); for a reserved identity

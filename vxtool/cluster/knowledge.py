@@ -121,7 +121,7 @@ class Source(NamedTuple):
 
 
 class Conflict(NamedTuple):
-    """Two answers to one question; `kept` is used, because it came later."""
+    """Two answers to one question; `kept` is used, because its file came later."""
 
     subject: str
     kept: str
@@ -133,6 +133,12 @@ class Conflict(NamedTuple):
         return (
             f"{self.subject} is {self.kept} in {self.kept_file}, but {self.dropped} in {self.dropped_file}; "
             f"{self.kept} is used"
+        )
+
+    def turned(self) -> Conflict:
+        """The same, where the other answer is used after all."""
+        return self._replace(
+            kept=self.dropped, kept_file=self.dropped_file, dropped=self.kept, dropped_file=self.kept_file
         )
 
 
@@ -296,6 +302,8 @@ def _lay_endpoint(cluster: Cluster, endpoint: Endpoint, path: str) -> None:
             continue
         if _same_pod(old, endpoint):
             merged = _filled(merged, old)
+        else:
+            cluster.earlier.setdefault(address, []).append((old, cluster.files[address]))
         difference = _difference(old, endpoint)
         if difference is not None:
             kept, dropped = difference
@@ -324,8 +332,9 @@ def _filled(new: Endpoint, old: Endpoint) -> Endpoint:
         node_address=new.node_address or old.node_address,
         labels=new.labels or old.labels,
         node_name=new.node_name or old.node_name,
-        created=new.created if new.created is not None else old.created,
-        listed=new.listed if new.listed is not None else old.listed,
+        # Whoever follows a pod under its name and at its address is no other to a reader of names.
+        created=min((each.created for each in (new, old) if each.created is not None), default=None),
+        listed=min((each.listed for each in (new, old) if each.listed is not None), default=None),
     )
 
 

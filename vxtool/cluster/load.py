@@ -13,6 +13,7 @@ from vxtool.cluster.knowledge import Facts, merge
 from vxtool.cluster.links import is_links
 from vxtool.cluster.lookup import Cluster
 from vxtool.cluster.objects import take_objects
+from vxtool.cluster.sysdump import is_other_file, kind_of_file
 from vxtool.cluster.tables import parse_tables
 from vxtool.cluster.yaml_text import looks_like_yaml, parse_yaml
 from vxtool.errors import UsageError
@@ -61,7 +62,7 @@ def _read_folder(folder: str, namespace: str | None) -> Iterator[tuple[str, Fact
                 read = True
                 continue
             except UsageError as error:
-                why = str(error).removeprefix(f"{path}: ")
+                why = str(error).removeprefix(f"{path}: ").removesuffix(f"; {_UNDERSTOOD}")
         unused.skipped["file"] += 1
         unused.problems.append(f"{name}: {why}")
     if not read:
@@ -92,8 +93,6 @@ def _no_use(path: str) -> str | None:
     """Why a folder's file need not even be read; None where it must."""
     if not os.path.isfile(path):
         return "no regular file"
-    from vxtool.cluster.sysdump import is_other_file  # here, because it brings zipfile along
-
     return "of a sysdump, and of no use here" if is_other_file(os.path.basename(path)) else None
 
 
@@ -101,7 +100,7 @@ def _read(path: str, namespace: str | None) -> Facts:
     with opened(path) as file:
         head = file.read(4)
         if head.startswith(b"PK"):
-            from vxtool.cluster.sysdump import is_archive, read_sysdump
+            from vxtool.cluster.archive import is_archive, read_sysdump  # here, because it brings zipfile along
 
             if is_archive(head):
                 if not file.seekable():
@@ -118,22 +117,12 @@ def _read_text(path: str, text: str, namespace: str | None) -> Facts:
             raise UsageError(f"{path}: holds interfaces, no names of pods or identities; give it as --links")
         facts = parse_agent(document)
         if not facts.kinds:
-            facts = _objects([document], _kind_by_name(path))
+            facts = _objects([document], kind_of_file(os.path.basename(path)))
     elif looks_like_yaml(text):
-        facts = _objects(parse_yaml(path, text), _kind_by_name(path))
+        facts = _objects(parse_yaml(path, text), kind_of_file(os.path.basename(path)))
     else:
         return _checked(path, parse_tables(text, namespace), "tables with header ")
     return _checked(path, facts, "objects of kind ")
-
-
-def _kind_by_name(path: str) -> str | None:
-    """The kind of the objects in an unpacked sysdump's file, which may tell none; asked only where that is so."""
-    name = os.path.basename(path)
-    if not name.startswith(("cilium", "k8s-")):
-        return None
-    from vxtool.cluster.sysdump import kind_in
-
-    return kind_in(name)
 
 
 def _take(path: str, text: str, kind: str, facts: Facts) -> None:

@@ -43,6 +43,8 @@ class Cluster:
         # Whether a list of all identities is among the files: CiliumIdentity objects, or an agent's own list.
         self.has_all_identities = False
         self.by_pod_cidr: Prefixes[PodCidr] | None = None
+        # The pods that had an address by earlier files, and those files: the last one of a later file is believed.
+        self.earlier: dict[str, list[tuple[Endpoint, str]]] = {}
         # How many of a VNI's 24 bits tell the cluster in a ClusterMesh: 8, or 9 with up to 511 clusters.
         self.cluster_id_bits = 8
 
@@ -81,6 +83,27 @@ class Cluster:
         """Return the pod at `address` (in the spelling of `ipaddress`); None for nodes and strangers."""
         return self.pods.get(address)
 
+    def leave_out_later(self, time: int) -> dict[str, Endpoint]:
+        """Forget the pods that were not there before `time` (ns since 1970), and return those, by address.
+
+        An address that an earlier file gave to a pod that was there is that one's then, and is not returned.
+        """
+        later = {}
+        for address, pod in [*self.pods.items()]:
+            if not _after(pod, time):
+                continue
+            before = [entry for entry in self.earlier.get(address, ()) if not _after(entry[0], time)]
+            if before:
+                self.pods[address], path = before[-1]
+                self.conflicts = [
+                    conflict.turned() if conflict.subject == address and conflict.dropped_file == path else conflict
+                    for conflict in self.conflicts
+                ]
+                self.files[address] = path
+            else:
+                later[address] = self.pods.pop(address)
+        return later
+
     def node(self, address: str) -> str | None:
         """Return the name of the node that has `address` itself, such as a VTEP's; None where unknown."""
         return self.nodes.get(address)
@@ -110,6 +133,10 @@ class Cluster:
     def services_of(self, address: str) -> tuple[str, ...]:
         """Return the names (`namespace/name`) of the services that have `address` as a backend, in order."""
         return self.backends.get(address, ())
+
+
+def _after(pod: Endpoint, time: int) -> bool:
+    return pod.since is not None and pod.since > time
 
 
 class Links:

@@ -1,24 +1,14 @@
-"""The archive that `cilium sysdump` writes: a zip of one folder, of which a few files are of use.
+"""How `cilium sysdump` calls its files, in its archive and unpacked.
 
-Its files are called by what they hold and by when it was taken (`ciliumendpoints-20250809-172750.yaml`; Cilium,
-cilium-cli/sysdump/constants.go), and hold lists of objects in YAML, which may tell no kind of their own. Nothing
-is unpacked to the disk, and no more is read than lists can be large.
+They are called by what they hold and by when it was taken (`ciliumendpoints-20250809-172750.yaml`; Cilium,
+cilium-cli/sysdump/constants.go), and hold lists of objects in YAML, which may tell no kind of their own.
 """
 
 from __future__ import annotations
 
 import re
-import struct
-import zipfile
-import zlib
-from collections.abc import Callable
-from typing import BinaryIO
 
-from vxtool.cluster import files
-from vxtool.cluster.knowledge import Facts
-from vxtool.errors import UsageError
-
-KINDS = {
+_KINDS = {
     "ciliumendpoints": "CiliumEndpoint",
     "ciliumendpointslices": "CiliumEndpointSlice",
     "ciliumidentities": "CiliumIdentity",
@@ -30,101 +20,14 @@ KINDS = {
 }
 _STAMPED = re.compile(r"(.+?)-[0-9]{8}-[0-9]{6}(?:-[a-z]+)?\.[A-Za-z0-9.]+")
 _MEMBER = re.compile(r"([a-z0-9-]+?)(?:-[0-9]{8}-[0-9]{6})?\.(?:yaml|yml|json)")
-_MOST_LISTS = 4  # times the largest list, for all that is read of one archive
-_MAGIC = (b"PK\x03\x04", b"PK\x05\x06")  # a first file, or none
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, ValueError, LookupError, OverflowError,
-           MemoryError, struct.error)  # fmt: skip
-
-# The header field with times in UTC, and its flag for the time of change (Info-ZIP, proginfo/extrafld.txt).
-_TIMES = 0x5455
-_CHANGED = 1
 
 
-def is_archive(head: bytes) -> bool:
-    """Whether a file that begins with these four bytes is a zip."""
-    return head in _MAGIC
+def kind_of_file(name: str) -> str | None:
+    """The kind of the objects in a file of that name, with or without a time in it; None for other files."""
+    match = _MEMBER.fullmatch(name)
+    return _KINDS.get(match[1]) if match is not None else None
 
 
 def is_other_file(name: str) -> bool:
     """Whether a file is called as in a sysdump, and as one that is of no use here (logs, policies ...)."""
-    match = _STAMPED.fullmatch(name)
-    return match is not None and _kind_of(name) is None
-
-
-def _kind_of(name: str) -> str | None:
-    match = _MEMBER.fullmatch(name)
-    return KINDS.get(match[1]) if match is not None else None
-
-
-def kind_in(name: str) -> str | None:
-    """The kind of the objects in a file that is called as in a sysdump; None for other names."""
-    return _kind_of(name) if _STAMPED.fullmatch(name) is not None else None
-
-
-def read_sysdump(path: str, file: BinaryIO, take: Callable[[str, str, str, Facts], None]) -> Facts:
-    """Return what an archive tells. `take` adds what a text tells: its name, the text, its kind, the facts.
-
-    A file in it that cannot be used is named among the problems. UsageError where none can.
-    """
-    facts = Facts()
-    left = _most_of_all()
-    seen = False
-    try:
-        archive = zipfile.ZipFile(file)
-    except (*_BROKEN, NotImplementedError) as error:
-        raise UsageError(f"{path}: is no whole zip archive ({_worded(error)}); copy it again") from None
-    for member in sorted(archive.infolist(), key=lambda each: each.filename):
-        name = member.filename.rpartition("/")[2]
-        kind = _kind_of(name)
-        if kind is None:
-            continue
-        seen = True
-        try:
-            data = _unpacked(archive, member, min(left, files.MAX_BYTES))
-            left -= len(data)
-            take(name, files.as_text(name, data), kind, facts)
-        except UsageError as error:
-            facts.problems.append(str(error))
-            continue
-        changed = _time_of_change(member.extra)
-        if changed is not None:
-            facts.taken = max(changed, facts.taken or changed)
-    if not seen:
-        raise UsageError(
-            f"{path}: a zip archive without a file of `cilium sysdump` that is of use, such as "
-            "ciliumendpoints-….yaml; unpack it, and give its folder"
-        )
-    return facts
-
-
-def _most_of_all() -> int:
-    return _MOST_LISTS * files.MAX_BYTES
-
-
-def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> bytes:
-    name = member.filename.rpartition("/")[2]
-    try:
-        with archive.open(member) as stream:
-            data = stream.read(most + 1)
-    except (*_BROKEN, NotImplementedError) as error:
-        raise UsageError(f"{name}: cannot be unpacked ({_worded(error)})") from None
-    if len(data) > most:
-        if most < files.MAX_BYTES:
-            raise UsageError(f"{name}: the archive's lists unpack to more than {_most_of_all() >> 20} MiB together")
-        raise UsageError(f"{name}: unpacks to more than {most >> 20} MiB")
-    return data
-
-
-def _time_of_change(extra: bytes) -> int | None:
-    """In ns since 1970, as `cilium sysdump` has it written; the archive's other times are of an unknown zone."""
-    while len(extra) >= 4:
-        number, length = struct.unpack_from("<HH", extra)
-        field, extra = extra[4 : 4 + length], extra[4 + length :]
-        if number == _TIMES and len(field) >= 5 and field[0] & _CHANGED:
-            seconds: int = struct.unpack_from("<i", field, 1)[0]
-            return seconds * 1_000_000_000
-    return None
-
-
-def _worded(error: BaseException) -> str:
-    return ascii(" ".join(str(error).split())[:80])[1:-1] or type(error).__name__
+    return _STAMPED.fullmatch(name) is not None and kind_of_file(name) is None

@@ -508,7 +508,7 @@ def _knowledge(page: Page, report: Report, rows: int) -> None:
                     Cell(item["kind"]),
                 ),
                 _about_file(item),
-                "yellow",
+                "yellow" if item["problem"] else None,
             )
             for item in known["sources"]
         ],
@@ -527,7 +527,7 @@ def _about_file(item: KnownFile) -> str:
     if item["taken"]:
         about.append(f"taken {date(item['taken'])} {clock(item['taken'])[:8]} UTC")
     if item["skipped"]:
-        about.append(f"{count(item['skipped'])} of no use")
+        about.append(f"{count(item['skipped'])} more of no use here")
     if item["problem"]:
         about.append(item["problem"])
     return ", ".join(about)
