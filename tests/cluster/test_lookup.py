@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from conftest import CLUSTER_FILES
 
+from vxtool.cluster.agent import parse_agent
 from vxtool.cluster.knowledge import Facts, PodCidr, Service, merge
 from vxtool.cluster.lookup import Cluster
 from vxtool.cluster.objects import parse_objects
@@ -104,8 +105,8 @@ def test_addresses_of_nodes_of_cilium_and_of_health_are_a_nodes_own() -> None:
     assert cluster.node_addresses == {"a": ("192.0.2.1",)}
 
 
-def facts_of_ipcache(**entries: int) -> Facts:
-    return Facts(ipcache=list(entries.items()))
+def ipcache_of(entries: dict[str, int]) -> Facts:
+    return parse_agent({prefix: [f"identity={number} encryptkey=0"] for prefix, number in entries.items()})
 
 
 def test_an_address_identity_is_its_endpoints_else_that_of_the_ipcache() -> None:
@@ -119,10 +120,12 @@ def test_an_address_identity_is_its_endpoints_else_that_of_the_ipcache() -> None
         "10.0.0.2/32": 302,
         "10.0.0.3/32": 4,
         "192.0.2.1/32": 6,
-        "198.51.100.0/24": (1 << 24) + 5,
+        "198.51.100.7/32": (1 << 24) + 5,
+        # As Cilium itself enters each node's pods, whose own entries come later.
+        "10.0.0.0/24": 2,
         "0.0.0.0/0": 2,
     }
-    cluster = merge([("a", parse_objects(endpoint)), ("b", facts_of_ipcache(**ipcache))])
+    cluster = merge([("a", parse_objects(endpoint)), ("b", ipcache_of(ipcache))])
     assert cluster.identity_of("10.0.0.1") == 300
     assert cluster.identity_of("10.0.0.2") == 302
     assert cluster.is_node_address("10.0.0.3")
@@ -130,6 +133,7 @@ def test_an_address_identity_is_its_endpoints_else_that_of_the_ipcache() -> None
     assert not cluster.is_node_address("10.0.0.2")
     # An identity of local scope is no VNI, and what is not listed may be a pod that came later.
     assert cluster.identity_of("198.51.100.7") is None
+    assert cluster.identity_of("10.0.0.9") is None
     assert cluster.identity_of("203.0.113.1") is None
 
 
@@ -139,7 +143,7 @@ def test_pods_name_the_identities_that_only_the_ipcache_knows() -> None:
         "metadata": {"name": "curl-pod", "namespace": "default"},
         "status": {"podIP": "10.0.0.2", "phase": "Running"},
     }
-    ipcache = facts_of_ipcache(**{"10.0.0.2/32": 302, "10.0.0.4/32": 304})
+    ipcache = ipcache_of({"10.0.0.2/32": 302, "10.0.0.4/32": 304})
     cluster = merge([("pods.json", parse_objects(pod)), ("ipcache.json", ipcache)])
     info = cluster.identity(302)
     assert info is not None

@@ -14,8 +14,7 @@ from typing import Any
 
 from vxtool.cluster.files import as_list, as_mapping, as_name, as_number
 from vxtool.cluster.identities import LARGEST_VNI, labelled_identity
-from vxtool.cluster.knowledge import Facts
-from vxtool.cluster.prefixes import canonical_prefix
+from vxtool.cluster.knowledge import Facts, canonical
 
 _LARGEST = (1 << 32) - 1
 _HOST = 1
@@ -54,12 +53,18 @@ def _take_identities(entries: list[Any], facts: Facts) -> None:
 
 def _take_ipcache(entries: dict[str, Any], facts: Facts) -> None:
     for key, values in entries.items():
-        prefix = canonical_prefix(key)
+        address, _, length = key.partition("/")
+        host = canonical(address)
         first = next(iter(as_list(values)), None)
         match = _ENTRY.match(first) if isinstance(first, str) else None
-        number = as_number(int(match[1]), _LARGEST) if match is not None else None
-        if prefix is None or number is None:
+        if host is None or match is None:
             facts.skipped["entry"] += 1
+        elif length not in ("", "128" if ":" in host else "32"):
+            # What holds for all others of a prefix (the world for all that there is, and for each node's pods)
+            # tells nothing of one address: that may be a pod which came later.
+            facts.skipped["prefix"] += 1
+        elif int(match[1]) > LARGEST_VNI:
+            facts.skipped["identity of local scope"] += 1
         else:
-            facts.ipcache.append((prefix, number))
+            facts.ipcache.append((host, int(match[1])))
             facts.kinds["ipcache"] += 1

@@ -16,7 +16,6 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from vxtool.cluster.identities import (
-    LARGEST_VNI,
     IdentityInfo,
     labelled_identity,
     reserved_identity,
@@ -155,7 +154,7 @@ class Facts:
     pod_cidrs: list[NodeCidrs] = field(default_factory=list)
     services: list[Service] = field(default_factory=list)
     backends: list[Backend] = field(default_factory=list)
-    ipcache: list[tuple[str, int]] = field(default_factory=list)  # prefix and identity, as long as 32 bits
+    ipcache: list[tuple[str, int]] = field(default_factory=list)  # address and identity
     has_all_identities: bool = False
     kinds: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
@@ -208,8 +207,7 @@ def merge(files: Iterable[tuple[str, Facts]]) -> Cluster:
             if share.cilium or share.name not in cidrs or not cidrs[share.name].cilium:
                 cidrs[share.name] = share
         _lay_services(cluster, facts, path)
-        if facts.ipcache:
-            _lay_ipcache(cluster, facts.ipcache, path)
+        _lay_ipcache(cluster, facts.ipcache, path)
         cluster.has_all_identities |= facts.has_all_identities
         for endpoint in facts.endpoints:
             if endpoint.addresses:
@@ -270,14 +268,11 @@ def _lay_services(cluster: Cluster, facts: Facts, path: str) -> None:
 
 
 def _lay_ipcache(cluster: Cluster, entries: Iterable[tuple[str, int]], path: str) -> None:
-    if cluster.ipcache is None:
-        cluster.ipcache = Prefixes()
-    for prefix, number in entries:
-        cluster.ipcache[prefix] = number
-        if number <= LARGEST_VNI:
-            cluster.files.setdefault(number, path)
-            if number not in cluster.identities and reserved_identity(number) is None:
-                cluster.identities[number] = labelled_identity(number, ())
+    for address, number in entries:
+        cluster.ipcache[address] = number
+        cluster.files.setdefault(number, path)
+        if number not in cluster.identities and reserved_identity(number) is None:
+            cluster.identities[number] = labelled_identity(number, ())
 
 
 def _index_pod_cidrs(cluster: Cluster, shares: Iterable[NodeCidrs]) -> None:

@@ -22,8 +22,8 @@ class Cluster:
     By address: `pods`, `nodes` (their own addresses, to the node's name), `services` (each address's, several
     where they share one by port) and `backends` (to the names of the services that send there). By a node's
     name: `pod_cidrs`, and `node_addresses`, those of the underlay (InternalIP). `identities` are by number, only
-    those of the files; `ipcache` has them by prefix. `files` tells which file a name came from, by address
-    (text) or identity (number).
+    those of the files; `ipcache` has their numbers by address. `files` tells which file a name came from, by
+    address (text) or identity (number).
 
     Addresses and prefixes are texts in the spelling of `ipaddress`; what is asked with another is not found.
     """
@@ -36,7 +36,7 @@ class Cluster:
         self.pod_cidrs: dict[str, tuple[str, ...]] = {}
         self.node_addresses: dict[str, tuple[str, ...]] = {}
         self.identities: dict[int, IdentityInfo] = {}
-        self.ipcache: Prefixes[int] | None = None
+        self.ipcache: dict[str, int] = {}
         self.sources: list[Source] = []
         self.conflicts: list[Conflict] = []
         self.files: dict[str | int, str] = {}
@@ -68,16 +68,12 @@ class Cluster:
     def identity_of(self, address: str) -> int | None:
         """Return the security identity that traffic from `address` is to carry: its endpoint's, else by ipcache.
 
-        None where neither tells. That everything else is the world tells nothing of one address, and identities
-        of local scope are never sent: they do not fit into a VNI.
+        None where neither tells. Of an ipcache only entries for this one address do.
         """
         pod = self.pods.get(address)
         if pod is not None and pod.identity is not None:
             return pod.identity
-        if self.ipcache is None:
-            return None
-        length, number = next(self.ipcache.matches(address), (0, 0))
-        return number if length and number <= LARGEST_VNI else None
+        return self.ipcache.get(address)
 
     def pod(self, address: str) -> Endpoint | None:
         """Return the pod at `address` (in the spelling of `ipaddress`); None for nodes and strangers."""
@@ -113,11 +109,7 @@ class Cluster:
 
         Such addresses are in no list of endpoints, and several identities may send from one.
         """
-        if address in self.nodes:
-            return True
-        if self.ipcache is None or address in self.pods:
-            return False
-        return self.identity_of(address) in OF_NODES
+        return address in self.nodes or (address not in self.pods and self.ipcache.get(address) in OF_NODES)
 
     def pod_cidr(self, address: str) -> PodCidr | None:
         """Return the node's share of the pods' addresses that `address` is in: the longest; None where unknown."""
