@@ -264,7 +264,7 @@ def test_of_a_pod_created_while_the_capture_ran_earlier_packets_are_anothers(tmp
     told = stale(report)
     assert told is not None
     assert told[:2] == ("warning", 1)
-    assert told[2].endswith("10 minutes after the address was first seen: packets before that were another's")
+    assert told[2].endswith("10 minutes after the address was first seen: before that it was not this pod's")
     assert "default/new" in {flow["destination_name"] for flow in report["flows"]}
     # The same pod in a capture that has only its own packets.
     later = [Seen(seen.time + 20 * 60 * S, *seen[1:]) for seen in passed(0, tunnel(ping(2)))]

@@ -52,6 +52,7 @@ def load_cluster(paths: Sequence[str], namespace: str | None = None, *, cluster_
 
 def _read_folder(folder: str, namespace: str | None) -> Iterator[tuple[str, Facts]]:
     unused = Facts()
+    reasons: dict[str, list[str]] = {}
     read = False
     for path in _files_below(folder, unused):
         name = os.path.relpath(path, folder)
@@ -64,7 +65,8 @@ def _read_folder(folder: str, namespace: str | None) -> Iterator[tuple[str, Fact
             except UsageError as error:
                 why = str(error).removeprefix(f"{path}: ").removesuffix(f"; {_UNDERSTOOD}")
         unused.skipped["file"] += 1
-        unused.problems.append(f"{name}: {why}")
+        reasons.setdefault(why, []).append(name)
+    unused.problems += (_listed(names, why) for why, names in reasons.items())
     if not read:
         raise UsageError(
             f"{folder}: a folder without any file of use{f' ({unused.problem})' if unused.problem else ''}; "
@@ -72,6 +74,11 @@ def _read_folder(folder: str, namespace: str | None) -> Iterator[tuple[str, Fact
         )
     if unused.problems:
         yield folder, unused
+
+
+def _listed(names: list[str], why: str) -> str:
+    more = len(names) - _MOST_NAMED
+    return f"{', '.join(names[:_MOST_NAMED])}{f' and {more} more' if more > 0 else ''}: {why}"
 
 
 def _files_below(folder: str, unused: Facts) -> list[str]:

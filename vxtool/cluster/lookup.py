@@ -40,7 +40,8 @@ class Cluster:
         self.sources: list[Source] = []
         self.conflicts: list[Conflict] = []
         self.files: dict[str | int, str] = {}
-        # Whether a list of all identities is among the files: CiliumIdentity objects, or an agent's own list.
+        # Whether a list of all identities is among the files: CiliumIdentity objects, or an agent's own list. Those
+        # of other clusters in a mesh are in an agent's list only.
         self.has_all_identities = False
         self.by_pod_cidr: Prefixes[PodCidr] | None = None
         # The pods that had an address by earlier files, and those files: the last one of a later file is believed.

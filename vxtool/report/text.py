@@ -527,7 +527,7 @@ def _about_file(item: KnownFile) -> str:
     if item["taken"]:
         about.append(f"taken {date(item['taken'])} {clock(item['taken'])[:8]} UTC")
     if item["skipped"]:
-        about.append(f"{count(item['skipped'])} more of no use here")
+        about.append(f"{count(item['skipped'])} {'more ' if item['items'] else ''}of no use here")
     if item["problem"]:
         about.append(item["problem"])
     return ", ".join(about)

@@ -39,11 +39,11 @@ def find(case: Case) -> Iterator[Finding]:
     distant = list(_distant(case))
     if later:
         ended = sum(item.ended for item in later)
+        pods = number(ended or len(later), "pod")
         if ended:
-            title = f"{number(ended, 'pod')} in the lists came after the capture: their addresses were others' then"
+            title = f"{pods} in the lists came after the capture: the addresses were not theirs then"
         else:
-            pods = number(len(later), "pod")
-            title = f"{pods} in the lists came during the capture: what was sent before was others'"
+            title = f"{pods} in the lists came during the capture: the addresses were not theirs before"
         # Of a CiliumEndpoint alone it is not certain that its pod is as young.
         certain = any(item.pod.created is not None for item in later)
         yield _finding("warning" if certain else "info", title, len(later), [*_worded(case, later), *distant])
@@ -101,7 +101,7 @@ def _worded(case: Case, later: list[_Later]) -> Iterator[Evidence]:
                 records[address] = case.evidence(proof.sample, "")
     for item in shown:
         path = case.knowledge.cluster.files.get(item.address, "a list")
-        what = "that name is not used" if item.ended else "packets before that were another's"
+        what = "that name is not used" if item.ended else "before that it was not this pod's"
         text = (
             f"{item.address} is {item.pod} in {path}, created at {_second(item.since)}, "
             f"{_apart(item.since - item.first_time)} after the address was first seen: {what}"
