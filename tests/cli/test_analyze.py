@@ -116,6 +116,7 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
         "links": [],
         "interfaces": {},
         "namespace": None,
+        "cluster_id_bits": 8,
         "top": 10,
         "select": [],
         "ignore": [],
@@ -134,7 +135,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
     )
     arguments += " --namespace shop --top 7 --scope ip --overlay vxlan --port 4789=vxlan --port 6081=geneve"
     arguments += " --select forwarding,mtu.fragmented-at-source --select identity --ignore capture.clipped"
-    arguments += " --window 2.5s --settle 500us --jobs 2"
+    arguments += " --window 2.5s --settle 500us --jobs 2 --cluster-id-bits 9"
     assert run(arguments.split()) == 0
     api.options.pop("progress")
     assert api.options == {
@@ -142,6 +143,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "links": ["l1", "l2"],
         "interfaces": {3: "eth1", 4: "eth2"},
         "namespace": "shop",
+        "cluster_id_bits": 9,
         "top": 7,
         "select": ["forwarding", "mtu.fragmented-at-source", "identity"],
         "ignore": ["capture.clipped"],
@@ -318,6 +320,16 @@ def test_an_input_is_never_overwritten(api: Api, tmp_path: Path, capfd: pytest.C
     assert run(["analyze", str(capture), "-o", str(tmp_path / "." / "a.pcap")]) == 2
     assert capture.read_bytes() == b"precious"
     assert "is an input too" in capfd.readouterr().err
+
+
+def test_nor_is_a_file_in_a_folder_of_inputs(api: Api, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pods = tmp_path / "lists" / "pods.json"
+    pods.parent.mkdir()
+    pods.write_bytes(b"precious")
+    assert run(["analyze", "a.pcap", "--cluster", str(pods.parent), "-o", str(pods)]) == 2
+    assert pods.read_bytes() == b"precious"
+    assert "is an input too" in capfd.readouterr().err
+    assert run(["analyze", "a.pcap", "--cluster", str(pods.parent), "-o", str(tmp_path / "report.txt")]) == 0
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

@@ -184,6 +184,7 @@ class TestOptions:
                     "links": [],
                     "interfaces": {},
                     "namespace": None,
+                    "cluster_id_bits": 8,
                     "sort": "bytes",
                     "top": 20,
                     "pods": (),
@@ -218,7 +219,7 @@ class TestOptions:
         arguments = "flows a.pcap b.pcap --cluster c1 --links l1 --interface 3=eth1 --namespace shop"
         arguments += " --sort drops --top 7 --pod shop/web --pod curl --in-namespace shop --identity 36705"
         arguments += " --address 172.20.0.0/16 --on-port 80 --protocol tcp --verdict dropped --verdict TRACED"
-        arguments += " --scope ip --overlay cilium --port 6081=geneve --window 2s --settle 1ms --jobs 2"
+        arguments += " --scope ip --overlay cilium --port 6081=geneve --window 2s --settle 1ms --jobs 2 --cluster-id-bits 9"
         assert run(arguments.split()) == 0
         assert asked == [
             (
@@ -228,6 +229,7 @@ class TestOptions:
                     "links": ["l1"],
                     "interfaces": {3: "eth1"},
                     "namespace": "shop",
+                    "cluster_id_bits": 9,
                     "sort": "drops",
                     "top": 7,
                     "pods": ("shop/web", "curl"),

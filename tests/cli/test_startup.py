@@ -22,7 +22,13 @@ HEAVY = {
     "lzma", "multiprocessing", "pathlib", "pyshark", "rich", "scapy", "shutil", "socket", "ssl", "subprocess",
     "tempfile", "traceback", "unittest", "urllib", "zipfile",
 }  # fmt: skip
-LOADERS = {f"vxtool.cluster.{name}" for name in ("files", "knowledge", "links", "load", "objects", "tables")}
+LOADERS = {
+    f"vxtool.cluster.{name}"
+    for name in (
+        "agent", "archive", "files", "knowledge", "links", "load", "objects", "prefixes", "sysdump", "tables",
+        "yaml_text",
+    )
+} | {"vxtool.analysis.sources", "vxtool.analysis.findings.stale"}  # fmt: skip
 PURE = {
     "vxtool.capture.container", "vxtool.capture.reader", "vxtool.engine.frame", "vxtool.engine.plain_queries",
     "vxtool.engine.pure", "vxtool.packet",
@@ -104,3 +110,5 @@ def test_loaders_are_imported_for_the_files_that_need_them() -> None:
     assert among({"vxtool.cluster.load", "vxtool.cluster.objects", "vxtool.cluster.tables"}, links) == set()
     cluster = imported(["analyze", FOUR_RECORDS, "--cluster", str(CAPTURES / "cluster" / "ciliumnodes.json")])
     assert "vxtool.cluster.load" in cluster
+    # Of others' packages, and of Python, what YAML and archives alone need.
+    assert among({"yaml", "zipfile", "vxtool.cluster.archive"}, cluster) == set()

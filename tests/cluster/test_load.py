@@ -84,7 +84,7 @@ def test_a_pasted_table_names_pods_and_identities(file: Folder) -> None:
     assert web is not None
     assert (web.name, web.namespace) == ("webpod", "default")
     assert cluster.has_identities
-    assert cluster.sources == [(path, "ciliumendpoints", 2, 0)]
+    assert [source[:4] for source in cluster.sources] == [(path, "ciliumendpoints", 2, 0)]
     assert cluster.files[17701] == cluster.files["172.20.2.4"] == path
 
 
@@ -234,8 +234,8 @@ def test_what_names_nothing_is_refused_in_one_line(file: Folder, content: object
     assert len(message) < 600
 
 
-def test_a_missing_file_a_folder_and_an_impossible_path_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "none.json", tmp_path, "a\0b"):
+def test_a_missing_file_and_an_impossible_path_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.json", "a\0b"):
         with pytest.raises(UsageError, match="cannot be read"):
             load_cluster([str(path)])
 

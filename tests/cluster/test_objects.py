@@ -106,9 +106,9 @@ def test_nodes_give_their_own_addresses() -> None:
         },
     }
     assert parse_objects(listed(cilium, node)).nodes == [
-        NodeAddress("192.168.10.100", "k8s-ctr"),
+        NodeAddress("192.168.10.100", "k8s-ctr", internal=True),
         NodeAddress("172.20.0.229", "k8s-ctr"),
-        NodeAddress("192.168.20.100", "k8s-w0"),
+        NodeAddress("192.168.20.100", "k8s-w0", internal=True),
     ]
 
 
@@ -138,14 +138,14 @@ def test_a_pod_tells_its_node_by_name_and_address() -> None:
             node_name="k8s-ctr",
         )
     ]
-    assert facts.nodes == [NodeAddress("192.168.10.100", "k8s-ctr")]
+    assert facts.nodes == [NodeAddress("192.168.10.100", "k8s-ctr", internal=True)]
 
 
 @pytest.mark.parametrize("other", [pod(hostNetwork=True), pod("Succeeded"), pod("Failed")])
 def test_a_pod_without_an_address_of_its_own_names_only_its_node(other: dict[str, Any]) -> None:
     facts = parse_objects(other)
     assert not facts.endpoints
-    assert facts.nodes == [NodeAddress("192.168.10.100", "k8s-ctr")]
+    assert facts.nodes == [NodeAddress("192.168.10.100", "k8s-ctr", internal=True)]
 
 
 @pytest.mark.parametrize(

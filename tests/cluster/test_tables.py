@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vxtool.cluster.knowledge import Endpoint, Facts, NodeAddress
+from vxtool.cluster.knowledge import Backend, Endpoint, Facts, NodeAddress, Service
 from vxtool.cluster.tables import parse_tables
 
 ENDPOINTS = """\
@@ -142,7 +142,7 @@ def test_the_wide_table_of_pods_gives_names_addresses_and_nodes() -> None:
 
 
 def test_an_address_that_pods_share_is_their_nodes() -> None:
-    assert parse_tables(PODS).nodes == [NodeAddress("192.168.10.1", "k8s-ctr")]
+    assert parse_tables(PODS).nodes == [NodeAddress("192.168.10.1", "k8s-ctr", internal=True)]
 
 
 def test_pods_are_read_by_words_where_blanks_are_squeezed() -> None:
@@ -161,8 +161,8 @@ k8s-w0   Ready    <none>   21m   v1.33.2   192.168.20.100   <none>        Ubuntu
     facts = parse_tables(text)
     assert set(facts.nodes) == {
         NodeAddress("172.20.0.229", "k8s-ctr"),
-        NodeAddress("192.168.10.100", "k8s-ctr"),
-        NodeAddress("192.168.20.100", "k8s-w0"),
+        NodeAddress("192.168.10.100", "k8s-ctr", internal=True),
+        NodeAddress("192.168.20.100", "k8s-w0", internal=True),
     }
     assert facts.kinds == {"ciliumnodes": 1, "nodes": 1}
 
@@ -182,3 +182,70 @@ def test_any_text_behind_a_header_is_read_or_counted(text: str) -> None:
     assert facts.endpoints[:2] == [
         Endpoint(entry.name, None, entry.identity, entry.addresses) for entry in (CURL, WEB_1)
     ]
+
+
+# The founding case's own two tables, as pasted (services.txt).
+SERVICES = """\
+NAME         TYPE        CLUSTER-IP    EXTERNAL-IP   PORT(S)   AGE
+kubernetes   ClusterIP   10.96.0.1     <none>        443/TCP   65m
+webpod       ClusterIP   10.96.17.34   <none>        80/TCP    11m
+
+NAME               ENDPOINTS                                     AGE
+endpoints/webpod   172.20.0.37:80,172.20.1.25:80,172.20.2.4:80   54s
+"""
+
+
+def test_tables_of_services_and_their_endpoints_are_read() -> None:
+    facts = parse_tables(SERVICES, "default")
+    assert facts.services == [
+        Service("kubernetes", "default", ("10.96.0.1",), (("TCP", 443),)),
+        Service("webpod", "default", ("10.96.17.34",), (("TCP", 80),)),
+    ]
+    assert facts.backends == [
+        Backend(address, "default/webpod") for address in ("172.20.0.37", "172.20.1.25", "172.20.2.4")
+    ]
+    assert facts.kinds == {"services": 2, "endpoints": 1}
+    assert not facts.skipped
+
+
+def test_services_of_all_kinds_and_namespaces_are_read() -> None:
+    # As `kubectl get services -A` prints them.
+    text = """\
+NAMESPACE     NAME       TYPE           CLUSTER-IP   EXTERNAL-IP              PORT(S)                      AGE
+default       web        LoadBalancer   10.96.1.2    192.0.2.50,192.0.2.51    80:30080/TCP,443:30443/TCP   1d
+kube-system   kube-dns   ClusterIP      10.96.0.10   <none>                   53/UDP,53/TCP,9153/TCP       1d
+default       waiting    LoadBalancer   10.96.1.3    <pending>                80/TCP                       1d
+default       six        ClusterIP      fd00:96::a   <none>                   80/TCP                       1d
+default       db         ClusterIP      None         <none>                   5432/TCP                     1d
+default       away       ExternalName   <none>       db.example.com           <none>                       1d
+"""
+    facts = parse_tables(text)
+    assert [(str(each), each.addresses, each.ports) for each in facts.services] == [
+        ("default/web", ("10.96.1.2", "192.0.2.50", "192.0.2.51"), (("TCP", 80), ("TCP", 443))),
+        ("kube-system/kube-dns", ("10.96.0.10",), (("UDP", 53), ("TCP", 53), ("TCP", 9153))),
+        ("default/waiting", ("10.96.1.3",), (("TCP", 80),)),
+        ("default/six", ("fd00:96::a",), (("TCP", 80),)),
+    ]
+    # Those have no address: the headless one's are its pods', the other's is a name.
+    assert facts.skipped == {"row": 2}
+
+
+def test_a_long_list_of_endpoints_is_read_as_far_as_it_is_printed() -> None:
+    text = """\
+NAMESPACE   NAME   ENDPOINTS                                      AGE
+default     web    10.0.0.1:80,[fd00::1]:80,10.0.0.3:80 + 7 more...   1d
+default     none   <none>                                         1d
+"""
+    facts = parse_tables(text)
+    assert facts.backends == [Backend(address, "default/web") for address in ("10.0.0.1", "fd00::1", "10.0.0.3")]
+    assert facts.skipped == {"row": 1}
+
+
+def test_endpointslices_as_a_table_do_not_name_their_service() -> None:
+    text = """\
+NAME           ADDRESSTYPE   PORTS   ENDPOINTS                AGE
+webpod-x7f2p   IPv4          80      172.20.0.37,172.20.1.25   11m
+"""
+    facts = parse_tables(text)
+    assert not facts.kinds
+    assert not facts.backends

@@ -17,7 +17,7 @@ import pytest
 from vxtool.report import FLOW_RENDERERS, Target
 
 EMPTY: dict[str, Any] = {
-    "address": None, "port": None, "pod": None, "namespace": None, "node": None, "identity": None,
+    "address": None, "port": None, "pod": None, "namespace": None, "node": None, "service": None, "identity": None,
     "identity_name": None, "labels": [],
 }  # fmt: skip
 
@@ -257,6 +257,14 @@ class TestJson:
         found = message(protocol="arp", tcp_flags=[], **unknown)["flow"]
         assert {"IP", "l4", "source", "destination", "is_reply", "interface", "tunnel"}.isdisjoint(found)
         assert (found["verdict"], found["Summary"]) == ("FORWARDED", "ARP")
+
+    def test_a_service_is_named_at_its_end(self) -> None:
+        """flow.proto: `Service source_service`, `Service destination_service`, each with name and namespace."""
+        service = EMPTY | {"address": "10.96.17.34", "port": 80, "service": "default/webpod"}
+        found = message(destination=service)["flow"]
+        assert found["destination_service"] == {"name": "webpod", "namespace": "default"}
+        assert "source_service" not in found
+        assert "pod_name" not in found["destination"]
 
     def test_an_interface_without_a_name_and_geneve_over_ipv6(self) -> None:
         tunnel = TUNNEL | {"protocol": "geneve", "source": "fd00::1", "destination": "fd00::2", "port": None}

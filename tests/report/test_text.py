@@ -141,6 +141,7 @@ def test_sections_with_nothing_to_say_are_left_out(founding: Any) -> None:
     for name in ("identities", "identity_pairs", "flows", "findings"):
         founding[name] = []
     founding["tunnel"]["tunnels"] = []
+    founding["knowledge"]["sources"] = []
     founding["overhead"]["datagrams"] = 0
     founding["mtu"].update(underlay=None, overlay=None, largest_inner=None)
     headings = [line for line in page(founding).splitlines()[1:] if line and not line.startswith(" ")]

@@ -32,6 +32,7 @@ def build_flow_list(
     top: int | None,
 ) -> FlowList:
     """The flows of one run; of `question` scope and overlay are asked."""
+    knowledge.leave_out_later(tables.last_time)
     judge = Judge(tables, knowledge)
     scope: Literal["tunnel", "ip"] = (
         ("tunnel" if tables.queries.tunnels else "ip") if question.scope == "auto" else question.scope

@@ -225,11 +225,8 @@ class _Describer:
             "icmp_id": flow.source_port if is_echo else None,
             "icmp_echo": _echo(row) if is_echo else None,
             "tcp_flags": tcp_flags(row.tcp_flags) if row is not None and flow.protocol == TCP else [],
-            "source": {**self._end(flow.source, self._source_identity(flow)), "port": source_port},
-            "destination": {
-                **self._end(flow.destination, self._destination_identity(top)),
-                "port": destination_port,
-            },
+            "source": self._end_at(flow.source, self._source_identity(flow), source_port),
+            "destination": self._end_at(flow.destination, self._destination_identity(top), destination_port),
             "ingress": ingress,
             "egress": egress,
             "interface": self._interface(self._judged[usual.bundle], observation),
@@ -257,8 +254,13 @@ class _Describer:
             return top.reverse_vni
         return None if self._overlay == "vxlan" else self._identity_at(top.flow.destination)
 
+    def _end_at(self, address: bytes, identity: int | None, port: int | None) -> FlowEnd:
+        end = self._end(address, identity)
+        service = self._knowledge.service(address, port) if end["pod"] is None and end["node"] is None else None
+        return {**end, "port": port, "service": service}
+
     def _end(self, address: bytes, identity: int | None) -> FlowEnd:
-        """Who is there, without the port."""
+        """Who is there, whatever the port."""
         end = self._ends.get((address, identity))
         if end is None:
             end = self._ends[address, identity] = self._describe_end(address, identity)
@@ -274,6 +276,7 @@ class _Describer:
             "pod": pod.name if pod is not None else None,
             "namespace": namespace or (info.namespace if info is not None else None),
             "node": self._knowledge.node(address) if pod is None else None,
+            "service": None,
             "identity": identity,
             "identity_name": info.name if info is not None else None,
             "labels": list((info.labels if info is not None else ()) or (pod.labels if pod is not None else ())),

@@ -18,6 +18,9 @@ from vxtool.engine.tables import InterfaceKey, Tables
 if TYPE_CHECKING:
     from vxtool.cluster.knowledge import Endpoint
 
+# How far the clocks of a cluster and of the machine that captured may be apart without anything being made of it.
+CLOCKS = 60_000_000_000  # ns
+
 _SUFFIXES = r"(?i)(\.(pcapng|pcap|cap|dmp|gz|zst|zstd|xz)\d*)+$"
 _BETWEEN_PARTS = r"[^A-Za-z0-9@]+"
 
@@ -42,6 +45,7 @@ class Knowledge:
         self.paths = paths
         self.cluster = cluster if cluster is not None else Cluster()
         self.links = links if links is not None else Links()
+        self.later: dict[str, Endpoint] = {}
         self._named_tables: Tables | None = None
         self._names: dict[InterfaceKey, InterfaceName] = {}
 
@@ -91,8 +95,15 @@ class Knowledge:
         named = [part for part in re.split(_BETWEEN_PARTS, stem) if part in known]
         return named[-1] if named else stem or None
 
-    def endpoint_name(self, address: bytes, vni: int | None = None) -> str | None:
-        """A pod's or node's name; for a reserved identity (`host`, `world`) that one's where no file names it."""
+    def leave_out_later(self, last_time: int | None) -> None:
+        """Forget the pods that were created when the capture (its last record at `last_time`, in ns) had ended:
+        whoever had their addresses then, it was not they. What is left out is kept in `later`, by address."""
+        if last_time is not None and self.cluster.pods:
+            self.later = self.cluster.leave_out_later(last_time + CLOCKS)
+
+    def endpoint_name(self, address: bytes, vni: int | None = None, port: int | None = None) -> str | None:
+        """A pod's, node's or service's name (`port` tells services at one address apart); for a reserved identity
+        (`host`, `world`) that one's where no file names it."""
         text = address_text(address)
         if text is None:
             return None
@@ -102,11 +113,19 @@ class Knowledge:
         node = self.cluster.node(text)
         if node is not None:
             return node
+        service = self.service(address, port)
+        if service is not None:
+            return f"{service} (service)"
         if vni is not None:
             identity = self.cluster.identity(vni)
             if identity is not None and identity.kind in ("reserved", "well-known"):
                 return identity.name
         return None
+
+    def service(self, address: bytes, port: int | None) -> str | None:
+        """The service at an address (and port, where several share it), as `namespace/name`."""
+        service = self.cluster.service(address_text(address) or "", port)
+        return str(service) if service is not None else None
 
     def pod(self, address: bytes) -> Endpoint | None:
         """The pod at an address, as far as the files name it."""

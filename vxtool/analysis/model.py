@@ -181,6 +181,7 @@ class FlowEnd(TypedDict):
     pod: str | None
     namespace: str | None
     node: str | None  # where the address is a node's own
+    service: str | None  # where it is a service's: namespace/name
     identity: int | None
     identity_name: str | None
     labels: list[str]
@@ -286,6 +287,31 @@ class Evidence(TypedDict):
     text: str
 
 
+class KnownFile(TypedDict):
+    path: str
+    kind: str  # what it holds, as "ciliumendpoints + pods"
+    items: int
+    skipped: int
+    taken: str | None  # when it was taken, where it tells
+    newest: str | None  # when the newest of its items was created: it was taken later
+    problem: str | None  # what of it could not be used
+    names: int  # of `Known.names`
+
+
+class KnownName(TypedDict):
+    subject: str  # an address, or a VNI
+    name: str
+    path: str
+
+
+class Known(TypedDict):
+    """What the operator's files told: where the names in identities, tunnels and flows come from."""
+
+    sources: list[KnownFile]
+    conflicts: list[str]
+    names: list[KnownName]
+
+
 class Finding(TypedDict):
     id: str  # "family.what"
     severity: Severity
@@ -318,5 +344,6 @@ class Report(TypedDict):
     overhead: Overhead
     mtu: Mtu
     timeline: list[TimeStep]
+    knowledge: Known
     findings: list[Finding]
     findings_ignored: list[IgnoredFinding]

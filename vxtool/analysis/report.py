@@ -24,7 +24,7 @@ from vxtool.analysis.traffic import (
 from vxtool.engine.tables import PLAIN, Tables
 
 if TYPE_CHECKING:
-    from vxtool.analysis.model import Capture, Input, Interface, Report, Tool
+    from vxtool.analysis.model import Capture, Input, Interface, Known, Report, Tool
 
 SCHEMA = "vxtool.report/1"
 
@@ -43,6 +43,7 @@ def build_report(
     tables: Tables, inputs: Sequence[Input], tool: Tool, knowledge: Knowledge, question: Question
 ) -> Report:
     """The report on one run. `inputs` are in the order in which the engine numbered them."""
+    knowledge.leave_out_later(tables.last_time)
     judge = Judge(tables, knowledge)
     judged = judge.judged()
     scope: Literal["tunnel", "ip"] = (
@@ -63,6 +64,13 @@ def build_report(
     mtu = measure_mtu(tables, groups, found, knowledge, tunnelled)
     overlay = tell_overlay(question.overlay, tables, knowledge)
     flows, flows_total = describe_flows(tables, judged, judge, tunnelled, found, knowledge, overlay, question.top)
+    tunnel = describe_tunnel(tables, knowledge, overlay)
+    identities = describe_identities(tables, knowledge, overlay)
+    known: Known = {"sources": [], "conflicts": [], "names": []}
+    if knowledge.cluster.sources or knowledge.links.sources:
+        from vxtool.analysis.sources import describe_knowledge  # here, because most runs have no such file
+
+        known = describe_knowledge(knowledge, identities, tunnel, flows)
     case = Case(
         tables=tables,
         inputs=inputs,
@@ -85,15 +93,16 @@ def build_report(
         "tool": tool,
         "inputs": list(inputs),
         "capture": _describe_capture(tables, groups, knowledge),
-        "tunnel": describe_tunnel(tables, knowledge, overlay),
+        "tunnel": tunnel,
         "forwarding": {**counts, "other": other},
-        "identities": describe_identities(tables, knowledge, overlay),
+        "identities": identities,
         "identity_pairs": pair_identities(tables, knowledge, overlay),
         "flows": flows,
         "flows_total": flows_total,
         "overhead": overhead,
         "mtu": mtu,
         "timeline": describe_timeline(tables, judge, in_scope, tunnelled),
+        "knowledge": known,
         "findings": findings,
         "findings_ignored": ignored,
     }

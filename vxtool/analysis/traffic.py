@@ -108,6 +108,7 @@ def describe_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay |
         totals[vni][source] = row
     datagrams = {vni: sum(row[0] for row in rows.values()) for vni, rows in totals.items()}
     identities: list[Identity] = []
+    shift = knowledge.cluster.cluster_id_shift
     for vni, rows in sorted(totals.items(), key=lambda entry: (-datagrams[entry[0]], entry[0])):
         info = knowledge.cluster.identity(vni) if overlay == "cilium" else None
         named = ((-row[0], address) for address, row in rows.items() if address)
@@ -115,8 +116,10 @@ def describe_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay |
         identities.append(
             {
                 "vni": vni,
-                "kind": (info.kind if info else kind_of(vni)) if overlay == "cilium" else "network",
-                "cluster_id": cluster_id_of(vni) if overlay == "cilium" else None,
+                "kind": (info.kind if info else kind_of(vni, cluster_id_shift=shift))
+                if overlay == "cilium"
+                else "network",
+                "cluster_id": cluster_id_of(vni, cluster_id_shift=shift) if overlay == "cilium" else None,
                 "name": info.name if info else None,
                 "namespace": info.namespace if info else None,
                 "labels": list(info.labels) if info else [],
@@ -169,9 +172,11 @@ def identities_by_address(tables: Tables, knowledge: Knowledge) -> Callable[[byt
             seen[source].add(vni)
 
     def identity_at(address: bytes) -> int | None:
-        pod = knowledge.pod(address)
-        if pod is not None and pod.identity is not None:
-            return pod.identity
+        text = address_text(address) or ""
+        known = knowledge.cluster.identity_of(text)
+        # A node answers as itself, or as host, remote-node or kube-apiserver, by who asks.
+        if known is not None and not knowledge.cluster.is_node_address(text):
+            return known
         vnis = seen.get(address, set())
         return next(iter(vnis)) if len(vnis) == 1 else None
 
@@ -275,8 +280,10 @@ def _describe_flow(
         "destination_port": flow.destination_port if flow.destination_port >= 0 else None,
         "protocol": protocol_name(flow.protocol),
         "icmp_id": flow.source_port if is_echo else None,
-        "source_name": knowledge.endpoint_name(flow.source, vni),
-        "destination_name": knowledge.endpoint_name(flow.destination, reverse_vni if vni else None),
+        "source_name": knowledge.endpoint_name(flow.source, vni, None if is_echo else flow.source_port),
+        "destination_name": knowledge.endpoint_name(
+            flow.destination, reverse_vni if vni else None, flow.destination_port
+        ),
         "source_vtep": address_text(outer_source),
         "destination_vtep": address_text(outer_destination),
         "source_node": knowledge.node(outer_source),

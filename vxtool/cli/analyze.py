@@ -58,7 +58,7 @@ def command(files: tuple[str, ...], **options: Any) -> int:
     files are merged by time.
 
     \b
-      vxtool analyze vxlan.pcap --cluster endpoints.json --links links.json
+      vxtool analyze vxlan.pcap --cluster cluster.json --links links.json
       tcpdump -i any -w - udp port 8472 | vxtool analyze -
     """
     return run_analysis(files, **options)

@@ -16,11 +16,11 @@ _Option = Callable[[Any], Any]
 _KNOWLEDGE: Sequence[_Option] = (
     click.option(
         "--cluster",
-        metavar="FILE",
+        metavar="FILE|FOLDER",
         multiple=True,
         type=click.Path(),
-        help="What the cluster knows: kubectl get ciliumendpoints (table or -o json), ciliumidentities -o json. "
-        "The kind is told by content. Repeatable.",
+        help="What the cluster knows: a cilium sysdump, or what kubectl get prints of endpoints, identities, "
+        "nodes, pods, services (README.md has the command); or a folder of such. Told by content. Repeatable.",
     ),
     click.option(
         "--links",
@@ -37,6 +37,14 @@ _KNOWLEDGE: Sequence[_Option] = (
         help="Name an interface, as in 3=eth1. Repeatable.",
     ),
     click.option("--namespace", metavar="NAME", help="Namespace of cluster tables that do not name one."),
+    click.option(
+        "--cluster-id-bits",
+        type=click.Choice(["8", "9"]),
+        default="8",
+        show_default=True,
+        callback=lambda _ctx, _option, value: int(value),
+        help="Bits of an identity that tell its cluster in a ClusterMesh: 9 with up to 511 clusters.",
+    ),
 )
 
 _JUDGING: Sequence[_Option] = (

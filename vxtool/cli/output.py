@@ -28,8 +28,13 @@ def check_output(path: str, inputs: tuple[str, ...]) -> None:
 
 
 def _same_file(path: str, other: str) -> bool:
+    """Whether the file `path` is `other`, or in the folder `other`."""
     # Devices are no inputs to protect: /dev/stdout may well be both.
-    return os.path.isfile(path) and os.path.exists(other) and os.path.samefile(path, other)
+    if not os.path.isfile(path) or not os.path.exists(other):
+        return False
+    if os.path.isdir(other):
+        return os.path.realpath(path).startswith(os.path.join(os.path.realpath(other), ""))
+    return os.path.samefile(path, other)
 
 
 def target_for(path: str, color: str, rows: int) -> Target:

@@ -15,7 +15,7 @@ from vxtool.lazy import names_from
 
 if TYPE_CHECKING:
     from vxtool.cluster.identities import IdentityInfo, cluster_id_of, kind_of, reserved_identity
-    from vxtool.cluster.knowledge import Conflict, Endpoint, NodeAddress, Source
+    from vxtool.cluster.knowledge import Conflict, Endpoint, NodeAddress, PodCidr, Service, Source
     from vxtool.cluster.links import Link, load_links, parse_interface_options
     from vxtool.cluster.load import load_cluster
     from vxtool.cluster.lookup import Cluster, Links
@@ -28,6 +28,8 @@ __all__ = [
     "Link",
     "Links",
     "NodeAddress",
+    "PodCidr",
+    "Service",
     "Source",
     "cluster_id_of",
     "kind_of",
@@ -39,7 +41,7 @@ __all__ = [
 
 _HOMES = {
     "identities": ("IdentityInfo", "cluster_id_of", "kind_of", "reserved_identity"),
-    "knowledge": ("Conflict", "Endpoint", "NodeAddress", "Source"),
+    "knowledge": ("Conflict", "Endpoint", "NodeAddress", "PodCidr", "Service", "Source"),
     "links": ("Link", "load_links", "parse_interface_options"),
     "load": ("load_cluster",),
     "lookup": ("Cluster", "Links"),

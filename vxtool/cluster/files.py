@@ -9,7 +9,9 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 from vxtool.errors import UsageError
 
@@ -23,23 +25,42 @@ _JSON_START = re.compile(r"\s*(?:\{|\[\s*[\[\]{\"])")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def read_text(path: str) -> str:
-    """Return the text of a knowledge file; UsageError where that cannot be done or it is empty."""
+@contextmanager
+def opened(path: str) -> Iterator[BinaryIO]:
+    """Open a knowledge file; UsageError where that, or anything that is read from it, fails."""
     try:
         with open(path, "rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            yield file
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UsageError(f"{path}: cannot be read: {reason}; name a readable file") from None
+
+
+def read_rest(path: str, file: BinaryIO, head: bytes = b"") -> bytes:
+    """Return `head` and what follows it in the file; UsageError where that is too much to be a list."""
+    data = head + file.read(MAX_BYTES + 1 - len(head))
     if len(data) > MAX_BYTES:
         raise UsageError(f"{path}: larger than {MAX_BYTES >> 20} MiB; take fewer objects, such as one namespace's")
+    return data
+
+
+def read_text(path: str) -> str:
+    """Return the text of a knowledge file; UsageError where that cannot be done or it is empty."""
+    with opened(path) as file:
+        data = read_rest(path, file)
+    return as_text(path, data)
+
+
+def as_text(path: str, data: bytes) -> str:
+    """Return the text that a knowledge file's bytes are; UsageError where they are none, or empty."""
     # Windows PowerShell writes UTF-16 where a program's output is redirected into a file.
     encoding = "utf-16" if data.startswith(_UTF16) else "utf-8-sig"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         raise UsageError(
-            f"{path}: no text at byte {error.start}: expected JSON or a table in UTF-8, as kubectl and ip print it"
+            f"{path}: no text at byte {error.start}: expected JSON, YAML or a table in UTF-8, as kubectl and ip "
+            "print it"
         ) from None
     if not text.strip():
         raise UsageError(f"{path}: empty; see whether the command that wrote it failed")
@@ -90,3 +111,18 @@ def as_number(value: object, largest: int) -> int | None:
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= largest:
         return value
     return None
+
+
+def as_time(value: object) -> int | None:
+    """Return `value`, a time as Kubernetes writes it (RFC 3339), in ns since 1970; None where it is none."""
+    from datetime import UTC, datetime, timedelta
+
+    if not isinstance(value, str) or len(value) > len("2025-08-09T16:01:52.123456789+00:00"):
+        return None
+    try:
+        time = datetime.fromisoformat(value)
+    except ValueError:
+        return None
+    if time.tzinfo is None:
+        return None
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1) * 1000

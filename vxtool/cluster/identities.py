@@ -30,6 +30,8 @@ _RESERVED = {
     10: "world-ipv6",
     11: "encrypted-overlay",
 }
+# What a node sends from addresses of its own: host, health, remote-node, kube-apiserver, ingress.
+OF_NODES = frozenset({1, 4, 6, 7, 8})
 # The same eight components twice: the second eight carry a newer form of the namespace's label.
 _WELL_KNOWN = (
     "etcd-operator",

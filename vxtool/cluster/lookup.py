@@ -8,27 +8,51 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vxtool.cluster.identities import IdentityInfo, reserved_identity
+from vxtool.cluster.identities import LARGEST_VNI, OF_NODES, IdentityInfo, reserved_identity
 
 if TYPE_CHECKING:
-    from vxtool.cluster.knowledge import Conflict, Endpoint, Source
+    from vxtool.cluster.knowledge import Conflict, Endpoint, PodCidr, Service, Source
     from vxtool.cluster.links import Link
+    from vxtool.cluster.prefixes import Prefixes
 
 
 class Cluster:
     """The merged knowledge of `--cluster`.
 
-    `pods` and `nodes` are by address, `identities` by number (only those of the files). `files` tells which
-    file a name came from, by address (text) or identity (number).
+    By address: `pods`, `nodes` (their own addresses, to the node's name), `services` (each address's, several
+    where they share one by port) and `backends` (to the names of the services that send there). By a node's
+    name: `pod_cidrs`, and `node_addresses`, those of the underlay (InternalIP). `identities` are by number, only
+    those of the files; `ipcache` has their numbers by address. `files` tells which file a name came from, by
+    address (text) or identity (number).
+
+    Addresses and prefixes are texts in the spelling of `ipaddress`; what is asked with another is not found.
     """
 
     def __init__(self) -> None:
         self.pods: dict[str, Endpoint] = {}
         self.nodes: dict[str, str] = {}
+        self.services: dict[str, tuple[Service, ...]] = {}
+        self.backends: dict[str, tuple[str, ...]] = {}
+        self.pod_cidrs: dict[str, tuple[str, ...]] = {}
+        self.node_addresses: dict[str, tuple[str, ...]] = {}
         self.identities: dict[int, IdentityInfo] = {}
+        self.ipcache: dict[str, int] = {}
         self.sources: list[Source] = []
         self.conflicts: list[Conflict] = []
         self.files: dict[str | int, str] = {}
+        # Whether a list of all identities is among the files: CiliumIdentity objects, or an agent's own list. Those
+        # of other clusters in a mesh are in an agent's list only.
+        self.has_all_identities = False
+        self.by_pod_cidr: Prefixes[PodCidr] | None = None
+        # The pods that had an address by earlier files, and those files: the last one of a later file is believed.
+        self.earlier: dict[str, list[tuple[Endpoint, str]]] = {}
+        # How many of a VNI's 24 bits tell the cluster in a ClusterMesh: 8, or 9 with up to 511 clusters.
+        self.cluster_id_bits = 8
+
+    @property
+    def cluster_id_shift(self) -> int:
+        """How many of a VNI's low bits a cluster allots by itself."""
+        return LARGEST_VNI.bit_length() - self.cluster_id_bits
 
     @property
     def has_identities(self) -> bool:
@@ -42,13 +66,70 @@ class Cluster:
         """
         return self.identities.get(vni) or reserved_identity(vni)
 
+    def identity_of(self, address: str) -> int | None:
+        """Return the security identity that traffic from `address` is to carry: its endpoint's, else by ipcache.
+
+        None where neither tells. Of an ipcache only entries for this one address do.
+        """
+        pod = self.pods.get(address)
+        if pod is not None and pod.identity is not None:
+            return pod.identity
+        return self.ipcache.get(address)
+
     def pod(self, address: str) -> Endpoint | None:
         """Return the pod at `address` (in the spelling of `ipaddress`); None for nodes and strangers."""
         return self.pods.get(address)
 
+    def leave_out_later(self, time: int) -> dict[str, Endpoint]:
+        """Forget the pods that were not there before `time` (ns since 1970), and return those, by address.
+
+        An address that an earlier file gave to a pod that was there is that one's then, and is not returned.
+        """
+        later = {}
+        for address, pod in [*self.pods.items()]:
+            if not _after(pod, time):
+                continue
+            before = [entry for entry in self.earlier.get(address, ()) if not _after(entry[0], time)]
+            if before:
+                self.pods[address], path = before[-1]
+                self.conflicts = [
+                    conflict.turned() if conflict.subject == address and conflict.dropped_file == path else conflict
+                    for conflict in self.conflicts
+                ]
+                self.files[address] = path
+            else:
+                later[address] = self.pods.pop(address)
+        return later
+
     def node(self, address: str) -> str | None:
         """Return the name of the node that has `address` itself, such as a VTEP's; None where unknown."""
         return self.nodes.get(address)
+
+    def is_node_address(self, address: str) -> bool:
+        """Whether `address` is a node's own: of its underlay, Cilium's on it (cilium_host, Ingress), or health's.
+
+        Such addresses are in no list of endpoints, and several identities may send from one.
+        """
+        return address in self.nodes or (address not in self.pods and self.ipcache.get(address) in OF_NODES)
+
+    def pod_cidr(self, address: str) -> PodCidr | None:
+        """Return the node's share of the pods' addresses that `address` is in: the longest; None where unknown."""
+        return self.by_pod_cidr.find(address) if self.by_pod_cidr is not None else None
+
+    def service(self, address: str, port: int | None = None) -> Service | None:
+        """Return the service at `address`; where several share it, the one that has `port`, else None."""
+        services = self.services.get(address, ())
+        if len(services) > 1:
+            services = tuple(each for each in services if any(port == own for _, own in each.ports))
+        return services[0] if len(services) == 1 else None
+
+    def services_of(self, address: str) -> tuple[str, ...]:
+        """Return the names (`namespace/name`) of the services that have `address` as a backend, in order."""
+        return self.backends.get(address, ())
+
+
+def _after(pod: Endpoint, time: int) -> bool:
+    return pod.since is not None and pod.since > time
 
 
 class Links:

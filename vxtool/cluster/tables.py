@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from vxtool.cluster.files import as_number
 from vxtool.cluster.identities import LARGEST_VNI
-from vxtool.cluster.knowledge import Endpoint, Facts, NodeAddress, canonical
+from vxtool.cluster.knowledge import Backend, Endpoint, Facts, NodeAddress, Service, canonical
 
 _HEADER = re.compile(r"(?:NAMESPACE\s+)?NAME\s+[A-Z]")
 
@@ -34,11 +34,17 @@ _SIGNATURES = (
     ("ciliumnodes", frozenset({"CILIUMINTERNALIP", "INTERNALIP"})),
     ("nodes", frozenset({"INTERNAL-IP", "ROLES"})),
     ("pods", frozenset({"IP", "NODE", "READY"})),
+    ("services", frozenset({"CLUSTER-IP", "PORT(S)"})),
+    ("endpoints", frozenset({"ENDPOINTS", "AGE"})),
 )
+# These two have no blank and no empty cell before their last columns, and no row is a pod's or a node's.
+_SERVICES = ("services", "endpoints")
 _IDENTITY_COLUMNS = ("SECURITY IDENTITY", "IDENTITY ID")
 _NUMBER_COLUMNS = ("ENDPOINT ID", *_IDENTITY_COLUMNS)
+_INTERNAL_COLUMNS = ("INTERNALIP", "INTERNAL-IP")
 _ADDRESS_COLUMNS = ("IPV4", "IPV6", "IP", "CILIUMINTERNALIP", "INTERNALIP", "INTERNAL-IP", "EXTERNAL-IP")
 
+_PORT = re.compile(r"([0-9]{1,5})(?::[0-9]{1,5})?/([A-Z]{1,8})")
 _NAME = re.compile(r"[a-z0-9][-a-z0-9.]{0,252}")
 _NO_VALUE = ("", "<none>", "<unknown>")
 
@@ -60,6 +66,7 @@ class _Row:
     identity: int | None
     addresses: tuple[str, ...]
     node: str | None
+    internal: str | None  # of the addresses the node's InternalIP
 
 
 class _Misfit(Exception):
@@ -90,6 +97,12 @@ def parse_tables(text: str, namespace: str | None = None) -> Facts:
             continue
         if kind is None:
             continue
+        if kind in _SERVICES:
+            if _take_service(line.split(), columns, namespace, facts):
+                facts.kinds[kind] += 1
+            else:
+                facts.skipped["row"] += 1
+            continue
         row = _read_row(line, columns)
         if row is None:
             facts.skipped["row"] += 1
@@ -102,13 +115,16 @@ def parse_tables(text: str, namespace: str | None = None) -> Facts:
         elif kind == "ciliumendpoints":
             facts.endpoints.append(Endpoint(row.name, row.namespace, row.identity, row.addresses))
         else:
-            facts.nodes.extend(NodeAddress(address, row.name) for address in row.addresses)
+            facts.nodes.extend(NodeAddress(address, row.name, address == row.internal) for address in row.addresses)
     _take_pods(pods, facts)
     return facts
 
 
 def _kind_of_table(columns: list[_Column]) -> str | None:
     names = {column.name for column in columns}
+    # The endpoints of an endpointslice are the table of another kind, whose rows do not name the service.
+    if "ADDRESSTYPE" in names:
+        return None
     return next((kind for kind, signature in _SIGNATURES if signature <= names), None)
 
 
@@ -152,6 +168,7 @@ def _by_position(line: str, columns: list[_Column]) -> _Row | None:
         identity,
         tuple(dict.fromkeys(addresses)),
         None if node in _NO_VALUE else node,
+        next((canonical(cells[name]) for name in _INTERNAL_COLUMNS if name in cells), None),
     )
 
 
@@ -178,13 +195,20 @@ def _by_words(words: list[str], columns: list[_Column]) -> _Row | None:
     node = None
     if "NODE" in names and addresses and addresses[0][0] + 1 < len(rest):
         node = rest[addresses[0][0] + 1]
+    # The columns of addresses are not empty, but for the last one.
+    internal = next((at for at, column in enumerate(_addressed(names)) if column in _INTERNAL_COLUMNS), None)
     return _Row(
         words[0] if at_name else None,
         _bare(name),
         identity,
         tuple(dict.fromkeys(address for _, address in addresses)),
         None if node in _NO_VALUE else node,
+        addresses[internal][1] if internal is not None and internal < len(addresses) else None,
     )
+
+
+def _addressed(names: list[str]) -> list[str]:
+    return [name for name in names if name in _ADDRESS_COLUMNS]
 
 
 def _identity(cell: str) -> int:
@@ -199,6 +223,32 @@ def _identity(cell: str) -> int:
 def _bare(name: str) -> str:
     """Return a name without its kind: asked for several kinds at once, kubectl prints `pod/curl-pod`."""
     return name.rpartition("/")[2]
+
+
+def _take_service(words: list[str], columns: list[_Column], namespace: str | None, facts: Facts) -> bool:
+    """Take a row of services or of endpoints, whose last columns may be missing; False where it is of no use."""
+    cells = {column.name: word for column, word in zip(columns, words, strict=False)}
+    name = _bare(cells.get("NAME", ""))
+    if not _NAME.fullmatch(name):
+        return False
+    namespace = cells.get("NAMESPACE") or namespace
+    if "ENDPOINTS" in cells:
+        service = f"{namespace}/{name}" if namespace else name
+        backends = [_without_port(entry) for entry in cells["ENDPOINTS"].split(",")]
+        facts.backends.extend(Backend(address, service) for address in backends if address is not None)
+        return any(backends)
+    listed = [cells.get("CLUSTER-IP"), *cells.get("EXTERNAL-IP", "").split(",")]
+    addresses = tuple(dict.fromkeys(address for each in listed if (address := canonical(each)) is not None))
+    if not addresses:
+        return False
+    ports = (match for entry in cells.get("PORT(S)", "").split(",") if (match := _PORT.fullmatch(entry)))
+    facts.services.append(Service(name, namespace, addresses, tuple((each[2], int(each[1])) for each in ports)))
+    return True
+
+
+def _without_port(entry: str) -> str | None:
+    """The address in `172.20.0.37:80` or `[fd00::37]:80`."""
+    return canonical(entry.rpartition(":")[0].strip("[]"))
 
 
 def _take_pods(rows: list[_Row], facts: Facts) -> None:
@@ -218,4 +268,4 @@ def _take_pods(rows: list[_Row], facts: Facts) -> None:
         nodes = {node for node, _ in holders}
         node = nodes.pop()
         if len(holders) > 1 and not nodes and node is not None:
-            facts.nodes.append(NodeAddress(address, node))
+            facts.nodes.append(NodeAddress(address, node, internal=True))

@@ -53,10 +53,10 @@ def _row(flow: ListedFlow) -> Row:
 
 
 def end_text(end: FlowEnd) -> str:
-    """`default/curl-pod:32788 (ID:36705)`: a pod's, else a node's name, else the address; without an identity where
-    none is known."""
+    """`default/curl-pod:32788 (ID:36705)`: a pod's, else a node's or service's name, else the address; without an
+    identity where none is known."""
     host = f"{end['namespace']}/{end['pod']}" if end["pod"] and end["namespace"] else end["pod"]
-    host = host or end["node"] or end["address"] or "?"
+    host = host or end["node"] or end["service"] or end["address"] or "?"
     if end["port"] is not None:
         host = f"[{host}]:{end['port']}" if ":" in host else f"{host}:{end['port']}"
     return host if end["identity"] is None else f"{host} ({identity_text(end)})"

@@ -101,6 +101,8 @@ def message(flow: ListedFlow) -> dict[str, Any]:
             "source": _endpoint(flow["source"]),
             "destination": _endpoint(flow["destination"]),
             "Type": "L3_L4",
+            "source_service": _service(flow["source"]),
+            "destination_service": _service(flow["destination"]),
             "event_type": {"type": _TRACE, "sub_type": _POINTS[flow["observation"]]},
             "trace_observation_point": flow["observation"].upper().replace("-", "_"),
             # A BoolValue: false is not the same as absent.
@@ -162,6 +164,13 @@ def _endpoint(end: FlowEnd) -> dict[str, Any]:
             if value
         },
     }
+
+
+def _service(end: FlowEnd) -> dict[str, Any] | None:
+    if end["service"] is None:
+        return None
+    namespace, _, name = end["service"].rpartition("/")
+    return {"name": name, **({"namespace": namespace} if namespace else {})}
 
 
 def _tunnel(flow: ListedFlow) -> dict[str, Any] | None:

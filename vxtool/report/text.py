@@ -15,11 +15,12 @@ from vxtool.report.layout import GAP, INDENT, Cell, Page, Row, cells
 from vxtool.report.units import clock, count, counted, date, duration, human, percent, plural, size
 
 if TYPE_CHECKING:
-    from vxtool.analysis.model import Counts, Evidence, Finding, Identity, Input, Latency, Path, Report
+    from vxtool.analysis.model import Counts, Evidence, Finding, Identity, Input, KnownFile, Latency, Path, Report
 
 _COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _SEVERITIES = tuple(_COLORS)
 _EVIDENCE = 5  # records named for each finding
+_CONFLICTS = 3  # between the operator's files, told one by one
 _FILE_WIDTH = 40  # columns of a file's name beside its evidence
 _BAR = 30  # columns of the longest bar of a histogram
 _PROTOCOLS = {"vxlan": "VXLAN", "geneve": "Geneve"}
@@ -60,6 +61,7 @@ def render(report: Report, target: Target) -> str:
         page.heading("Other traffic")
         page.prose(f"{count(other['datagrams'])} {kind} datagrams: {_outcomes(other)}.")
         _outcome_details(page, other, target.rows)
+    _knowledge(page, report, target.rows)
     _findings(page, report)
     return str(page)
 
@@ -496,6 +498,46 @@ def _histogram(page: Page, report: Report) -> None:
         below = item["up_to"]
 
 
+def _knowledge(page: Page, report: Report, rows: int) -> None:
+    known = report["knowledge"]
+    if not known["sources"]:
+        return
+    page.heading("Files of names")
+    page.table(
+        [
+            Row(
+                (item["path"],),
+                (
+                    _counted(item["items"], "item"),
+                    _counted(item["names"], "name") if item["names"] else Cell(""),
+                    Cell(item["kind"]),
+                ),
+                _about_file(item),
+                "yellow" if item["problem"] else None,
+            )
+            for item in known["sources"]
+        ],
+        limit=rows,
+        noun=plural(len(known["sources"]) - rows, "file"),
+    )
+    for conflict in known["conflicts"][:_CONFLICTS]:
+        page.prose(conflict, color="yellow")
+    more = len(known["conflicts"]) - _CONFLICTS
+    if more > 0:
+        page.prose(f"… and {count(more)} more where files contradict each other", color="yellow")
+
+
+def _about_file(item: KnownFile) -> str:
+    about = []
+    if item["taken"]:
+        about.append(f"taken {date(item['taken'])} {clock(item['taken'])[:8]} UTC")
+    if item["skipped"]:
+        about.append(f"{count(item['skipped'])} {'more ' if item['items'] else ''}of no use here")
+    if item["problem"]:
+        about.append(item["problem"])
+    return ", ".join(about)
+
+
 def _findings(page: Page, report: Report) -> None:
     findings, ignored = _ordered(report["findings"]), report["findings_ignored"]
     if not findings and not ignored:
@@ -550,8 +592,8 @@ def _ordered(findings: Iterable[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: _SEVERITIES.index(finding["severity"]))
 
 
-def _counted(number: int, noun: str) -> Cell:
-    return Cell(count(number), plural(number, noun))
+def _counted(number: int, noun: str, many: str | None = None) -> Cell:
+    return Cell(count(number), plural(number, noun, many))
 
 
 def _nonzero(number: int, what: str) -> Cell:

@@ -92,7 +92,7 @@ class Case(NamedTuple):
         # An ICMP echo has an identifier, and no ports.
         if port >= 0 and other_port >= 0:
             text = f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"
-        name = self.knowledge.endpoint_name(address)
+        name = self.knowledge.endpoint_name(address, port=port)
         return f"{name} {text}" if name else text
 
 

@@ -27,11 +27,28 @@ EXPLANATIONS = {
         unknown="Whether the identity was deleted before the list was taken, or belongs to another cluster of a "
         "ClusterMesh.",
     ),
+    "identity.stale-list": Explanation(
+        summary="the lists that names come from are of another time than the capture",
+        cause="Pods' addresses are reused: a list that was taken later, or long before, may give an address to "
+        "another pod than the one that had it when the packets were sent.",
+        proof="A pod that the lists name was created more than a minute after its address was seen in the capture; "
+        "where that was after the last record, its name is not used. Where only its CiliumEndpoint tells a time, "
+        "which may be written anew while the pod lives on, it is an info. So it is where a list that tells when it "
+        "was taken (a sysdump does) was taken more than an hour before the first record or after the last one: "
+        "that proves no name wrong. Lists without times prove nothing, and are not judged.",
+        remedy="Take the lists while the capture runs, and keep them beside it.",
+        unknown="Who had the addresses then, and whether the clocks of the cluster and of the machine that "
+        "captured agree.",
+    ),
 }
 
 
 def find(case: Case) -> Iterator[Finding]:
     yield from _unknown(case)
+    if case.knowledge.cluster.sources:
+        from vxtool.analysis.findings import stale  # here, because most runs have no such file
+
+        yield from stale.find(case)
 
 
 def _unknown(case: Case) -> Iterator[Finding]:
