@@ -208,9 +208,7 @@ def left(time: int, packet: bytes, interface: int = ETH2, arphrd: int = 1) -> Se
     return Seen(START + time, sll2(packet, interface, OUTGOING, ethertype(packet), arphrd))
 
 
-def passed(
-    time: int, packet: bytes, latency: int = 16 * US, ingress: int = ETH1, egress: int = ETH2
-) -> list[Seen]:
+def passed(time: int, packet: bytes, latency: int = 16 * US, ingress: int = ETH1, egress: int = ETH2) -> list[Seen]:
     """A packet that came in and went out."""
     return [came(time, packet, ingress), left(time + latency, routed(packet), egress)]
 

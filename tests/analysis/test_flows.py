@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -203,21 +204,32 @@ class TestEnds:
         assert flow["tunnel"] is not None
         assert flow["tunnel"]["vni"] == VNI_A
 
-    def test_a_pod_without_a_namespace_has_that_of_its_identity(self) -> None:
-        table, identities = CLUSTER_FILES / "ciliumendpoints.txt", CLUSTER_FILES / "ciliumidentities.json"
+    def test_a_pod_without_a_namespace_has_that_of_its_identity(self, tmp_path: Path) -> None:
+        table, identities = CLUSTER_FILES / "ciliumendpoints.txt", tmp_path / "identities.json"
+        label = "k8s:io.kubernetes.pod.namespace"
+        items = [
+            {"kind": "CiliumIdentity", "metadata": {"name": name}, "security-labels": {label: "shop"}}
+            for name in ("36705", "17701")
+        ]
+        identities.write_text(json.dumps({"kind": "List", "items": items}))
         capture = [str(CAPTURES / "vxlan.pcap")]
-        alone = flows(capture, cluster=[str(table)])["flows"]
-        assert {flow["source"]["namespace"] for flow in alone} == {None}
-        both = flows(capture, cluster=[str(table), str(identities)])["flows"]
-        assert {flow["source"]["namespace"] for flow in both} == {"default"}
-        report = vxtool.analyze(capture, cluster=[str(table), str(identities)])
-        assert {flow["source_name"] for flow in report["flows"]} == {
+        alone = vxtool.analyze(capture, cluster=[str(table)])
+        assert [source["assumed_namespace"] for source in alone["knowledge"]["sources"]] == ["default"]
+        assert {flow["source_name"] for flow in alone["flows"]} == {
             "default/curl-pod",
             "default/webpod-697b545f57-8tcp6",
         }
+        both = flows(capture, cluster=[str(table), str(identities)])["flows"]
+        assert {flow["source"]["namespace"] for flow in both} == {"shop"}
+        report = vxtool.analyze(capture, cluster=[str(table), str(identities)])
+        assert [source["assumed_namespace"] for source in report["knowledge"]["sources"]] == [None, None]
+        assert {flow["source_name"] for flow in report["flows"]} == {
+            "shop/curl-pod",
+            "shop/webpod-697b545f57-8tcp6",
+        }
         assert [item["pods"] for item in report["identities"]] == [
-            ["default/webpod-697b545f57-8tcp6"],
-            ["default/curl-pod"],
+            ["shop/webpod-697b545f57-8tcp6"],
+            ["shop/curl-pod"],
         ]
 
 

@@ -61,9 +61,7 @@ LOST = tunnel(ping(50))
 LATER = 100 * MS  # far from both ends of the capture
 
 
-def run(
-    tmp_path: Path, records: list[Seen], *, links: bool | str = False, write=pcap, **options: object
-) -> Report:
+def run(tmp_path: Path, records: list[Seen], *, links: bool | str = False, write=pcap, **options: object) -> Report:
     path = write(tmp_path / "capture.pcap", records)
     files = [links] if isinstance(links, str) else [router_links(tmp_path / "links.json")] if links else []
     return analyze([path], links=files, **options)  # type: ignore[arg-type]

@@ -286,9 +286,7 @@ def test_what_cannot_be_opened_is_told_in_one_line(tmp_path: Path) -> None:
         open_source("nul\0inside")
 
 
-def test_a_file_without_permission_is_told_in_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_without_permission_is_told_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "secret"
     path.touch(mode=0)
 

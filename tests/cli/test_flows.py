@@ -54,11 +54,14 @@ class TestFoundingCase:
             "to-network FORWARDED (ICMPv4 EchoReply)\n"
         )
 
-    def test_without_a_namespace_the_pod_stands_alone(
+    def test_a_list_without_namespaces_is_taken_to_be_of_the_default_one(
         self, pods: list[str], capfd: pytest.CaptureFixture[str]
     ) -> None:
+        """`kubectl get` lists the namespace of the current context: `default`, where nobody set one."""
         text = out([VXLAN, *ENDPOINTS, *pods, "--format", "compact"], capfd)
-        assert ": curl-pod (ID:36705) -> webpod-697b545f57-8tcp6 (ID:17701) " in text
+        assert ": default/curl-pod (ID:36705) -> default/webpod-697b545f57-8tcp6 (ID:17701) " in text
+        text = out([VXLAN, *ENDPOINTS, *pods, "--format", "compact", "--namespace", "shop"], capfd)
+        assert ": shop/curl-pod (ID:36705) -> shop/webpod-697b545f57-8tcp6 (ID:17701) " in text
 
     def test_as_json_for_hubble(self, pods: list[str], capfd: pytest.CaptureFixture[str], engine: str) -> None:
         arguments = [VXLAN, *ENDPOINTS, *pods, *LINKS, "--namespace", "default", "--format", "jsonpb"]
@@ -219,7 +222,8 @@ class TestOptions:
         arguments = "flows a.pcap b.pcap --cluster c1 --links l1 --interface 3=eth1 --namespace shop"
         arguments += " --sort drops --top 7 --pod shop/web --pod curl --in-namespace shop --identity 36705"
         arguments += " --address 172.20.0.0/16 --on-port 80 --protocol tcp --verdict dropped --verdict TRACED"
-        arguments += " --scope ip --overlay cilium --port 6081=geneve --window 2s --settle 1ms --jobs 2 --cluster-id-bits 9"
+        arguments += " --scope ip --overlay cilium --port 6081=geneve --window 2s --settle 1ms --jobs 2"
+        arguments += " --cluster-id-bits 9"
         assert run(arguments.split()) == 0
         assert asked == [
             (

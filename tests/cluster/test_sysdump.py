@@ -208,7 +208,7 @@ def test_a_folder_is_read_by_name_and_later_files_win(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("call Kim", encoding="utf-8")
     (tmp_path / "empty").touch()
     cluster = load_cluster([str(tmp_path)])
-    assert str(cluster.pod("10.0.0.1")) == "second"
+    assert str(cluster.pod("10.0.0.1")) == "default/second"
     assert [source.path.removeprefix(f"{tmp_path}/") for source in cluster.sources[:-1]] == [
         "a.txt",
         "b/0.txt",

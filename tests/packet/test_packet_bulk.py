@@ -101,7 +101,7 @@ def test_parts_together_are_the_whole(template_pcap):
 
 def test_no_packets_are_an_empty_file(template_pcap):
     data = template_pcap(*TEMPLATE, count=0, link_type=276)
-    assert data.hex() == "4d3cb2a1" "02000400" "00000000" "00000000" "00000400" "14010000"
+    assert data.hex() == "4d3cb2a10200040000000000000000000000040014010000"
 
 
 @pytest.mark.parametrize(

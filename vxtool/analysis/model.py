@@ -295,6 +295,7 @@ class KnownFile(TypedDict):
     taken: str | None  # when it was taken, where it tells
     newest: str | None  # when the newest of its items was created: it was taken later
     problem: str | None  # what of it could not be used
+    assumed_namespace: str | None  # of names in it of which nothing tells the namespace
     names: int  # of `Known.names`
 
 

@@ -29,6 +29,7 @@ def describe_knowledge(
                 "taken": None if source.taken is None else rfc3339(source.taken),
                 "newest": None if source.newest is None else rfc3339(source.newest),
                 "problem": source.problem,
+                "assumed_namespace": source.assumed_namespace,
                 "names": used[source.path],
             }
             for source in (*knowledge.cluster.sources, *knowledge.links.sources)

@@ -27,6 +27,9 @@ from vxtool.cluster.prefixes import Prefixes
 _MOST_PROBLEMS = 5
 
 
+DEFAULT_NAMESPACE = "default"
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """One pod: its names, security identity and addresses, as far as the files tell.
@@ -108,6 +111,7 @@ class Source(NamedTuple):
 
     `taken` is when it was taken, where it tells, and `newest` when the newest of its items was created: it
     cannot have been taken before that. Both in ns since 1970. `problem` says what of it could not be used.
+    `assumed_namespace` is that of names in it of which nothing tells the namespace.
     """
 
     path: str
@@ -117,6 +121,7 @@ class Source(NamedTuple):
     taken: int | None = None
     newest: int | None = None
     problem: str | None = None
+    assumed_namespace: str | None = None
 
 
 class Conflict(NamedTuple):
@@ -220,6 +225,7 @@ def merge(files: Iterable[tuple[str, Facts]]) -> Cluster:
     for address in cluster.nodes.keys() & cluster.pods.keys():
         # A pod on the host's network is listed with the node's address, which other pods and the node share.
         del cluster.pods[address]
+    _assume_namespaces(cluster)
     _name_identities(cluster, without_address)
     return cluster
 
@@ -348,6 +354,33 @@ def _name_nodes(cluster: Cluster) -> None:
         if endpoint.node_address and endpoint.node_name and endpoint.node_address not in cluster.nodes:
             cluster.nodes[endpoint.node_address] = endpoint.node_name
             cluster.files[endpoint.node_address] = cluster.files[address]
+
+
+def _assume_namespaces(cluster: Cluster) -> None:
+    """Give those names a namespace that come from plain tables without that column and from nowhere else: kubectl
+    then lists the namespace of the current context, which is `default` where nobody set one."""
+    guessed: set[str] = set()
+    for address, pod in cluster.pods.items():
+        if pod.namespace is None:
+            identity = cluster.identities.get(pod.identity) if pod.identity is not None else None
+            told = identity.namespace if identity is not None else None
+            cluster.pods[address] = replace(pod, namespace=told or DEFAULT_NAMESPACE)
+            if told is None:
+                guessed.add(cluster.files[address])
+    for address, services in cluster.services.items():
+        if any(service.namespace is None for service in services):
+            cluster.services[address] = tuple(
+                service._replace(namespace=service.namespace or DEFAULT_NAMESPACE) for service in services
+            )
+            guessed.add(cluster.files[address])
+    for address, names in cluster.backends.items():
+        cluster.backends[address] = tuple(
+            name if "/" in name else f"{DEFAULT_NAMESPACE}/{name}" for name in names
+        )
+    cluster.sources = [
+        source._replace(assumed_namespace=DEFAULT_NAMESPACE) if source.path in guessed else source
+        for source in cluster.sources
+    ]
 
 
 def _name_identities(cluster: Cluster, without_address: list[Endpoint]) -> None:

@@ -535,6 +535,10 @@ def _about_file(item: KnownFile) -> str:
         about.append(f"{count(item['skipped'])} {'more ' if item['items'] else ''}of no use here")
     if item["problem"]:
         about.append(item["problem"])
+    if item["assumed_namespace"]:
+        about.append(
+            f"names no namespace: {item['assumed_namespace']} is assumed, --namespace NAME tells another"
+        )
     return ", ".join(about)
 
 
