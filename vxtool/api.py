@@ -44,6 +44,7 @@ def analyze(
     *,
     cluster: Sequence[str] = (),
     links: Sequence[str] = (),
+    routes: Sequence[str] = (),
     interfaces: Mapping[int, str] | None = None,
     namespace: str | None = None,
     cluster_id_bits: Literal[8, 9] = 8,
@@ -58,13 +59,14 @@ def analyze(
 ) -> Report:
     """Analyze captures taken at one place, merged by time.
 
-    `paths` are pcap or pcapng files, plain or compressed, or "-" for standard input. `cluster` and `links` are
-    files as `kubectl`, `cilium` and `ip -j` print them, `cluster` folders of such as well; `interfaces` names
-    interfaces by index; `namespace` is that of tables which name none. `cluster_id_bits` is how many of an
-    identity's 24 bits tell its cluster in a ClusterMesh: 8, or 9 with up to 511 clusters. `top` is how many flows
-    the report lists, by bytes. `ports` maps further UDP ports to "vxlan" or "geneve". Times are ns of capture time.
-    `jobs` is how many threads may work: by default as many as there are cores, from a size on that is worth a
-    second one. Two are made use of, by the native engine; the report does not depend on it.
+    `paths` are pcap or pcapng files, plain or compressed, or "-" for standard input. `cluster`, `links` and
+    `routes` are files as `kubectl` and `cilium`, `ip -j addr`, and `ip route` print them, `cluster` folders of such
+    as well; `interfaces` names interfaces by index; `namespace` is that of tables which name none.
+    `cluster_id_bits` is how many of an identity's 24 bits tell its cluster in a ClusterMesh: 8, or 9 with up to 511
+    clusters. `top` is how many flows the report lists, by bytes. `ports` maps further UDP ports to "vxlan" or
+    "geneve". Times are ns of capture time. `jobs` is how many threads may work: by default as many as there are
+    cores, from a size on that is worth a second one. Two are made use of, by the native engine; the report does not
+    depend on it.
 
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
@@ -74,8 +76,8 @@ def analyze(
     knowledge = None
     if cluster_id_bits not in (8, 9):
         raise UsageError(f"cluster_id_bits={cluster_id_bits!r}: expected 8, or 9 with up to 511 clusters")
-    if cluster or links or interfaces or cluster_id_bits != 8:
-        knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace, cluster_id_bits)
+    if cluster or links or routes or interfaces or cluster_id_bits != 8:
+        knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
     wears = dict(DEFAULT_PORTS)
     for port, wear in (ports or {}).items():
         if wear not in WEAR_NAMES[1:]:
@@ -114,6 +116,7 @@ def _load_knowledge(
     paths: Sequence[str],
     cluster: Sequence[str],
     links: Sequence[str],
+    routes: Sequence[str],
     interfaces: Mapping[int, str] | None,
     namespace: str | None,
     cluster_id_bits: int,
@@ -131,6 +134,10 @@ def _load_knowledge(
         from vxtool.cluster.links import load_links
 
         knowledge.links = load_links(links, interfaces)
+    if routes:
+        from vxtool.cluster.routes import load_routes
+
+        knowledge.routes = load_routes(routes)
     return knowledge
 
 

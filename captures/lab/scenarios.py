@@ -57,11 +57,14 @@ class Run:
         """
         taps = taps or [Tap(f"{self.name}.pcap", filter=filter, snaplen=snaplen)]
         rows = self.lab.json(watched, f"ip -j {links}")
-        routes = self.lab.json(watched, "ip -j route") + self.lab.json(watched, "ip -j -6 route")
-        for kind, value in (("links", rows), ("routes", routes)):
-            (self._directory / f"{self.name}.{kind}.json").write_text(
-                "[" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in value) + "]\n"
-            )
+        (self._directory / f"{self.name}.links.json").write_text(
+            "[" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "]\n"
+        )
+        # As printed: a route that encapsulates has two keys `dst`, of which reading it would keep one.
+        routes = [self.lab.run(watched, f"ip -j {family}route").strip() for family in ("", "-6 ")]
+        (self._directory / f"{self.name}.routes.json").write_text(
+            "".join(printed.replace("},{", "},\n{") + "\n" for printed in routes if printed)
+        )
         truth.place_counters(self.lab, watched)
         before = truth.snapshot(self.lab, watched)
         with Taps(self.lab, watched, taps, self._directory):

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from vxtool.cluster.lookup import Cluster, Links
+from vxtool.cluster.lookup import Cluster, Links, Routes
 from vxtool.engine.tables import InterfaceKey, Tables
 
 if TYPE_CHECKING:
@@ -41,18 +41,25 @@ class InterfaceName(NamedTuple):
 class Knowledge:
     """`paths` are the inputs' names as given; a capture of one interface is called by its file's name."""
 
-    def __init__(self, paths: Sequence[str], cluster: Cluster | None = None, links: Links | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        cluster: Cluster | None = None,
+        links: Links | None = None,
+        routes: Routes | None = None,
+    ) -> None:
         self.paths = paths
         self.cluster = cluster if cluster is not None else Cluster()
         self.links = links if links is not None else Links()
         self.later: dict[str, Endpoint] = {}
+        self.routes = routes if routes is not None else Routes()
         self._named_tables: Tables | None = None
         self._names: dict[InterfaceKey, InterfaceName] = {}
 
     @cached_property
     def own_addresses(self) -> frozenset[bytes]:
-        """Of the machine that captured, as far as `ip addr` told."""
-        return frozenset(map(_packed, self.links.addresses))
+        """Of the machine that captured, as far as `ip addr` and `ip route` told."""
+        return frozenset(map(_packed, self.links.addresses | self.routes.addresses))
 
     @cached_property
     def own_macs(self) -> frozenset[bytes]:

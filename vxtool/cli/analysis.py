@@ -31,6 +31,7 @@ def run_analysis(
     *,
     cluster: tuple[str, ...] = (),
     links: tuple[str, ...] = (),
+    routes: tuple[str, ...] = (),
     interfaces: tuple[str, ...] = (),
     namespace: str | None = None,
     cluster_id_bits: Literal[8, 9] = 8,
@@ -52,7 +53,7 @@ def run_analysis(
     Values and defaults are those of the options. Raises UsageError for what makes no sense.
     """
     _check_stdin(files)
-    check_output(output, files + cluster + links)
+    check_output(output, files + cluster + links + routes)
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import analyze
 
@@ -61,6 +62,7 @@ def run_analysis(
             list(files),
             cluster=list(cluster),
             links=list(links),
+            routes=list(routes),
             interfaces=_named(interfaces),
             namespace=namespace,
             cluster_id_bits=cluster_id_bits,
