@@ -17,6 +17,7 @@ from vxtool.engine.tables import InterfaceKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.cluster.knowledge import Endpoint
+    from vxtool.cluster.routes import Route
 
 # How far the clocks of a cluster and of the machine that captured may be apart without anything being made of it.
 CLOCKS = 60_000_000_000  # ns
@@ -128,6 +129,16 @@ class Knowledge:
             if identity is not None and identity.kind in ("reserved", "well-known"):
                 return identity.name
         return None
+
+    def ways(self, address: bytes) -> Sequence[Route]:
+        """The routes that a datagram to `address` takes, as far as files tell."""
+        # Without routes no text is made.
+        return self.routes.find(address_text(address) or "") if self.routes else ()
+
+    def sure_ways(self, address: bytes) -> Sequence[Route]:
+        """The same, and none where others may be for it too, or where a file may lack some."""
+        text = address_text(address) or ""
+        return self.routes.find(text) if self.routes and self.routes.is_sure(text) else ()
 
     def node(self, address: bytes) -> str | None:
         text = address_text(address)

@@ -205,8 +205,8 @@ class Routes:
             self.addresses.add(address)
 
     def find(self, address: str) -> tuple[Route, ...]:
-        """The routes that a datagram to `address` takes: of those with the longest prefix that holds it the ones with
-        the lowest metric, which are several where it may take any. None where there is no route.
+        """The routes that a datagram to `address` takes: of those with the longest prefix that holds it the ones
+        with the lowest metric, which are several where it may take any. None where there is no route.
 
         Linux: net/ipv4/fib_trie.c, fib_table_lookup; net/ipv6/route.c, rt6_select.
         """

@@ -34,7 +34,7 @@ _LARGEST_NUMBER = (1 << 32) - 1
 
 # ip-route(8), "Route types"; one that is not named is a unicast route.
 _KINDS = frozenset(
-    {"unicast", "local", "broadcast", "multicast", "anycast", "throw", "unreachable", "prohibit", "blackhole", "nat"}
+    {"unicast", "local", "broadcast", "multicast", "anycast", "throw", "unreachable", "prohibit", "blackhole"}
 )
 # Every datagram is looked up in these, in this order (ip-rule(8)); they stand by name or number.
 _TABLES = {"local": "local", "255": "local", "main": "main", "254": "main", "default": "default", "253": "default"}
@@ -50,7 +50,7 @@ _OF_ONE_ADDRESS = re.compile(r"^\s+cache\b|\buid \d+\s*$", re.MULTILINE)  # of `
 class Hop(NamedTuple):
     """One way on: the device, and the router behind it (None where the destination is on the link itself)."""
 
-    device: str | None
+    device: str
     via: str | None = None
     dead: bool = False  # the kernel does not use it
     linkdown: bool = False  # its link has no carrier; the kernel uses it all the same, unless told not to
@@ -97,7 +97,7 @@ class Route:
     @property
     def devices(self) -> tuple[str, ...]:
         """By which of them a datagram may leave."""
-        found = (hop.device for hop in self.hops if not hop.dead and hop.device is not None)
+        found = (hop.device for hop in self.hops if not hop.dead)
         return tuple(dict.fromkeys(found)) if self.kind == "unicast" else ()
 
     def __str__(self) -> str:
@@ -107,10 +107,10 @@ class Route:
             parts.insert(0, self.kind)
         for hop in self.hops if self.kind == "unicast" else ():
             parts += ["nexthop"] * (len(self.hops) > 1)
-            parts += ["via", hop.via] * (hop.via is not None)
-            parts += ["dev", hop.device] * (hop.device is not None)
+            parts += ["via", hop.via] if hop.via is not None else []
+            parts += ["dev", hop.device]
             parts += ["dead"] * hop.dead + ["linkdown"] * hop.linkdown
-        return " ".join(part for part in parts if part is not None)
+        return " ".join(parts)
 
 
 def load_routes(paths: Sequence[str]) -> Routes:
@@ -131,10 +131,7 @@ def load_routes(paths: Sequence[str]) -> Routes:
 
 def _read_routes(path: str) -> tuple[list[Route], int]:
     text = read_text(path)
-    if looks_like_json(text):
-        rows = _from_json(path, text)
-    else:
-        rows = _from_text(path, _COLORS.sub("", text))
+    rows = _from_json(path, text) if looks_like_json(text) else _from_text(path, _COLORS.sub("", text))
     found = [route for route in rows if route is not None]
     return found, len(rows) - len(found)
 
