@@ -15,6 +15,8 @@ from struct import Struct
 
 from vxtool.engine.tables import (
     BROADCAST,
+    ECHO_REPLY,
+    ECHO_REQUEST,
     GENEVE,
     IN,
     MULTICAST,
@@ -619,6 +621,7 @@ def _read_transport(frame: Frame, octets: _Bytes, ip: _Ip) -> tuple[int, tuple[i
         kind, code, rest = data[at], data[at + 1], _U32(data, at + 4)[0]
         if kind in ((0, 8) if ip.version == 4 else (128, 129)):
             source_port = rest >> 16
+            frame.tcp_flags = ECHO_REQUEST if kind in (8, 128) else ECHO_REPLY
         elif kind in ICMP_ERRORS[ip.version]:
             mtu = 0
             if ip.version == 6 and kind == 2:

@@ -708,9 +708,9 @@ class PureEngine:
 
     @staticmethod
     def _describe_flow(flow: FlowRow, frame: Frame) -> None:
+        flow.tcp_flags |= frame.tcp_flags
         if frame.flow[0] != TCP:
             return
-        flow.tcp_flags |= frame.tcp_flags
         if frame.mss and (not flow.mss or frame.mss < flow.mss):
             flow.mss = frame.mss
         if frame.payload_length > 0:

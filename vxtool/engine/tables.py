@@ -43,6 +43,9 @@ NON_IP = 1 << 16
 OPAQUE = 1 << 17
 
 TCP = 6  # the protocol number
+SYN = 0x02  # of its flags, RFC 9293
+# For ICMP echo these stand in the place of the flags.
+ECHO_REQUEST, ECHO_REPLY = 1, 2
 
 EXACT_LATENCIES = 1000  # a path keeps every latency up to this many
 SAMPLES = 4  # record numbers kept as evidence
@@ -202,7 +205,7 @@ class FlowRow(_Row):
         first: Sample,  # its earliest datagram, and the outer addresses of that one (empty where plain)
         outer_source: bytes,
         outer_destination: bytes,
-        tcp_flags: int = 0,  # seen, or-ed
+        tcp_flags: int = 0,  # seen, or-ed; of ICMP echo ECHO_REQUEST and ECHO_REPLY
         mss: int = 0,  # smallest MSS option of its SYNs, 0 where none was seen
         options: int = 0,  # largest length of TCP options beside data
         data_bytes: int = 0,  # TCP payload, retransmissions included

@@ -262,6 +262,7 @@ static reading read_icmp(vx_frame *frame, const octets *bytes, const ip_header *
     if (echo) {
         frame->key->ends.source_port = get16(bytes, at + 4);
         frame->key->ends.shape |= VX_KEY_SOURCE_PORT;
+        frame->traits->tcp_flags = kind == 8 || kind == 128 ? VX_ECHO_REQUEST : VX_ECHO_REPLY;
     }
     return READ;
 }
