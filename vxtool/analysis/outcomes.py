@@ -142,7 +142,7 @@ class Judge:
         self._own_macs = self._find_own_macs()
         self._own_addresses = knowledge.own_addresses
         self.egresses: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost destination
-        self._behind: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost source
+        self.arrivals: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost source
         decapsulated = self._paths(lambda route: route.decapsulated)
         self.bundles: Bundles = tables.queries.bundles(decapsulated)
         self._look_around()
@@ -293,7 +293,7 @@ class Judge:
     def _judge_left(self, route: Route, egress: Stage, source: bytes) -> tuple[Outcome, str | None]:
         if egress.loopback or source in self._own_addresses or never_forwarded(source):
             return "originated", None
-        watched = self._holds_ingress if self._watches_all(egress) else source in self._behind
+        watched = self._holds_ingress if self._watches_all(egress) else source in self.arrivals
         if not watched:
             return "unresolved", INGRESS_NOT_CAPTURED
         return ("unresolved", CAPTURE_BEGAN) if route.flags & AT_START else ("missed", None)
@@ -306,7 +306,7 @@ class Judge:
         """Whether a datagram to there would have been seen to leave, where single interfaces were captured: by its
         route, else by other journeys."""
         left = destination in self.egresses
-        seen = left or destination in self._behind
+        seen = left or destination in self.arrivals
         ways = self._knowledge.sure_ways(destination)
         if left or not ways:
             return seen
@@ -414,7 +414,7 @@ class Judge:
             if route.ingress and not route.ingress.loopback:
                 came_in.add(source)
                 if route.ingress.direction == IN:
-                    self._behind[source][route.ingress.interface] += datagrams
+                    self.arrivals[source][route.ingress.interface] += datagrams
                 if not route.egress:
                     only_in.add(destination)
             if route.egress:
@@ -429,4 +429,4 @@ class Judge:
         silent = only_out - came_in - went_out
         self._own_addresses |= (silent & only_in) | (silent & errors) | tunnel_ends
         for address in self._own_addresses:
-            self._behind.pop(address, None)
+            self.arrivals.pop(address, None)
