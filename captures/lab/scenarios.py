@@ -61,9 +61,10 @@ class Run:
             "[" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "]\n"
         )
         # As printed: a route that encapsulates has two keys `dst`, of which reading it would keep one.
-        routes = [self.lab.run(watched, f"ip -j {family}route").strip() for family in ("", "-6 ")]
+        printed = [self.lab.run(watched, f"ip -j {family}route").strip()[1:-1] for family in ("", "-6 ")]
+        routes = ",".join(rows.strip() for rows in printed if rows.strip())
         (self._directory / f"{self.name}.routes.json").write_text(
-            "".join(printed.replace("},{", "},\n{") + "\n" for printed in routes if printed)
+            "[" + routes.replace('},{"dst"', '},\n{"dst"') + "]\n"
         )
         truth.place_counters(self.lab, watched)
         before = truth.snapshot(self.lab, watched)
