@@ -173,6 +173,25 @@ class TestTheFoundingCase:
         found = misrouted(run(tmp_path, founding(), routes=routes, nodes=NODES))
         assert "`ip route add 172.20.2.0/24 via 10.9.9.9 dev eth2`" in found["remedy"]
 
+    def test_of_several_pods_the_one_with_most_is_named_and_the_others_counted(self, tmp_path: Path) -> None:
+        others = [row for at in range(2) for row in syn(at * SECOND, at + 1, destination="172.20.2.9")]
+        found = misrouted(run(tmp_path, [*founding(), *others], routes=ROUTES, nodes=NODES))
+        assert found["title"].startswith("pod 172.20.2.4 is on k8s-w0")
+        assert found["title"].endswith("(8 datagrams, and so it is with 1 other address)")
+        assert found["remedy"].count("ip route add 172.20.2.0/24") == 1
+
+    def test_the_gravest_is_named_first(self, tmp_path: Path) -> None:
+        """One that nobody answers before more that are answered."""
+        routes = ROUTES + POD_ROUTE + "172.20.0.0/24 dev eth1\n"
+        records = founding()
+        for at in range(9):
+            records += passed(at * MS, ping(at + 1, destination="192.168.20.9", identifier=7), egress=ETH0)
+            reply = ping(at + 1, "192.168.20.9", POD_A, reply=True, identifier=7)
+            records += passed(at * MS + 300 * US, reply, 3 * US, ETH0, ETH1)
+        found = misrouted(run(tmp_path, records, routes=routes))
+        assert found["severity"] == "error"
+        assert f"datagrams to {POD_B} left by eth0, and not by eth2" in found["title"]
+
     def test_is_so_in_the_labs_own_capture(self) -> None:
         """Of real kernels, with `ip -j route` of the router and what kubectl prints as JSON."""
         report = analyze(
@@ -378,6 +397,8 @@ class TestNoAnswer:
         lost = [came(at * SECOND, tunnel(segment(1, 0, flags=2, identification=at + 1))) for at in range(3)]
         report = run(tmp_path, [*lost, *exchange(3 * SECOND)])
         assert loud(report) == ["forwarding.dropped"]
+        one = [*lost, *exchange(3 * SECOND), *syn(4 * SECOND, 5, ETH2)]
+        assert loud(run(tmp_path, one)) == ["forwarding.dropped"]
         both = [*lost, *exchange(3 * SECOND), *syn(4 * SECOND, 5, ETH2), *syn(5 * SECOND, 6, ETH2)]
         found = finding(run(tmp_path, both), "forwarding.no-answer")
         assert found is not None

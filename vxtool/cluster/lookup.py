@@ -186,6 +186,7 @@ class Routes:
         self._tables: dict[str | None, Prefixes[tuple[Route, ...]]] = {}
         self._by_prefix: dict[tuple[str | None, str], tuple[Route, ...]] = {}
         self._answers: dict[str, tuple[Route, ...]] = {}
+        self._sure: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
         return self.count > 0
@@ -197,7 +198,7 @@ class Routes:
         key = route.table, route.prefix
         routes = self._by_prefix[key] = (*self._by_prefix.get(key, ()), route)
         self._tables.setdefault(route.table, Prefixes())[route.prefix] = routes
-        self._answers = {}
+        self._answers, self._sure = {}, {}
         self.count += 1
         if route.source is not None:
             self.addresses.add(route.source)
@@ -219,6 +220,12 @@ class Routes:
         """Whether `find` tells all there is to know of `address`: the files hold routes of its family, none that
         could not be read, and none for some datagrams only that these may be.
         """
+        sure = self._sure.get(address)
+        if sure is None:
+            sure = self._sure[address] = self._is_sure(address)
+        return sure
+
+    def _is_sure(self, address: str) -> bool:
         if any(source.skipped for source in self.sources) or not self._holds_family_of(address):
             return False
         return not any(

@@ -24,9 +24,15 @@ _UNREACHABLE_V4 = {0: "network", 1: "host", 2: "protocol", 3: "port", **dict.fro
 _UNREACHABLE_V6 = {0: "no route", 1: "prohibited", 3: "address", 4: "port", 6: "rejected"}
 
 # What each means on the machine that sent it, and how to see why.
-_NO_ROUTE = "it has no route there, or one that refuses: `ip route get DESTINATION` on it"
-_NO_NEIGHBOUR = "nobody answered for the address on the last link: `ip neigh show DESTINATION` on it"
-_RULE = "a rule on it rejects: `nft list ruleset`, or the network policies where it is a node"
+_NO_ROUTE = "it has no route there: `ip route get DESTINATION` on it"
+_NO_NEIGHBOUR = (
+    "nobody answered for the address on the last link (`ip neigh show DESTINATION` on it), or an `unreachable` "
+    "route refuses (`ip route get DESTINATION`)"
+)
+_RULE = (
+    "a rule on it rejects (`nft list ruleset`, or the network policies where it is a node), or a `prohibit` route "
+    "does (`ip route get DESTINATION`)"
+)
 _CLOSED = "nothing listens there: see the service and the port on it with `ss -lntu`"
 _MEANINGS = {
     "network": _NO_ROUTE,
@@ -114,9 +120,10 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "forwarding.unreachable": Explanation(
         summary="ICMP says that destinations are unreachable",
-        cause="By code. Network, no route: no route, or one that refuses. Host, address: nobody answered for the "
-        "address on the last link (ARP, neighbour discovery), as when a node is down. Prohibited: a rule rejects. "
-        "Port, protocol: the host is there, and nothing listens.",
+        cause="By code. Network, no route: the machine that sent them has none. Host, address: nobody answered for "
+        "the address on the last link (ARP, neighbour discovery), as when a node is down; Linux says the same of a "
+        "route of type `unreachable`. Prohibited: a rule rejects, or a route of type `prohibit`. Port, protocol: "
+        "the host is there, and nothing listens.",
         proof="ICMP destination unreachable (IPv4 type 3 but for code 4, IPv6 type 1), sent by this machine or "
         "passing through. Where ports and protocols alone are unreachable it is told as information.",
         remedy="Ask the machine that sent them: `ip route get`, `ip neigh show` and `nft list ruleset` there.",

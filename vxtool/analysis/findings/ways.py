@@ -7,19 +7,21 @@ a sign that nothing came back, that is no finding.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.knowledge import address_text
-from vxtool.analysis.outcomes import NOT_ADDRESSED, Judged
+from vxtool.analysis.outcomes import CAPTURE_ENDED, NOT_ADDRESSED, Judged
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import LOOPED, OUT, PLAIN, TCP, TRANSLATED, InterfaceKey
+from vxtool.engine.tables import LOOPED, OUT, PLAIN, TCP, TRANSLATED, FlowKey, InterfaceKey
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Finding, Severity
+    from vxtool.cluster.links import Link
     from vxtool.cluster.routes import Route
     from vxtool.engine.answers import Proof, Unanswered
 
@@ -27,7 +29,8 @@ if TYPE_CHECKING:
 PATIENCE = 1_000_000_000  # ns
 
 _ACK = 0x10
-_MOST_ASKED = 500  # cells of unanswered flows that are looked at one by one
+_MOST_ASKED = 200  # cells of unanswered flows that are looked at one by one
+_MOST_SUSPECTS = 200  # addresses that are
 _MOST_NAMED = 3
 _TOP_FLOWS = 20
 
@@ -48,9 +51,21 @@ class Ways:
         return self.case.tables.queries.unanswered(PATIENCE, self.case.tables.last_time or 0)
 
     @cached_property
-    def astray(self) -> list[_Astray]:
-        """What took a wrong way."""
-        return list(_all_astray(self))
+    def astray(self) -> tuple[list[_Astray], int]:
+        """What took a wrong way, and to how many addresses more something may have that were not looked at."""
+        return _find_astray(self)
+
+    @cached_property
+    def links(self) -> Mapping[str, Link]:
+        return self.case.knowledge.links.by_name
+
+    @cached_property
+    def named(self) -> AbstractSet[str]:
+        """The interfaces that were captured, as far as they have names."""
+        names = {self.name(key) for key in self.case.tables.interfaces}
+        if any(key.number >= 0 for key in self.case.tables.interfaces):
+            names |= self.links.keys()  # a capture of all has those too on which nothing was seen
+        return {name for name in names if name is not None}
 
     def asked(self, items: Collection[Judged], most: int = _MOST_ASKED) -> list[Proof]:
         """The first records of unanswered flows among these journeys."""
@@ -59,10 +74,10 @@ class Ways:
         wanted = Wanted([item.number for item in items], flows=self.unanswered.flows)
         return self._judge.bundles.starts(wanted, most)
 
-    def is_answered(self, item: Judged) -> bool:
+    def are_answered(self, items: Sequence[Judged]) -> bool:
         """Whether something shows that these datagrams reach their destination: an answer, or a connection that got
         beyond its beginning, its answers taking another way."""
-        top, _ = self._judge.bundles.top([item.number], _TOP_FLOWS)
+        top, _ = self._judge.bundles.top([item.number for item in items], _TOP_FLOWS)
         return any(
             row.reverse_vni is not None
             or (row.flow.protocol == TCP and row.row is not None and row.row.tcp_flags & _ACK)
@@ -90,116 +105,130 @@ class Ways:
 
 
 class _Astray(NamedTuple):
-    """Datagrams that took a wrong way, and what is to be said of them."""
+    """Datagrams to one address that took a wrong way, and what is to be said of them."""
 
-    item: Judged
+    items: list[Judged]
     verdict: str
     remedy: str
     severity: Severity
 
 
 def find_misrouted(ways: Ways) -> Iterator[Finding]:
-    case, astray = ways.case, ways.astray
+    case, (astray, unseen) = ways.case, ways.astray
     if not astray:
         return
-    severity: Severity = min((row.severity for row in astray), key=("error", "warning", "info").index)
-    datagrams: dict[str, int] = {}
-    remedies: dict[str, int] = {}
-    for row in astray:
-        datagrams[row.verdict] = datagrams.get(row.verdict, 0) + row.item.bundle.datagrams
-        remedies[row.remedy] = remedies.get(row.remedy, 0) + row.item.bundle.datagrams
-    verdicts = sorted(datagrams, key=lambda verdict: (-datagrams[verdict], verdict))
-    count = sum(datagrams.values())
-    more = f", and {number(len(verdicts) - 1, 'other way', 'other ways')}" if len(verdicts) > 1 else ""
-    shown = sorted(remedies, key=lambda remedy: (-remedies[remedy], remedy))[:_MOST_NAMED]
+    # The gravest first, and of those what took the most.
+    grades = ("error", "warning", "info")
+    order = sorted(astray, key=lambda row: (grades.index(row.severity), -_datagrams(row.items), row.verdict))
+    remedies = list(dict.fromkeys(row.remedy for row in order))
+    count = sum(_datagrams(row.items) for row in astray)
+    others = len(astray) - 1
+    more = f", and so it is with {number(others, 'other address', 'other addresses')}" if others else ""
+    unknown = "whether the routes were those when the capture was taken, and whether a rule (`ip rule show`) or a "
+    unknown += "program on the interface chose the way"
+    if not case.knowledge.routes:
+        unknown = "the routes: give `--routes` with the router's `ip -j route show table all`"
+    if unseen:
+        unknown += (
+            f"; {number(unseen, 'more address', 'more addresses')} may be concerned, which were not looked at"
+        )
     yield {
         "id": "forwarding.misrouted",
-        "severity": severity,
-        "title": f"{verdicts[0]} ({number(count, 'datagram')}{more})",
+        "severity": order[0].severity,
+        "title": f"{order[0].verdict} ({number(count, 'datagram')}{more})",
         "count": count,
-        "evidence": case.samples([row.item for row in astray], "{flow}: in {ingress}, out {egress}"),
-        "remedy": "; ".join(shown),
-        "unknown": "whether the routes were those when the capture was taken, and whether a rule (`ip rule show`) "
-        "or a program on the interface chose the way"
-        if case.knowledge.routes
-        else "the routes: give `--routes` with the router's `ip -j route show table all`",
+        "evidence": case.samples(
+            [item for row in astray for item in row.items], "{flow}: in {ingress}, out {egress}"
+        ),
+        "remedy": "; ".join(remedies[:_MOST_NAMED]),
+        "unknown": unknown,
     }
 
 
-def _all_astray(ways: Ways) -> Iterator[_Astray]:
+def _datagrams(items: Sequence[Judged]) -> int:
+    return sum(item.bundle.datagrams for item in items)
+
+
+def _find_astray(ways: Ways) -> tuple[list[_Astray], int]:
+    """What took a wrong way, and to how many addresses more something may have that were not looked at."""
+    case = ways.case
+    if not case.knowledge.routes and not ways.unanswered.datagrams:
+        return [], 0
     items = ways.passed_on()
-    found: set[int] = set()
-    if ways.case.knowledge.routes:
-        for item in items:
-            astray = _past_its_route(ways, item) or _by_default_only(ways, item)
-            if astray is not None:
-                found.add(item.number)
-                yield astray
-    asked: dict[int, Judged] = {}
-    for proof in ways.asked([item for item in items if item.number not in found]):
-        asked.setdefault(proof.bundle, ways.case.judged[proof.bundle])
-    for item in asked.values():
-        astray = _away_from_where_it_sends(ways, item)
+    # By address and egress, since what is said of them is the same.
+    suspects: dict[tuple[bytes, InterfaceKey], list[Judged]] = {}
+    for item in items if case.knowledge.routes else ():
+        if item.route.egress is not None and (_is_past_its_route(ways, item) or _has_default_only(ways, item)):
+            suspects.setdefault((item.bundle.destination, item.route.egress.interface), []).append(item)
+    found: list[_Astray] = []
+    order = sorted(suspects.values(), key=_datagrams, reverse=True)
+    for group in order[:_MOST_SUSPECTS]:
+        astray = _past_its_route(ways, group) if _is_past_its_route(ways, group[0]) else _by_default(ways, group)
         if astray is not None:
-            yield astray
+            found.append(astray)
+    told = {item.number for row in found for item in row.items}
+    asked = {proof.bundle for proof in ways.asked([item for item in items if item.number not in told])}
+    elsewhere: dict[tuple[bytes, InterfaceKey], list[Judged]] = {}
+    for bundle in sorted(asked):
+        item = case.judged[bundle]
+        assert item.route.egress is not None
+        elsewhere.setdefault((item.bundle.destination, item.route.egress.interface), []).append(item)
+    for group in elsewhere.values():
+        astray = _away_from_where_it_sends(ways, group)
+        if astray is not None:
+            found.append(astray)
+    return found, max(0, len(order) - _MOST_SUSPECTS)
 
 
-def _past_its_route(ways: Ways, item: Judged) -> _Astray | None:
-    """The egress is none that the route has."""
+def _is_past_its_route(ways: Ways, item: Judged) -> bool:
+    """Whether the egress is none that the route has."""
     knowledge = ways.case.knowledge
-    routes = knowledge.sure_ways(item.bundle.destination)
-    wanted = {device for route in routes for device in route.devices}
-    assert item.route.egress is not None
-    egress = ways.name(item.route.egress.interface)
-    if not wanted or egress is None or not wanted <= _named(ways):
-        return None
+    wanted = {device for route in knowledge.sure_ways(item.bundle.destination) for device in route.devices}
+    egress = ways.name(item.route.egress.interface) if item.route.egress is not None else None
+    if not wanted or egress is None or not wanted <= ways.named:
+        return False
     left = {ways.name(stage.interface) for stage in item.route.stages if stage.direction == OUT}
-    links = knowledge.links.by_name
+    links = ways.links
     carriers = {links[name].master for name in left if name is not None and name in links}
-    if wanted & (left | carriers) or egress.startswith(_BY_PROGRAM):
-        return None
-    if any(name.startswith(_BY_PROGRAM) for name in wanted):
-        return None
-    if any(links[name].kind in _TUNNEL_KINDS for name in wanted & links.keys()):
-        return None
-    severity: Severity = "info" if ways.is_answered(item) else "error" if ways.asked([item], 1) else "warning"
-    end = _end(ways, item.bundle.destination)
-    destination = address_text(item.bundle.destination)
+    return not (
+        wanted & (left | carriers)
+        or any(name.startswith(_BY_PROGRAM) for name in (egress, *wanted))
+        or any(links[name].kind in _TUNNEL_KINDS for name in wanted & links.keys())
+    )
+
+
+def _past_its_route(ways: Ways, items: list[Judged]) -> _Astray:
+    bundle, routes = items[0].bundle, ways.case.knowledge.sure_ways(items[0].bundle.destination)
+    devices = sorted({device for route in routes for device in route.devices})
+    severity: Severity = "info" if ways.are_answered(items) else "error" if ways.asked(items, 1) else "warning"
     return _Astray(
-        item,
-        f"datagrams to {end} left by {egress}, and not by {' or '.join(sorted(wanted))} as their route says "
-        f"({routes[0]})",
-        f"ask the router: `ip route get {destination} from {address_text(item.bundle.source)} iif "
-        f"{ways.case.label(item, 'ingress')}`, then `ip rule show`",
+        items,
+        f"datagrams to {_end(ways, bundle.destination)} left by {ways.case.label(items[0], 'egress')}, and not by "
+        f"{' or '.join(devices)} as their route says ({routes[0]})",
+        f"ask the router: `ip route get {address_text(bundle.destination)} from {address_text(bundle.source)} iif "
+        f"{ways.case.label(items[0], 'ingress')}`, then `ip rule show`",
         severity,
     )
 
 
-def _named(ways: Ways) -> AbstractSet[str | None]:
-    """The interfaces that were captured, by name."""
-    return {ways.name(key) for key in ways.case.tables.interfaces} | (
-        # A capture of all interfaces has those as well on which nothing was seen.
-        ways.case.knowledge.links.by_name.keys()
-        if any(key.number >= 0 for key in ways.case.tables.interfaces)
-        else set()
-    )
-
-
-def _by_default_only(ways: Ways, item: Judged) -> _Astray | None:
-    """No route but the default one is for an address that is a pod's."""
-    assert item.route.ingress is not None
-    assert item.route.egress is not None
-    if item.route.ingress.wear != PLAIN:
-        return None
-    knowledge = ways.case.knowledge
-    routes = knowledge.sure_ways(item.bundle.destination)
+def _has_default_only(ways: Ways, item: Judged) -> bool:
+    """Whether no route but the default one, which it took, is for an address that is a pod's."""
+    if item.route.ingress is None or item.route.ingress.wear != PLAIN or item.route.egress is None:
+        return False
+    routes = ways.case.knowledge.sure_ways(item.bundle.destination)
     if not routes or not all(route.is_default and route.devices for route in routes):
-        return None
+        return False
     egress = ways.name(item.route.egress.interface)
     if egress is not None and not any(egress in route.devices for route in routes):
-        return None
-    pod = _pod(ways, item.bundle.destination)
-    if pod is None or ways.is_answered(item):
+        return False
+    return _pod(ways, item.bundle.destination) is not None
+
+
+def _by_default(ways: Ways, items: list[Judged]) -> _Astray | None:
+    """The router lacks the pod's route: its node is reached by another, or nobody answers."""
+    routes = ways.case.knowledge.sure_ways(items[0].bundle.destination)
+    pod = _pod(ways, items[0].bundle.destination)
+    if pod is None or ways.are_answered(items):
         return None
     onward = _sure_ways(ways, pod.node_address)
     same = {(hop.device, hop.via) for route in routes for hop in route.hops}
@@ -207,7 +236,7 @@ def _by_default_only(ways: Ways, item: Judged) -> _Astray | None:
         via == pod.node_address for _, via in same
     ):
         return None  # the default route leads to the pod's node
-    if ways.asked([item], 1):
+    if ways.asked(items, 1):
         severity: Severity = "error"
     elif onward:
         severity = "warning"
@@ -219,10 +248,10 @@ def _by_default_only(ways: Ways, item: Judged) -> _Astray | None:
     hop = next(hop for route in routes for hop in route.hops if not hop.dead)
     via = f" via {hop.via}" if hop.via else ""
     return _Astray(
-        item,
+        items,
         f"pod {pod.address} is on {where}, the router has no route for it, so default{via} takes it out "
         f"{hop.device}",
-        _add_route(pod, onward) + _route_back(ways, item),
+        _add_route(pod, onward) + _route_back(ways, items[0]),
         severity,
     )
 
@@ -289,25 +318,22 @@ def _route_back(ways: Ways, item: Judged) -> str:
     return f"; the answers need `{_route_command(pod, _sure_ways(ways, pod.node_address))}` as well"
 
 
-def _away_from_where_it_sends(ways: Ways, item: Judged) -> _Astray | None:
+def _away_from_where_it_sends(ways: Ways, items: list[Judged]) -> _Astray | None:
     """It was never answered, and the destination, or the others on its node, send by another interface only."""
-    assert item.route.egress is not None
-    egress = item.route.egress.interface
-    destination = item.bundle.destination
+    assert items[0].route.egress is not None
+    egress, destination = items[0].route.egress.interface, items[0].bundle.destination
     arrivals = ways.case.judge.arrivals
     whose, seen = "its own traffic comes", set(arrivals.get(destination, ()))
     if not seen:
         others = _neighbours(ways, destination)
         whose, seen = "that of others there comes", {key for address in others for key in arrivals[address]}
     label = ways.case.knowledge.interface(egress, ways.case.tables).label
-    if not seen or egress in seen or label is None or ways.is_answered(item):
-        return None
     named = {ways.case.knowledge.interface(key, ways.case.tables).label for key in seen}
-    if None in named or label in named:
+    if not seen or label is None or label in named or None in named or ways.are_answered(items):
         return None
     where = " and ".join(sorted(name for name in named if name is not None))
     return _Astray(
-        item,
+        items,
         f"what goes to {_end(ways, destination)} leaves by {label} and is never answered, while {whose} in by "
         f"{where}",
         f"ask the router where it sends it: `ip route get {address_text(destination)}`; if not by {where}, correct "
@@ -339,14 +365,18 @@ def find_no_answer(ways: Ways) -> Iterator[Finding]:
     # Those that were dropped here are told of as such.
     items = [item for item in case.judged if not _is_apart(item)]
     proofs = ways.asked(items)
-    if not proofs:
-        return
     connections, echoes, datagrams = unanswered[1:]
     if ways.asked([item for item in case.judged if _is_apart(item)], 1):
-        shares = case.judge.bundles.shares(Wanted([item.number for item in items], flows=unanswered.flows))
-        flows = {share.flow for share in shares}
+        # Of these flows only what went on its way was owed an answer, and one of it is no repetition.
+        left_of: Counter[FlowKey] = Counter()
+        for share in case.judge.bundles.shares(Wanted([item.number for item in items], flows=unanswered.flows)):
+            left_of[share.flow] += share.datagrams
+        flows = {flow: count for flow, count in left_of.items() if count > 1}
         connections = sum(flow.protocol == TCP for flow in flows)
-        echoes, datagrams = len(flows) - connections, sum(share.datagrams for share in shares)
+        echoes, datagrams = len(flows) - connections, sum(flows.values())
+        proofs = [proof for proof in proofs if proof.flow in flows]
+    if not proofs:
+        return
     what = []
     if connections:
         what.append(number(connections, "TCP connection"))
@@ -354,16 +384,15 @@ def find_no_answer(ways: Ways) -> Iterator[Finding]:
         what.append(number(echoes, "ping"))
     asking = {proof.bundle for proof in proofs}
     gone = sorted({case.label(item, "egress") for item in items if item.number in asking and item.route.egress})
-    left = f"; they left by {' and '.join(gone)}" if gone else ""
+    by = f"; they left by {' and '.join(gone)}" if gone else ""
     first = case.judged[proofs[0].bundle]
     routes = case.knowledge.sure_ways(first.bundle.destination)
     if len(gone) == 1 and routes and gone[0] in routes[0].devices:
-        left += f" ({routes[0]})"
+        by += f" ({routes[0]})"
     yield {
         "id": "forwarding.no-answer",
         "severity": "warning" if connections else "info",
-        "title": f"{' and '.join(what)} never answered: nothing came back for "
-        f"{number(datagrams, 'datagram')}{left}",
+        "title": f"{' and '.join(what)} never answered: nothing came back for {number(datagrams, 'datagram')}{by}",
         "count": datagrams,
         "evidence": [
             case.evidence(proof.sample, f"{case.flow(proof)}: {_fate(case, case.judged[proof.bundle])}")
@@ -376,8 +405,8 @@ def find_no_answer(ways: Ways) -> Iterator[Finding]:
 
 
 def _is_apart(item: Judged) -> bool:
-    """Told of elsewhere, or not this machine's to pass on."""
-    return item.outcome == "dropped" or item.reason == NOT_ADDRESSED
+    """Told of elsewhere, not this machine's to pass on, or too late to be."""
+    return item.outcome == "dropped" or item.reason in (NOT_ADDRESSED, CAPTURE_ENDED)
 
 
 def _fate(case: Case, item: Judged) -> str:
@@ -400,7 +429,7 @@ def _follow(ways: Ways, item: Judged, proof: Proof) -> str:
         )
     node = case.knowledge.node(proof.outer_destination)
     place = f"on {node or address_text(proof.outer_destination)}" if proof.outer_destination else "there"
-    if any(row.item.number == item.number for row in ways.astray):
+    if any(other.number == item.number for row in ways.astray[0] for other in row.items):
         return (
             "put right first what forwarding.misrouted tells of; if there is no answer then either, see on the "
             f"node whether it arrives: `tcpdump -ni any host {destination}`"
