@@ -187,6 +187,7 @@ class TestAllTables:
         routes = load_routes(written(tmp_path, ALL_TABLES))
         assert ways(routes, "10.20.0.1") == ["default via 192.168.10.1 dev eth1"]
         assert not routes.is_sure("10.20.0.1")
+        assert (routes.sources[0].problem or "").startswith("1 of the routes is for some datagrams only")
         assert routes.is_sure("10.21.0.1")
 
     def test_a_family_without_routes_is_unsure(self, tmp_path: Path) -> None:
@@ -232,6 +233,7 @@ class TestUnreadable:
         other = {"dst": "10.0.0.0/8", "dev": "eth1", "flags": []}
         routes = load_routes(written(tmp_path, [route, other]))
         assert [(source.items, source.skipped) for source in routes.sources] == [(1, 1)]
+        assert "none is relied upon" in (routes.sources[0].problem or "")
         assert ways(routes, "192.168.20.100") == []
         assert not routes.is_sure("10.0.0.1")
 

@@ -31,7 +31,7 @@ def describe_knowledge(
                 "problem": source.problem,
                 "names": used[source.path],
             }
-            for source in (*knowledge.cluster.sources, *knowledge.links.sources)
+            for source in (*knowledge.cluster.sources, *knowledge.links.sources, *knowledge.routes.sources)
         ],
         "conflicts": [str(one) for one in (*knowledge.cluster.conflicts, *knowledge.links.conflicts)],
         "names": names,

@@ -169,7 +169,7 @@ class Links:
 
 
 # Every datagram is looked up in these, one after the other, before any other table that a rule may name.
-_USUAL_TABLES = ("local", None, "default")
+USUAL_TABLES = ("local", None, "default")
 
 
 class Routes:
@@ -229,7 +229,7 @@ class Routes:
         if any(source.skipped for source in self.sources) or not self._holds_family_of(address):
             return False
         return not any(
-            route.conditional or table not in _USUAL_TABLES
+            route.conditional or table not in USUAL_TABLES
             for table, prefixes in self._tables.items()
             for _, routes in prefixes.matches(address)
             for route in routes
@@ -248,7 +248,7 @@ class Routes:
 
     def _all_matching(self, address: str) -> Iterator[tuple[int, tuple[Route, ...]]]:
         """In the order in which the kernel tries them."""
-        for table in _USUAL_TABLES:
+        for table in USUAL_TABLES:
             for length, routes in self._tables[table].matches(address) if table in self._tables else ():
                 if any(route.kind == "throw" for route in routes):
                     break  # as though this table had no route

@@ -25,7 +25,7 @@ from vxtool.cluster.files import (
 )
 from vxtool.cluster.knowledge import Source, canonical
 from vxtool.cluster.links import is_links
-from vxtool.cluster.lookup import Routes
+from vxtool.cluster.lookup import USUAL_TABLES, Routes
 from vxtool.cluster.prefixes import canonical_prefix
 from vxtool.errors import UsageError
 
@@ -121,12 +121,25 @@ def load_routes(paths: Sequence[str]) -> Routes:
     routes = Routes()
     for path in paths:
         found, skipped = _read_routes(path)
-        routes.sources.append(Source(path, "routes", len(found), skipped))
+        routes.sources.append(Source(path, "routes", len(found), skipped, problem=_problem(found, skipped)))
         for route in found:
             routes.add(route)
     if paths and not routes.count:
         raise UsageError(f"{paths[0]}: an empty list of routes; {_WANTED}")
     return routes
+
+
+def _problem(found: Sequence[Route], skipped: int) -> str | None:
+    """What keeps conclusions from being drawn, and where."""
+    if skipped:
+        return f"{skipped:,} of the routes cannot be read: what they are for is not known, so none is relied upon"
+    partial = sum(route.conditional or route.table not in USUAL_TABLES for route in found)
+    if partial:
+        return (
+            f"{partial:,} of the routes {'is' if partial == 1 else 'are'} for some datagrams only (another table, "
+            "a source, a type of service): none is relied upon for the addresses that they match"
+        )
+    return None
 
 
 def _read_routes(path: str) -> tuple[list[Route], int]:

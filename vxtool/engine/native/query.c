@@ -758,12 +758,21 @@ static uint64_t least_of_asking(const vx_flow *flow) {
     return echo && flow->tcp_flags == VX_ECHO_REQUEST ? ECHOES_LEAST : 0;
 }
 
-/* Add up the cells of the flows that ask and have no other direction. */
-static int add_asking(const vx_tally *tally, const uint32_t *reverses, vx_map *rows) {
+/* Mark the flows that ask and have no other direction: how many they are. */
+static uint32_t mark_asking(const vx_tally *tally, const uint32_t *reverses, uint8_t *found) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < flow_count(tally); i++) {
+        found[i] = reverses[i] == VX_NONE && least_of_asking(flow_at(tally, i)) > 0;
+        count += found[i];
+    }
+    return count;
+}
+
+/* Add up the cells of the flows that are marked. */
+static int add_asking(const vx_tally *tally, const uint8_t *found, vx_map *rows) {
     for (uint32_t i = 0; i < cell_count(tally); i++) {
         const vx_cell *cell = vx_cell_at(tally, i);
-        if (cell->flow == VX_OTHER_FLOWS || reverses[cell->flow] != VX_NONE ||
-            least_of_asking(flow_at(tally, cell->flow)) == 0)
+        if (cell->flow == VX_OTHER_FLOWS || !found[cell->flow])
             continue;
         bool made;
         uint32_t number = vx_map_intern(rows, &cell->flow, sizeof cell->flow, &made);
@@ -782,16 +791,20 @@ int vx_query_unanswered(const vx_tally *tally, const uint32_t *reverses, int64_t
                         uint8_t *found, vx_unanswered *sum) {
     *sum = (vx_unanswered){0};
     memset(found, 0, (size_t)flow_count(tally) + 1);
+    /* Of most captures no flow is such: the cells need not be looked at. */
+    if (mark_asking(tally, reverses, found) == 0)
+        return 0;
     vx_map rows;
     vx_map_init(&rows, sizeof(asking), tally->flows.seed);
-    int status = add_asking(tally, reverses, &rows);
+    int status = add_asking(tally, found, &rows);
     for (uint32_t i = 0; status == 0 && i < vx_map_count(&rows); i++) {
         const asking *row = vx_map_at(&rows, i);
         const vx_flow *flow = flow_at(tally, row->flow);
-        if (row->datagrams < least_of_asking(flow) ||
-            (row->last - row->first < wait && end - row->last < wait))
+        bool waited = row->last - row->first >= wait || end - row->last >= wait;
+        if (!waited || row->datagrams < least_of_asking(flow)) {
+            found[row->flow] = 0;
             continue;
-        found[row->flow] = 1;
+        }
         sum->connections += flow->ends.protocol == VX_TCP;
         sum->echoes += flow->ends.protocol != VX_TCP;
         sum->datagrams += row->datagrams;
