@@ -222,7 +222,7 @@ def _hairpin(case: Case) -> Iterator[Finding]:
         return
     labels = sorted({case.label(item, "egress") for item in items})
     where = " or ".join(labels)
-    device = labels[0] if not labels[0].startswith(("#", "an ")) else "INTERFACE"
+    device = labels[0] if labels[0] in case.knowledge.links.by_name else "INTERFACE"
     redirects = sum(count for (_, version, kind, _, _), count in case.tables.icmp_error_counts.items()
                     if (version, kind) == (4, 5))  # fmt: skip
     told = f"; the capture holds {number(redirects, 'ICMP redirect')}" if redirects else ""
@@ -343,6 +343,8 @@ def _icmp_tells(case: Case, destination: str) -> str | None:
     unreachable = expired = 0
     codes: Counter[str] = Counter()
     for error, count in case.tables.icmp_error_counts.items():
+        if error[0]:
+            continue  # of a pod, inside of a tunnel
         if _is_ttl_expired(error):
             expired += count
         elif (name := _unreachable_name(error)) is not None:

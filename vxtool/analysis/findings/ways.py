@@ -201,12 +201,13 @@ def _past_its_route(ways: Ways, items: list[Judged]) -> _Astray:
     bundle, routes = items[0].bundle, ways.case.knowledge.sure_ways(items[0].bundle.destination)
     devices = sorted({device for route in routes for device in route.devices})
     severity: Severity = "info" if ways.are_answered(items) else "error" if ways.asked(items, 1) else "warning"
+    ingress = ways.case.label(items[0], "ingress")
     return _Astray(
         items,
         f"datagrams to {_end(ways, bundle.destination)} left by {ways.case.label(items[0], 'egress')}, and not by "
         f"{' or '.join(devices)} as their route says ({routes[0]})",
         f"ask the router: `ip route get {address_text(bundle.destination)} from {address_text(bundle.source)} iif "
-        f"{ways.case.label(items[0], 'ingress')}`, then `ip rule show`",
+        f"{ingress if ingress in ways.links else 'INTERFACE'}`, then `ip rule show`",
         severity,
     )
 
