@@ -572,6 +572,25 @@ class TestDroppedByRoute:
         routes = ROUTES.replace("192.168.10.0/24 dev eth1", "192.168.11.0/24 dev eth1")
         assert "net.ipv4.conf.eth1.rp_filter" in self.dropped(tmp_path, routes)["remedy"]
 
+    def test_a_few_that_a_route_refuses_are_told_of_beside_the_others(self, tmp_path: Path) -> None:
+        lost = [came(SECOND + at * MS, tunnel(ping(9 + at))) for at in range(3)]
+        refused = came(SECOND, ping(50, destination="172.20.8.1"))
+        records = [*exchange(), *lost, refused, *exchange(2 * SECOND, 2)]
+        found = finding(run(tmp_path, records, routes=ROUTES + "blackhole 172.20.8.0/24\n"), "forwarding.dropped")
+        assert found is not None
+        assert found["remedy"].startswith("look at the queue of eth2")
+        assert "; besides, the route `blackhole 172.20.8.0/24` drops them" in found["remedy"]
+        found = finding(
+            run(
+                tmp_path,
+                [*exchange(), refused, *exchange(2 * SECOND, 2)],
+                routes=ROUTES + "blackhole 172.20.8.0/24\n",
+            ),
+            "forwarding.dropped",
+        )
+        assert found is not None
+        assert found["remedy"].startswith("the route `blackhole 172.20.8.0/24` drops them")
+
     def test_where_others_left_the_queue_is_looked_at_first(self, tmp_path: Path) -> None:
         lost = came(SECOND, tunnel(ping(9)))
         report = run(tmp_path, [*exchange(), lost, *exchange(2 * SECOND, 2)], routes=ROUTES)

@@ -185,6 +185,7 @@ class Routes:
         self.sources: list[Source] = []
         self._tables: dict[str | None, Prefixes[tuple[Route, ...]]] = {}
         self._by_prefix: dict[tuple[str | None, str], tuple[Route, ...]] = {}
+        self._families: set[bool] = set()  # of the main table's routes: whether IPv6
         self._answers: dict[str, tuple[Route, ...]] = {}
         self._sure: dict[str, bool] = {}
 
@@ -199,6 +200,8 @@ class Routes:
         routes = self._by_prefix[key] = (*self._by_prefix.get(key, ()), route)
         self._tables.setdefault(route.table, Prefixes())[route.prefix] = routes
         self._answers, self._sure = {}, {}
+        if route.table is None:
+            self._families.add(":" in route.prefix)
         self.count += 1
         if route.source is not None:
             self.addresses.add(route.source)
@@ -226,7 +229,7 @@ class Routes:
         return sure
 
     def _is_sure(self, address: str) -> bool:
-        if any(source.skipped for source in self.sources) or not self._holds_family_of(address):
+        if any(source.skipped for source in self.sources) or (":" in address) not in self._families:
             return False
         return not any(
             route.conditional or table not in USUAL_TABLES
@@ -234,9 +237,6 @@ class Routes:
             for _, routes in prefixes.matches(address)
             for route in routes
         )
-
-    def _holds_family_of(self, address: str) -> bool:
-        return any((":" in prefix) == (":" in address) for table, prefix in self._by_prefix if table is None)
 
     def _find(self, address: str) -> tuple[Route, ...]:
         for _, routes in self._all_matching(address):

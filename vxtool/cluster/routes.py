@@ -267,9 +267,9 @@ def _parse_line(words: list[str]) -> Route | None:
             parts[-1].append(word)
     own = _values(parts[0])
     hops = [
-        Hop(value["dev"], canonical(value.get("via")), "dead" in value, "linkdown" in value)
+        Hop(device, canonical(value.get("via")), "dead" in value, "linkdown" in value)
         for value in map(_values, parts)
-        if "dev" in value
+        if (device := as_name(value.get("dev"))) is not None
     ]
     source = canonical(own.get("src"))
     ipv6 = "pref" in own or _is_ipv6(source, hops, any("inet6" in part for part in parts))

@@ -223,9 +223,21 @@ def _hairpin(case: Case) -> Iterator[Finding]:
     labels = sorted({case.label(item, "egress") for item in items})
     where = " or ".join(labels)
     device = labels[0] if labels[0] in case.knowledge.links.by_name else "INTERFACE"
-    redirects = sum(count for (_, version, kind, _, _), count in case.tables.icmp_error_counts.items()
-                    if (version, kind) == (4, 5))  # fmt: skip
+    redirects = sum(
+        each
+        for (_, version, kind, _, _), each in case.tables.icmp_error_counts.items()
+        if (version, kind) == (4, 5)
+    )
     told = f"; the capture holds {number(redirects, 'ICMP redirect')}" if redirects else ""
+    remedy = (
+        f"nothing is wrong where both ends are on the link of {where} and have this machine as their gateway; a "
+        "route from one to the other spares the detour (Cilium with native routing: `autoDirectNodeRoutes: true`)"
+    )
+    if any(len(item.bundle.destination) == 4 for item in items):
+        remedy += (
+            f"; `sysctl net.ipv4.conf.{device}.send_redirects net.ipv4.ip_forward` shows whether the router tells "
+            "them of it, and whether it passes anything on"
+        )
     yield {
         "id": "forwarding.hairpin",
         "severity": "info",
@@ -233,10 +245,7 @@ def _hairpin(case: Case) -> Iterator[Finding]:
         f"{'it' if count == 1 else 'they'} came in by, {where}{told}",
         "count": count,
         "evidence": case.samples(items, "{flow}: in {ingress}, out {egress}"),
-        "remedy": f"nothing is wrong where both ends are on the link of {where} and have this machine as their "
-        "gateway; a route from one to the other spares the detour (Cilium with native routing: "
-        "`autoDirectNodeRoutes: true`), and `sysctl net.ipv4.conf."
-        f"{device}.send_redirects` shows whether the router tells them of it",
+        "remedy": remedy,
         "unknown": "whether both ends could reach each other without this machine",
     }
 
@@ -365,9 +374,13 @@ def _icmp_tells(case: Case, destination: str) -> str | None:
 
 
 def _routes_tell(case: Case, dropped: Sequence[Judged]) -> str | None:
-    """Why nothing for a destination left, where the routes tell it or narrow it down; `dropped` is for it alone."""
+    """Why nothing for the destination of most of these left, where the routes tell it or narrow it down."""
     knowledge = case.knowledge
-    destination = dropped[0].bundle.destination
+    lost: Counter[bytes] = Counter()
+    for item in dropped:
+        lost[item.bundle.destination] += item.bundle.datagrams
+    destination = max(lost, key=lambda address: (lost[address], address))
+    dropped = [item for item in dropped if item.bundle.destination == destination]
     text = address_text(destination)
     if text is None or not knowledge.routes or not knowledge.routes.is_sure(text):
         return None
@@ -379,8 +392,8 @@ def _routes_tell(case: Case, dropped: Sequence[Judged]) -> str | None:
         )
     if ways[0].refuses:
         return (
-            f"the route `{ways[0]}` drops them: remove it (`ip route del {ways[0]}`), or give the router a longer "
-            "prefix for what should pass"
+            f"the route `{ways[0]}` drops them, such as those for {text}: remove it (`ip route del {ways[0]}`), or "
+            "give the router a route with a longer prefix for what should pass"
         )
     devices = sorted({device for way in ways for device in way.devices})
     if not devices:
@@ -417,6 +430,32 @@ def _by(case: Case, dropped: Sequence[Judged]) -> str:
 
 
 def _where_to_look(case: Case, dropped: Sequence[Judged]) -> tuple[str, bool]:
+    """The next command, and whether the routes told it."""
+    refused = [item for item in dropped if _is_refused(case, item)]
+    if not refused:
+        return _look_at_egress(case, dropped)
+    told = _routes_tell(case, refused) or ""
+    others = [item for item in dropped if not _is_refused(case, item)]
+    if _datagrams(others) < _datagrams(refused):
+        return told, True
+    return f"{_look_at_egress(case, others)[0]}; besides, {told}", True
+
+
+def _is_refused(case: Case, item: Judged) -> bool:
+    """Whether the routes say that what is sent there goes nowhere, and nothing speaks against it."""
+    destination = item.bundle.destination
+    text = address_text(destination)
+    if text is None or not case.knowledge.routes or case.judge.egresses.get(destination):
+        return False
+    ways = case.knowledge.sure_ways(destination)
+    return any(way.refuses for way in ways) or (not ways and case.knowledge.routes.is_sure(text))
+
+
+def _datagrams(items: Sequence[Judged]) -> int:
+    return sum(item.bundle.datagrams for item in items)
+
+
+def _look_at_egress(case: Case, dropped: Sequence[Judged]) -> tuple[str, bool]:
     """The next command, for the interface by which others for the same destinations left, if any did; and whether
     the routes told it."""
     lost: Counter[bytes] = Counter()
@@ -428,7 +467,7 @@ def _where_to_look(case: Case, dropped: Sequence[Judged]) -> tuple[str, bool]:
     for address in lost:
         egresses.update(case.judge.egresses.get(address, {}))
     if not egresses:
-        told = _routes_tell(case, [item for item in dropped if item.bundle.destination == most])
+        told = _routes_tell(case, dropped)
         return told or (
             "nothing for these destinations left at all: ask the router where it sends them with "
             f"`ip route get {destination}`, then look at the drop counters of `nft list ruleset`"
