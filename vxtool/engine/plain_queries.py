@@ -11,7 +11,6 @@ from typing import TypeVar
 from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Unanswered, Wanted
 from vxtool.engine.tables import (
     ECHO_REQUEST,
-    SYN,
     TAIL_PORT,
     TCP,
     Cell,
@@ -333,7 +332,7 @@ class PlainLarge:
 
 
 _SYNS, _ECHOES = 2, 3  # at least, to be asking again and again
-_ECN_FLAGS = 0xC0
+_SYN, _ECN_FLAGS = 0x02, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
 
 
 def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:
@@ -341,7 +340,7 @@ def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:
     if flow.source_port < 0:
         return 0
     if flow.protocol == TCP:
-        return _SYNS if row.tcp_flags & ~_ECN_FLAGS == SYN else 0
+        return _SYNS if row.tcp_flags & ~_ECN_FLAGS == _SYN else 0
     return _ECHOES if flow.protocol in _ICMP and row.tcp_flags == ECHO_REQUEST else 0
 
 

@@ -43,8 +43,8 @@ NON_IP = 1 << 16
 OPAQUE = 1 << 17
 
 TCP = 6  # the protocol number
-SYN = 0x02  # of its flags, RFC 9293
-# For ICMP echo these stand in the place of the flags.
+
+# What a flow of ICMP echo was seen to hold, in the place of TCP's flags.
 ECHO_REQUEST, ECHO_REPLY = 1, 2
 
 EXACT_LATENCIES = 1000  # a path keeps every latency up to this many

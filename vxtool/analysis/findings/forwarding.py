@@ -49,7 +49,7 @@ _MOST_ERRORS = 1000  # records of ICMP that are looked through for those that ar
 
 EXPLANATIONS: dict[str, Explanation] = {
     "forwarding.dropped": Explanation(
-        summary="Datagrams came in, were owed an egress that was captured, and never went out",
+        summary="datagrams came in, were owed an egress that was captured, and never went out",
         cause="A queue that is full (`tc`, the driver), a rule that drops (`nft`, a network policy), a route that "
         "refuses or is missing, a packet larger than the next link with DF set, or the reverse-path filter.",
         proof="Each datagram is followed from its ingress to its egress, its fragments and the segments of a "
@@ -59,10 +59,11 @@ EXPLANATIONS: dict[str, Explanation] = {
         remedy="The finding names the queue, route or rule to look at: `tc -s qdisc show dev EGRESS`, `ip route "
         "get DESTINATION`, `nft list ruleset`, and the MTU of the egress where only large ones are missing.",
         unknown="What dropped them: the capture shows that they did not leave, not what stopped them. The tap of "
-        "the egress stands before the driver, so what a network card loses looks forwarded.",
+        "the egress stands before the driver, so what a network card loses looks forwarded. Where the capture "
+        "itself lost packets, some of these may have left unseen.",
     ),
     "forwarding.misrouted": Explanation(
-        summary="Datagrams left by another interface than their destination is behind",
+        summary="datagrams left by another interface than their destination is behind",
         cause="The router has no route for the pods' addresses (native routing needs one for the range of each "
         "node), so that the default route takes them; or a wrong route, or a rule that overrides it.",
         proof="With `--routes`: the longest matching prefix leads to another interface than the one that they left "
@@ -88,7 +89,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         unknown="What became of them behind this machine.",
     ),
     "forwarding.hairpin": Explanation(
-        summary="Datagrams went out by the interface that they came in by",
+        summary="datagrams went out by the interface that they came in by",
         cause="Both ends are on one link and send by way of their gateway; or a route leads back to where they "
         "came from.",
         proof="The first ingress and the last egress are one interface. Where a tunnel is entered or left on the "
@@ -99,7 +100,7 @@ EXPLANATIONS: dict[str, Explanation] = {
         unknown="Whether both ends could reach each other without this machine.",
     ),
     "forwarding.loop": Explanation(
-        summary="Datagrams passed the same place again with a lower TTL",
+        summary="datagrams passed the same place again with a lower TTL",
         cause="Two routers send them to each other: one by a route for the range, the other by its default route, "
         "since it has none that is longer.",
         proof="The same datagram was seen at one interface in one direction twice, the second time with a lower "

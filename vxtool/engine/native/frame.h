@@ -24,8 +24,6 @@ enum {
 };
 enum { VX_LINK_ETHERNET = 1, VX_LINK_SLL = 113, VX_LINK_SLL2 = 276 };
 enum { VX_ICMP = 1, VX_TCP = 6, VX_UDP = 17, VX_ICMPV6 = 58 };
-/* Of ICMP echo, in the place of TCP's flags. */
-enum { VX_ECHO_REQUEST = 1, VX_ECHO_REPLY = 2 };
 
 /* What a key's shape says. An opaque frame has the outer addresses, identification and UDP length, and the
  * VNI as its transport; one that is no IP has its EtherType in place of a fragment offset. */
@@ -85,6 +83,9 @@ typedef struct {
     uint8_t tcp_flags; /* of ICMP echo VX_ECHO_REQUEST or VX_ECHO_REPLY */
     uint8_t options;   /* bytes of TCP options */
 } vx_traits;
+
+/* What a flow of ICMP echo was seen to hold, in the place of TCP's flags. */
+enum { VX_ECHO_REQUEST = 1, VX_ECHO_REPLY = 2 };
 
 /* The VNI, or -1 where there is none. */
 static inline int32_t vx_vni_of(const vx_traits *traits) {
