@@ -47,6 +47,7 @@ def analyze(
     *,
     cluster: Sequence[str] = (),
     links: Sequence[str] = (),
+    routes: Sequence[str] = (),
     interfaces: Mapping[int, str] | None = None,
     namespace: str | None = None,
     cluster_id_bits: Literal[8, 9] = 8,
@@ -63,22 +64,22 @@ def analyze(
 ) -> Report:
     """Analyze captures taken at one place, merged by time.
 
-    `paths` are pcap or pcapng files, plain or compressed, or "-" for standard input. `cluster` and `links` are
-    files as `kubectl`, `cilium` and `ip -j` print them, `cluster` folders of such as well; `interfaces` names
-    interfaces by index; `namespace` is that of tables which name none. `cluster_id_bits` is how many of an
-    identity's 24 bits tell its cluster in a ClusterMesh: 8, or 9 with up to 511 clusters. `top` is how many flows
-    the report lists, by bytes. Of the findings, those are reported that `select` names by id or family, or all
-    without any, but for those that `ignore` names; of the others only that they are there. `ports` maps further
-    UDP ports to "vxlan" or "geneve". Times are ns of capture time. `jobs` is how many threads may work: by default
-    as many as there are cores, from a size on that is worth a second one. Two are made use of, by the native
-    engine; the report does not depend on it.
+    `paths` are pcap or pcapng files, plain or compressed, or "-" for standard input. `cluster`, `links` and
+    `routes` are files as `kubectl` and `cilium`, `ip -j addr`, and `ip route` print them, `cluster` folders of such
+    as well; `interfaces` names interfaces by index; `namespace` is that of tables which name none.
+    `cluster_id_bits` is how many of an identity's 24 bits tell its cluster in a ClusterMesh: 8, or 9 with up to 511
+    clusters. `top` is how many flows the report lists, by bytes. Of the findings, those are reported that `select`
+    names by id or family, or all without any, but for those that `ignore` names; of the others only that they are
+    there. `ports` maps further UDP ports to "vxlan" or "geneve". Times are ns of capture time. `jobs` is how many
+    threads may work: by default as many as there are cores, from a size on that is worth a second one. Two are made
+    use of, by the native engine; the report does not depend on it.
 
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
     """
     # Files of the operator first: what is wrong with them need not wait for the captures. What builds the report
     # comes last: where two threads are at work, it is imported beside them.
-    knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace, cluster_id_bits)
+    knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
     if select or ignore:
         from vxtool.analysis.findings.choice import check_names
 
@@ -96,6 +97,7 @@ def flows(
     *,
     cluster: Sequence[str] = (),
     links: Sequence[str] = (),
+    routes: Sequence[str] = (),
     interfaces: Mapping[int, str] | None = None,
     namespace: str | None = None,
     cluster_id_bits: Literal[8, 9] = 8,
@@ -129,7 +131,7 @@ def flows(
     from vxtool.analysis.flow_list import build_flow_list, check_filter
 
     wanted = check_filter(pods, in_namespaces, identities, addresses, on_ports, protocols, verdicts)
-    knowledge = _load_knowledge(paths, cluster, links, interfaces, namespace, cluster_id_bits)
+    knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
     tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress)
     from vxtool.analysis import Knowledge, Question
 
@@ -187,6 +189,7 @@ def _load_knowledge(
     paths: Sequence[str],
     cluster: Sequence[str],
     links: Sequence[str],
+    routes: Sequence[str],
     interfaces: Mapping[int, str] | None,
     namespace: str | None,
     cluster_id_bits: int,
@@ -194,7 +197,7 @@ def _load_knowledge(
     """What the operator's files say, where there is anything; the loaders are imported only then."""
     if cluster_id_bits not in (8, 9):
         raise UsageError(f"cluster_id_bits={cluster_id_bits!r}: expected 8, or 9 with up to 511 clusters")
-    if not (cluster or links or interfaces or cluster_id_bits != 8):
+    if not (cluster or links or routes or interfaces or cluster_id_bits != 8):
         return None
     from vxtool.analysis import Knowledge
 
@@ -208,6 +211,10 @@ def _load_knowledge(
         from vxtool.cluster.links import load_links
 
         knowledge.links = load_links(links, interfaces)
+    if routes:
+        from vxtool.cluster.routes import load_routes
+
+        knowledge.routes = load_routes(routes)
     return knowledge
 
 

@@ -57,11 +57,15 @@ class Run:
         """
         taps = taps or [Tap(f"{self.name}.pcap", filter=filter, snaplen=snaplen)]
         rows = self.lab.json(watched, f"ip -j {links}")
-        routes = self.lab.json(watched, "ip -j route") + self.lab.json(watched, "ip -j -6 route")
-        for kind, value in (("links", rows), ("routes", routes)):
-            (self._directory / f"{self.name}.{kind}.json").write_text(
-                "[" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in value) + "]\n"
-            )
+        (self._directory / f"{self.name}.links.json").write_text(
+            "[" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "]\n"
+        )
+        # As printed: a route that encapsulates has two keys `dst`, of which reading it would keep one.
+        printed = [self.lab.run(watched, f"ip -j {family}route").strip()[1:-1] for family in ("", "-6 ")]
+        routes = ",".join(rows.strip() for rows in printed if rows.strip())
+        (self._directory / f"{self.name}.routes.json").write_text(
+            "[" + routes.replace('},{"dst"', '},\n{"dst"') + "]\n"
+        )
         truth.place_counters(self.lab, watched)
         before = truth.snapshot(self.lab, watched)
         with Taps(self.lab, watched, taps, self._directory):

@@ -63,11 +63,12 @@ CILIUM_VXLAN, CALICO = 7, 8
 
 
 class Network(NamedTuple):
-    """A capture in files, and what an operator has beside it: `links` and `cluster` are empty where nothing."""
+    """A capture in files, and what an operator has beside it: the others are empty where nothing."""
 
     files: list[str]
     links: list[str]
     cluster: list[str]
+    routes: list[str]
 
 
 class _Pod(NamedTuple):
@@ -329,7 +330,25 @@ def random_network(seed: int, folder: Path) -> Network:
         named = traffic.pods[: chance.randint(1, len(traffic.pods))]
         pods = [(f"pod-{number}", pod.vni, pod.address, pod.node) for number, pod in enumerate(named)]
         cluster.append(endpoints_file(stem.with_suffix(".cluster.json"), pods))
-    return Network(files, links, cluster)
+    return Network(files, links, cluster, _routes(random.Random(-seed), stem.with_suffix(".routes.txt"), traffic))
+
+
+def _routes(chance: random.Random, path: Path, traffic: _Traffic) -> list[str]:
+    """Some of those that the router may have: right and wrong ones, for all datagrams and for some."""
+    if chance.random() < 0.4:
+        return []
+    devices = ["eth0", "eth1", "eth2", "eth2", "cilium_host", "eth7"]
+    lines = ["192.168.10.0/24 dev eth1 src 192.168.10.200", "192.168.20.0/24 dev eth2 src 192.168.20.200"]
+    lines += [f"default via 10.0.2.2 dev {chance.choice(devices)}", "fd00::/8 dev eth2 metric 1024 pref medium"]
+    for pod in traffic.pods:
+        dev = f"dev {chance.choice(devices)}"
+        share = ".".join(pod.address.split(".")[:3]) + ".0/24"
+        lines += [f"{share} via {pod.node} {dev}", f"{pod.node} {dev} metric 5", f"blackhole {pod.address}",
+                  f"{pod.address} nexthop via 10.0.0.1 dev eth1 nexthop via 10.0.0.2 {dev}"]  # fmt: skip
+    lines += ["172.20.0.0/16 tos 0x10 dev eth0", "172.20.1.0/24 dev eth0 table 7", "unreachable 172.20.0.0/16"]
+    path.write_text("\n".join(line for line in lines if chance.random() < chance.choice([0.3, 0.9])) + "\n")
+    # A file without any route is refused.
+    return [str(path)] if path.read_text().strip() else []
 
 
 def _write(chance: random.Random, stem: Path, records: list[Seen]) -> list[str]:

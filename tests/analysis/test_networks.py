@@ -34,6 +34,7 @@ def test_the_engine_makes_no_difference(tmp_path: Path, monkeypatch: pytest.Monk
             network.files,
             cluster=network.cluster,
             links=network.links,
+            routes=network.routes,
             scope=scope,  # type: ignore[arg-type]
             overlay=overlay,  # type: ignore[arg-type]
             top=top,

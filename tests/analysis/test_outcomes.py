@@ -534,6 +534,70 @@ class TestOneFileForEachInterface:
         assert outcomes(report) == {"forwarded": 4, "unresolved": 1}
         assert report["forwarding"]["unresolved_because"] == {"egress-not-captured": 1}
 
+    def judged_by_routes(self, tmp_path: Path, text: str, links: bool) -> dict[str, int]:
+        """What becomes of a datagram to where no other went or came from, by these routes."""
+        (tmp_path / "routes.txt").write_text(text)
+        elsewhere = tunnel(ping(50, destination="172.20.3.9"), destination="192.168.30.100")
+        files = self.files(tmp_path, ([self.eth1(LATER, elsewhere)], []))
+        report = analyze(files, routes=[str(tmp_path / "routes.txt")], **self.options(tmp_path, links))
+        return outcomes(report)
+
+    @pytest.mark.parametrize(
+        "routes",
+        [
+            "192.168.30.0/24 via 192.168.20.7 dev eth2\n",
+            "default via 192.168.20.1 dev eth2\n",
+            "default via 192.168.10.1 dev eth1\nblackhole 192.168.30.0/24\n",
+            "192.168.30.0/24 nexthop via 192.168.10.7 dev eth1 nexthop via 192.168.20.7 dev eth2\n",
+        ],
+    )
+    def test_a_route_by_what_was_captured_tells_that_it_is_lost(
+        self, tmp_path: Path, links: bool, routes: str
+    ) -> None:
+        assert self.judged_by_routes(tmp_path, routes, links) == {"forwarded": 4, "dropped": 1}
+
+    @pytest.mark.parametrize(
+        "routes",
+        [
+            "192.168.30.0/24 dev eth3\n",
+            "192.168.20.0/24 dev eth2\n",
+            "192.168.30.0/24 nexthop via 192.168.10.7 dev eth1 nexthop via 192.168.40.7 dev eth3\n",
+            "default via 192.168.20.1 dev eth2\ndefault via 10.0.2.2 dev eth0 table 100\n",
+            "default via 192.168.20.1 dev eth2\n192.168.30.0/24 tos 0x10 dev eth3\n",
+        ],
+    )
+    def test_a_route_by_another_interface_or_none_tells_nothing(
+        self, tmp_path: Path, links: bool, routes: str
+    ) -> None:
+        assert self.judged_by_routes(tmp_path, routes, links) == {"forwarded": 4, "unresolved": 1}
+
+    def test_a_route_elsewhere_wins_over_where_the_destination_sends_from(
+        self, tmp_path: Path, links: bool
+    ) -> None:
+        """Its traffic comes in by eth2, and what goes there leaves by eth0, which was not captured."""
+        (tmp_path / "routes.txt").write_text("default via 10.0.2.2 dev eth0\n192.168.10.0/24 dev eth1\n")
+        sent = self.eth2(LATER, ping(7, "10.7.7.7", POD_A), outward=False)
+        gone = self.eth1(LATER + 20 * MS, ping(8, POD_A, "10.7.7.7"))
+        files = self.files(tmp_path, ([gone], [sent]))
+        options = {**self.options(tmp_path, links), "scope": "ip"}
+        assert outcomes(analyze(files, **options)) == {"dropped": 2}
+        report = analyze(files, routes=[str(tmp_path / "routes.txt")], **options)
+        assert report["forwarding"]["unresolved_because"] == {"egress-not-captured": 2}
+
+    def test_a_local_route_ends_here(self, tmp_path: Path, links: bool) -> None:
+        """`table all` tells what is the machine's own, without its links file too."""
+        (tmp_path / "routes.txt").write_text(
+            "default via 192.168.20.1 dev eth2\nlocal 192.168.30.0/24 dev lo table local scope host\n"
+        )
+        asked = self.eth1(LATER, ping(5, NODE_A, "192.168.30.5"))
+        report = analyze(
+            self.files(tmp_path, ([asked], [])),
+            scope="ip",
+            routes=[str(tmp_path / "routes.txt")],
+            **self.options(tmp_path, links),
+        )
+        assert outcomes(report) == {"delivered": 1}
+
     def test_between_other_machines_on_the_link_is_not_this_ones(self, tmp_path: Path, links: bool) -> None:
         """MACs: both are foreign, as routed journeys or the links file show."""
         files = self.files(tmp_path, ([frame(LATER, ping(9, NODE_A, "192.168.10.7"), MAC_A, b"\x02" * 6)], []))

@@ -114,6 +114,7 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
     assert api.options == {
         "cluster": [],
         "links": [],
+        "routes": [],
         "interfaces": {},
         "namespace": None,
         "cluster_id_bits": 8,
@@ -130,9 +131,8 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
 
 
 def test_every_option_reaches_the_analysis(api: Api) -> None:
-    arguments = (
-        "analyze a.pcap --cluster c1 --cluster c2 --links l1 --links l2 --interface 3=eth1 --interface 4=eth2"
-    )
+    arguments = "analyze a.pcap --cluster c1 --cluster c2 --links l1 --links l2 --routes r1 --routes r2"
+    arguments += " --interface 3=eth1 --interface 4=eth2"
     arguments += " --namespace shop --top 7 --scope ip --overlay vxlan --port 4789=vxlan --port 6081=geneve"
     arguments += " --select forwarding,mtu.fragmented-at-source --select identity --ignore capture.clipped"
     arguments += " --window 2.5s --settle 500us --jobs 2 --cluster-id-bits 9"
@@ -141,6 +141,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
     assert api.options == {
         "cluster": ["c1", "c2"],
         "links": ["l1", "l2"],
+        "routes": ["r1", "r2"],
         "interfaces": {3: "eth1", 4: "eth2"},
         "namespace": "shop",
         "cluster_id_bits": 9,

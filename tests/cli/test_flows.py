@@ -185,6 +185,7 @@ class TestOptions:
                 {
                     "cluster": [],
                     "links": [],
+                    "routes": [],
                     "interfaces": {},
                     "namespace": None,
                     "cluster_id_bits": 8,
@@ -219,7 +220,7 @@ class TestOptions:
         assert (options["sort"], options["top"]) == (sort, top)
 
     def test_every_option_reaches_the_analysis(self, asked: list[Any]) -> None:
-        arguments = "flows a.pcap b.pcap --cluster c1 --links l1 --interface 3=eth1 --namespace shop"
+        arguments = "flows a.pcap b.pcap --cluster c1 --links l1 --routes r1 --interface 3=eth1 --namespace shop"
         arguments += " --sort drops --top 7 --pod shop/web --pod curl --in-namespace shop --identity 36705"
         arguments += " --address 172.20.0.0/16 --on-port 80 --protocol tcp --verdict dropped --verdict TRACED"
         arguments += " --scope ip --overlay cilium --port 6081=geneve --window 2s --settle 1ms --jobs 2"
@@ -231,6 +232,7 @@ class TestOptions:
                 {
                     "cluster": ["c1"],
                     "links": ["l1"],
+                    "routes": ["r1"],
                     "interfaces": {3: "eth1"},
                     "namespace": "shop",
                     "cluster_id_bits": 9,

@@ -25,8 +25,8 @@ HEAVY = {
 LOADERS = {
     f"vxtool.cluster.{name}"
     for name in (
-        "agent", "archive", "files", "knowledge", "links", "load", "objects", "prefixes", "sysdump", "tables",
-        "yaml_text",
+        "agent", "archive", "files", "knowledge", "links", "load", "objects", "prefixes", "routes", "sysdump",
+        "tables", "yaml_text",
     )
 } | {"vxtool.analysis.sources", "vxtool.analysis.findings.stale"}  # fmt: skip
 PURE = {

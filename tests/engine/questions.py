@@ -38,6 +38,17 @@ class _Asker:
             assert getattr(one, name) == getattr(other, name), name
         paths = self.some(self.paths)
         assert one.is_answered(paths) == other.is_answered(paths)
+        ends = [cell.last_time for cell in other.cells.values()]  # type: ignore[attr-defined]
+        waits = chance.choice([0, 1_000, 1_000_000, 1_000_000_000]), max(ends, default=0)
+        asked = one.unanswered(*waits), other.unanswered(*waits)
+        assert asked[0][1:] == asked[1][1:]
+        everyone = range(len(other.bundles().rows))
+        shares = [
+            side.bundles().shares(Wanted(everyone, flows=unanswered.flows))
+            for side, unanswered in zip((one, other), asked, strict=True)
+        ]
+        assert shares[0] == shares[1]
+        assert sum(share.datagrams for share in shares[1]) == asked[1].datagrams
         assert one.two_sided(self.only_in, self.only_out) == other.two_sided(self.only_in, self.only_out)
         own = self.some(sorted({flow.source for flow, _ in other.cells}))  # type: ignore[attr-defined]
         rewritten = one.rewritten(self.only_in, self.only_out, own)

@@ -206,3 +206,47 @@ def test_the_mss_of_both_directions_is_told_with_large_datagrams(tmp_path: Path,
     records += passed(MS, tunnel(segment(1, 5000)))
     (row,) = ask(tmp_path, engine, records).large({}).rows
     assert (row.told_mss, row.both_told, row.limit, row.payload) == (1410, False, -1, 5000)
+
+
+SECOND = 1_000 * MS
+
+
+def syns(count: int, every: int = SECOND, flags: int = 2) -> list[Seen]:
+    """A SYN that is sent again and again."""
+    return [came(at * every, segment(1, flags=flags, identification=at + 1)) for at in range(count)]
+
+
+def echoes(count: int, every: int = SECOND, reply: bool = False) -> list[Seen]:
+    ends = (POD_B, POD_A) if reply else (POD_A, POD_B)
+    return [came(at * every, ping(at + 1, *ends, reply=reply)) for at in range(count)]
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        (syns(3), (1, 0, 3)),
+        (syns(2, flags=0xC2), (1, 0, 2)),  # with ECN, RFC 3168
+        (syns(1), (0, 0, 0)),
+        (syns(2, every=MS), (0, 0, 0)),  # not yet waited for
+        ([*syns(2, every=MS), came(2 * SECOND, datagram(80, 9))], (1, 0, 2)),
+        ([*syns(2), came(3 * SECOND, segment(2, flags=0x10))], (0, 0, 0)),  # goes on: answered by another way
+        ([*syns(2), came(MS, segment(9, 0, (POD_B, 80), (POD_A, 32788), flags=0x14))], (0, 0, 0)),  # refused
+        (echoes(3), (0, 1, 3)),
+        (echoes(2), (0, 0, 0)),
+        (echoes(3, reply=True), (0, 0, 0)),  # of requests that went another way
+        ([*echoes(3), came(MS, ping(1, POD_B, POD_A, reply=True))], (0, 0, 0)),
+        ([*syns(2), *echoes(4)], (1, 1, 6)),
+        ([came(at * SECOND, datagram(80, at)) for at in range(5)], (0, 0, 0)),
+    ],
+)
+def test_what_asks_again_and_again_is_unanswered(
+    tmp_path: Path, engine: str, records: list[Seen], told: tuple[int, int, int]
+) -> None:
+    tables = tables_of(engine, [Path(pcap(tmp_path / "c.pcap", records)).read_bytes()])
+    assert tables.last_time is not None
+    answer = tables.queries.unanswered(SECOND, tables.last_time)
+    assert answer[1:] == told
+    bundles = tables.queries.bundles()
+    shares = bundles.shares(Wanted(range(len(bundles.rows)), flows=answer.flows))
+    assert sum(share.datagrams for share in shares) == told[2]
+    assert {share.flow.source for share in shares} <= {address(POD_A)}

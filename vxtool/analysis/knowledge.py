@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from vxtool.cluster.lookup import Cluster, Links
+from vxtool.cluster.lookup import Cluster, Links, Routes
 from vxtool.engine.tables import InterfaceKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.cluster.knowledge import Endpoint
+    from vxtool.cluster.routes import Route
 
 # How far the clocks of a cluster and of the machine that captured may be apart without anything being made of it.
 CLOCKS = 60_000_000_000  # ns
@@ -41,18 +42,25 @@ class InterfaceName(NamedTuple):
 class Knowledge:
     """`paths` are the inputs' names as given; a capture of one interface is called by its file's name."""
 
-    def __init__(self, paths: Sequence[str], cluster: Cluster | None = None, links: Links | None = None) -> None:
+    def __init__(
+        self,
+        paths: Sequence[str],
+        cluster: Cluster | None = None,
+        links: Links | None = None,
+        routes: Routes | None = None,
+    ) -> None:
         self.paths = paths
         self.cluster = cluster if cluster is not None else Cluster()
         self.links = links if links is not None else Links()
         self.later: dict[str, Endpoint] = {}
+        self.routes = routes if routes is not None else Routes()
         self._named_tables: Tables | None = None
         self._names: dict[InterfaceKey, InterfaceName] = {}
 
     @cached_property
     def own_addresses(self) -> frozenset[bytes]:
-        """Of the machine that captured, as far as `ip addr` told."""
-        return frozenset(map(_packed, self.links.addresses))
+        """Of the machine that captured, as far as `ip addr` and `ip route` told."""
+        return frozenset(map(_packed, self.links.addresses | self.routes.addresses))
 
     @cached_property
     def own_macs(self) -> frozenset[bytes]:
@@ -143,6 +151,16 @@ class Knowledge:
         """`namespace/name`, or the name alone."""
         namespace = self.pod_namespace(pod)
         return f"{namespace}/{pod.name}" if namespace else pod.name
+
+    def ways(self, address: bytes) -> Sequence[Route]:
+        """The routes that a datagram to `address` takes, as far as files tell."""
+        # Without routes no text is made.
+        return self.routes.find(address_text(address) or "") if self.routes else ()
+
+    def sure_ways(self, address: bytes) -> Sequence[Route]:
+        """The same, and none where others may be for it too, or where a file may lack some."""
+        text = address_text(address) or ""
+        return self.routes.find(text) if self.routes and self.routes.is_sure(text) else ()
 
     def node(self, address: bytes) -> str | None:
         text = address_text(address)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge, never_forwarded
@@ -124,6 +125,9 @@ def group(judged: Iterable[Judged]) -> list[Group]:
     ]
 
 
+# Kinds of routes that lead nowhere but to this machine itself, or to all on one of its links.
+_ENDING = ("local", "broadcast", "multicast", "anycast")
+
 # What is known of a flow beside its own journeys, as notes on its bundles.
 _RESEGMENTED, _TRANSLATED, _UNMATCHED = 1, 2, 4
 
@@ -138,7 +142,7 @@ class Judge:
         self._own_macs = self._find_own_macs()
         self._own_addresses = knowledge.own_addresses
         self.egresses: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost destination
-        self._behind: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost source
+        self.arrivals: dict[bytes, Counter[InterfaceKey]] = defaultdict(Counter)  # by outermost source
         decapsulated = self._paths(lambda route: route.decapsulated)
         self.bundles: Bundles = tables.queries.bundles(decapsulated)
         self._look_around()
@@ -276,14 +280,12 @@ class Judge:
             or ingress.direction in (BROADCAST, MULTICAST)
             or destination in self._own_addresses
             or never_forwarded(destination)
+            or self._ends_here(destination)
         ):
             return "delivered", None
         if ingress.direction == OTHER:
             return "unresolved", NOT_ADDRESSED
-        if self._watches_all(ingress):
-            watched = self._holds_egress
-        else:
-            watched = destination in self.egresses or destination in self._behind
+        watched = self._holds_egress if self._watches_all(ingress) else self._is_watched(destination)
         if not watched:
             return "unresolved", EGRESS_NOT_CAPTURED
         return ("unresolved", CAPTURE_ENDED) if route.flags & AT_END else ("dropped", None)
@@ -291,10 +293,43 @@ class Judge:
     def _judge_left(self, route: Route, egress: Stage, source: bytes) -> tuple[Outcome, str | None]:
         if egress.loopback or source in self._own_addresses or never_forwarded(source):
             return "originated", None
-        watched = self._holds_ingress if self._watches_all(egress) else source in self._behind
+        watched = self._holds_ingress if self._watches_all(egress) else source in self.arrivals
         if not watched:
             return "unresolved", INGRESS_NOT_CAPTURED
         return ("unresolved", CAPTURE_BEGAN) if route.flags & AT_START else ("missed", None)
+
+    def _ends_here(self, destination: bytes) -> bool:
+        """Whether a route says that it is this machine's own, or a broadcast on one of its links."""
+        return any(route.kind in _ENDING for route in self._knowledge.ways(destination))
+
+    def _is_watched(self, destination: bytes) -> bool:
+        """Whether a datagram to there would have been seen to leave, where single interfaces were captured: by its
+        route, else by other journeys."""
+        left = destination in self.egresses
+        seen = left or destination in self.arrivals
+        ways = self._knowledge.sure_ways(destination)
+        if left or not ways:
+            return seen
+        if any(route.refuses for route in ways):
+            return True  # it leaves by none at all
+        devices = {device for route in ways for device in route.devices}
+        if devices and devices <= self._captured:
+            return True
+        # A device that carries others (a bridge, a bond) may have been captured by these, and so may one without a
+        # name here.
+        links = self._knowledge.links.by_index.values()
+        if not devices or None in self._captured or any(link.master in devices for link in links):
+            return seen
+        return False
+
+    @cached_property
+    def _captured(self) -> frozenset[str | None]:
+        """The names of the interfaces of which what leaves was captured; None among them where one has none."""
+        return frozenset(
+            self._knowledge.interface(key, self._tables).name
+            for key, row in self._tables.interfaces.items()
+            if row.records_out or row.records_unknown or not row.records_in
+        )
 
     @staticmethod
     def _watches_all(stage: Stage) -> bool:
@@ -379,7 +414,7 @@ class Judge:
             if route.ingress and not route.ingress.loopback:
                 came_in.add(source)
                 if route.ingress.direction == IN:
-                    self._behind[source][route.ingress.interface] += datagrams
+                    self.arrivals[source][route.ingress.interface] += datagrams
                 if not route.egress:
                     only_in.add(destination)
             if route.egress:
@@ -394,4 +429,4 @@ class Judge:
         silent = only_out - came_in - went_out
         self._own_addresses |= (silent & only_in) | (silent & errors) | tunnel_ends
         for address in self._own_addresses:
-            self._behind.pop(address, None)
+            self.arrivals.pop(address, None)

@@ -67,7 +67,7 @@ def build_report(
     tunnel = describe_tunnel(tables, knowledge, overlay)
     identities = describe_identities(tables, knowledge, overlay)
     known: Known = {"sources": [], "conflicts": [], "names": []}
-    if knowledge.cluster.sources or knowledge.links.sources:
+    if knowledge.cluster.sources or knowledge.links.sources or knowledge.routes.sources:
         from vxtool.analysis.sources import describe_knowledge  # here, because most runs have no such file
 
         known = describe_knowledge(knowledge, identities, tunnel, flows)

@@ -32,7 +32,7 @@ def describe_knowledge(
                 "assumed_namespace": source.assumed_namespace,
                 "names": used[source.path],
             }
-            for source in (*knowledge.cluster.sources, *knowledge.links.sources)
+            for source in (*knowledge.cluster.sources, *knowledge.links.sources, *knowledge.routes.sources)
         ],
         "conflicts": [str(one) for one in (*knowledge.cluster.conflicts, *knowledge.links.conflicts)],
         "names": names,

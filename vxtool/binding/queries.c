@@ -343,6 +343,27 @@ static PyObject *queries_is_answered(PyObject *object, PyObject *args) {
     return answered < 0 ? PyErr_NoMemory() : PyBool_FromLong(answered);
 }
 
+/* (by flow, connections, echoes, datagrams) */
+static PyObject *queries_unanswered(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    given reverses;
+    long long wait, end;
+    if (!PyArg_ParseTuple(args, "O&LL:unanswered", bytes_or_none, &reverses, &wait, &end) ||
+        check_reverses(self, reverses) < 0)
+        return NULL;
+    uint8_t *found;
+    PyObject *bytes = blank((size_t)vx_map_count(&self->tally->flows) + 1, 1, &found);
+    if (bytes == NULL)
+        return NULL;
+    vx_unanswered sum;
+    if (vx_query_unanswered(self->tally, words(reverses), wait, end, found, &sum) < 0) {
+        Py_DECREF(bytes);
+        return PyErr_NoMemory();
+    }
+    return Py_BuildValue("(NIIK)", bytes, (unsigned)sum.connections, (unsigned)sum.echoes,
+                         (unsigned long long)sum.datagrams);
+}
+
 /* (VNI, VNI of the other direction or -1, address, datagrams, inner bytes) */
 static PyObject *identity_of(const void *row) {
     const vx_identity *identity = row;
@@ -582,6 +603,8 @@ static PyMethodDef queries_methods[] = {
     {"reverses", queries_reverses, METH_NOARGS, "reverses()\n--\n\nThe other direction of each flow."},
     {"is_answered", queries_is_answered, METH_VARARGS,
      "is_answered(paths, reverses)\n--\n\nWhether both directions of any conversation took these paths."},
+    {"unanswered", queries_unanswered, METH_VARARGS,
+     "unanswered(reverses, wait, end)\n--\n\nFlows that asked again and again, and how many they are."},
     {"sources", queries_sources, METH_NOARGS, "sources()\n--\n\nSums by VNI and source."},
     {"pairs", queries_pairs, METH_VARARGS,
      "pairs(reverses)\n--\n\nSums by VNI and that of the other direction."},

@@ -31,6 +31,7 @@ def run_analysis(
     *,
     cluster: tuple[str, ...] = (),
     links: tuple[str, ...] = (),
+    routes: tuple[str, ...] = (),
     interfaces: tuple[str, ...] = (),
     namespace: str | None = None,
     cluster_id_bits: Literal[8, 9] = 8,
@@ -54,7 +55,7 @@ def run_analysis(
     Values and defaults are those of the options. Raises UsageError for what makes no sense.
     """
     check_stdin(files)
-    check_output(output, files + cluster + links)
+    check_output(output, files + cluster + links + routes)
     failing = _names(fail_on)
     if failing:
         from vxtool.analysis.findings.choice import check_names
@@ -68,6 +69,7 @@ def run_analysis(
             list(files),
             cluster=list(cluster),
             links=list(links),
+            routes=list(routes),
             interfaces=named_interfaces(interfaces),
             namespace=namespace,
             cluster_id_bits=cluster_id_bits,

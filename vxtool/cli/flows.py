@@ -89,6 +89,7 @@ def command(
     *,
     cluster: tuple[str, ...],
     links: tuple[str, ...],
+    routes: tuple[str, ...],
     interfaces: tuple[str, ...],
     ports: tuple[tuple[int, str], ...],
     window: int,
@@ -111,7 +112,7 @@ def command(
       hubble observe --input-file flows.json --pod default/curl-pod
     """
     check_stdin(files)
-    check_output(output, files + cluster + links)
+    check_output(output, files + cluster + links + routes)
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import flows
 
@@ -120,6 +121,7 @@ def command(
             list(files),
             cluster=list(cluster),
             links=list(links),
+            routes=list(routes),
             interfaces=named_interfaces(interfaces),
             sort=sort or ("start" if format_ in _HUBBLE else "bytes"),
             top=top or (_ROWS if format_ == "text" else None),

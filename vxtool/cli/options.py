@@ -30,6 +30,13 @@ _KNOWLEDGE: Sequence[_Option] = (
         help="The router's interfaces: ip -j addr, or ip -j link. Repeatable.",
     ),
     click.option(
+        "--routes",
+        metavar="FILE",
+        multiple=True,
+        type=click.Path(),
+        help="The router's routes: ip -j route show table all, or the text of ip route. Repeatable.",
+    ),
+    click.option(
         "--interface",
         "interfaces",
         metavar="INDEX=NAME",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
@@ -22,6 +22,7 @@ MAX_BYTES = 128 << 20
 MAX_NAME = 512
 
 _JSON_START = re.compile(r"\s*(?:\{|\[\s*[\[\]{\"])")
+_BLANKS = re.compile(r"[ \t\r\n]*")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -74,8 +75,38 @@ def looks_like_json(text: str) -> bool:
 
 def parse_json(path: str, text: str) -> Any:
     """Return the JSON value that `text` is; UsageError naming line and column where it is not one."""
-    try:
+    with _one_line_errors(path, text):
         return json.loads(text)
+
+
+def parse_json_values(
+    path: str, text: str, make_object: Callable[[list[tuple[str, Any]]], object] | None = None
+) -> list[Any]:
+    """Return the JSON values that stand in `text` one after another, as of commands that wrote into one file.
+
+    `make_object` is given the pairs of each object, so that keys that stand in it twice are seen.
+    """
+    decoder = json.JSONDecoder(object_pairs_hook=make_object)
+    values = []
+    with _one_line_errors(path, text):
+        at = _blanks(text, 0)
+        while at < len(text):
+            value, at = decoder.raw_decode(text, at)
+            values.append(value)
+            at = _blanks(text, at)
+    return values
+
+
+def _blanks(text: str, at: int) -> int:
+    """Where the blanks from `at` on end."""
+    match = _BLANKS.match(text, at)
+    return match.end() if match else at
+
+
+@contextmanager
+def _one_line_errors(path: str, text: str) -> Iterator[None]:
+    try:
+        yield
     except json.JSONDecodeError as error:
         cut = "is cut short" if not text[error.pos :].strip() else f"is no JSON there ({error.msg})"
         raise UsageError(

@@ -105,6 +105,8 @@ def _read_links(path: str) -> tuple[list[Link], int]:
     if not is_links(document):
         if as_mapping(document).get("kind") is not None:
             raise UsageError(f"{path}: holds Kubernetes objects, no interfaces; give it as --cluster")
+        if any("dst" in as_mapping(item) for item in as_list(document)):
+            raise UsageError(f"{path}: holds routes, no interface with index and name; give it as --routes")
         raise UsageError(f"{path}: holds no interface with index and name; {_WANTED}")
     found: list[Link] = []
     skipped = 0

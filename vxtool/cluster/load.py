@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from vxtool.cluster.agent import parse_agent
-from vxtool.cluster.files import as_text, looks_like_json, opened, parse_json, read_rest
+from vxtool.cluster.files import as_list, as_mapping, as_text, looks_like_json, opened, parse_json, read_rest
 from vxtool.cluster.identities import kind_of
 from vxtool.cluster.knowledge import Facts, merge
 from vxtool.cluster.links import is_links
@@ -122,6 +122,8 @@ def _read_text(path: str, text: str, namespace: str | None) -> Facts:
         document = parse_json(path, text)
         if is_links(document):
             raise UsageError(f"{path}: holds interfaces, no names of pods or identities; give it as --links")
+        if any("dst" in as_mapping(item) for item in as_list(document)):
+            raise UsageError(f"{path}: holds routes, no names of pods or identities; give it as --routes")
         facts = parse_agent(document)
         if not facts.kinds:
             facts = _objects([document], kind_of_file(os.path.basename(path)))

@@ -1,11 +1,12 @@
-"""What analysis asks: which pod, node, identity or interface a number stands for.
+"""What analysis asks: which pod, node, identity or interface a number stands for, and which route an address takes.
 
-The files are merged into these two by `vxtool.cluster.knowledge` and `vxtool.cluster.links`. They stand apart
-because a run without files needs no more than them, empty, and should not pay for the loaders.
+The files are merged into these by `vxtool.cluster.knowledge`, `vxtool.cluster.links` and `vxtool.cluster.routes`.
+They stand apart because a run without files needs no more than them, empty, and should not pay for the loaders.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vxtool.cluster.identities import LARGEST_VNI, OF_NODES, IdentityInfo, reserved_identity
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from vxtool.cluster.knowledge import Conflict, Endpoint, PodCidr, Service, Source
     from vxtool.cluster.links import Link
     from vxtool.cluster.prefixes import Prefixes
+    from vxtool.cluster.routes import Route
 
 
 class Cluster:
@@ -164,3 +166,90 @@ class Links:
         """Return the name of the interface `index`; None where unknown."""
         link = self.by_index.get(index)
         return link.name if link else None
+
+
+# Every datagram is looked up in these, one after the other, before any other table that a rule may name.
+USUAL_TABLES = ("local", None, "default")
+
+
+class Routes:
+    """All routes that the files of `--routes` tell of.
+
+    Addresses are texts in the spelling of `ipaddress`; for what is none there is no route. `addresses` are the
+    machine's own ones, as local routes and preferred sources tell.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.addresses: set[str] = set()
+        self.sources: list[Source] = []
+        self._tables: dict[str | None, Prefixes[tuple[Route, ...]]] = {}
+        self._by_prefix: dict[tuple[str | None, str], tuple[Route, ...]] = {}
+        self._families: set[bool] = set()  # of the main table's routes: whether IPv6
+        self._answers: dict[str, tuple[Route, ...]] = {}
+        self._sure: dict[str, bool] = {}
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+    def add(self, route: Route) -> None:
+        """Take in a route of a file."""
+        from vxtool.cluster.prefixes import Prefixes  # here, because most runs have no routes
+
+        key = route.table, route.prefix
+        routes = self._by_prefix[key] = (*self._by_prefix.get(key, ()), route)
+        self._tables.setdefault(route.table, Prefixes())[route.prefix] = routes
+        self._answers, self._sure = {}, {}
+        if route.table is None:
+            self._families.add(":" in route.prefix)
+        self.count += 1
+        if route.source is not None:
+            self.addresses.add(route.source)
+        if route.kind == "local" and (address := route.only_address) is not None:
+            self.addresses.add(address)
+
+    def find(self, address: str) -> tuple[Route, ...]:
+        """The routes that a datagram to `address` takes: of those with the longest prefix that holds it the ones
+        with the lowest metric, which are several where it may take any. None where there is no route.
+
+        Linux: net/ipv4/fib_trie.c, fib_table_lookup; net/ipv6/route.c, rt6_select.
+        """
+        answer = self._answers.get(address)
+        if answer is None:
+            answer = self._answers[address] = self._find(address)
+        return answer
+
+    def is_sure(self, address: str) -> bool:
+        """Whether `find` tells all there is to know of `address`: the files hold routes of its family, none that
+        could not be read, and none for some datagrams only that these may be.
+        """
+        sure = self._sure.get(address)
+        if sure is None:
+            sure = self._sure[address] = self._is_sure(address)
+        return sure
+
+    def _is_sure(self, address: str) -> bool:
+        if any(source.skipped for source in self.sources) or (":" in address) not in self._families:
+            return False
+        return not any(
+            route.conditional or table not in USUAL_TABLES
+            for table, prefixes in self._tables.items()
+            for _, routes in prefixes.matches(address)
+            for route in routes
+        )
+
+    def _find(self, address: str) -> tuple[Route, ...]:
+        for _, routes in self._all_matching(address):
+            usable = [route for route in routes if not route.conditional and route.is_usable]
+            if usable:
+                least = min(route.metric for route in usable)
+                return tuple(route for route in usable if route.metric == least)
+        return ()
+
+    def _all_matching(self, address: str) -> Iterator[tuple[int, tuple[Route, ...]]]:
+        """In the order in which the kernel tries them."""
+        for table in USUAL_TABLES:
+            for length, routes in self._tables[table].matches(address) if table in self._tables else ():
+                if any(route.kind == "throw" for route in routes):
+                    break  # as though this table had no route
+                yield length, routes

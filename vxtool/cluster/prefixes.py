@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from ipaddress import ip_address, ip_network
 from typing import Generic, TypeVar
 
@@ -42,15 +43,18 @@ class Prefixes(Generic[_T]):
         bits = int(network.network_address) >> (network.max_prefixlen - network.prefixlen)
         lengths[network.prefixlen][bits] = value
 
-    def find(self, address: str) -> _T | None:
-        """The value of the longest prefix that holds `address`; None where none does, or for what is no address."""
+    def matches(self, address: str) -> Iterator[tuple[int, _T]]:
+        """Length and value of each prefix that holds `address`, the longest first; none for what is no address."""
         try:
             parsed = ip_address(address)
         except ValueError:
-            return None
+            return
         number = int(parsed)
         for length, values in self._by_length[parsed.version].items():
             bits = number >> (parsed.max_prefixlen - length)
             if bits in values:
-                return values[bits]
-        return None
+                yield length, values[bits]
+
+    def find(self, address: str) -> _T | None:
+        """The value of the longest prefix that holds `address`; None where none does."""
+        return next((value for _, value in self.matches(address)), None)

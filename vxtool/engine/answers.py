@@ -37,7 +37,7 @@ class Wanted(NamedTuple):
 
     bundles: Collection[int]
     vni: int | None = None  # the flow's
-    flows: object | None = None  # as `Large.flows` gives them
+    flows: object | None = None  # as `Large.flows` and `Unanswered.flows` give them
     above: int = -1  # the largest datagram is larger than this, and
     room: int | None = None  # with what the tunnel adds on average larger than this, and
     among: Collection[int] | None = None  # of one of these lengths, and
@@ -105,6 +105,15 @@ class LargeRow(NamedTuple):
     inner: int
     payload: int
     datagrams: int
+
+
+class Unanswered(NamedTuple):
+    """The flows that asked again and again without an answer."""
+
+    flows: object  # for `Wanted`
+    connections: int  # how many of TCP
+    echoes: int  # and of ICMP echo
+    datagrams: int  # of them all
 
 
 class TwoSided(NamedTuple):

@@ -12,7 +12,7 @@ from contextlib import suppress
 from functools import cached_property
 
 from vxtool import _native
-from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Wanted
+from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Unanswered, Wanted
 from vxtool.engine.tables import OTHER_FLOWS, FlowKey, FlowRow, PathKey, Sample
 
 _ANY_ROOM = -(1 << 63)
@@ -130,6 +130,9 @@ class NativeQueries:
         self, only_in: Collection[PathKey], only_out: Collection[PathKey], own: Collection[bytes]
     ) -> set[FlowKey]:
         return set(map(self.flow, self.ask.rewritten(self._sides(only_in, only_out), list(own), self._reverses)))
+
+    def unanswered(self, wait: int, end: int) -> Unanswered:
+        return Unanswered(*self.ask.unanswered(self._reverses, wait, end))
 
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         return self.ask.is_answered(self._sides(paths), self._reverses)

@@ -8,8 +8,17 @@ from functools import cached_property
 from heapq import nlargest, nsmallest
 from typing import TypeVar
 
-from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Wanted
-from vxtool.engine.tables import TAIL_PORT, Cell, FlowKey, FlowRow, PathKey, TunnelRow
+from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Unanswered, Wanted
+from vxtool.engine.tables import (
+    ECHO_REQUEST,
+    TAIL_PORT,
+    TCP,
+    Cell,
+    FlowKey,
+    FlowRow,
+    PathKey,
+    TunnelRow,
+)
 
 _ICMP = frozenset({1, 58})
 
@@ -102,6 +111,22 @@ class PlainQueries:
         """The other direction itself."""
         vni = self.reverse_vni(flow)
         return None if vni is None else FlowKey(vni, *_turned(flow))
+
+    def unanswered(self, wait: int, end: int) -> Unanswered:
+        asking: dict[FlowKey, list[Cell]] = defaultdict(list)
+        for (flow, _), cell in self.cells.items():
+            if flow in self.flows and _least_of_asking(flow, self.flows[flow]) and self.reverse(flow) is None:
+                asking[flow].append(cell)
+        found: dict[FlowKey, int] = {}
+        for flow, cells in asking.items():
+            datagrams = sum(cell.datagrams for cell in cells)
+            first = min(cell.first_time for cell in cells)
+            last = max(cell.last_time for cell in cells)
+            waited = last - first >= wait or end - last >= wait
+            if waited and datagrams >= _least_of_asking(flow, self.flows[flow]):
+                found[flow] = datagrams
+        connections = sum(flow.protocol == TCP for flow in found)
+        return Unanswered(set(found), connections, len(found) - connections, sum(found.values()))
 
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         seen = self._along(paths)
@@ -310,6 +335,19 @@ class PlainLarge:
 
     def of(self, flows: Collection[FlowKey]) -> dict[FlowKey, list[tuple[int, int]]]:
         return {flow: self._flows[flow] for flow in flows if flow in self._flows}
+
+
+_SYNS, _ECHOES = 2, 3  # at least, to be asking again and again
+_SYN, _ECN_FLAGS = 0x02, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
+
+
+def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:
+    """How many datagrams make it one that asks again and again; 0: it does something else."""
+    if flow.source_port < 0:
+        return 0
+    if flow.protocol == TCP:
+        return _SYNS if row.tcp_flags & ~_ECN_FLAGS == _SYN else 0
+    return _ECHOES if flow.protocol in _ICMP and row.tcp_flags == ECHO_REQUEST else 0
 
 
 def _turned(flow: FlowKey) -> tuple[int, bytes, int, bytes, int]:

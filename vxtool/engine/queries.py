@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Wanted
+from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Unanswered, Wanted
 from vxtool.engine.tables import FlowKey, PathKey
 
 
@@ -102,6 +102,14 @@ class Queries(Protocol):
 
         One came in and not out, the other the reverse, and they differ in the destination alone (with its port), or
         in the source alone; in the source's port too where the new source is one of `own`.
+        """
+
+    def unanswered(self, wait: int, end: int) -> Unanswered:
+        """Flows of which nothing was seen of the other direction, and which had time enough to be answered.
+
+        Of TCP those that sent nothing but SYNs, two at least: nobody repeats one that was answered. Of ICMP echo
+        those that sent nothing but requests, three at least. `wait` and `end` in ns: the last time that it was
+        asked lies so long behind the first, or before the end.
         """
 
     def is_answered(self, paths: Collection[PathKey]) -> bool:

@@ -581,12 +581,21 @@ static int ask_rewritten(const vx_tally *tally, const arrays *with, vx_map *rows
     return answered < 0 ? -1 : vx_query_rewritten(tally, with->by_path, rows, with->reverses, with->by_flow);
 }
 
+static int ask_unanswered(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    vx_map_init(rows, sizeof(vx_address), 0);
+    vx_unanswered sum;
+    if (vx_query_unanswered(tally, with->reverses, 0, 0, with->by_flow, &sum) < 0)
+        return -1;
+    CHECK(sum.datagrams >= 2 * (uint64_t)sum.connections + 3 * (uint64_t)sum.echoes);
+    return 0;
+}
+
 static int ask_all(const vx_tally *tally, arrays *with) {
     if (ask_bundles(tally, with) < 0 || vx_query_reverses(tally, with->reverses) < 0)
         return -1;
     check_reverses(tally, with->reverses);
-    const question questions[] = {ask_sources,   ask_told_mss, ask_source_ports, ask_pairs,
-                                  ask_two_sided, ask_large,    ask_beside,       ask_rewritten};
+    const question questions[] = {ask_sources, ask_told_mss, ask_source_ports, ask_pairs,     ask_two_sided,
+                                  ask_large,   ask_beside,   ask_rewritten,    ask_unanswered};
     int status = 0;
     for (size_t i = 0; i < sizeof questions / sizeof *questions && status == 0; i++) {
         vx_map rows;

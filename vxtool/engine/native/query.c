@@ -735,6 +735,84 @@ int vx_query_is_answered(const vx_tally *tally, vx_set paths, const uint32_t *re
     return answered;
 }
 
+/* What was never answered. */
+
+enum { SYN = 0x02, ECN_FLAGS = 0xc0, SYNS_LEAST = 2, ECHOES_LEAST = 3 };
+
+typedef struct {
+    uint32_t flow;
+    /* end of the key */
+    uint64_t datagrams;
+    int64_t first;
+    int64_t last;
+} asking;
+
+/* How many datagrams make it one that asks again and again; 0: it does something else. */
+static uint64_t least_of_asking(const vx_flow *flow) {
+    const vx_ends *ends = &flow->ends;
+    if ((ends->shape & VX_KEY_SOURCE_PORT) == 0)
+        return 0;
+    if (ends->protocol == VX_TCP)
+        return (flow->tcp_flags & ~ECN_FLAGS) == SYN ? SYNS_LEAST : 0;
+    bool echo = ends->protocol == VX_ICMP || ends->protocol == VX_ICMPV6;
+    return echo && flow->tcp_flags == VX_ECHO_REQUEST ? ECHOES_LEAST : 0;
+}
+
+/* Mark the flows that ask and have no other direction: how many they are. */
+static uint32_t mark_asking(const vx_tally *tally, const uint32_t *reverses, uint8_t *found) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < flow_count(tally); i++) {
+        found[i] = reverses[i] == VX_NONE && least_of_asking(flow_at(tally, i)) > 0;
+        count += found[i];
+    }
+    return count;
+}
+
+/* Add up the cells of the flows that are marked. */
+static int add_asking(const vx_tally *tally, const uint8_t *found, vx_map *rows) {
+    for (uint32_t i = 0; i < cell_count(tally); i++) {
+        const vx_cell *cell = vx_cell_at(tally, i);
+        if (cell->flow == VX_OTHER_FLOWS || !found[cell->flow])
+            continue;
+        bool made;
+        uint32_t number = vx_map_intern(rows, &cell->flow, sizeof cell->flow, &made);
+        if (number == VX_NONE)
+            return -1;
+        asking *row = vx_map_at(rows, number);
+        int64_t first = vx_first_time(tally, i);
+        row->first = made || first < row->first ? first : row->first;
+        row->last = made || cell->last_time > row->last ? cell->last_time : row->last;
+        row->datagrams += cell->datagrams;
+    }
+    return 0;
+}
+
+int vx_query_unanswered(const vx_tally *tally, const uint32_t *reverses, int64_t wait, int64_t end,
+                        uint8_t *found, vx_unanswered *sum) {
+    *sum = (vx_unanswered){0};
+    memset(found, 0, (size_t)flow_count(tally) + 1);
+    /* Of most captures no flow is such: the cells need not be looked at. */
+    if (mark_asking(tally, reverses, found) == 0)
+        return 0;
+    vx_map rows;
+    vx_map_init(&rows, sizeof(asking), tally->flows.seed);
+    int status = add_asking(tally, found, &rows);
+    for (uint32_t i = 0; status == 0 && i < vx_map_count(&rows); i++) {
+        const asking *row = vx_map_at(&rows, i);
+        const vx_flow *flow = flow_at(tally, row->flow);
+        bool waited = row->last - row->first >= wait || end - row->last >= wait;
+        if (!waited || row->datagrams < least_of_asking(flow)) {
+            found[row->flow] = 0;
+            continue;
+        }
+        sum->connections += flow->ends.protocol == VX_TCP;
+        sum->echoes += flow->ends.protocol != VX_TCP;
+        sum->datagrams += row->datagrams;
+    }
+    vx_map_free(&rows);
+    return status;
+}
+
 /* Identities. */
 
 static int add_identity(vx_map *rows, const vx_identity *key, const vx_cell *cell) {

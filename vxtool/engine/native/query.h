@@ -147,6 +147,18 @@ int vx_query_reverses(const vx_tally *tally, uint32_t *reverses);
 int vx_query_is_answered(const vx_tally *tally, vx_set paths, const uint32_t *reverses);
 
 typedef struct {
+    uint32_t connections; /* flows of TCP */
+    uint32_t echoes;      /* and of ICMP echo */
+    uint64_t datagrams;
+} vx_unanswered;
+
+/* Set `found` by flow: those that asked again and again, and of whose other direction nothing was seen; and
+ * count them. `wait` and `end` in ns: the last time that it was asked lies so long behind the first, or
+ * before the end. */
+int vx_query_unanswered(const vx_tally *tally, const uint32_t *reverses, int64_t wait, int64_t end,
+                        uint8_t *found, vx_unanswered *sum);
+
+typedef struct {
     int32_t vni;
     int32_t reverse_vni; /* -1: the other direction was not seen; of sources always */
     uint32_t size;       /* of the address; 0 where it is not told */

@@ -504,8 +504,8 @@ static int cover(vx_tally *tally, vx_flow *flow, int64_t start, uint32_t length)
     return insert_range(flow, start, start + length);
 }
 
-/* What TCP says of a flow. Other protocols have no flags and no MSS; one question for what is TCP and has
- * data is foreseen more often than two. */
+/* What TCP says of a flow. Other protocols but ICMP echo have no flags, and none has an MSS; one question for
+ * what is TCP and has data is foreseen more often than two. */
 static inline int describe_flow(vx_tally *tally, vx_flow *flow, const vx_key *key, const vx_traits *first) {
     flow->tcp_flags |= first->tcp_flags;
     if (first->mss > 0 && (flow->mss == 0 || first->mss < flow->mss)) {

@@ -1,0 +1,478 @@
+"""Findings on ways: datagrams that left by another interface than they should have, and those that nobody answered.
+
+What a datagram should have left by is told by the router's routes, where they are given and no other can apply to
+it; else only by where the destination's own traffic comes in. Ways there and back may differ, and often do: without
+a sign that nothing came back, that is no finding.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import cached_property
+from typing import TYPE_CHECKING, NamedTuple
+
+from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
+from vxtool.analysis.knowledge import address_text
+from vxtool.analysis.outcomes import CAPTURE_ENDED, NOT_ADDRESSED, Judged
+from vxtool.engine.answers import Wanted
+from vxtool.engine.tables import LOOPED, OUT, PLAIN, TCP, TRANSLATED, FlowKey, InterfaceKey
+
+if TYPE_CHECKING:
+    from vxtool.analysis.model import Finding, Severity
+    from vxtool.cluster.links import Link
+    from vxtool.cluster.routes import Route
+    from vxtool.engine.answers import Proof, Unanswered
+
+# How long an answer may take: a sender repeats a SYN after that time at first (RFC 6298, section 2).
+PATIENCE = 1_000_000_000  # ns
+
+_ACK = 0x10
+_MOST_ASKED = 200  # cells of unanswered flows that are looked at one by one
+_MOST_SUSPECTS = 200  # addresses that are
+_MOST_NAMED = 3
+_TOP_FLOWS = 20
+
+# eBPF programs choose the way by these devices, past the routes: Cilium's own, and its pods'.
+_BY_PROGRAM = ("cilium_", "lxc", "gke")
+_TUNNEL_KINDS = frozenset({"vxlan", "geneve", "wireguard", "ipip", "gre", "sit", "ip6tnl"})
+
+
+class Ways:
+    """What the findings here have in common."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self._judge = case.judge
+
+    @cached_property
+    def unanswered(self) -> Unanswered:
+        return self.case.tables.queries.unanswered(PATIENCE, self.case.tables.last_time or 0)
+
+    @cached_property
+    def astray(self) -> tuple[list[_Astray], int]:
+        """What took a wrong way, and to how many addresses more something may have that were not looked at."""
+        return _find_astray(self)
+
+    @cached_property
+    def links(self) -> Mapping[str, Link]:
+        return self.case.knowledge.links.by_name
+
+    @cached_property
+    def named(self) -> AbstractSet[str]:
+        """The interfaces that were captured, as far as they have names."""
+        names = {self.name(key) for key in self.case.tables.interfaces}
+        if any(key.number >= 0 for key in self.case.tables.interfaces):
+            names |= self.links.keys()  # a capture of all has those too on which nothing was seen
+        return {name for name in names if name is not None}
+
+    def asked(self, items: Collection[Judged], most: int = _MOST_ASKED) -> list[Proof]:
+        """The first records of unanswered flows among these journeys."""
+        if not self.unanswered.datagrams:
+            return []
+        wanted = Wanted([item.number for item in items], flows=self.unanswered.flows)
+        return self._judge.bundles.starts(wanted, most)
+
+    def are_answered(self, items: Sequence[Judged]) -> bool:
+        """Whether something shows that these datagrams reach their destination: an answer, or a connection that got
+        beyond its beginning, its answers taking another way."""
+        top, _ = self._judge.bundles.top([item.number for item in items], _TOP_FLOWS)
+        return any(
+            row.reverse_vni is not None
+            or (row.flow.protocol == TCP and row.row is not None and row.row.tcp_flags & _ACK)
+            for row in top
+        )
+
+    def name(self, key: InterfaceKey) -> str | None:
+        return self.case.knowledge.interface(key, self.case.tables).name
+
+    def passed_on(self) -> list[Judged]:
+        """What went through as it came: neither into a tunnel nor out of one, nor to another address."""
+        return [
+            item
+            for item in self.case.judged
+            if item.outcome == "forwarded"
+            and item.route.ingress is not None
+            and item.route.egress is not None
+            and item.route.ingress.wear == item.route.egress.wear
+            and not item.route.ingress.loopback
+            and not item.route.flags & (TRANSLATED | LOOPED)
+        ]
+
+
+# Misrouted.
+
+
+class _Astray(NamedTuple):
+    """Datagrams to one address that took a wrong way, and what is to be said of them."""
+
+    items: list[Judged]
+    verdict: str
+    remedy: str
+    severity: Severity
+
+
+def find_misrouted(ways: Ways) -> Iterator[Finding]:
+    case, (astray, unseen) = ways.case, ways.astray
+    if not astray:
+        return
+    # The gravest first, and of those what took the most.
+    grades = ("error", "warning", "info")
+    order = sorted(astray, key=lambda row: (grades.index(row.severity), -_datagrams(row.items), row.verdict))
+    remedies = list(dict.fromkeys(row.remedy for row in order))
+    count = sum(_datagrams(row.items) for row in astray)
+    others = len(astray) - 1
+    more = f", and so it is with {number(others, 'other address', 'other addresses')}" if others else ""
+    unknown = "whether the routes were those when the capture was taken, and whether a rule (`ip rule show`) or a "
+    unknown += "program on the interface chose the way"
+    if not case.knowledge.routes:
+        unknown = "the routes: give `--routes` with the router's `ip -j route show table all`"
+    if unseen:
+        unknown += (
+            f"; {number(unseen, 'more address', 'more addresses')} may be concerned, which were not looked at"
+        )
+    yield {
+        "id": "forwarding.misrouted",
+        "severity": order[0].severity,
+        "title": f"{order[0].verdict} ({number(count, 'datagram')}{more})",
+        "count": count,
+        "evidence": case.samples(
+            [item for row in astray for item in row.items], "{flow}: in {ingress}, out {egress}"
+        ),
+        "remedy": "; ".join(remedies[:_MOST_NAMED]),
+        "unknown": unknown,
+    }
+
+
+def _datagrams(items: Sequence[Judged]) -> int:
+    return sum(item.bundle.datagrams for item in items)
+
+
+def _find_astray(ways: Ways) -> tuple[list[_Astray], int]:
+    """What took a wrong way, and to how many addresses more something may have that were not looked at."""
+    case = ways.case
+    if not case.knowledge.routes and not ways.unanswered.datagrams:
+        return [], 0
+    items = ways.passed_on()
+    # By address and egress, since what is said of them is the same.
+    suspects: dict[tuple[bytes, InterfaceKey], list[Judged]] = {}
+    for item in items if case.knowledge.routes else ():
+        if item.route.egress is not None and (_is_past_its_route(ways, item) or _has_default_only(ways, item)):
+            suspects.setdefault((item.bundle.destination, item.route.egress.interface), []).append(item)
+    found: list[_Astray] = []
+    order = sorted(suspects.values(), key=_datagrams, reverse=True)
+    for group in order[:_MOST_SUSPECTS]:
+        astray = _past_its_route(ways, group) if _is_past_its_route(ways, group[0]) else _by_default(ways, group)
+        if astray is not None:
+            found.append(astray)
+    told = {item.number for row in found for item in row.items}
+    asked = {proof.bundle for proof in ways.asked([item for item in items if item.number not in told])}
+    elsewhere: dict[tuple[bytes, InterfaceKey], list[Judged]] = {}
+    for bundle in sorted(asked):
+        item = case.judged[bundle]
+        assert item.route.egress is not None
+        elsewhere.setdefault((item.bundle.destination, item.route.egress.interface), []).append(item)
+    for group in elsewhere.values():
+        astray = _away_from_where_it_sends(ways, group)
+        if astray is not None:
+            found.append(astray)
+    return found, max(0, len(order) - _MOST_SUSPECTS)
+
+
+def _is_past_its_route(ways: Ways, item: Judged) -> bool:
+    """Whether the egress is none that the route has."""
+    knowledge = ways.case.knowledge
+    wanted = {device for route in knowledge.sure_ways(item.bundle.destination) for device in route.devices}
+    egress = ways.name(item.route.egress.interface) if item.route.egress is not None else None
+    if not wanted or egress is None or not wanted <= ways.named:
+        return False
+    left = {ways.name(stage.interface) for stage in item.route.stages if stage.direction == OUT}
+    links = ways.links
+    carriers = {links[name].master for name in left if name is not None and name in links}
+    return not (
+        wanted & (left | carriers)
+        or any(name.startswith(_BY_PROGRAM) for name in (egress, *wanted))
+        or any(links[name].kind in _TUNNEL_KINDS for name in wanted & links.keys())
+    )
+
+
+def _past_its_route(ways: Ways, items: list[Judged]) -> _Astray:
+    bundle, routes = items[0].bundle, ways.case.knowledge.sure_ways(items[0].bundle.destination)
+    devices = sorted({device for route in routes for device in route.devices})
+    severity: Severity = "info" if ways.are_answered(items) else "error" if ways.asked(items, 1) else "warning"
+    ingress = ways.case.label(items[0], "ingress")
+    return _Astray(
+        items,
+        f"datagrams to {_end(ways, bundle.destination)} left by {ways.case.label(items[0], 'egress')}, and not by "
+        f"{' or '.join(devices)} as their route says ({routes[0]})",
+        f"ask the router: `ip route get {address_text(bundle.destination)} from {address_text(bundle.source)} iif "
+        f"{ingress if ingress in ways.links else 'INTERFACE'}`, then `ip rule show`",
+        severity,
+    )
+
+
+def _has_default_only(ways: Ways, item: Judged) -> bool:
+    """Whether no route but the default one, which it took, is for an address that is a pod's."""
+    if item.route.ingress is None or item.route.ingress.wear != PLAIN or item.route.egress is None:
+        return False
+    routes = ways.case.knowledge.sure_ways(item.bundle.destination)
+    if not routes or not all(route.is_default and route.devices for route in routes):
+        return False
+    egress = ways.name(item.route.egress.interface)
+    if egress is not None and not any(egress in route.devices for route in routes):
+        return False
+    return _pod(ways, item.bundle.destination) is not None
+
+
+def _by_default(ways: Ways, items: list[Judged]) -> _Astray | None:
+    """The router lacks the pod's route: its node is reached by another, or nobody answers."""
+    routes = ways.case.knowledge.sure_ways(items[0].bundle.destination)
+    pod = _pod(ways, items[0].bundle.destination)
+    if pod is None or ways.are_answered(items):
+        return None
+    onward = _sure_ways(ways, pod.node_address)
+    same = {(hop.device, hop.via) for route in routes for hop in route.hops}
+    if any((hop.device, hop.via) in same for route in onward for hop in route.hops) or any(
+        via == pod.node_address for _, via in same
+    ):
+        return None  # the default route leads to the pod's node
+    if ways.asked(items, 1):
+        severity: Severity = "error"
+    elif onward:
+        severity = "warning"
+    else:
+        return None
+    where = pod.node or "an unknown node"
+    if pod.node_address is not None:
+        where += f" ({pod.node_address})" if pod.node else f" at {pod.node_address}"
+    hop = next(hop for route in routes for hop in route.hops if not hop.dead)
+    via = f" via {hop.via}" if hop.via else ""
+    return _Astray(
+        items,
+        f"pod {pod.address} is on {where}, the router has no route for it, so default{via} takes it out "
+        f"{hop.device}",
+        _add_route(pod, onward) + _route_back(ways, items[0]),
+        severity,
+    )
+
+
+class _Pod(NamedTuple):
+    address: str
+    node: str | None
+    node_address: str | None  # of the pod's family
+    prefix: str | None  # of the node's pods
+
+
+def _pod(ways: Ways, address: bytes) -> _Pod | None:
+    """Where the pod of an address is, as far as the cluster's files tell; None where it is no pod's."""
+    text = address_text(address)
+    if text is None:
+        return None
+    cluster = ways.case.knowledge.cluster
+    if cluster.is_node_address(text):
+        return None
+    pod, share = cluster.pod(text), cluster.pod_cidr(text)
+    if pod is None and share is None:
+        return None
+    node = (pod.node_name if pod is not None else None) or (share.node if share is not None else None)
+    if node is None and pod is not None and pod.node_address is not None:
+        node = cluster.node(pod.node_address)
+    candidates = [
+        share.node_address if share is not None and share.node == node else None,
+        pod.node_address if pod is not None else None,
+        *(cluster.node_addresses.get(node, ()) if node is not None else ()),
+    ]
+    underlay = next((each for each in candidates if each is not None and (":" in each) == (":" in text)), None)
+    return _Pod(text, node, underlay, share.prefix if share is not None and share.node == node else None)
+
+
+def _add_route(pod: _Pod, onward: Sequence[Route]) -> str:
+    """The command that gives the router the route that it lacks."""
+    tunnel = "or use a tunnel, for which the router has to know the nodes only"
+    if pod.node_address is None:
+        node = pod.node or "its node"
+        where = f"with the address of {node} (`kubectl get nodes -o wide` shows it)"
+        return f"add `{_route_command(pod)} ADDRESS` {where}, {tunnel}"
+    return f"add `{_route_command(pod, onward)}`, {tunnel}"
+
+
+def _route_command(pod: _Pod, onward: Sequence[Route] | None = None) -> str:
+    """By way of the pod's node, or of the router before it; up to `via` where that is not known."""
+    ipv6 = ":" in pod.address
+    prefix = pod.prefix or f"{pod.address}/{128 if ipv6 else 32}"
+    command = f"ip {'-6 ' if ipv6 else ''}route add {prefix} via"
+    if onward is None:
+        return command
+    hops = [hop for route in onward if not route.is_default for hop in route.hops if not hop.dead]
+    return f"{command} {hops[0].via or pod.node_address} dev {hops[0].device}" if hops else (
+        f"{command} {pod.node_address}"
+    )  # fmt: skip
+
+
+def _route_back(ways: Ways, item: Judged) -> str:
+    """What the answers need as well: the sender may be a pod for which there is no route either."""
+    pod = _pod(ways, item.bundle.source)
+    routes = ways.case.knowledge.sure_ways(item.bundle.source)
+    if pod is None or pod.node_address is None or not routes or not all(route.is_default for route in routes):
+        return ""
+    return f"; the answers need `{_route_command(pod, _sure_ways(ways, pod.node_address))}` as well"
+
+
+def _away_from_where_it_sends(ways: Ways, items: list[Judged]) -> _Astray | None:
+    """It was never answered, and the destination, or the others on its node, send by another interface only."""
+    assert items[0].route.egress is not None
+    egress, destination = items[0].route.egress.interface, items[0].bundle.destination
+    arrivals = ways.case.judge.arrivals
+    whose, seen = "its own traffic comes", set(arrivals.get(destination, ()))
+    if not seen:
+        others = _neighbours(ways, destination)
+        whose, seen = "that of others there comes", {key for address in others for key in arrivals[address]}
+    label = ways.case.knowledge.interface(egress, ways.case.tables).label
+    named = {ways.case.knowledge.interface(key, ways.case.tables).label for key in seen}
+    if not seen or label is None or label in named or None in named or ways.are_answered(items):
+        return None
+    where = " and ".join(sorted(name for name in named if name is not None))
+    return _Astray(
+        items,
+        f"what goes to {_end(ways, destination)} leaves by {label} and is never answered, while {whose} in by "
+        f"{where}",
+        f"ask the router where it sends it: `ip route get {address_text(destination)}`; if not by {where}, correct "
+        "that route",
+        "warning",
+    )
+
+
+def _neighbours(ways: Ways, destination: bytes) -> list[bytes]:
+    """Other addresses that are on the same node, by the ranges of pod addresses that the nodes have."""
+    cluster = ways.case.knowledge.cluster
+    share = cluster.pod_cidr(address_text(destination) or "")
+    if share is None:
+        return []
+    return [
+        address
+        for address in ways.case.judge.arrivals
+        if address != destination and cluster.pod_cidr(address_text(address) or "") == share
+    ]
+
+
+# Not answered.
+
+
+def find_no_answer(ways: Ways) -> Iterator[Finding]:
+    case, unanswered = ways.case, ways.unanswered
+    if not unanswered.datagrams:
+        return
+    # Those that were dropped here are told of as such.
+    items = [item for item in case.judged if not _is_apart(item)]
+    proofs = ways.asked(items)
+    connections, echoes, datagrams = unanswered[1:]
+    if ways.asked([item for item in case.judged if _is_apart(item)], 1):
+        # Of these flows only what went on its way was owed an answer, and one of it is no repetition.
+        left_of: Counter[FlowKey] = Counter()
+        for share in case.judge.bundles.shares(Wanted([item.number for item in items], flows=unanswered.flows)):
+            left_of[share.flow] += share.datagrams
+        flows = {flow: count for flow, count in left_of.items() if count > 1}
+        connections = sum(flow.protocol == TCP for flow in flows)
+        echoes, datagrams = len(flows) - connections, sum(flows.values())
+        proofs = [proof for proof in proofs if proof.flow in flows]
+    if not proofs:
+        return
+    what = []
+    if connections:
+        what.append(number(connections, "TCP connection"))
+    if echoes:
+        what.append(number(echoes, "ping"))
+    asking = {proof.bundle for proof in proofs}
+    gone = sorted({case.label(item, "egress") for item in items if item.number in asking and item.route.egress})
+    by = f"; they left by {' and '.join(gone)}" if gone else ""
+    first = case.judged[proofs[0].bundle]
+    routes = case.knowledge.sure_ways(first.bundle.destination)
+    if len(gone) == 1 and routes and gone[0] in routes[0].devices:
+        by += f" ({routes[0]})"
+    yield {
+        "id": "forwarding.no-answer",
+        "severity": "warning" if connections else "info",
+        "title": f"{' and '.join(what)} never answered: nothing came back for {number(datagrams, 'datagram')}{by}",
+        "count": datagrams,
+        "evidence": [
+            case.evidence(proof.sample, f"{case.flow(proof)}: {_fate(case, case.judged[proof.bundle])}")
+            for proof in proofs[:MOST_EVIDENCE]
+        ],
+        "remedy": _follow(ways, first, proofs[0]),
+        "unknown": "what became of them behind this machine"
+        + ("; pings go on even where their answers take another way, past this machine" if echoes else ""),
+    }
+
+
+def _is_apart(item: Judged) -> bool:
+    """Told of elsewhere, not this machine's to pass on, or too late to be."""
+    return item.outcome == "dropped" or item.reason in (NOT_ADDRESSED, CAPTURE_ENDED)
+
+
+def _fate(case: Case, item: Judged) -> str:
+    ingress = f"in {case.label(item, 'ingress')}" if item.route.ingress else ""
+    egress = f"out {case.label(item, 'egress')}" if item.route.egress else ""
+    told = ", ".join(part for part in (ingress, egress) if part) or "seen without a direction"
+    if item.outcome == "delivered":
+        told += ", for this machine itself"
+    return f"{told}, no answer"
+
+
+def _follow(ways: Ways, item: Judged, proof: Proof) -> str:
+    """Where to look next: behind the egress, and whether an answer would find its way back from here."""
+    case = ways.case
+    destination = address_text(proof.flow.destination) or "DESTINATION"
+    if item.outcome == "delivered":
+        return (
+            "see whether something listens there (`ss -lntu`), and which rule drops it (`nft list ruleset`), on "
+            f"this machine, which has {destination} itself"
+        )
+    node = case.knowledge.node(proof.outer_destination)
+    place = f"on {node or address_text(proof.outer_destination)}" if proof.outer_destination else "there"
+    if any(other.number == item.number for row in ways.astray[0] for other in row.items):
+        return (
+            "put right first what forwarding.misrouted tells of; if there is no answer then either, see on the "
+            f"node whether it arrives: `tcpdump -ni any host {destination}`"
+        )
+    text = f"see whether it arrives {place} and is answered: `tcpdump -ni any host {destination}`"
+    back = _way_back(ways, item)
+    return f"{text}; {back}" if back else text
+
+
+def _way_back(ways: Ways, item: Judged) -> str | None:
+    """What an answer would do here, by the routes; else by where the asker's traffic came in."""
+    case = ways.case
+    source = address_text(item.bundle.source)
+    routes = case.knowledge.sure_ways(item.bundle.source)
+    came = case.label(item, "ingress") if item.route.ingress else None
+    devices = sorted({device for route in routes for device in route.devices})
+    if source is None or source in ("0.0.0.0", "::"):
+        return None
+    if routes and routes[0].refuses:
+        return f"an answer to {source} would be refused here by the route `{routes[0]}`"
+    named = case.knowledge.links.by_name.keys() >= {came, *devices}
+    if devices and named and came not in devices:
+        return (
+            f"an answer to {source} would leave here by {' or '.join(devices)} ({routes[0]}), "
+            f"and not by {came}, by which it asked"
+        )
+    if devices:
+        return f"an answer to {source} would leave here by {' or '.join(devices)}"
+    if came is not None and item.route.egress is not None:
+        return f"an answer that comes this way would leave by {came}"
+    return None
+
+
+# Both.
+
+
+def _sure_ways(ways: Ways, address: str | None) -> Sequence[Route]:
+    routes = ways.case.knowledge.routes
+    return routes.find(address) if address is not None and routes and routes.is_sure(address) else ()
+
+
+def _end(ways: Ways, address: bytes) -> str:
+    text = address_text(address) or "?"
+    name = ways.case.knowledge.endpoint_name(address)
+    return f"{name} {text}" if name else text
