@@ -37,6 +37,7 @@ class Wanted(NamedTuple):
 
     bundles: Collection[int]
     vni: int | None = None  # the flow's
+    source: bytes | None = None  # its innermost; empty: of flows without addresses
     flows: object | None = None  # as `Large.flows` gives them
     above: int = -1  # the largest datagram is larger than this, and
     room: int | None = None  # with what the tunnel adds on average larger than this, and
@@ -76,6 +77,15 @@ class TopFlow(NamedTuple):
     row: FlowRow | None  # None for OTHER_FLOWS
     reverse_vni: int | None  # the VNI of the other direction (-1 where plain); None where that was not seen
     shares: list[Share]  # fragments without ports that can only be this flow's are among them, under their own key
+
+
+class Sent(NamedTuple):
+    """What one address sent under one VNI."""
+
+    datagrams: int
+    inner_bytes: int
+    first_time: int  # of its earliest datagram, and
+    last_time: int  # of its latest
 
 
 class Ends(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vxtool.analysis.findings import capture, forwarding, identity, mtu
+from vxtool.analysis.findings import capture, forwarding, identity, mtu, tunnel
 from vxtool.analysis.findings.evidence import Case
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def find_all(case: Case) -> list[Finding]:
         *forwarding.find(case),
         *mtu.find(case),
         *identity.find(case),
+        *tunnel.find(case),
         *capture.find(case),
     ]
     return sorted(found, key=lambda finding: (_SEVERITIES[finding["severity"]], -finding["count"], finding["id"]))
