@@ -35,6 +35,23 @@ static VX_ALWAYS_INLINE bool vx_is_usual_ip(const uint8_t *ip, int version, bool
     return ip[0] >> 4 == 6;
 }
 
+/* Whether a VXLAN header has the flag of a valid VNI, and nothing else but that: reserved bits and those of
+ * extensions are 0. */
+static VX_ALWAYS_INLINE bool vx_is_usual_vxlan(const uint8_t *at) {
+    static const uint8_t fixed[] = {0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0xff};
+    static const uint8_t header[] = {0x08, 0, 0, 0, 0, 0, 0, 0};
+    return (vx_load64(at) & vx_load64(fixed)) == vx_load64(header);
+}
+
+static VX_ALWAYS_INLINE uint16_t vx_usual_checksum(const uint8_t *udp) {
+    uint16_t checksum;
+    memcpy(&checksum, udp + 6, sizeof checksum);
+    return checksum;
+}
+
+/* How a usual packet went. */
+typedef enum { VX_NOT_USUAL, VX_USUAL, VX_USUAL_WITH_CHECKSUM } vx_usual;
+
 /* Its length; 0: it is not told. */
 static VX_ALWAYS_INLINE int64_t vx_usual_length(const uint8_t *ip, int version) {
     if (version == 4)
@@ -124,6 +141,8 @@ static VX_ALWAYS_INLINE bool vx_read_usual_inner(vx_key *key, vx_traits *traits,
                 vx_read_tcp_options(key, traits, transport + VX_TCP_LEAST, transport + header);
         }
     } else {
+        if (VX_RARELY(told->wears[vx_big16(transport + 2)] != VX_PLAIN))
+            return false; /* it may be a tunnel inside */
         traits->tcp_flags = traits->options = 0;
         memset(key->transport, 0, sizeof key->transport);
         key->transport[0] = vx_big16(transport + 4);
@@ -138,23 +157,26 @@ static VX_ALWAYS_INLINE uint32_t vx_usual_fragment(const uint8_t *ip) { return v
 enum { VX_MORE_FRAGMENTS = 0x2000 };
 
 /* The outer IP packet at `ip`, of whose bytes `there` are at hand and for which there is `room`. With
- * `is_first`, which asks for IPv4, it is the first of several fragments; else it is whole. Of its traits all
- * but the direction are set; false: it is not that usual, and what they are is open. */
-static VX_ALWAYS_INLINE bool vx_read_usual(vx_key *key, vx_traits *traits, vx_outer *outer, const uint8_t *ip,
-                                           int64_t there, int64_t room, int version, bool is_first,
-                                           const vx_reading *told) {
+ * `is_first`, which asks for IPv4, it is the first of several fragments; else it is whole, and may have a UDP
+ * checksum. Of its traits all but the direction are set; where it is not that usual, what they are is open.
+ */
+static VX_ALWAYS_INLINE vx_usual vx_read_usual(vx_key *key, vx_traits *traits, vx_outer *outer,
+                                               const uint8_t *ip, int64_t there, int64_t room, int version,
+                                               bool is_first, const vx_reading *told) {
     const int64_t ip_header = vx_usual_header(version);
     const int64_t inner_at = ip_header + VX_UDP_HEADER + VX_TUNNEL_HEADER + VX_ETHERNET_HEADER;
     if (there < inner_at || !vx_is_usual_ip(ip, version, is_first))
-        return false;
+        return VX_NOT_USUAL;
     int64_t length = vx_usual_length(ip, version);
     if (length == 0 || length > room || vx_usual_protocol(ip, version) != VX_UDP)
-        return false;
+        return VX_NOT_USUAL;
     const uint8_t *udp = ip + ip_header, *inner = ip + inner_at;
     int64_t frame_end = ip_header + vx_big16(udp + 4);
     uint32_t destination_port = vx_big16(udp + 2);
     if (told->wears[destination_port] != VX_VXLAN || (!is_first && frame_end > length))
-        return false;
+        return VX_NOT_USUAL;
+    if (!vx_is_usual_vxlan(udp + VX_UDP_HEADER))
+        return VX_NOT_USUAL;
     if (is_first) {
         there = there < length ? there : length;
         length = frame_end; /* of the whole, as its headers tell it */
@@ -164,10 +186,10 @@ static VX_ALWAYS_INLINE bool vx_read_usual(vx_key *key, vx_traits *traits, vx_ou
     uint32_t ethertype = vx_big16(inner - 2);
     if (ethertype == VX_ETHERTYPE_IPV4) {
         if (!vx_read_usual_inner(key, traits, inner, there, room, 4, told))
-            return false;
+            return VX_NOT_USUAL;
     } else if (ethertype != VX_ETHERTYPE_IPV6 ||
                !vx_read_usual_inner(key, traits, inner, there, room, 6, told)) {
-        return false;
+        return VX_NOT_USUAL;
     }
     traits->vni = vx_big32(udp + VX_UDP_HEADER + 4) >> 8;
     traits->outer_id = version == 4 ? vx_big16(ip + 4) : 0;
@@ -177,7 +199,29 @@ static VX_ALWAYS_INLINE bool vx_read_usual(vx_key *key, vx_traits *traits, vx_ou
     traits->wear = VX_VXLAN;
     traits->outer_ttl = vx_usual_ttl(ip, version);
     *outer = (vx_outer){vx_usual_addresses(ip, version), (uint16_t)destination_port, VX_VXLAN, version == 6};
-    return true;
+    return vx_usual_checksum(udp) != 0 ? VX_USUAL_WITH_CHECKSUM : VX_USUAL;
+}
+
+/* What a usual packet, whole and just read, says of its UDP checksum, which is not 0. */
+static inline uint8_t vx_verify_usual(const uint8_t *ip, int64_t there, int version) {
+    const int64_t ip_header = vx_usual_header(version);
+    const uint8_t *udp = ip + ip_header;
+    const uint8_t *inner = udp + VX_UDP_HEADER + VX_TUNNEL_HEADER + VX_ETHERNET_HEADER;
+    uint32_t length = vx_big16(udp + 4);
+    int inner_version = inner[0] >> 4;
+    if (length > VX_MOST_VERIFIED || ip_header + length > there ||
+        vx_usual_length(inner, inner_version) != udp + length - inner ||
+        (inner_version == 4 && vx_usual_fragment(inner) != 0))
+        return 0;
+    vx_checked checked = {
+        .addresses = vx_usual_addresses(ip, version),
+        .udp = udp,
+        .length = length,
+        .transport = inner + vx_usual_header(inner_version),
+        .protocol = vx_usual_protocol(inner, inner_version),
+        .ipv6 = version == 6,
+    };
+    return vx_verify_checksum(&checked);
 }
 
 /* The same of an IPv4 packet that is a fragment, and not the first. Its key has its tag, but none of a flow:
