@@ -458,7 +458,8 @@ static VX_ALWAYS_INLINE void keep_usual(vx_engine *engine, const vx_record *next
 /* Look after the outer UDP checksum of a usual one that came in. */
 static VX_RARE void verify_usual_record(vx_engine *engine, const usual_link *link, int version,
                                         vx_sample sample) {
-    uint8_t verified = vx_verify_usual(link->ip, link->there, version);
+    uint8_t verified =
+        version == 4 ? vx_verify_usual(link->ip, link->there, 4) : vx_verify_usual(link->ip, link->there, 6);
     engine->counters.verified_checksums += verified != 0;
     if (VX_RARELY(verified & VX_WRONG_CHECKSUM))
         count_odd_tunnel(engine, VX_WRONG_CHECKSUM, sample);

@@ -426,52 +426,22 @@ static reading read_link(vx_frame *frame, const octets *bytes, uint32_t link_typ
     }
 }
 
-/* Checksums (RFC 1071): sums of 16 bits in the machine's own byte order, as wide as is quick. */
+/* Checksums. */
 
-static inline uint64_t add_octets(uint64_t sum, const uint8_t *at, size_t length) {
-    for (; length >= 8; at += 8, length -= 8) {
-        uint64_t word = vx_load64(at);
-        sum += (word & UINT32_MAX) + (word >> 32);
-    }
-    uint8_t rest[8] = {0};
-    memcpy(rest, at, length);
-    uint64_t word = vx_load64(rest);
-    return sum + (word & UINT32_MAX) + (word >> 32);
-}
-
-static inline uint32_t fold(uint64_t sum) {
-    sum = (sum & UINT32_MAX) + (sum >> 32);
-    sum = (sum & UINT16_MAX) + (sum >> 16);
-    sum = (sum & UINT16_MAX) + (sum >> 16);
-    return (uint32_t)((sum & UINT16_MAX) + (sum >> 16));
-}
-
-static inline uint32_t load16(const uint8_t *at) {
-    uint16_t value;
-    memcpy(&value, at, sizeof value);
-    return value;
-}
-
-/* Whether the sending machine had left the checksum to its card (linux, net/ipv4/udp_tunnel_core.c and
- * udp_set_csum): then it is the sum of the pseudo header alone, or right once the innermost one is filled in,
- * whose field holds a like sum. */
-static VX_RARE bool is_left_to_card(const vx_checked *checked, uint64_t pseudo) {
-    if (load16(checked->udp + 6) == fold(pseudo))
+static bool is_left_to_card(const vx_checked *checked) {
+    vx_sum pseudo = vx_pseudo_sum(checked->addresses, checked->ipv6, checked->length);
+    if (vx_load16(checked->udp + 6) == vx_fold(pseudo))
         return true;
-    const uint8_t *field = checked->transport + (checked->protocol == VX_TCP ? 16 : 6);
     if (checked->protocol != VX_TCP && checked->protocol != VX_UDP)
         return false;
-    uint64_t sum = add_octets(pseudo, checked->udp, (size_t)(checked->transport - checked->udp));
-    return fold(sum + (~load16(field) & UINT16_MAX)) == UINT16_MAX;
+    const uint8_t *field = checked->transport + (checked->protocol == VX_TCP ? 16 : 6);
+    vx_sum sum = vx_add_octets(pseudo, checked->udp, (size_t)(checked->transport - checked->udp));
+    vx_add_word(&sum, ~vx_load16(field) & UINT16_MAX);
+    return vx_fold(sum) == UINT16_MAX;
 }
 
-uint8_t vx_verify_checksum(const vx_checked *checked) {
-    const uint8_t rest[8] = {0, VX_UDP, (uint8_t)(checked->length >> 8), (uint8_t)checked->length};
-    uint64_t pseudo = add_octets(add_octets(0, rest, 8), checked->addresses, checked->ipv6 ? 32 : 8);
-    if (VX_RARELY(fold(add_octets(pseudo, checked->udp, checked->length)) != UINT16_MAX) &&
-        !is_left_to_card(checked, pseudo))
-        return VX_VERIFIED_CHECKSUM | VX_WRONG_CHECKSUM;
-    return VX_VERIFIED_CHECKSUM;
+uint8_t vx_judge_sum(const vx_checked *checked) {
+    return is_left_to_card(checked) ? VX_VERIFIED_CHECKSUM : VX_VERIFIED_CHECKSUM | VX_WRONG_CHECKSUM;
 }
 
 /* Tunnels. */
@@ -514,7 +484,7 @@ static void look_inside(vx_frame *frame, const octets *bytes, const ip_header *o
     bool has_one = inner->protocol == VX_TCP || inner->protocol == VX_UDP ||
                    inner->protocol == (inner->version == 4 ? VX_ICMP : VX_ICMPV6);
     if (!came_in || frame->loopback || frame->fragmented || !has_one || wear != VX_PLAIN ||
-        inner->more_fragments || load16(udp + 6) == 0 || length == 0 || length > VX_MOST_VERIFIED ||
+        inner->more_fragments || vx_load16(udp + 6) == 0 || length == 0 || length > VX_MOST_VERIFIED ||
         frame_end > bytes->captured || inner->payload - inner->header + inner->length != frame_end)
         return;
     vx_checked checked = {
@@ -525,7 +495,8 @@ static void look_inside(vx_frame *frame, const octets *bytes, const ip_header *o
         .protocol = inner->protocol,
         .ipv6 = outer->version == 6,
     };
-    frame->odd |= vx_verify_checksum(&checked);
+    bool right = vx_is_summed_up(checked.addresses, checked.ipv6, udp, checked.length);
+    frame->odd |= right ? VX_VERIFIED_CHECKSUM : vx_judge_sum(&checked);
 }
 
 static reading read_inner(vx_frame *frame, octets *bytes, int64_t at, uint16_t ethertype,

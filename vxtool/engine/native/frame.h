@@ -239,7 +239,7 @@ int64_t vx_key_budget(uint32_t snaplen);
 /* MSS of a SYN into the traits, whose flags are set; the timestamps (RFC 7323) into the key. */
 void vx_read_tcp_options(vx_key *key, vx_traits *traits, const uint8_t *at, const uint8_t *end);
 
-/* What there is to verify of an outer UDP checksum that is not 0: all bytes are at hand. */
+/* An outer UDP checksum that does not fit what was captured, of which all is at hand. */
 typedef struct {
     const uint8_t *addresses; /* of IP: 8 bytes, or 32 */
     const uint8_t *udp;
@@ -249,9 +249,11 @@ typedef struct {
     bool ipv6;
 } vx_checked;
 
-/* VX_VERIFIED_CHECKSUM, and VX_WRONG_CHECKSUM where it is wrong. What offload has left to the sending card is
- * not: such packets come by virtual devices and never were on a wire. */
-uint8_t vx_verify_checksum(const vx_checked *checked);
+/* VX_VERIFIED_CHECKSUM, and VX_WRONG_CHECKSUM where it is wrong. It is not where the sending machine had left
+ * it to its card (linux, udp_set_csum in net/ipv4/udp.c): then it is the sum of the pseudo header alone, or
+ * right once the innermost one is filled in, whose field holds a like sum. Such packets come by virtual
+ * devices and never were on a wire. */
+uint8_t vx_judge_sum(const vx_checked *checked);
 
 /* Read one record: its captured bytes, its original length, and what the container says of its direction. The
  * frame's `key` and `traits` are set. */

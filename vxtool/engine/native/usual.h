@@ -43,10 +43,80 @@ static VX_ALWAYS_INLINE bool vx_is_usual_vxlan(const uint8_t *at) {
     return (vx_load64(at) & vx_load64(fixed)) == vx_load64(header);
 }
 
-static VX_ALWAYS_INLINE uint16_t vx_usual_checksum(const uint8_t *udp) {
-    uint16_t checksum;
-    memcpy(&checksum, udp + 6, sizeof checksum);
-    return checksum;
+static VX_ALWAYS_INLINE uint16_t vx_load16(const uint8_t *at) {
+    uint16_t value;
+    memcpy(&value, at, sizeof value);
+    return value;
+}
+
+/* Sums of 16-bit words (RFC 1071), in the machine's own order and eight bytes at a time: what is carried is
+ * counted, and then belongs at the other end, since 2^64 - 1 is a multiple of 2^16 - 1. */
+typedef struct {
+    uint64_t low;
+    uint64_t carried;
+} vx_sum;
+
+static VX_ALWAYS_INLINE void vx_add_word(vx_sum *sum, uint64_t word) {
+    sum->low += word;
+    sum->carried += sum->low < word;
+}
+
+static VX_ALWAYS_INLINE void vx_add_32(vx_sum *sum, const uint8_t *at) {
+    vx_add_word(sum, vx_load64(at));
+    vx_add_word(sum, vx_load64(at + 8));
+    vx_add_word(sum, vx_load64(at + 16));
+    vx_add_word(sum, vx_load64(at + 24));
+}
+
+static VX_ALWAYS_INLINE vx_sum vx_add_octets(vx_sum sum, const uint8_t *at, size_t length) {
+    for (const uint8_t *end = at + (length & ~(size_t)31); at != end; at += 32)
+        vx_add_32(&sum, at);
+    if (length & 16) {
+        vx_add_word(&sum, vx_load64(at));
+        vx_add_word(&sum, vx_load64(at + 8));
+        at += 16;
+    }
+    if (length & 8) {
+        vx_add_word(&sum, vx_load64(at));
+        at += 8;
+    }
+    if (length & 4) {
+        vx_add_word(&sum, vx_load32(at));
+        at += 4;
+    }
+    if (length & 2) {
+        vx_add_word(&sum, vx_load16(at));
+        at += 2;
+    }
+    if (length & 1) {
+        const uint8_t last[2] = {*at, 0};
+        vx_add_word(&sum, vx_load16(last));
+    }
+    return sum;
+}
+
+static VX_ALWAYS_INLINE uint32_t vx_fold(vx_sum wide) {
+    uint64_t sum = (wide.low & UINT32_MAX) + (wide.low >> 32) + wide.carried;
+    sum = (sum & UINT16_MAX) + (sum >> 16);
+    sum = (sum & UINT16_MAX) + (sum >> 16);
+    return (uint32_t)((sum & UINT16_MAX) + (sum >> 16));
+}
+
+/* The sum of the pseudo header of a UDP datagram (RFC 768; RFC 8200, section 8.1). */
+static VX_ALWAYS_INLINE vx_sum vx_pseudo_sum(const uint8_t *addresses, bool ipv6, uint32_t length) {
+    const uint8_t rest[4] = {0, VX_UDP, (uint8_t)(length >> 8), (uint8_t)length};
+    vx_sum sum = {.low = vx_load32(rest)};
+    if (ipv6)
+        vx_add_32(&sum, addresses);
+    else
+        vx_add_word(&sum, vx_load64(addresses));
+    return sum;
+}
+
+/* Whether its checksum is right. */
+static VX_ALWAYS_INLINE bool vx_is_summed_up(const uint8_t *addresses, bool ipv6, const uint8_t *udp,
+                                             uint32_t length) {
+    return vx_fold(vx_add_octets(vx_pseudo_sum(addresses, ipv6, length), udp, length)) == UINT16_MAX;
 }
 
 /* How a usual packet went. */
@@ -199,11 +269,12 @@ static VX_ALWAYS_INLINE vx_usual vx_read_usual(vx_key *key, vx_traits *traits, v
     traits->wear = VX_VXLAN;
     traits->outer_ttl = vx_usual_ttl(ip, version);
     *outer = (vx_outer){vx_usual_addresses(ip, version), (uint16_t)destination_port, VX_VXLAN, version == 6};
-    return vx_usual_checksum(udp) != 0 ? VX_USUAL_WITH_CHECKSUM : VX_USUAL;
+    return vx_load16(udp + 6) != 0 ? VX_USUAL_WITH_CHECKSUM : VX_USUAL;
 }
 
-/* What a usual packet, whole and just read, says of its UDP checksum, which is not 0. */
-static inline uint8_t vx_verify_usual(const uint8_t *ip, int64_t there, int version) {
+/* VX_VERIFIED_CHECKSUM, and VX_WRONG_CHECKSUM where that is wrong, of a usual packet, whole and just read,
+ * whose UDP checksum is not 0; or 0, where it cannot be told. */
+static VX_ALWAYS_INLINE uint8_t vx_verify_usual(const uint8_t *ip, int64_t there, int version) {
     const int64_t ip_header = vx_usual_header(version);
     const uint8_t *udp = ip + ip_header;
     const uint8_t *inner = udp + VX_UDP_HEADER + VX_TUNNEL_HEADER + VX_ETHERNET_HEADER;
@@ -213,6 +284,8 @@ static inline uint8_t vx_verify_usual(const uint8_t *ip, int64_t there, int vers
         vx_usual_length(inner, inner_version) != udp + length - inner ||
         (inner_version == 4 && vx_usual_fragment(inner) != 0))
         return 0;
+    if (vx_is_summed_up(vx_usual_addresses(ip, version), version == 6, udp, length))
+        return VX_VERIFIED_CHECKSUM;
     vx_checked checked = {
         .addresses = vx_usual_addresses(ip, version),
         .udp = udp,
@@ -221,7 +294,7 @@ static inline uint8_t vx_verify_usual(const uint8_t *ip, int64_t there, int vers
         .protocol = vx_usual_protocol(inner, inner_version),
         .ipv6 = version == 6,
     };
-    return vx_verify_checksum(&checked);
+    return vx_judge_sum(&checked);
 }
 
 /* The same of an IPv4 packet that is a fragment, and not the first. Its key has its tag, but none of a flow:
