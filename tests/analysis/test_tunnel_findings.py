@@ -13,22 +13,26 @@ from analysis.scenes import (
     NODE_B,
     POD_A,
     POD_B,
+    START,
     VNI_A,
     VNI_B,
     Seen,
     datagram,
     exchange,
     finding,
+    fragments,
     passed,
     pcap,
     ping,
     records_of,
     tunnel,
 )
+from engine.generate import Spec, build
 
 from vxtool import analyze
 from vxtool.analysis.findings.tunnel import EXPLANATIONS
 from vxtool.analysis.model import Report
+from vxtool.engine.tables import OUT
 
 
 def run(tmp_path: Path, records: list[Seen], **options: object) -> Report:
@@ -46,6 +50,85 @@ def test_each_is_explained(name: str) -> None:
 
 def test_the_founding_case_has_none(tmp_path: Path) -> None:
     assert not ids(run(tmp_path, exchange()))
+
+
+def odd(number: int, datagram: int = 0, **fields: int) -> list[Seen]:
+    """A record of `engine.generate._special` that came in."""
+    entry = build([Spec(0, special=number, datagram=datagram, **fields)]).entries[0]
+    return [Seen(START + 9 * MS, entry.data)]
+
+
+class TestInvalidFlags:
+    def test_a_vni_that_is_not_valid_is_an_error(self, tmp_path: Path) -> None:
+        found = finding(run(tmp_path, [*exchange(), *odd(21)]), "tunnel.invalid-flags")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("error", 1, [5])
+
+    def test_geneve_of_another_version_too(self, tmp_path: Path) -> None:
+        found = finding(run(tmp_path, [*exchange(), *odd(25)]), "tunnel.invalid-flags")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("error", 1, [5])
+
+    @pytest.mark.parametrize(
+        ("number", "what"), [(22, "group policy"), (23, "reserved bits"), (24, "reserved bits")]
+    )
+    def test_extensions_are_told_and_no_error(self, tmp_path: Path, number: int, what: str) -> None:
+        found = finding(run(tmp_path, [*exchange(), *odd(number)]), "tunnel.invalid-flags")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("info", 1, [5])
+        assert what in found["title"]
+
+
+class TestMalformed:
+    def test_no_room_for_a_header(self, tmp_path: Path) -> None:
+        found = finding(run(tmp_path, [*exchange(), *odd(14)]), "tunnel.malformed")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("warning", 1, [5])
+
+    def test_a_tunnel_whose_inside_is_no_ip_is_one_all_the_same(self, tmp_path: Path) -> None:
+        assert not ids(run(tmp_path, [*exchange(), *odd(8)]))
+
+
+class TestNested:
+    def test_a_tunnel_inside(self, tmp_path: Path) -> None:
+        found = finding(run(tmp_path, [*exchange(), *odd(26)]), "tunnel.nested")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("info", 1, [5])
+
+    def test_a_warning_where_packets_do_not_fit(self, tmp_path: Path) -> None:
+        pieces = fragments(tunnel(ping(50, size=1500)), 1480)
+        rows = [row for at, piece in enumerate(pieces) for row in passed((20 + at) * MS, piece)]
+        found = finding(run(tmp_path, [*odd(26), *rows]), "tunnel.nested")
+        assert found is not None
+        assert found["severity"] == "warning"
+
+    def test_the_port_alone_is_none(self, tmp_path: Path) -> None:
+        assert not ids(run(tmp_path, [*exchange(), *odd(28)]))
+
+
+class TestBadChecksum:
+    def test_a_wrong_one_that_came_in(self, tmp_path: Path) -> None:
+        found = finding(run(tmp_path, [*exchange(), *odd(30)]), "tunnel.bad-checksum")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("error", 1, [5])
+        assert found["title"].startswith("1 of 1 outer UDP checksums that came in is wrong")
+        assert "tx-checksum-ip-generic off" in found["remedy"]
+
+    def test_one_in_very_many_may_be_a_bit_that_fell_over(self, tmp_path: Path) -> None:
+        right = [odd(29)[0]._replace(time=START + (10 + at) * MS) for at in range(100)]
+        found = finding(run(tmp_path, [*exchange(), *odd(30), *right]), "tunnel.bad-checksum")
+        assert found is not None
+        assert (found["severity"], found["count"]) == ("warning", 1)
+
+    def test_a_right_one_and_none_are_well(self, tmp_path: Path) -> None:
+        assert not ids(run(tmp_path, [*exchange(), *odd(29), *odd(31)]))
+
+    def test_what_left_is_filled_in_behind_the_capture(self, tmp_path: Path) -> None:
+        assert not ids(run(tmp_path, [*exchange(), *odd(30, direction=OUT)]))
+
+    @pytest.mark.parametrize("datagram", [0, 1])
+    def test_what_a_virtual_device_left_open_is_well(self, tmp_path: Path, datagram: int) -> None:
+        assert not ids(run(tmp_path, [*exchange(), *odd(32, datagram)]))
 
 
 class TestFewSourcePorts:

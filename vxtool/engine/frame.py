@@ -17,6 +17,7 @@ from vxtool.engine.tables import (
     BROADCAST,
     GENEVE,
     IN,
+    MOST_VERIFIED,
     MULTICAST,
     NON_IP,
     OPAQUE,
@@ -60,7 +61,6 @@ NON_IP_FRAME, MALFORMED, CUT, UNKNOWN_LINK, TAIL, DATAGRAM = range(6)
 INVALID_HEADER, GROUP_POLICY, RESERVED_BITS, NO_TUNNEL, NESTED, VERIFIED_CHECKSUM, WRONG_CHECKSUM = (
     1 << bit for bit in range(7)
 )
-MOST_VERIFIED = 1280  # UDP datagrams above this are not verified: such sizes may be super-frames
 _CHECKSUM_FIELDS = {TCP: 16, UDP: 6}
 
 _U16 = Struct(">H").unpack_from

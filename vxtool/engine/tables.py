@@ -47,6 +47,7 @@ TCP = 6  # the protocol number
 EXACT_LATENCIES = 1000  # a path keeps every latency up to this many
 SAMPLES = 4  # record numbers kept as evidence
 TIMELINE_STEPS = 200
+MOST_VERIFIED = 1280  # outer UDP datagrams above this are not verified: such sizes may be super-frames
 LARGE = 1280  # above the IPv6 minimum MTU a packet may be a super-frame; its exact size is kept for each flow
 
 

@@ -44,12 +44,16 @@ def _dropped(case: Case) -> Iterator[Finding]:
         "what dropped them: a capture shows that they did not leave, not whether a queue, a filter or a missing "
         "route stopped them"
     )
+    losses = []
+    if case.lost_records:
+        losses.append(f"lost {number(case.lost_records, 'packet')}, as its statistics tell")
     if case.counts["missed"]:
-        unknown += (
-            f"; and the capture itself missed {number(case.counts['missed'], 'ingress', 'ingresses')}, "
-            "so it may have missed some egresses too"
-        )
+        losses.append(f"missed {number(case.counts['missed'], 'ingress', 'ingresses')}")
+    if losses:
+        unknown += f"; and the capture itself {' and '.join(losses)}, so it may have missed some egresses too"
     title = f"{number(count, 'datagram')} ({_share(count, total)}) came in{_by(case, dropped)}"
+    if losses:
+        title = f"up to {title}"
     if partial == count:
         title += " and left in part only"
     else:

@@ -10,7 +10,7 @@ from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.knowledge import address_text
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import VXLAN
+from vxtool.engine.tables import MOST_VERIFIED, VXLAN
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Finding
@@ -21,7 +21,54 @@ _ENOUGH_FLOWS = 64
 _FLOWS_A_PORT = 8
 _FEW_PORTS = 16  # equal-cost paths are seldom more
 
+# Above this share of wrong checksums it is the sender, and not a bit that fell over on a wire.
+_MANY_WRONG = 0.01
+
 EXPLANATIONS: dict[str, Explanation] = {
+    "tunnel.invalid-flags": Explanation(
+        summary="tunnel headers that a receiver may refuse",
+        cause="a VXLAN header without the flag that makes its VNI valid, or a Geneve header of a version other "
+        "than 0: something else is sent to that port, or a header was damaged. Group policies (the G flag) and "
+        "reserved bits come from senders that use an extension of VXLAN",
+        proof="the header of each record (RFC 7348, section 5; RFC 8926, section 3.4). An error only where the VNI "
+        "is not valid or the version is another; RFC 7348 has receivers ignore reserved bits, so these are told as "
+        "info",
+        remedy="look at what sends these packets: `ss -lunp` and `ip -d link show type vxlan` on the node of the "
+        "outer source address",
+        unknown="whether the receiver takes them: Linux drops VXLAN without a valid VNI, and, unlike the RFC, also "
+        "packets with bits that its device was not told of (`gbp`, `gpe`)",
+    ),
+    "tunnel.malformed": Explanation(
+        summary="UDP to a tunnel's port that is no tunnel packet",
+        cause="something other than a tunnel end sends to that port (a port scan, a health check), or a header was "
+        "cut or damaged on the way",
+        proof="the UDP datagram has no room for a tunnel header, or is longer than the packet around it; for "
+        "Geneve, its options are longer than the datagram. Records that the capture cut are not judged",
+        remedy="look at who sends them, and let a firewall take UDP to that port from nodes only",
+        unknown="what the sender meant",
+    ),
+    "tunnel.nested": Explanation(
+        summary="a tunnel inside the tunnel",
+        cause="the pods are nodes of a cluster of their own (virtual machines, Kubernetes in Kubernetes), or a "
+        "node's route to the other nodes leads into the tunnel itself",
+        proof="an inner UDP datagram to a tunnel's port that begins with a tunnel header. Not raised on the port "
+        "alone. A warning where datagrams of the capture were fragmented or too large for the overlay",
+        remedy="where it is meant, give the inner overlay an MTU that leaves room for both (1400 over a link of "
+        "1500 with IPv4); where it is not, `ip route get OTHER-NODE` on the sending node shows the route into it",
+        unknown="which of the two it is",
+    ),
+    "tunnel.bad-checksum": Explanation(
+        summary="outer UDP checksums that are wrong",
+        cause="the sending node leaves checksums to its network card, and the card, its driver or the hypervisor "
+        "below cannot do that for tunnels. The receiver drops such packets without a word, typically all but some "
+        "kinds: connections take 1, 3, 7 ... or 63 seconds, since only a repeated SYN goes another way",
+        proof="the checksum is summed up over the whole datagram, of records that came in (not by loopback), are "
+        f"whole, unfragmented, of up to {MOST_VERIFIED} bytes, and have one (0 means none, which is allowed). One "
+        "that is left to a card is recognised by its value and is not wrong: packets over virtual devices carry it",
+        remedy="on the sending node `ethtool -K INTERFACE tx-checksum-ip-generic off`, for the interface by which "
+        "its tunnel leaves; then update its kernel or driver",
+        unknown="checksums of larger packets, and of those that left: the card fills them in behind the capture",
+    ),
     "tunnel.few-source-ports": Explanation(
         summary="two tunnel ends use few outer source ports for many flows",
         cause="routers choose among equal-cost paths, and network cards among queues, by a hash of the outer "
@@ -49,8 +96,102 @@ EXPLANATIONS: dict[str, Explanation] = {
 
 
 def find(case: Case) -> Iterator[Finding]:
+    yield from _bad_checksum(case)
+    yield from _invalid_flags(case)
+    yield from _malformed(case)
+    yield from _nested(case)
     yield from _few_source_ports(case)
     yield from _unexpected_port(case)
+
+
+def _bad_checksum(case: Case) -> Iterator[Finding]:
+    wrong, verified = case.tables.counters.wrong_checksums, case.tables.counters.verified_checksums
+    if not wrong:
+        return
+    yield {
+        "id": "tunnel.bad-checksum",
+        "severity": "error" if wrong >= _MANY_WRONG * verified else "warning",
+        "title": f"{wrong:,} of {verified:,} outer UDP checksums that came in {'is' if wrong == 1 else 'are'} "
+        "wrong: the receiving node drops such packets",
+        "count": wrong,
+        "evidence": case.records("wrong-checksum", "the outer UDP checksum does not fit the datagram"),
+        "remedy": "on the node of the outer source address `ethtool -K INTERFACE tx-checksum-ip-generic off`, for "
+        "the interface by which its tunnel leaves; then update its kernel or the card's driver",
+        "unknown": f"whether larger packets are wrong too: only those of up to {MOST_VERIFIED} bytes were "
+        "verified, and only where they were captured whole; and whether a link damaged them rather than the sender",
+    }
+
+
+def _invalid_flags(case: Case) -> Iterator[Finding]:
+    counters = case.tables.counters
+    invalid, policies, reserved = counters.invalid_headers, counters.group_policy_headers, counters.reserved_bits
+    parts = []
+    if invalid:
+        parts.append(f"{number(invalid, 'tunnel header')} without a valid VNI, or of another version")
+    if policies:
+        parts.append(f"{number(policies, 'VXLAN header')} with a group policy")
+    if reserved:
+        parts.append(f"{number(reserved, 'tunnel header')} with reserved bits set")
+    if not parts:
+        return
+    evidence = [
+        *case.records("invalid-header", "the VNI is not valid (flag 0x08 is not set), or Geneve is not version 0"),
+        *case.records("reserved-bits", "a group policy, or reserved bits that are set"),
+    ]
+    if invalid:
+        remedy = (
+            "look at what sends these on the node of the outer source address: `ss -lunp` shows who has the port, "
+            "`ip -d link show type vxlan` the devices; Linux drops VXLAN whose VNI is not valid"
+        )
+    else:
+        remedy = (
+            "nothing is wrong by RFC 7348, which has receivers ignore these bits; a Linux receiver drops such "
+            "packets unless its device has the extension (`ip -d link show type vxlan` prints gbp or gpe)"
+        )
+    yield {
+        "id": "tunnel.invalid-flags",
+        "severity": "error" if invalid else "info",
+        "title": "; ".join(parts),
+        "count": invalid or policies + reserved,
+        "evidence": evidence[:MOST_EVIDENCE],
+        "remedy": remedy,
+        "unknown": "whether the receiver takes them",
+    }
+
+
+def _malformed(case: Case) -> Iterator[Finding]:
+    count = case.tables.counters.no_tunnel_records
+    if not count:
+        return
+    yield {
+        "id": "tunnel.malformed",
+        "severity": "warning",
+        "title": f"{number(count, 'record')} of UDP to a tunnel's port that {'is' if count == 1 else 'are'} no "
+        "tunnel packet",
+        "count": count,
+        "evidence": case.records("no-tunnel", "no room for a tunnel header, or longer than the packet around it"),
+        "remedy": "look at who sends them: `tshark -r FILE -Y 'frame.number == RECORD' -V` shows one whole; let a "
+        "firewall take UDP to that port from nodes only",
+        "unknown": "what the sender meant; they count as plain UDP",
+    }
+
+
+def _nested(case: Case) -> Iterator[Finding]:
+    count = case.tables.counters.nested_records
+    if not count:
+        return
+    fragmented = any(group.route.fragmented_at_source for group in case.groups_in_scope)
+    yield {
+        "id": "tunnel.nested",
+        "severity": "warning" if fragmented or case.mtu["over_overlay"] else "info",
+        "title": f"{number(count, 'record')} with a tunnel inside the tunnel: each pays for both",
+        "count": count,
+        "evidence": case.records("nested", "the inner packet is a tunnel's itself"),
+        "remedy": "where pods are nodes of an overlay of their own, give that one an MTU that leaves room for both "
+        "(1400 over links of 1500 with IPv4); where none is meant, `ip route get OTHER-NODE` on the sending node "
+        "shows the route that leads into the tunnel",
+        "unknown": "which of the two it is; what the inner tunnel carries is counted as UDP",
+    }
 
 
 def _few_source_ports(case: Case) -> Iterator[Finding]:
