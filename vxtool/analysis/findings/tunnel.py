@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
@@ -206,11 +206,7 @@ def _few_source_ports(case: Case) -> Iterator[Finding]:
     found.sort(key=lambda row: (-row[0], row[1:]))
     flows, ports, source, destination = found[0]
     more = f", and {number(len(found) - 1, 'other pair')} of ends likewise" if len(found) > 1 else ""
-    wanted = [
-        item.number
-        for item in case.judged
-        if (item.bundle.source, item.bundle.destination) == (source, destination)
-    ]
+    wanted = _bundles_between(case, {(source, destination)})
     between = f"{address_text(source)} → {address_text(destination)}"
     yield {
         "id": "tunnel.few-source-ports",
@@ -263,7 +259,7 @@ def _unexpected_port(case: Case) -> Iterator[Finding]:
     ends = {pair for pair, ports in between.items() if ports & others.keys()}
     if crossed:
         ends = {ends for pair in crossed for ends in (pair, pair[::-1])}
-    wanted = [item.number for item in case.judged if (item.bundle.source, item.bundle.destination) in ends]
+    wanted = _bundles_between(case, ends)
     yield {
         "id": "tunnel.unexpected-port",
         "severity": "warning" if crossed else "info",
@@ -273,6 +269,15 @@ def _unexpected_port(case: Case) -> Iterator[Finding]:
         "remedy": remedy,
         "unknown": "which ports the ends listen on: a capture shows what is sent",
     }
+
+
+def _bundles_between(case: Case, ends: Collection[tuple[bytes, bytes]]) -> list[int]:
+    """The bundles in tunnels between these outer addresses."""
+    return [
+        item.number
+        for item in case.judged
+        if item.route.tunnelled and (item.bundle.source, item.bundle.destination) in ends
+    ]
 
 
 def _list(ports: set[int]) -> str:
