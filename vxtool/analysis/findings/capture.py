@@ -28,80 +28,80 @@ _WHOLE_SNAPLEN = 65535  # from here on a snaplen is no choice of the operator's
 
 EXPLANATIONS: dict[str, Explanation] = {
     "capture.truncated": Explanation(
-        summary="an input ends early or is damaged",
-        cause="the capturing program was killed, the disk was full, or the file was copied while it was written",
-        proof="the last record or block is not whole, or its lengths cannot be. What came before is counted",
-        remedy="stop tcpdump with Ctrl-C or SIGTERM and let it finish writing (`-U` writes each packet at once), "
-        "check the disk's free space, and copy the file again",
-        unknown="what the missing part held",
+        summary="An input ends early or is damaged",
+        cause="The capturing program was killed, the disk was full, or the file was copied while it was written.",
+        proof="The last record or block is not whole, or its lengths cannot be. What came before is counted.",
+        remedy="Stop tcpdump with Ctrl-C or SIGTERM and let it finish writing (`-U` writes each packet at once), "
+        "check the disk's free space, and copy the file again.",
+        unknown="What the missing part held.",
     ),
     "capture.clipped": Explanation(
-        summary="records hold fewer bytes than the packets had",
-        cause="a small snaplen (`tcpdump -s`), usually on purpose",
-        proof="captured and original length of each record. A warning only where a record ends within the headers, "
-        "so that something behind them is not known; else info",
-        remedy="`tcpdump -s 256` holds all headers of a tunnel packet, `-s 0` whole packets",
-        unknown="what the packets held behind the cut",
+        summary="Records hold fewer bytes than the packets had",
+        cause="A small snaplen (`tcpdump -s`), usually on purpose.",
+        proof="Captured and original length of each record. A warning only where a record ends within the headers, "
+        "so that something behind them is not known; else info.",
+        remedy="`tcpdump -s 256` holds all headers of a tunnel packet, `-s 0` whole packets.",
+        unknown="What the packets held behind the cut.",
     ),
     "capture.one-sided": Explanation(
-        summary="datagrams seen on one side only, where the other was not captured",
-        cause="the capture was taken on one interface, or its files tell no directions",
-        proof="a datagram came in and no other for its destination was seen to leave, or the reverse, or nothing "
-        "tells which way it went. Where the other side was watched, it is a drop and not this",
-        remedy="capture on all interfaces at once: `tcpdump -i any -w vxlan.pcap`, or one file for each; give "
-        "`--links` with the router's `ip -j addr`, whose MACs tell directions in Ethernet captures",
-        unknown="whether these datagrams were forwarded or dropped",
+        summary="Datagrams seen on one side only, where the other was not captured",
+        cause="The capture was taken on one interface, or its files tell no directions.",
+        proof="A datagram came in and no other for its destination was seen to leave, or the reverse, or nothing "
+        "tells which way it went. Where the other side was watched, it is a drop and not this.",
+        remedy="Capture on all interfaces at once: `tcpdump -i any -w vxlan.pcap`, or one file for each; give "
+        "`--links` with the router's `ip -j addr`, whose MACs tell directions in Ethernet captures.",
+        unknown="Whether these datagrams were forwarded or dropped.",
     ),
     "capture.super-frames": Explanation(
-        summary="records that stand for several packets on the wire",
-        cause="segmentation offload (GSO, TSO, GRO, BIG TCP) hands the capture one large packet before the card "
-        "cuts it, or after it was put together",
-        proof="a datagram above the link's MTU, or above the segment size that both SYNs agreed on. A warning "
-        "where some left in other pieces than they came in, which cannot be followed",
-        remedy="none is needed; for one record a packet, capture after `ethtool -K INTERFACE tso off gso off gro "
-        "off tx-udp_tnl-segmentation off`",
-        unknown="how the card cut them",
+        summary="Records that stand for several packets on the wire",
+        cause="Segmentation offload (GSO, TSO, GRO, BIG TCP) hands the capture one large packet before the card "
+        "cuts it, or after it was put together.",
+        proof="A datagram above the link's MTU, or above the segment size that both SYNs agreed on. A warning "
+        "where some left in other pieces than they came in, which cannot be followed.",
+        remedy="None is needed; for one record a packet, capture after `ethtool -K INTERFACE tso off gso off gro "
+        "off tx-udp_tnl-segmentation off`.",
+        unknown="How the card cut them.",
     ),
     "capture.fragments-hidden": Explanation(
-        summary="first fragments without those that follow",
-        cause="a filter on a port (`udp port 8472`) cannot match later fragments, which have no UDP header; or the "
-        "capture lost them",
-        proof="first fragments, while the capture holds no later fragment of them",
-        remedy="add `or (ip[6:2] & 0x1fff != 0) or ip6[6]=44` to the filter",
-        unknown="how many packets crossed the wire, and whether the other fragments were passed on",
+        summary="First fragments without those that follow",
+        cause="A filter on a port (`udp port 8472`) cannot match later fragments, which have no UDP header; or the "
+        "capture lost them.",
+        proof="First fragments, while the capture holds no later fragment of them.",
+        remedy="Add `or (ip[6:2] & 0x1fff != 0) or ip6[6]=44` to the filter.",
+        unknown="How many packets crossed the wire, and whether the other fragments were passed on.",
     ),
     "capture.icmp-hidden": Explanation(
-        summary="a capture of tunnel packets alone may have left out the router's ICMP errors",
-        cause="a filter on the tunnel's port lets no other packet through",
-        proof="every packet of the capture is a tunnel's, while there are drops, fragments or packets larger than "
-        "the overlay's MTU, of which ICMP would tell the reason. Not raised where any other IP packet was captured",
-        remedy="capture with `udp port 8472 or icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44`",
-        unknown="which filter was used: with one that lets ICMP in, none was sent",
+        summary="A capture of tunnel packets alone may have left out the router's ICMP errors",
+        cause="A filter on the tunnel's port lets no other packet through.",
+        proof="Every packet of the capture is a tunnel's, while there are drops, fragments or packets larger than "
+        "the overlay's MTU, of which ICMP would tell the reason. Not raised where any other packet was captured.",
+        remedy="Capture with `udp port 8472 or icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44`.",
+        unknown="Which filter was used: with one that lets ICMP in, none was sent.",
     ),
     "capture.lossy": Explanation(
-        summary="the capture itself lost packets",
-        cause="the capturing program was slower than the traffic, and its buffer ran over",
-        proof="the interface statistics of a pcapng file count packets that were dropped before they were written "
-        "(isb_ifdrop); or datagrams left that were never seen to come in, and that this machine did not send",
-        remedy="give tcpdump a larger buffer (`-B 16384`, in KiB) and less to write (`-s 256`, a filter), and "
-        "write to a fast disk; at its end it prints how many packets the kernel dropped",
-        unknown="which packets those were. forwarding.dropped is then an upper bound: what was not seen to leave "
-        "may have left unseen",
+        summary="The capture itself lost packets",
+        cause="The capturing program was slower than the traffic, and its buffer ran over.",
+        proof="The interface statistics of a pcapng file count packets that were dropped before they were written "
+        "(isb_ifdrop); or datagrams left that were never seen to come in, and that this machine did not send.",
+        remedy="Give tcpdump a larger buffer (`-B 16384`, in KiB) and less to write (`-s 256`, a filter), and "
+        "write to a fast disk; at its end it prints how many packets the kernel dropped.",
+        unknown="Which packets those were. forwarding.dropped is then an upper bound: what was not seen to leave "
+        "may have left unseen.",
     ),
     "capture.time-reversed": Explanation(
-        summary="records older than the one before",
-        cause="each processor writes records on its own, so that neighbours change places; or the clock was set "
-        "back while the capture ran, or files were put together in the wrong order",
-        proof="the times of records within the merged inputs. Clocks that were set back also make latencies wrong",
-        remedy="none is needed where they change places by microseconds; `reordercap IN OUT` sorts a file",
-        unknown="which of the clocks was right",
+        summary="Records older than the one before",
+        cause="Each processor writes records on its own, so that neighbours change places; or the clock was set "
+        "back while the capture ran, or files were put together in the wrong order.",
+        proof="The times of records within the merged inputs. Clocks that were set back also make latencies wrong.",
+        remedy="None is needed where they change places by microseconds; `reordercap IN OUT` sorts a file.",
+        unknown="Which of the clocks was right.",
     ),
     "capture.no-interface": Explanation(
-        summary="the capture does not tell interfaces apart",
-        cause="its link type is LINUX_SLL, the older of the two that `-i any` gives",
-        proof="the link type of the inputs",
-        remedy="`tcpdump -i any -y LINUX_SLL2` (4.99 and later: the default) writes the interface of each record",
-        unknown="by which interfaces datagrams came and left: In and Out are all that is known",
+        summary="The capture does not tell interfaces apart",
+        cause="Its link type is LINUX_SLL, the older of the two that `-i any` gives.",
+        proof="The link type of the inputs.",
+        remedy="`tcpdump -i any -y LINUX_SLL2` (4.99 and later: the default) writes the interface of each record.",
+        unknown="By which interfaces datagrams came and left: In and Out are all that is known.",
     ),
 }
 

@@ -49,45 +49,45 @@ EXPLANATIONS: dict[str, Explanation] = {
         "captured agree.",
     ),
     "identity.mismatch": Explanation(
-        summary="a pod's packets carry another identity than the cluster gives that pod",
-        cause="the node that sends has an older state of the endpoint than the API server (its agent hangs, or "
+        summary="A pod's packets carry another identity than the cluster gives that pod",
+        cause="The node that sends has an older state of the endpoint than the API server (its agent hangs, or "
         "cannot reach the API), two pods have the same address, something else sends under the pod's address, or "
-        "the list is of another time than the capture: addresses of pods are used again",
-        proof="the VNI of datagrams, beside the identity that the files give their inner source address. Not "
+        "the list is of another time than the capture: addresses of pods are used again.",
+        proof="The VNI of datagrams, beside the identity that the files give their inner source address. Not "
         "raised for addresses of nodes, for reserved identities under which nodes send, nor where the address "
-        "had the right identity in another part of the capture (then it is identity.changed)",
-        remedy="compare `cilium-dbg endpoint list` on the sending node with `kubectl get ciliumendpoints -A`; "
+        "had the right identity in another part of the capture (then it is identity.changed).",
+        remedy="Compare `cilium-dbg endpoint list` on the sending node with `kubectl get ciliumendpoints -A`; "
         "where they differ, restart that node's agent; where they agree, take the lists again and closer to the "
-        "capture",
-        unknown="whether the list was true at the time of the capture",
+        "capture.",
+        unknown="Whether the list was true at the time of the capture.",
     ),
     "identity.changed": Explanation(
-        summary="one address sent under several identities, one after the other",
-        cause="a pod was relabelled (its labels make its identity), or it ended and another one got its address",
-        proof="the first and last datagram of the address under each VNI, without an overlap. Not raised where "
-        "both were in use at once, nor for reserved identities, which a pod that starts has for a moment",
-        remedy="none is needed; names that the files give to the address hold for one part of the capture only",
-        unknown="which of the two it was: the capture shows an address and not a pod",
+        summary="One address sent under several identities, one after the other",
+        cause="A pod was relabelled (its labels make its identity), or it ended and another one got its address.",
+        proof="The first and last datagram of the address under each VNI, without an overlap. Not raised where "
+        "both were in use at once, nor for reserved identities, which a pod that starts has for a moment.",
+        remedy="None is needed; names that the files give to the address hold for one part of the capture only.",
+        unknown="Which of the two it was: the capture shows an address and not a pod.",
     ),
     "identity.truncated": Explanation(
-        summary="an identity that only the sending node knows was cut to the 24 bits of a VNI",
-        cause="identities of local scope, of CIDRs and of remote nodes, have bit 24 or 25 set and mean nothing "
+        summary="An identity that only the sending node knows was cut to the 24 bits of a VNI",
+        cause="Identities of local scope, of CIDRs and of remote nodes, have bit 24 or 25 set and mean nothing "
         "elsewhere; an agent should send world (2) in their place, and one that sends them as they are loses the "
-        "upper bits: 16777217 arrives as 1, which is host",
-        proof="a source address that is no pod and no node, under a VNI that nobody sends rightly: 1, 9, 10, 12 to "
-        "99 and 116 to 127. A local identity whose low bits are those of a pod's is not recognised",
-        remedy="look on the sending node with `cilium-dbg identity list` for the identity with bit 24 or 25 and "
-        "these low bits, and update Cilium there: policies at the receiver take these packets for another sender",
-        unknown="which CIDR it was: only the sending node knows",
+        "upper bits: 16777217 arrives as 1, which is host.",
+        proof="A source address that is no pod and no node, under a VNI that nobody sends rightly: 1, 9, 10, 12 to "
+        "99 and 116 to 127. A local identity whose low bits are those of a pod's is not recognised.",
+        remedy="Look on the sending node with `cilium-dbg identity list` for the identity with bit 24 or 25 and "
+        "these low bits, and update Cilium there: policies at the receiver take these packets for another sender.",
+        unknown="Which CIDR it was: only the sending node knows.",
     ),
     "identity.unknown": Explanation(
-        summary="a VNI that is neither reserved nor in the files",
-        cause="the files hold only some identities (those of the listed endpoints), the identity was made or "
-        "removed between list and capture, it is another cluster's of a ClusterMesh, or the overlay is no Cilium",
-        proof="datagrams under that VNI. A warning only where the files hold the full list of identities",
+        summary="A VNI that is neither reserved nor in the files",
+        cause="The files hold only some identities (those of the listed endpoints), the identity was made or "
+        "removed between list and capture, it is another cluster's of a ClusterMesh, or the overlay is no Cilium.",
+        proof="Datagrams under that VNI. A warning only where the files hold the full list of identities.",
         remedy="`kubectl get ciliumidentities NUMBER` names it; give all of them with `kubectl get "
-        "ciliumidentities -o json > identities.json` and `--cluster identities.json`",
-        unknown="whether the identity was removed before the list was taken, or belongs to another cluster",
+        "ciliumidentities -o json > identities.json` and `--cluster identities.json`.",
+        unknown="Whether the identity was removed before the list was taken, or belongs to another cluster.",
     ),
 }
 

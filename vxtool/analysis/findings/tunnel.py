@@ -26,71 +26,71 @@ _MANY_WRONG = 0.01
 
 EXPLANATIONS: dict[str, Explanation] = {
     "tunnel.invalid-flags": Explanation(
-        summary="tunnel headers that a receiver may refuse",
-        cause="a VXLAN header without the flag that makes its VNI valid, or a Geneve header of a version other "
+        summary="Tunnel headers that a receiver may refuse",
+        cause="A VXLAN header without the flag that makes its VNI valid, or a Geneve header of a version other "
         "than 0: something else is sent to that port, or a header was damaged. Group policies (the G flag) and "
-        "reserved bits come from senders that use an extension of VXLAN",
-        proof="the header of each record (RFC 7348, section 5; RFC 8926, section 3.4). An error only where the VNI "
+        "reserved bits come from senders that use an extension of VXLAN.",
+        proof="The header of each record (RFC 7348, section 5; RFC 8926, section 3.4). An error only where the VNI "
         "is not valid or the version is another; RFC 7348 has receivers ignore reserved bits, so these are told as "
-        "info",
-        remedy="look at what sends these packets: `ss -lunp` and `ip -d link show type vxlan` on the node of the "
-        "outer source address",
-        unknown="whether the receiver takes them: Linux drops VXLAN without a valid VNI, and, unlike the RFC, also "
-        "packets with bits that its device was not told of (`gbp`, `gpe`)",
+        "info.",
+        remedy="Look at what sends these packets: `ss -lunp` and `ip -d link show type vxlan` on the node of the "
+        "outer source address.",
+        unknown="Whether the receiver takes them: Linux drops VXLAN without a valid VNI, and, unlike the RFC, also "
+        "packets with bits that its device was not told of (`gbp`, `gpe`).",
     ),
     "tunnel.malformed": Explanation(
         summary="UDP to a tunnel's port that is no tunnel packet",
-        cause="something other than a tunnel end sends to that port (a port scan, a health check), or a header was "
-        "cut or damaged on the way",
-        proof="the UDP datagram has no room for a tunnel header, or is longer than the packet around it; for "
-        "Geneve, its options are longer than the datagram. Records that the capture cut are not judged",
-        remedy="look at who sends them, and let a firewall take UDP to that port from nodes only",
-        unknown="what the sender meant",
+        cause="Something other than a tunnel end sends to that port (a port scan, a health check), or a header was "
+        "cut or damaged on the way.",
+        proof="The UDP datagram has no room for a tunnel header, or is longer than the packet around it; for "
+        "Geneve, its options are longer than the datagram. Records that the capture cut are not judged.",
+        remedy="Look at who sends them, and let a firewall take UDP to that port from nodes only.",
+        unknown="What the sender meant.",
     ),
     "tunnel.nested": Explanation(
-        summary="a tunnel inside the tunnel",
-        cause="the pods are nodes of a cluster of their own (virtual machines, Kubernetes in Kubernetes), or a "
-        "node's route to the other nodes leads into the tunnel itself",
-        proof="an inner UDP datagram to a tunnel's port that begins with a tunnel header. Not raised on the port "
-        "alone. A warning where datagrams of the capture were fragmented or too large for the overlay",
-        remedy="where it is meant, give the inner overlay an MTU that leaves room for both (1400 over a link of "
-        "1500 with IPv4); where it is not, `ip route get OTHER-NODE` on the sending node shows the route into it",
-        unknown="which of the two it is",
+        summary="A tunnel inside the tunnel",
+        cause="The pods are nodes of a cluster of their own (virtual machines, Kubernetes in Kubernetes), or a "
+        "node's route to the other nodes leads into the tunnel itself.",
+        proof="An inner UDP datagram to a tunnel's port that begins with a tunnel header. Not raised on the port "
+        "alone. A warning where datagrams of the capture were fragmented or too large for the overlay.",
+        remedy="Where it is meant, give the inner overlay an MTU that leaves room for both (1400 over a link of "
+        "1500 with IPv4); where it is not, `ip route get OTHER-NODE` on the sending node shows the route into it.",
+        unknown="Which of the two it is.",
     ),
     "tunnel.bad-checksum": Explanation(
-        summary="outer UDP checksums that are wrong",
-        cause="the sending node leaves checksums to its network card, and the card, its driver or the hypervisor "
-        "below cannot do that for tunnels. The receiver drops such packets without a word, typically all but some "
-        "kinds: connections take 1, 3, 7 ... or 63 seconds, since only a repeated SYN goes another way",
-        proof="the checksum is summed up over the whole datagram, of records that came in (not by loopback), are "
+        summary="Outer UDP checksums that are wrong",
+        cause="The sending node leaves checksums to its network card, and the card, its driver or the hypervisor "
+        "below cannot do that for tunnels. The receiver drops such packets without a word: connections come up "
+        "after 1, 3, 7 ... or 63 seconds, when a SYN is repeated, or never.",
+        proof="The checksum is summed up over the whole datagram, of records that came in (not by loopback), are "
         f"whole, unfragmented, of up to {MOST_VERIFIED} bytes, and have one (0 means none, which is allowed). One "
-        "that is left to a card is recognised by its value and is not wrong: packets over virtual devices carry it",
-        remedy="on the sending node `ethtool -K INTERFACE tx-checksum-ip-generic off`, for the interface by which "
-        "its tunnel leaves; then update its kernel or driver",
-        unknown="checksums of larger packets, and of those that left: the card fills them in behind the capture",
+        "that is left to a card is recognised by its value and is not wrong: virtual devices carry such packets.",
+        remedy="On the sending node `ethtool -K INTERFACE tx-checksum-ip-generic off`, for the interface by which "
+        "its tunnel leaves; then update its kernel or driver.",
+        unknown="Checksums of larger packets, and of those that left: the card fills them in behind the capture.",
     ),
     "tunnel.few-source-ports": Explanation(
-        summary="two tunnel ends use few outer source ports for many flows",
-        cause="routers choose among equal-cost paths, and network cards among queues, by a hash of the outer "
+        summary="Two tunnel ends use few outer source ports for many flows",
+        cause="Routers choose among equal-cost paths, and network cards among queues, by a hash of the outer "
         "addresses and ports. A sender puts the inner flow into that hash by its source port (RFC 7348, section "
-        "5); one that does not, or whose range is narrow, sends all of its flows the same way",
-        proof=f"the number of outer source ports between two outer addresses, beside that of the inner TCP and UDP "
+        "5); one that does not, or whose range is narrow, sends all of its flows the same way.",
+        proof=f"The number of outer source ports between two outer addresses, beside that of the inner TCP and UDP "
         f"flows: at least {_ENOUGH_FLOWS} flows, {_FLOWS_A_PORT} or more for each port, and fewer than "
-        f"{_FEW_PORTS} ports",
+        f"{_FEW_PORTS} ports.",
         remedy="Cilium: look at `tunnel-source-port-range` in its ConfigMap (0-0 leaves it to the kernel); other "
-        "VXLAN devices: `ip -d link show` prints `srcport`, set by `ip link add ... srcport LOW HIGH`",
-        unknown="whether there are equal-cost paths at all: without any, only the receiver's queues suffer",
+        "VXLAN devices: `ip -d link show` prints `srcport`, set by `ip link add ... srcport LOW HIGH`.",
+        unknown="Whether there are equal-cost paths at all: without any, only the receiver's queues suffer.",
     ),
     "tunnel.unexpected-port": Explanation(
         summary="VXLAN to several UDP ports in one capture",
         cause="4789 is the number that IANA gave to VXLAN, 8472 is Linux's old default, which Cilium and Flannel "
         "use. Two ends that send to different ports do not hear each other; two overlays side by side are well "
-        "with two ports",
-        proof="datagrams to each port. A warning only where an end sends to another port than it is sent to by the "
-        "same other end",
-        remedy="give both ends one port: Cilium `tunnel-port` in its ConfigMap (`tunnelPort` in its Helm values), "
-        "Flannel `Port` in its net-conf.json, a device `dstport` when it is made",
-        unknown="which ports the ends listen on: a capture shows what is sent",
+        "with two ports.",
+        proof="Datagrams to each port. A warning only where an end sends to another port than it is sent to by the "
+        "same other end.",
+        remedy="Give both ends one port: Cilium `tunnel-port` in its ConfigMap (`tunnelPort` in its Helm values), "
+        "Flannel `Port` in its net-conf.json, a device `dstport` when it is made.",
+        unknown="Which ports the ends listen on: a capture shows what is sent.",
     ),
 }
 
