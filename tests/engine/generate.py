@@ -160,6 +160,7 @@ class Entry(NamedTuple):
     length: int | None = None  # on the wire, where more than was captured
     input: int = 0
     direction: int = UNKNOWN  # pcapng's epb_flags, bits 0 and 1
+    lost: int | None = None  # what pcapng's statistics of the interface say behind this record
 
 
 def to_pcap(entries: Sequence[Entry], link_type: int, snaplen: int = 262144) -> bytes:
@@ -194,6 +195,8 @@ def to_pcapng(entries: Sequence[Entry], link_type: int, snaplen: int = 262144) -
         head = struct.pack(">IQII", 0, entry.time, len(data), length)
         flags = option(2, struct.pack(">I", entry.direction)) if entry.direction else b""
         parts.append(block(6, head + data + bytes(-len(data) % 4) + flags))
+        if entry.lost is not None:
+            parts.append(block(5, struct.pack(">IQ", 0, entry.time) + option(5, struct.pack(">Q", entry.lost))))
     return b"".join(parts)
 
 
@@ -216,6 +219,7 @@ class Spec(NamedTuple):
     piece: int = WHOLE  # of the outermost packet, or, in a tunnel, of the innermost
     special: int = 0  # 0: a datagram as above; else an index into `_special`
     clip: int = 0  # bytes that the capture left out at the end
+    lost: int = 0  # how many packets the interface's statistics tell, behind this record; 0: none follow
 
 
 @dataclass(frozen=True)
@@ -335,7 +339,8 @@ def _record(
         told = OUT if outward else IN
         place = (index, told)
     kept = data[: len(data) - spec.clip]
-    entry = Entry(time, kept, len(data), index, told if pcapng and link_type == EN10MB else UNKNOWN)
+    direction = told if pcapng and link_type == EN10MB else UNKNOWN
+    entry = Entry(time, kept, len(data), index, direction, spec.lost or None)
     if fact is None:
         return entry, None
     place = (*place, fact.wear)
@@ -617,6 +622,7 @@ def records(draw: st.DrawFn, options: EngineOptions, special: bool, most: int) -
         piece=few(_PIECES),
         special=st.sampled_from([0, *numbers]),
         clip=st.sampled_from([0] * 9 + [draw(st.sampled_from([0, 10, 150, 200]))] if special else [0]),
+        lost=st.sampled_from([0] * 9 + [1, 2] if special else [0]),
     )
     least = draw(st.sampled_from([1, 1, most // 4, most // 2]))
     return draw(st.lists(spec, min_size=least, max_size=most))

@@ -239,6 +239,22 @@ class TestSamples:
         assert [sample.record for sample in tables.samples["reversed"]] == [3, 5]
 
 
+@pytest.mark.parametrize("lost", [[0, 0, 0, 0], [3, 0, 0, 0], [3, 0, 7, 0], [0, 0, 7, 9]])
+def test_the_last_statistics_of_an_interface_count_in_whichever_part_they_stand(name: str, lost: list[int]) -> None:
+    """They count from the start of the capture on."""
+    made = build([Spec(1_000_000, lost=count) for count in lost], pcapng=True)
+    parts = []
+    for number, edges in enumerate([(0, 2), (2, 3), (3, 4)]):
+        engine = make_engine(made.options._replace(part=number > 0), name)
+        engine.feed(0, made.files(*edges)[0])
+        engine.end(0)
+        parts.append(engine)
+    parts[0].merge(parts[1])
+    parts[0].merge(parts[2])
+    last = next((count for count in reversed(lost) if count), None)
+    assert parts[0].tables().inputs[0].dropped == tables_of(name, made).inputs[0].dropped == last
+
+
 def test_parts_add_up(name: str) -> None:
     odd = [21, 24, 14, 26, 30, 29]
     specs = [Spec(-5 if at == 4 else 1_000_000, special=special) for at, special in enumerate(odd)]

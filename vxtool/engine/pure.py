@@ -905,6 +905,9 @@ class PureEngine:
             self._earlier_records[index] += other._earlier_records[index] + other._record_numbers[index]
             self._earlier_bytes[index] += other._earlier_bytes[index] + other._bytes[index]
             if container.format is not None or container.damage is not None:
+                for later, earlier in zip(container.interfaces, self._containers[index].interfaces, strict=False):
+                    if later.dropped is None:
+                        later.dropped = earlier.dropped
                 self._containers[index] = container
 
     def _replay(self, other: PureEngine, shift: int, base: list[int]) -> None:

@@ -936,6 +936,7 @@ static void merge_inputs(vx_engine *engine, vx_engine *other) {
         if (vx_container_format(theirs->container) != VX_FORMAT_UNKNOWN ||
             vx_container_damage(theirs->container)->code != VX_DAMAGE_NONE) {
             vx_container *container = mine->container;
+            vx_container_inherit(theirs->container, container);
             mine->container = theirs->container;
             theirs->container = container;
             mine->described = VX_NONE;
