@@ -319,7 +319,8 @@ def _icmp_hidden(case: Case) -> Iterator[Finding]:
         reasons.append(f"{number(dropped, 'datagram')} dropped")
     if any(group.route.fragmented_at_source for group in case.groups_in_scope):
         reasons.append("datagrams sent in fragments")
-    if over := case.mtu["over_overlay"]:
+    over = case.mtu["over_overlay"] or 0
+    if over:
         reasons.append(f"{number(over, 'packet')} larger than the overlay's MTU")
     if not reasons:
         return
@@ -331,7 +332,7 @@ def _icmp_hidden(case: Case) -> Iterator[Finding]:
         "severity": "info",
         "title": "nothing outside the tunnel was captured: unless the filter let ICMP in, it proves nothing that "
         f"no error tells of {' and '.join(reasons)}",
-        "count": counters.tunnel_records,
+        "count": sum(item.bundle.datagrams for item in items) or over,
         "evidence": case.earliest(wanted, "{flow}, {size} bytes: an ICMP error on it may be left out", most=1),
         "remedy": f"capture with `tcpdump -i any '{filters}'`",
         "unknown": "which filter was used, and so whether the router sent ICMP errors such as packet too big",

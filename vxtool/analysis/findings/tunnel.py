@@ -196,10 +196,11 @@ def _nested(case: Case) -> Iterator[Finding]:
 
 def _few_source_ports(case: Case) -> Iterator[Finding]:
     queries = case.tables.queries
+    few = {ends: ports for ends, ports in queries.source_ports.items() if ports < _FEW_PORTS}
     found = []
-    for ends, flows in queries.tunnel_flows.items():
-        ports = queries.source_ports.get(ends, 0)
-        if flows >= _ENOUGH_FLOWS and 0 < ports < _FEW_PORTS and flows >= _FLOWS_A_PORT * ports:
+    for ends, ports in few.items():
+        flows = queries.tunnel_flows.get(ends, 0)
+        if flows >= max(_ENOUGH_FLOWS, _FLOWS_A_PORT * ports):
             found.append((flows, ports, *ends))
     if not found:
         return
