@@ -111,8 +111,10 @@ class TestBadChecksum:
         found = finding(run(tmp_path, [*exchange(), *odd(30)]), "tunnel.bad-checksum")
         assert found is not None
         assert (found["severity"], found["count"], records_of(found)) == ("error", 1, [5])
-        assert found["title"].startswith("1 of 1 outer UDP checksums that came in is wrong")
-        assert "tx-checksum-ip-generic off" in found["remedy"]
+        # the generator's packet is from 192.168.1.1
+        title = "1 of 1 outer UDP checksums that came in is wrong, sent by the node 192.168.1.1:"
+        assert found["title"].startswith(title)
+        assert "on the node 192.168.1.1 `ethtool -K INTERFACE tx-checksum-ip-generic off`" in found["remedy"]
 
     def test_one_in_very_many_may_be_a_bit_that_fell_over(self, tmp_path: Path) -> None:
         right = [odd(29)[0]._replace(time=START + (10 + at) * MS) for at in range(100)]

@@ -23,6 +23,7 @@ from engine.generate import (
     Entry,
     Made,
     Spec,
+    address,
     build,
     checksummed,
     ethernet,
@@ -166,6 +167,13 @@ class TestChecksums:
         assert seen(name, 30, direction=OTHER) == times(CHECKED, WRONG)
         assert not seen(name, 30, EN10MB)  # no direction but by MACs
 
+    def test_by_the_ends_between_which_they_were_sent(self, name: str) -> None:
+        """Over both tunnels of special 30 and 34: VXLAN and Geneve between the same ends, and IPv6 beside them."""
+        specs = [Spec(1_000_000, special=number, datagram=1, vtep=1) for number in (30, 34, 31, 29, 30)]
+        tables = tables_of(name, build(specs))
+        ends = (address("192.168.1.1"), address("192.168.2.1"))
+        assert tables.wrong_checksums == {ends: 3, (V6_A, V6_B): 1}
+
     def test_not_of_clipped_ones(self, name: str) -> None:
         assert not seen(name, 30, clip=1)
 
@@ -269,6 +277,7 @@ def test_parts_add_up(name: str) -> None:
     parts[0].merge(parts[1])
     merged, whole = parts[0].tables(), tables_of(name, made)
     assert merged.counters == whole.counters
+    assert merged.wrong_checksums == whole.wrong_checksums
     assert merged.samples == whole.samples
     assert counted(whole) == {
         "invalid_headers": 1,

@@ -122,10 +122,19 @@ def tables_of(engine: _native.Engine, names: dict[str, str], ahead: bool = False
             (number, paths[path], destination): (datagrams, octets)
             for number, path, destination, datagrams, octets in raw["timeline"]
         },
+        wrong_checksums=_wrong_checksums(raw["wrong"]),
         samples={name: _samples(samples) for name, samples in zip(SAMPLE_KINDS, raw["samples"], strict=True)},
     )
     tables.queries = NativeQueries(engine, paths, ahead)
     return tables
+
+
+def _wrong_checksums(rows: Iterable[tuple[bytes, bytes, int]]) -> dict[tuple[bytes, bytes], int]:
+    """Over all ports between the same ends."""
+    counts: dict[tuple[bytes, bytes], int] = {}
+    for source, destination, records in rows:
+        counts[source, destination] = counts.get((source, destination), 0) + records
+    return counts
 
 
 def _samples(rows: Iterable[tuple[int, int, int]]) -> list[Sample]:

@@ -271,6 +271,7 @@ class PureEngine:
         self._step = timeline_step(0)
         self._step_span = self._step * (TIMELINE_STEPS - 1)  # from here on, steps must be wider
         self._timeline: dict[tuple[int, _Path, bytes], tuple[int, int]] = {}
+        self._wrong_checksums: dict[tuple[bytes, bytes], int] = {}
         self._samples: dict[str, list[Sample]] = {name: [] for name in SAMPLE_KINDS}
 
     # Bytes in.
@@ -363,7 +364,7 @@ class PureEngine:
             counters.cut_records += 1
             _keep(self._samples["cut"], sample)
         if frame.odd:
-            self._count_odd_tunnel(frame.odd, sample)
+            self._count_odd_tunnel(frame, sample)
         if kind == DATAGRAM:
             if frame.wear == PLAIN:
                 counters.ip_records += 1
@@ -382,8 +383,8 @@ class PureEngine:
         elif kind == NON_IP_FRAME:
             counters.non_ip_records += 1
 
-    def _count_odd_tunnel(self, odd: int, sample: Sample) -> None:
-        counters = self._counters
+    def _count_odd_tunnel(self, frame: Frame, sample: Sample) -> None:
+        counters, odd = self._counters, frame.odd
         counters.invalid_headers += odd & INVALID_HEADER > 0
         counters.group_policy_headers += odd & GROUP_POLICY > 0
         counters.reserved_bits += odd & RESERVED_BITS > 0
@@ -391,6 +392,9 @@ class PureEngine:
         counters.nested_records += odd & NESTED > 0
         counters.verified_checksums += odd & VERIFIED_CHECKSUM > 0
         counters.wrong_checksums += odd & WRONG_CHECKSUM > 0
+        if odd & WRONG_CHECKSUM:
+            ends = (frame.outer_source, frame.outer_destination)
+            self._wrong_checksums[ends] = self._wrong_checksums.get(ends, 0) + 1
         for bits, name in _ODD_SAMPLES:
             if odd & bits:
                 _keep(self._samples[name], sample)
@@ -811,6 +815,7 @@ class PureEngine:
                 (number, path.key, destination): counts
                 for (number, path, destination), counts in self._timeline.items()
             },
+            wrong_checksums=self._wrong_checksums,
             samples=self._samples,
         )
 
@@ -980,6 +985,7 @@ class PureEngine:
         _add_counts(self._sizes, other._sizes)
         _add_counts(self._large, other._large)
         _add_counts(self._mss, other._mss)
+        _add_counts(self._wrong_checksums, other._wrong_checksums)
         _add_counts(self._icmp_error_counts, other._icmp_error_counts)
         for error, samples in other._icmp_errors.items():
             for sample in samples:

@@ -341,6 +341,7 @@ class _Tables(NamedTuple):
     timeline_step: int  # ns
     timeline: dict[tuple[int, PathKey, bytes], tuple[int, int]]
     # (time // step, path, outer destination where only one side was seen) -> (datagrams, outer bytes)
+    wrong_checksums: dict[tuple[bytes, bytes], int]  # outer source, destination -> `Counters.wrong_checksums`
     samples: dict[str, list[Sample]]  # by SAMPLE_KINDS: the earliest of each
 
 

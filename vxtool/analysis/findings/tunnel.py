@@ -108,15 +108,21 @@ def _bad_checksum(case: Case) -> Iterator[Finding]:
     wrong, verified = case.tables.counters.wrong_checksums, case.tables.counters.verified_checksums
     if not wrong:
         return
+    sent: dict[bytes, int] = defaultdict(int)
+    for (source, _), count in case.tables.wrong_checksums.items():
+        sent[source] += count
+    senders = [_node(case, source) for source in sorted(sent, key=lambda source: (-sent[source], source))]
+    shown = ", ".join(senders[:MOST_EVIDENCE])
+    more = f" and {len(senders) - MOST_EVIDENCE} more" if len(senders) > MOST_EVIDENCE else ""
     yield {
         "id": "tunnel.bad-checksum",
         "severity": "error" if wrong >= _MANY_WRONG * verified else "warning",
         "title": f"{wrong:,} of {verified:,} outer UDP checksums that came in {'is' if wrong == 1 else 'are'} "
-        "wrong: the receiving node drops such packets",
+        f"wrong, sent by {shown}{more}: the receiving node drops such packets",
         "count": wrong,
         "evidence": case.records("wrong-checksum", "the outer UDP checksum does not fit the datagram"),
-        "remedy": "on the node of the outer source address `ethtool -K INTERFACE tx-checksum-ip-generic off`, for "
-        "the interface by which its tunnel leaves; then update its kernel or the card's driver",
+        "remedy": f"on {senders[0]} `ethtool -K INTERFACE tx-checksum-ip-generic off`, for the interface by which "
+        "its tunnel leaves; then update its kernel or the card's driver",
         "unknown": f"whether larger packets are wrong too: only those of up to {MOST_VERIFIED} bytes were "
         "verified, and only where they were captured whole; and whether a link damaged them rather than the sender",
     }

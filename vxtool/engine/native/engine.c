@@ -75,6 +75,7 @@ struct vx_engine {
     vx_scene scene;
     vx_counters counters; /* of what was read, until they are brought into the tally */
     vx_samples samples[VX_SAMPLE_KINDS];
+    vx_map wrong; /* of vx_count, by the scene's underlay: records whose outer checksum is wrong */
 
     /* Of the half that counts. */
     bool failed;
@@ -98,6 +99,7 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
     memcpy(engine->wears, options->wears, sizeof engine->wears);
     vx_reading_init(&engine->reading, engine->wears, options->seed);
     vx_scene_init(&engine->scene, options->seed);
+    vx_map_init(&engine->wrong, sizeof(vx_count), options->seed);
     vx_tally_init(&engine->tally, options->most_flows, options->seed);
     vx_journey_options waits = {
         .window = options->window,
@@ -136,6 +138,7 @@ void vx_engine_free(vx_engine *engine) {
     vx_relay_free(engine->relay);
     vx_batch_free(engine->few);
     vx_scene_free(&engine->scene);
+    vx_map_free(&engine->wrong);
     vx_journeys_free(&engine->journeys);
     vx_tally_free(&engine->tally);
     free(engine);
@@ -410,6 +413,8 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
         engine->counters.tunnel_records += !plain;
         if (!plain && (underlay = vx_scene_underlay(&engine->scene, frame.outer)) == VX_NONE)
             return -1;
+        if (VX_RARELY(frame.odd & VX_WRONG_CHECKSUM) && vx_map_count_up(&engine->wrong, underlay, 1) < 0)
+            return -1;
     }
     place_sighting(sighting, origin->place, underlay);
     if (frame.fragmented || frame.kind == VX_FRAME_TAIL) {
@@ -455,14 +460,14 @@ static VX_ALWAYS_INLINE void keep_usual(vx_engine *engine, const vx_record *next
     ++*origin->records;
 }
 
-/* Look after the outer UDP checksum of a usual one that came in. */
-static VX_RARE void verify_usual_record(vx_engine *engine, const usual_link *link, int version,
-                                        vx_sample sample) {
+/* Look after the outer UDP checksum of a usual one that came in; false: it is wrong, which is not usual. */
+static VX_RARE bool verify_usual_record(vx_engine *engine, const usual_link *link, int version) {
     uint8_t verified =
         version == 4 ? vx_verify_usual(link->ip, link->there, 4) : vx_verify_usual(link->ip, link->there, 6);
-    engine->counters.verified_checksums += verified != 0;
     if (VX_RARELY(verified & VX_WRONG_CHECKSUM))
-        count_odd_tunnel(engine, VX_WRONG_CHECKSUM, sample);
+        return false;
+    engine->counters.verified_checksums += verified != 0;
+    return true;
 }
 
 /* A usual one, from where others came lately; false: it is none, or there is no memory. */
@@ -489,8 +494,9 @@ static VX_ALWAYS_INLINE bool read_usual_record(vx_engine *engine, engine_input *
     uint32_t underlay = vx_scene_underlay(&engine->scene, outer);
     if (VX_RARELY(underlay == VX_NONE))
         return false;
-    if (VX_RARELY(usual == VX_USUAL_WITH_CHECKSUM) && origin->from_wire)
-        verify_usual_record(engine, &link, outer.ipv6 ? 6 : 4, record->sighting.sample);
+    if (VX_RARELY(usual == VX_USUAL_WITH_CHECKSUM) && origin->from_wire &&
+        !verify_usual_record(engine, &link, outer.ipv6 ? 6 : 4))
+        return false;
     keep_usual(engine, next, record, origin, VX_FRAME_DATAGRAM, underlay);
     engine->counters.tunnel_records++;
     return true;
@@ -872,7 +878,7 @@ uint64_t vx_engine_records(const vx_engine *engine) {
 /* Tables out. */
 
 /* Bring into the tally what was counted while reading. */
-static void settle_reading(vx_engine *engine) {
+static int settle_reading(vx_engine *engine) {
     vx_tally *tally = &engine->tally;
     for (uint32_t i = 0; i < engine->interfaces.count; i++) {
         vx_scene_row *read = vx_scene_row_at(&engine->scene, i);
@@ -889,12 +895,21 @@ static void settle_reading(vx_engine *engine) {
             vx_samples_keep(&tally->samples[kind], engine->samples[kind].samples[i]);
         engine->samples[kind].count = 0;
     }
+    for (uint32_t i = 0; i < vx_map_count(&engine->wrong); i++) {
+        const vx_count *row = vx_map_at(&engine->wrong, i);
+        if (vx_map_count_up(&tally->wrong, engine->underlays.numbers[row->key], row->count) < 0)
+            return -1;
+    }
+    vx_map_free(&engine->wrong);
+    vx_map_init(&engine->wrong, sizeof(vx_count), engine->options.seed);
+    return 0;
 }
 
 int vx_engine_finish(vx_engine *engine) {
     if (has_failed(engine))
         return -1;
-    settle_reading(engine);
+    if (settle_reading(engine) < 0)
+        return fail_unless(engine, false);
     for (uint32_t i = 0; i < engine->options.inputs; i++) {
         /* Records that wait in vain for another input's count for nothing, but what lies between them is
          * read. */
@@ -983,9 +998,9 @@ int vx_engine_merge(vx_engine *engine, vx_engine *other) {
         return fail_unless(engine, false);
     for (uint32_t i = 0; i < engine->options.inputs; i++)
         base[i] = engine->inputs[i].earlier_records + engine->inputs[i].records;
-    settle_reading(engine);
-    settle_reading(other);
-    int status = other->has_records ? merge_records(engine, other, base) : 0;
+    int status = settle_reading(engine) == 0 && settle_reading(other) == 0 ? 0 : -1;
+    if (status == 0 && other->has_records)
+        status = merge_records(engine, other, base);
     engine->taken += other->taken;
     free(base);
     merge_inputs(engine, other);

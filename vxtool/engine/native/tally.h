@@ -272,6 +272,7 @@ typedef struct vx_tally {
     vx_map large;         /* of vx_large */
     vx_map icmp;          /* of vx_icmp */
     vx_map timeline;      /* of vx_step */
+    vx_map wrong;         /* of vx_count, by underlay: records whose outer checksum is wrong */
     vx_samples samples[VX_SAMPLE_KINDS];
     uint64_t small_sizes[2]
                         [VX_SMALL_SIZES]; /* without and in a tunnel, by bytes: what is not yet in `sizes` */
