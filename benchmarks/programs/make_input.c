@@ -204,6 +204,16 @@ static void put_ipv4_checksum(uint8_t *header) {
     put16(header + 10, ~sum & 0xFFFF);
 }
 
+/* RFC 8200, section 8.1: over IPv6 tunnels have a UDP checksum, as Linux sends them. */
+static void put_udp6_checksum(uint8_t *ip, size_t length) {
+    uint64_t sum = 17 + length - 40;
+    for (size_t at = 8; at < length; at += 2)
+        sum += (uint64_t)ip[at] << 8 | (at + 1 < length ? ip[at + 1] : 0);
+    while (sum >> 16)
+        sum = (sum & 0xFFFF) + (sum >> 16);
+    put16(ip + 46, sum == 0xFFFF ? 0xFFFF : ~sum & 0xFFFF);
+}
+
 /* `subnet` and `host` make the address: 172.20.subnet.host and 192.168.subnet.host, or the like in IPv6. */
 static uint8_t *put_address(uint8_t *to, int version, bool pod, unsigned subnet, unsigned host) {
     if (version == 4) {
@@ -347,6 +357,8 @@ static void build(const maker *make, uint64_t datagram, bool in, packet *packet)
     const size_t payload = (size_t)(packet->bytes + packet->length - at);
     const uint64_t from = (tcp ? before : flow * 40 + varying * 7) % (POOL - LARGEST_PACKET);
     put(at, make->pool + from, payload);
+    if (options->outer == 6)
+        put_udp6_checksum(packet->bytes, packet->length);
 }
 
 /* Records. */

@@ -117,7 +117,7 @@ SCENES: dict[str, tuple[str, int, list[int], Scene]] = {
     "mtu.fragmented-at-source": ("warning", 1, [5], lambda path: run(path, fragmented())),
     "mtu.fragmented-by-router": ("warning", 1, [5], lambda path: run(path, by_router())),
     "mtu.inner-exceeds-overlay": ("warning", 1, [5], lambda path: run(path, fragmented(), links=links(path))),
-    "identity.unknown": ("warning", 1, [3], lambda path: run(path, exchange(), cluster=cluster(path))),
+    "identity.unknown": ("info", 1, [3], lambda path: run(path, exchange(), cluster=cluster(path))),
     "capture.truncated": ("warning", 1, [3], truncated),
     "capture.clipped": ("info", 4, [1], lambda path: clipped(path, 120)),
     "capture.one-sided": ("warning", 3, [1, 2, 3], one_sided),
@@ -339,7 +339,11 @@ class TestIdentity:
         assert finding(report, "identity.unknown") is None
 
     def test_of_many_five_are_shown(self, tmp_path: Path) -> None:
-        records = [row for number in range(8) for row in passed(number * MS, tunnel(ping(number), 300 + number))]
+        records = [
+            row
+            for number in range(8)
+            for row in passed(number * MS, tunnel(ping(number, f"172.20.0.{number + 1}"), 300 + number))
+        ]
         found = finding(run(tmp_path, records, cluster=cluster(tmp_path)), "identity.unknown")
         assert found is not None
         assert found["title"] == "8 identities in no file given: 300, 301, 302, 303, 304 and 3 more"

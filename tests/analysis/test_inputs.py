@@ -10,6 +10,7 @@ from analysis.scenes import (
     Seen,
     came,
     exchange,
+    finding,
     left,
     outcomes,
     pcap,
@@ -54,7 +55,8 @@ def test_several_inputs_are_one_capture_merged_by_time(tmp_path: Path) -> None:
 def test_evidence_names_the_input_and_the_record_in_it(tmp_path: Path) -> None:
     lost = came(100 * MS, tunnel(ping(50)))
     files = [pcap(tmp_path / "a.pcap", exchange()), pcap(tmp_path / "b.pcap", [lost, *exchange(200 * MS, 2)])]
-    (found,) = analyze(files)["findings"]
+    found = finding(analyze(files), "forwarding.dropped")
+    assert found is not None
     (evidence,) = found["evidence"]
     assert (evidence["input"], evidence["record"]) == (files[1], 1)
 

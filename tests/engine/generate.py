@@ -160,6 +160,7 @@ class Entry(NamedTuple):
     length: int | None = None  # on the wire, where more than was captured
     input: int = 0
     direction: int = UNKNOWN  # pcapng's epb_flags, bits 0 and 1
+    lost: int | None = None  # what pcapng's statistics of the interface say behind this record
 
 
 def to_pcap(entries: Sequence[Entry], link_type: int, snaplen: int = 262144) -> bytes:
@@ -194,6 +195,8 @@ def to_pcapng(entries: Sequence[Entry], link_type: int, snaplen: int = 262144) -
         head = struct.pack(">IQII", 0, entry.time, len(data), length)
         flags = option(2, struct.pack(">I", entry.direction)) if entry.direction else b""
         parts.append(block(6, head + data + bytes(-len(data) % 4) + flags))
+        if entry.lost is not None:
+            parts.append(block(5, struct.pack(">IQ", 0, entry.time) + option(5, struct.pack(">Q", entry.lost))))
     return b"".join(parts)
 
 
@@ -216,6 +219,7 @@ class Spec(NamedTuple):
     piece: int = WHOLE  # of the outermost packet, or, in a tunnel, of the innermost
     special: int = 0  # 0: a datagram as above; else an index into `_special`
     clip: int = 0  # bytes that the capture left out at the end
+    lost: int = 0  # how many packets the interface's statistics tell, behind this record; 0: none follow
 
 
 @dataclass(frozen=True)
@@ -335,7 +339,8 @@ def _record(
         told = OUT if outward else IN
         place = (index, told)
     kept = data[: len(data) - spec.clip]
-    entry = Entry(time, kept, len(data), index, told if pcapng and link_type == EN10MB else UNKNOWN)
+    direction = told if pcapng and link_type == EN10MB else UNKNOWN
+    entry = Entry(time, kept, len(data), index, direction, spec.lost or None)
     if fact is None:
         return entry, None
     place = (*place, fact.wear)
@@ -447,7 +452,50 @@ def _cut(piece: int, cuts: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 V6_A, V6_B = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
-SPECIALS = 20
+SPECIALS = 34
+
+
+def internet_sum(*parts: bytes) -> int:
+    """The one's complement sum of 16-bit words (RFC 1071), each part padded by itself."""
+    total = 0
+    for part in parts:
+        padded = part + bytes(len(part) % 2)
+        total += sum(int.from_bytes(padded[at : at + 2], "big") for at in range(0, len(padded), 2))
+    return total % 0xFFFF or (0xFFFF if total else 0)
+
+
+def pseudo_header(packet: bytes, at: int) -> bytes:
+    """What a UDP checksum covers of an IP header that ends at `at` (RFC 768; RFC 8200, section 8.1)."""
+    addresses = packet[12:20] if packet[0] >> 4 == 4 else packet[8:40]
+    return addresses + bytes([0, UDP]) + packet[at + 4 : at + 6]
+
+
+def checksummed(packet: bytes, wrong: bool = False) -> bytes:
+    """An IP packet without options whose UDP checksum is filled in."""
+    at = 20 if packet[0] >> 4 == 4 else 40
+    empty = packet[: at + 6] + b"\0\0" + packet[at + 8 :]
+    checksum = 0xFFFF - internet_sum(pseudo_header(empty, at), empty[at:]) or 0xFFFF
+    if wrong:
+        checksum = checksum % 0xFFFF + 1
+    return packet[: at + 6] + checksum.to_bytes(2, "big") + packet[at + 8 :]
+
+
+def left_to_card(packet: bytes, outer: bool) -> bytes:
+    """The same as Linux hands it to a device that fills checksums in itself (udp_set_csum in net/ipv4/udp.c).
+
+    Either the outer checksum is left to it, and its field holds the sum of the pseudo header; or that of the TCP
+    segment inside is, and the outer one is right for what will stand there.
+    """
+    at, inner = 20, 20 + 8 + 8 + 14
+    if outer:
+        return packet[: at + 6] + internet_sum(pseudo_header(packet, at)).to_bytes(2, "big") + packet[at + 8 :]
+    field = inner + 20 + 16
+    length = len(packet) - inner - 20
+    seed = internet_sum(packet[inner + 12 : inner + 20], bytes([0, TCP]), length.to_bytes(2, "big"))
+    partly = packet[:field] + seed.to_bytes(2, "big") + packet[field + 2 :]
+    filled = (0xFFFF - internet_sum(partly[inner + 20 :])).to_bytes(2, "big")
+    whole = checksummed(packet[:field] + filled + packet[field + 2 :])
+    return whole[:field] + seed.to_bytes(2, "big") + whole[field + 2 :]
 
 
 def _special(spec: Spec) -> tuple[int, bytes, None]:
@@ -463,6 +511,12 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
         header = vxlan(256, frame) if port != 6081 else geneve(256, frame)
         outer = ("192.168.1.1", "192.168.2.1")
         return ipv4(*outer, UDP, udp(50000, port, header, length), ttl=ttl, identification=spec.outer_id)
+
+    def headed(header: bytes, port: int = 8472) -> bytes:
+        """A tunnel's packet with this header."""
+        frame = ethernet(plain(UDP, udp(1000, 2000, bytes([spec.datagram]) * 70)))
+        outer = ("192.168.1.1", "192.168.2.1")
+        return ipv4(*outer, UDP, udp(50000, port, header + frame), ttl=ttl, identification=spec.outer_id)
 
     sequence = (0xFFFFFFD8, 60, 160, 0x00FFFFFF)[spec.datagram]
     segment = tcp(4000, 80, sequence, bytes(100), options=timestamps(1, 2))
@@ -499,6 +553,23 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
         18: (IPV4, tunnelled(b"short")),
         19: (IPV4, tunnelled(ethernet(v6, IPV6), length=0)),
         20: (IPV4, plain(ICMP, echo(7, spec.datagram, bytes(56), reply=spec.vtep == 1))),
+        # Odd headers of tunnels: without the I flag, with a group policy, with each reserved part set.
+        21: (IPV4, headed(b"\0\0\0\0\0\1\0\0")),
+        22: (IPV4, headed(b"\x88\x48\1\2\0\1\0\0")),
+        23: (IPV4, headed((b"\x0c", b"\x08\1", b"\x08\0\0\1", b"\x88\1")[spec.datagram].ljust(8, b"\0"))),
+        24: (IPV4, headed(b"\x08\0\0\0\0\1\0\1")),
+        25: (IPV4, headed((b"\x40\0", b"\0\1", b"\0\0", b"\0\xc0")[spec.datagram] + b"\x65\x58\0\1\0\1", 6081)),
+        # A tunnel inside: VXLAN, Geneve, and two that only go to such a port.
+        26: (IPV4, tunnelled(ethernet(plain(UDP, udp(50001, 8472, vxlan(9, ethernet(v6, IPV6))))))),
+        27: (IPV4, tunnelled(ethernet(plain(UDP, udp(50001, 6081, geneve(9, ethernet(v6, IPV6))))), 6081)),
+        28: (IPV4, tunnelled(ethernet(plain(UDP, udp(50001, 4789, bytes(20 - 10 * spec.hop)))))),
+        # Outer checksums: right, wrong, and as offload leaves them, over TCP and UDP, in small and large.
+        29: (IPV4, checksummed(tunnelled(ethernet(plain(TCP, segment))))),
+        30: (IPV4, checksummed(tunnelled(ethernet(plain(UDP, udp(1000, 2000, bytes(71))))), wrong=True)),
+        31: (IPV6, checksummed(ipv6(V6_A, V6_B, UDP, v6_payload, hop_limit=ttl), wrong=spec.datagram == 1)),
+        32: (IPV4, left_to_card(tunnelled(ethernet(plain(TCP, segment))), outer=spec.datagram % 2 == 0)),
+        33: (IPV4, checksummed(tunnelled(ethernet(plain(UDP, bytes(1229 + spec.datagram)))), wrong=True)),
+        34: (IPV4, checksummed(tunnelled(ethernet(plain(ICMP, echo(7, 1, b"odd"))), 6081), wrong=spec.vtep == 1)),
     }
     return (*packets[number], None)
 
@@ -551,6 +622,7 @@ def records(draw: st.DrawFn, options: EngineOptions, special: bool, most: int) -
         piece=few(_PIECES),
         special=st.sampled_from([0, *numbers]),
         clip=st.sampled_from([0] * 9 + [draw(st.sampled_from([0, 10, 150, 200]))] if special else [0]),
+        lost=st.sampled_from([0] * 9 + [1, 2] if special else [0]),
     )
     least = draw(st.sampled_from([1, 1, most // 4, most // 2]))
     return draw(st.lists(spec, min_size=least, max_size=most))

@@ -34,7 +34,7 @@ class _Asker:
         one, other, chance = self.one, self.other, self.chance
         self.share = chance.choice([0.0, 0.5, 0.9, 1.0])
         assert set(one.paths) == set(self.paths)
-        for name in ("told_mss", "sources", "pairs", "tunnels", "source_ports"):
+        for name in ("told_mss", "sources", "pairs", "tunnels", "source_ports", "tunnel_flows"):
             assert getattr(one, name) == getattr(other, name), name
         paths = self.some(self.paths)
         assert one.is_answered(paths) == other.is_answered(paths)
@@ -90,9 +90,12 @@ class _Asker:
         few = self.some(sizes)
         size = self.chance.choice([*sizes, 100])
         vni = self.chance.choice([0, 7, 1, *(vni for vni, _ in self.other.sources)])
+        source = self.chance.choice([b"", b"\x0a\0\0\x01", *(source for _, source in self.other.sources)])
         return [
             Wanted(bundles),
             Wanted(bundles, vni=vni),
+            Wanted(bundles, source=source),
+            Wanted(bundles, vni=vni, source=source),
             Wanted(bundles, above=size, room=size + self.chance.choice([-1, 0, 49, 50]), beyond=few),
             Wanted(bundles, above=size, smallest_too=True),
             Wanted(bundles, among=few),

@@ -27,7 +27,7 @@ from vxtool.engine.tables import (
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Flow, Identity, IdentityPair, TimeStep, Tunnel, TunnelPair
-    from vxtool.engine.answers import Share, TopFlow
+    from vxtool.engine.answers import Sent, Share, TopFlow
 
 Overlay = Literal["cilium", "vxlan"]
 
@@ -103,7 +103,7 @@ def tell_overlay(
 
 
 def describe_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay | None) -> list[Identity]:
-    totals: dict[int, dict[bytes, tuple[int, int]]] = defaultdict(dict)
+    totals: dict[int, dict[bytes, Sent]] = defaultdict(dict)
     for (vni, source), row in tables.queries.sources.items():
         totals[vni][source] = row
     datagrams = {vni: sum(row[0] for row in rows.values()) for vni, rows in totals.items()}

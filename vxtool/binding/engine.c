@@ -607,6 +607,15 @@ static PyObject *icmp_of(const vx_tally *tally, uint32_t number) {
                          samples_of(&row->samples));
 }
 
+/* (outer source, destination, records whose checksum is wrong) */
+static PyObject *wrong_of(const vx_tally *tally, uint32_t number) {
+    const vx_count *row = vx_map_at(&tally->wrong, number);
+    const vx_underlay *underlay = vx_map_at(&tally->underlays, (uint32_t)row->key);
+    size_t size = underlay->key.ipv6 ? 16 : 4;
+    return Py_BuildValue("(NNK)", octets(underlay->key.addresses, size),
+                         octets(underlay->key.addresses + size, size), (unsigned long long)row->count);
+}
+
 /* (step, path, outer destination or nothing, datagrams, outer bytes) */
 static PyObject *step_of(const vx_tally *tally, uint32_t number) {
     const vx_step *row = vx_map_at(&tally->timeline, number);
@@ -691,6 +700,7 @@ static PyObject *engine_tables(PyObject *object, PyObject *unused) {
     put(&tables, "paths", rows_of(tally, &tally->paths, path_of));
     put(&tables, "latencies", rows_of(tally, &tally->paths, latencies_of));
     put(&tables, "icmp", rows_of(tally, &tally->icmp, icmp_of));
+    put(&tables, "wrong", rows_of(tally, &tally->wrong, wrong_of));
     put(&tables, "timeline", rows_of(tally, &tally->timeline, step_of));
     put(&tables, "overheads", counts_of(&tally->overheads));
     put(&tables, "sizes", counts_of(&tally->sizes));

@@ -70,14 +70,15 @@ static int check_by_flow(const Queries *self, given array) {
 }
 
 /* (bundles of the cells, bundles, flows or None, lengths of which the largest is or None, lengths of which it
- * is none, VNI, above, room, whether the smallest too): see vx_wanted */
+ * is none, source or None, VNI, above, room, whether the smallest too): see vx_wanted */
 static int wanted_of(const Queries *self, PyObject *tuple, vx_wanted *wanted) {
-    given numbers, bundles, flows, among, beyond;
+    given numbers, bundles, flows, among, beyond, source;
     long long vni, above, room;
     int smallest_too;
-    if (!PyArg_ParseTuple(tuple, "O&O&O&O&O&LLLp;cells that are wanted", bytes_or_none, &numbers,
+    if (!PyArg_ParseTuple(tuple, "O&O&O&O&O&O&LLLp;cells that are wanted", bytes_or_none, &numbers,
                           bytes_or_none, &bundles, bytes_or_none, &flows, bytes_or_none, &among,
-                          bytes_or_none, &beyond, &vni, &above, &room, &smallest_too) ||
+                          bytes_or_none, &beyond, bytes_or_none, &source, &vni, &above, &room,
+                          &smallest_too) ||
         check_bundles(self, numbers) < 0 || (flows.bytes != NULL && check_by_flow(self, flows) < 0))
         return -1;
     *wanted = (vx_wanted){
@@ -86,6 +87,7 @@ static int wanted_of(const Queries *self, PyObject *tuple, vx_wanted *wanted) {
         .flows = set_of(flows),
         .among = set_of(among),
         .beyond = set_of(beyond),
+        .source = {source.bytes, source.size},
         .vni = vni,
         .above = above,
         .room = room,
@@ -135,19 +137,26 @@ static PyObject *queries_tunnels(PyObject *object, PyObject *unused) {
     return list;
 }
 
-/* (source, destination, source ports) */
-static PyObject *pair_ports_of(const void *row) {
-    const vx_pair_ports *ports = row;
-    const vx_pair *pair = &ports->pair;
+/* (source, destination, count) */
+static PyObject *pair_count_of(const void *row) {
+    const vx_pair_count *count = row;
+    const vx_pair *pair = &count->pair;
     return Py_BuildValue("(NNI)", octets(pair->addresses, pair->size),
-                         octets(pair->addresses + pair->size, pair->size), (unsigned)ports->ports);
+                         octets(pair->addresses + pair->size, pair->size), (unsigned)count->count);
 }
 
 static PyObject *queries_source_ports(PyObject *object, PyObject *unused) {
     (void)unused;
     vx_map rows;
     int status = vx_query_source_ports(((Queries *)object)->tally, &rows);
-    return rows_of(&rows, status, pair_ports_of);
+    return rows_of(&rows, status, pair_count_of);
+}
+
+static PyObject *queries_tunnel_flows(PyObject *object, PyObject *unused) {
+    (void)unused;
+    vx_map rows;
+    int status = vx_query_tunnel_flows(((Queries *)object)->tally, &rows);
+    return rows_of(&rows, status, pair_count_of);
 }
 
 /* ---- bundles ---- */
@@ -364,12 +373,13 @@ static PyObject *queries_unanswered(PyObject *object, PyObject *args) {
                          (unsigned long long)sum.datagrams);
 }
 
-/* (VNI, VNI of the other direction or -1, address, datagrams, inner bytes) */
+/* (VNI, VNI of the other direction or -1, address, datagrams, inner bytes, first time, last time) */
 static PyObject *identity_of(const void *row) {
     const vx_identity *identity = row;
-    return Py_BuildValue("(iiNKK)", (int)identity->vni, (int)identity->reverse_vni,
+    return Py_BuildValue("(iiNKKLL)", (int)identity->vni, (int)identity->reverse_vni,
                          octets(identity->address, identity->size), (unsigned long long)identity->datagrams,
-                         (unsigned long long)identity->inner_bytes);
+                         (unsigned long long)identity->inner_bytes, (long long)identity->first_time,
+                         (long long)identity->last_time);
 }
 
 static PyObject *queries_sources(PyObject *object, PyObject *unused) {
@@ -590,6 +600,8 @@ static PyMethodDef queries_methods[] = {
     {"tunnels", queries_tunnels, METH_NOARGS, "tunnels()\n--\n\nTunnels, without their source ports."},
     {"source_ports", queries_source_ports, METH_NOARGS,
      "source_ports()\n--\n\nSource ports by outer addresses."},
+    {"tunnel_flows", queries_tunnel_flows, METH_NOARGS,
+     "tunnel_flows()\n--\n\nFlows with ports by outer addresses."},
     {"bundles", queries_bundles, METH_VARARGS,
      "bundles(inside, apart)\n--\n\nBundles, and that of each cell."},
     {"earliest", queries_earliest, METH_VARARGS,

@@ -37,6 +37,7 @@ class Wanted(NamedTuple):
 
     bundles: Collection[int]
     vni: int | None = None  # the flow's
+    source: bytes | None = None  # its innermost; empty: of flows without addresses
     flows: object | None = None  # as `Large.flows` and `Unanswered.flows` give them
     above: int = -1  # the largest datagram is larger than this, and
     room: int | None = None  # with what the tunnel adds on average larger than this, and
@@ -77,6 +78,15 @@ class TopFlow(NamedTuple):
     reverse_vni: int | None  # the VNI of the other direction (-1 where plain); None where that was not seen
     reverse: FlowRow | None  # the other direction itself
     shares: list[Share]  # fragments without ports that can only be this flow's are among them, under their own key
+
+
+class Sent(NamedTuple):
+    """What one address sent under one VNI."""
+
+    datagrams: int
+    inner_bytes: int
+    first_time: int  # of its earliest datagram, and
+    last_time: int  # of its latest
 
 
 class Ends(NamedTuple):

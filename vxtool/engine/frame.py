@@ -19,6 +19,7 @@ from vxtool.engine.tables import (
     ECHO_REQUEST,
     GENEVE,
     IN,
+    MOST_VERIFIED,
     MULTICAST,
     NON_IP,
     OPAQUE,
@@ -58,13 +59,19 @@ ICMP_ERRORS = {4: frozenset({3, 4, 5, 11, 12}), 6: frozenset({1, 2, 3, 4})}
 # What a frame is.
 NON_IP_FRAME, MALFORMED, CUT, UNKNOWN_LINK, TAIL, DATAGRAM = range(6)
 
+# Odd things about a tunnel's packet.
+INVALID_HEADER, GROUP_POLICY, RESERVED_BITS, NO_TUNNEL, NESTED, VERIFIED_CHECKSUM, WRONG_CHECKSUM = (
+    1 << bit for bit in range(7)
+)
+_CHECKSUM_FIELDS = {TCP: 16, UDP: 6}
+
 _U16 = Struct(">H").unpack_from
 _U32 = Struct(">I").unpack_from
 
 # What nearly every frame of a tunnel is: a link header, IPv4 without options, UDP, VXLAN, Ethernet, again such an
 # IPv4, and the first 8 bytes behind it, in which TCP and UDP have their ports; behind those, the rest of TCP.
 _IPV4 = "BxHHHBB2x4s4s"
-_TUNNEL = f"{_IPV4}HHH2x4xI12xH{_IPV4}HHI"
+_TUNNEL = f"{_IPV4}HHHHII12xH{_IPV4}HHI"
 _USUAL_SLL2 = Struct(f">H2xIHB9x{_TUNNEL}").unpack_from
 _USUAL_ETHERNET = Struct(f">12sH{_TUNNEL}").unpack_from
 _USUAL_SIZE = 78  # of all that behind the link header
@@ -94,6 +101,7 @@ class Frame:
         "macs",
         "malformed",
         "mss",
+        "odd",
         "options",
         "outer_destination",
         "outer_id",
@@ -114,6 +122,7 @@ class Frame:
         self.kind = NON_IP_FRAME
         self.malformed = False  # also of a DATAGRAM, whose inner headers then are opaque
         self.cut = False
+        self.odd = 0  # INVALID_HEADER and so on
         self.direction = UNKNOWN
         self.index = -1  # SLL2 interface index
         self.loopback = False
@@ -321,7 +330,7 @@ def _read_usual(
         (
             ethertype, index, hardware, packet_type,
             outer, outer_length, outer_id, outer_flags, outer_ttl, outer_protocol, outer_source, outer_destination,
-            source_port, destination_port, udp_length, vni, inner_ethertype,
+            source_port, destination_port, udp_length, checksum, vxlan, vni, inner_ethertype,
             inner, inner_length, inner_id, inner_flags, inner_ttl, protocol, source, destination,
             first_port, second_port, word,
         ) = _USUAL_SLL2(data)  # fmt: skip
@@ -335,7 +344,7 @@ def _read_usual(
         (
             macs, ethertype,
             outer, outer_length, outer_id, outer_flags, outer_ttl, outer_protocol, outer_source, outer_destination,
-            source_port, destination_port, udp_length, vni, inner_ethertype,
+            source_port, destination_port, udp_length, checksum, vxlan, vni, inner_ethertype,
             inner, inner_length, inner_id, inner_flags, inner_ttl, protocol, source, destination,
             first_port, second_port, word,
         ) = _USUAL_ETHERNET(data)  # fmt: skip
@@ -350,6 +359,9 @@ def _read_usual(
         or outer_flags & 0x3FFF
         or outer_protocol != UDP
         or ports.get(destination_port) != VXLAN
+        or vxlan != 0x08000000
+        or vni & 0xFF
+        or checksum
         or inner_ethertype != ETHERTYPE_IPV4
         or inner != 0x45
         or inner_flags & 0x1FFF
@@ -379,7 +391,7 @@ def _read_usual(
         frame.options = size - 20
         frame.sequence = word
         transport = (word, acknowledgement, value, echo)
-    elif protocol == UDP and there >= 28:
+    elif protocol == UDP and there >= 28 and second_port not in ports:
         transport = (word >> 16,)
     else:
         return False
@@ -478,14 +490,16 @@ def _read_outermost(frame: Frame, octets: _Bytes, offset: int, ports: Mapping[in
     if ip.protocol == UDP:
         octets.need(ip.payload, 8)
         wear = ports.get(_U16(octets.data, ip.payload + 2)[0], PLAIN)
-        if wear != PLAIN and _read_tunnel(frame, octets, ip, wear, budget):
+        if wear != PLAIN and _read_tunnel(frame, octets, ip, wear, ports, budget):
             frame.kind = DATAGRAM
             return
     _describe(frame, octets, ip, budget)
     frame.kind = DATAGRAM
 
 
-def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, budget: int) -> bool:
+def _read_tunnel(
+    frame: Frame, octets: _Bytes, ip: _Ip, wear: int, ports: Mapping[int, int], budget: int
+) -> bool:
     """Read the tunnel header and the inner frame. False: this is no tunnel packet after all."""
     data = octets.data
     udp = ip.payload
@@ -494,6 +508,7 @@ def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, budget: int) 
     header = udp + 8
     if udp_length < 16 or (not frame.fragmented and udp + udp_length > octets.end):
         frame.malformed = True
+        frame.odd |= NO_TUNNEL
         return False
     octets.need(header, 8)
     ethertype = ETHERTYPE_TEB
@@ -503,11 +518,14 @@ def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, budget: int) 
         inner += (data[header] & 0x3F) * 4
         if data[header] >> 6:
             frame.malformed = True
+            frame.odd |= INVALID_HEADER
             return False
     frame_end = udp + udp_length  # of the inner frame: beyond this record where the outer packet is fragmented
     if inner > frame_end:
         frame.malformed = True
+        frame.odd |= NO_TUNNEL
         return False
+    frame.odd |= _odd_header(data[header : header + 8], wear)
     frame.wear = wear
     frame.vni = _U32(data, header + 4)[0] >> 8
     frame.source_port = _U16(data, udp)[0]
@@ -523,7 +541,7 @@ def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, budget: int) 
     frame.flow = (OPAQUE, b"", -1, b"", -1)
     frame.inner_ttl = 0
     try:
-        _read_inner(frame, octets, inner, ethertype, budget)
+        _read_inner(frame, octets, inner, ethertype, ip, ports, budget)
     except _Short as short:
         if short.malformed:
             frame.malformed = True
@@ -542,7 +560,88 @@ def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, budget: int) 
     return True
 
 
-def _read_inner(frame: Frame, octets: _Bytes, offset: int, ethertype: int, budget: int) -> None:
+def _odd_header(header: bytes, wear: int) -> int:
+    """What is odd about the header of a tunnel."""
+    if wear == GENEVE:  # RFC 8926, section 3.4
+        return RESERVED_BITS if header[1] & 0x3F or header[7] else 0
+    # RFC 7348, section 5; draft-smith-vxlan-group-policy, section 2
+    policy = header[0] & 0x80
+    reserved = header[0] & 0x77 | header[7]
+    reserved |= header[1] & 0xB7 if policy else header[1] | header[2] | header[3]
+    odd = 0 if header[0] & 0x08 else INVALID_HEADER
+    odd |= GROUP_POLICY if policy else 0
+    return odd | (RESERVED_BITS if reserved else 0)
+
+
+def _look_inside(frame: Frame, octets: _Bytes, outer: _Ip, inner: _Ip, ports: Mapping[int, int]) -> None:
+    """What is odd about the innermost packet of a tunnel's, and its checksum where that can be told."""
+    if inner.fragment_offset or frame.cut or frame.malformed:
+        return
+    data, udp = octets.data, outer.payload
+    wear = ports.get(_U16(data, inner.payload + 2)[0], PLAIN) if inner.protocol == UDP else PLAIN
+    if _is_nested(octets, inner.payload, wear):
+        frame.odd |= NESTED
+    length, checksum = _U16(data, udp + 4)[0], _U16(data, udp + 6)[0]
+    if (
+        frame.direction in (UNKNOWN, OUT)
+        or frame.loopback
+        or frame.fragmented
+        or inner.protocol not in (TCP, UDP, ICMP if inner.version == 4 else ICMPV6)
+        or wear != PLAIN
+        or inner.more_fragments
+        or not checksum
+        or not 0 < length <= MOST_VERIFIED
+        or udp + length > octets.captured
+        or inner.payload - inner.header + inner.length != udp + length
+    ):
+        return
+    frame.odd |= VERIFIED_CHECKSUM
+    pseudo = _sum16(outer.source + outer.destination) + UDP + length
+    if _fold(pseudo + _sum16(data[udp : udp + length])) == 0xFFFF:
+        return
+    # The sender may have left it to its card (linux, udp_set_csum in net/ipv4/udp.c): then it is the sum of the
+    # pseudo header alone, or right once the innermost one is filled in, whose field holds a like sum.
+    if checksum == _fold(pseudo):
+        return
+    if inner.protocol in _CHECKSUM_FIELDS:
+        (field,) = _U16(data, inner.payload + _CHECKSUM_FIELDS[inner.protocol])
+        if _fold(pseudo + _sum16(data[udp : inner.payload]) + (~field & 0xFFFF)) == 0xFFFF:
+            return
+    frame.odd |= WRONG_CHECKSUM
+
+
+def _is_nested(octets: _Bytes, at: int, wear: int) -> bool:
+    """Whether the innermost UDP datagram is a tunnel's, going by its header."""
+    data = octets.data
+    if wear == PLAIN or at + 16 > octets.captured or _U16(data, at + 4)[0] < 16:
+        return False
+    if wear == VXLAN:
+        return bool(data[at + 8] & 0x08)
+    ethertype = _U16(data, at + 10)[0]
+    return data[at + 8] >> 6 == 0 and ethertype in (ETHERTYPE_TEB, ETHERTYPE_IPV4, ETHERTYPE_IPV6)
+
+
+def _sum16(octets: bytes) -> int:
+    """The sum of 16-bit words (RFC 1071), which need not be folded yet."""
+    padded = octets + b"\0" if len(octets) % 2 else octets
+    return sum(Struct(f">{len(padded) // 2}H").unpack(padded))
+
+
+def _fold(total: int) -> int:
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def _read_inner(
+    frame: Frame,
+    octets: _Bytes,
+    offset: int,
+    ethertype: int,
+    outer: _Ip,
+    ports: Mapping[int, int],
+    budget: int,
+) -> None:
     data = octets.data
     start = offset
     if ethertype == ETHERTYPE_TEB:
@@ -553,6 +652,7 @@ def _read_inner(frame: Frame, octets: _Bytes, offset: int, ethertype: int, budge
         frame.inner_ttl = ip.ttl
         frame.inner_length = ip.length
         _describe(frame, octets, ip, budget)
+        _look_inside(frame, octets, outer, ip, ports)
         return
     frame.flow = (NON_IP + ethertype, b"", -1, b"", -1)
     taken = min(KEY_PAYLOAD, octets.captured - start, budget)

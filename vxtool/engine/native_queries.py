@@ -12,7 +12,18 @@ from contextlib import suppress
 from functools import cached_property
 
 from vxtool import _native
-from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Unanswered, Wanted
+from vxtool.engine.answers import (
+    Bundle,
+    Ends,
+    LargeRow,
+    Proof,
+    Sent,
+    Share,
+    TopFlow,
+    TwoSided,
+    Unanswered,
+    Wanted,
+)
 from vxtool.engine.tables import OTHER_FLOWS, FlowKey, FlowRow, PathKey, Sample
 
 _ANY_ROOM = -(1 << 63)
@@ -94,18 +105,22 @@ class NativeQueries:
         return {(source, destination): ports for source, destination, ports in self.ask.source_ports()}
 
     @cached_property
+    def tunnel_flows(self) -> dict[tuple[bytes, bytes], int]:
+        return {(source, destination): flows for source, destination, flows in self.ask.tunnel_flows()}
+
+    @cached_property
     def told_mss(self) -> dict[tuple[bool, bool, int], int]:
         return {(tunnelled, ipv6, mss): flows for tunnelled, ipv6, mss, flows in self.ask.told_mss()}
 
     @cached_property
-    def sources(self) -> dict[tuple[int, bytes], tuple[int, int]]:
-        return {(vni, source): (datagrams, octets) for vni, _, source, datagrams, octets in self.ask.sources()}
+    def sources(self) -> dict[tuple[int, bytes], Sent]:
+        return {(vni, source): Sent(*rest) for vni, _, source, *rest in self.ask.sources()}
 
     @cached_property
     def pairs(self) -> dict[tuple[int, int | None, bytes], tuple[int, int]]:
         return {
             (vni, reverse if reverse >= 0 else None, destination): (datagrams, octets)
-            for vni, reverse, destination, datagrams, octets in self.ask.pairs(self._reverses)
+            for vni, reverse, destination, datagrams, octets, *_ in self.ask.pairs(self._reverses)
         }
 
     def bundles(
@@ -185,6 +200,7 @@ class NativeBundles:
             wanted.flows,
             None if wanted.among is None else _flags(wanted.among),
             _flags(wanted.beyond),
+            wanted.source,
             -1 if wanted.vni is None else wanted.vni,
             wanted.above,
             _ANY_ROOM if wanted.room is None else wanted.room,

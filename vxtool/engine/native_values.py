@@ -16,6 +16,7 @@ from vxtool import _native
 from vxtool.capture.damage import CODES, Damage
 from vxtool.engine.native_queries import NativeQueries
 from vxtool.engine.tables import (
+    SAMPLE_KINDS,
     Counters,
     InputRow,
     InterfaceKey,
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 # By the number of vx_format in container.h.
 _FORMATS: tuple[Format | None, ...] = (None, "pcap", "pcap-ns", "pcapng")
-_SAMPLES = ("clipped", "cut", "malformed", "orphan")
 
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
@@ -122,10 +122,19 @@ def tables_of(engine: _native.Engine, names: dict[str, str], ahead: bool = False
             (number, paths[path], destination): (datagrams, octets)
             for number, path, destination, datagrams, octets in raw["timeline"]
         },
-        samples={name: _samples(samples) for name, samples in zip(_SAMPLES, raw["samples"], strict=True)},
+        wrong_checksums=_wrong_checksums(raw["wrong"]),
+        samples={name: _samples(samples) for name, samples in zip(SAMPLE_KINDS, raw["samples"], strict=True)},
     )
     tables.queries = NativeQueries(engine, paths, ahead)
     return tables
+
+
+def _wrong_checksums(rows: Iterable[tuple[bytes, bytes, int]]) -> dict[tuple[bytes, bytes], int]:
+    """Over all ports between the same ends."""
+    counts: dict[tuple[bytes, bytes], int] = {}
+    for source, destination, records in rows:
+        counts[source, destination] = counts.get((source, destination), 0) + records
+    return counts
 
 
 def _samples(rows: Iterable[tuple[int, int, int]]) -> list[Sample]:

@@ -8,7 +8,18 @@ from functools import cached_property
 from heapq import nlargest, nsmallest
 from typing import TypeVar
 
-from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Unanswered, Wanted
+from vxtool.engine.answers import (
+    Bundle,
+    Ends,
+    LargeRow,
+    Proof,
+    Sent,
+    Share,
+    TopFlow,
+    TwoSided,
+    Unanswered,
+    Wanted,
+)
 from vxtool.engine.tables import (
     ECHO_REQUEST,
     TAIL_PORT,
@@ -62,6 +73,14 @@ class PlainQueries:
         return {ends: len(numbers) for ends, numbers in ports.items()}
 
     @cached_property
+    def tunnel_flows(self) -> dict[tuple[bytes, bytes], int]:
+        flows: dict[tuple[bytes, bytes], int] = defaultdict(int)
+        for flow, row in self.flows.items():
+            if row.outer_source and flow.source_port >= 0 and flow.destination_port >= 0:
+                flows[row.outer_source, row.outer_destination] += 1
+        return dict(flows)
+
+    @cached_property
     def told_mss(self) -> dict[tuple[bool, bool, int], int]:
         told: dict[tuple[bool, bool, int], int] = defaultdict(int)
         for flow, row in self.flows.items():
@@ -70,8 +89,19 @@ class PlainQueries:
         return dict(told)
 
     @cached_property
-    def sources(self) -> dict[tuple[int, bytes], tuple[int, int]]:
-        return _sums(((flow.vni, flow.source), cell) for flow, cell in self._tunnelled())
+    def sources(self) -> dict[tuple[int, bytes], Sent]:
+        cells: dict[tuple[int, bytes], list[Cell]] = defaultdict(list)
+        for flow, cell in self._tunnelled():
+            cells[flow.vni, flow.source].append(cell)
+        return {
+            key: Sent(
+                sum(cell.datagrams for cell in rows),
+                sum(cell.inner_bytes for cell in rows),
+                min(cell.first_time for cell in rows),
+                max(cell.last_time for cell in rows),
+            )
+            for key, rows in cells.items()
+        }
 
     @cached_property
     def pairs(self) -> dict[tuple[int, int | None, bytes], tuple[int, int]]:
@@ -231,6 +261,7 @@ class PlainBundles:
             if (
                 bundle in chosen
                 and wanted.vni in (None, flow.vni)
+                and wanted.source in (None, flow.source)
                 and (wanted.flows is None or flow in wanted.flows)  # type: ignore[operator]
                 and fits(cell.largest)
                 and cell.largest not in wanted.beyond

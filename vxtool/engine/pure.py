@@ -22,13 +22,20 @@ from vxtool.capture.container import Container, Record
 from vxtool.engine.frame import (
     CUT,
     DATAGRAM,
+    GROUP_POLICY,
+    INVALID_HEADER,
     LINUX_SLL,
     LINUX_SLL2,
     MALFORMED,
+    NESTED,
+    NO_TUNNEL,
     NON_IP_FRAME,
+    RESERVED_BITS,
     TAIL,
     TCP,
     UNKNOWN_LINK,
+    VERIFIED_CHECKSUM,
+    WRONG_CHECKSUM,
     Frame,
     key_budget,
     read_frame,
@@ -48,6 +55,7 @@ from vxtool.engine.tables import (
     OUT,
     PARTIAL,
     PLAIN,
+    SAMPLE_KINDS,
     SAMPLES,
     TIMELINE_STEPS,
     TRANSLATED,
@@ -74,6 +82,15 @@ LONGEST_IP = 40 + 65535  # of IPv6 without a jumbo payload, put together from fr
 MOST_STAGES = 16  # of one journey
 MOST_RANGES = 32  # gaps in one flow's sequence space that are kept apart
 SHORTEST_END = 1_000_000  # ns: what came in this shortly before the end may have gone out after it
+
+# Which records are kept as evidence of what is odd about them.
+_ODD_SAMPLES = (
+    (INVALID_HEADER, "invalid-header"),
+    (GROUP_POLICY | RESERVED_BITS, "reserved-bits"),
+    (NO_TUNNEL, "no-tunnel"),
+    (NESTED, "nested"),
+    (WRONG_CHECKSUM, "wrong-checksum"),
+)
 
 _Key = TypeVar("_Key")
 _Place = tuple[InterfaceKey, int, int, bool, bytes]
@@ -220,7 +237,7 @@ class PureEngine:
 
         self._clock = 0
         self._order = 0
-        self._first_record_time: int | None = None
+        self._first_record: Sample | None = None
         self._last_record_time: int | None = None
         self._first_time: int | None = None
         self._last_time: int | None = None
@@ -254,7 +271,8 @@ class PureEngine:
         self._step = timeline_step(0)
         self._step_span = self._step * (TIMELINE_STEPS - 1)  # from here on, steps must be wider
         self._timeline: dict[tuple[int, _Path, bytes], tuple[int, int]] = {}
-        self._samples: dict[str, list[Sample]] = {name: [] for name in ("clipped", "cut", "malformed", "orphan")}
+        self._wrong_checksums: dict[tuple[bytes, bytes], int] = {}
+        self._samples: dict[str, list[Sample]] = {name: [] for name in SAMPLE_KINDS}
 
     # Bytes in.
 
@@ -320,7 +338,7 @@ class PureEngine:
         counters = self._counters
         self._record_numbers[index] += 1
         sample = _sample((time, index, self._record_numbers[index]))
-        self._advance(time)
+        self._advance(sample)
         counters.records += 1
         if len(data) < length:
             counters.clipped_records += 1
@@ -345,6 +363,8 @@ class PureEngine:
         if frame.cut or kind == CUT:
             counters.cut_records += 1
             _keep(self._samples["cut"], sample)
+        if frame.odd:
+            self._count_odd_tunnel(frame, sample)
         if kind == DATAGRAM:
             if frame.wear == PLAIN:
                 counters.ip_records += 1
@@ -363,6 +383,22 @@ class PureEngine:
         elif kind == NON_IP_FRAME:
             counters.non_ip_records += 1
 
+    def _count_odd_tunnel(self, frame: Frame, sample: Sample) -> None:
+        counters, odd = self._counters, frame.odd
+        counters.invalid_headers += odd & INVALID_HEADER > 0
+        counters.group_policy_headers += odd & GROUP_POLICY > 0
+        counters.reserved_bits += odd & RESERVED_BITS > 0
+        counters.no_tunnel_records += odd & NO_TUNNEL > 0
+        counters.nested_records += odd & NESTED > 0
+        counters.verified_checksums += odd & VERIFIED_CHECKSUM > 0
+        counters.wrong_checksums += odd & WRONG_CHECKSUM > 0
+        if odd & WRONG_CHECKSUM:
+            ends = (frame.outer_source, frame.outer_destination)
+            self._wrong_checksums[ends] = self._wrong_checksums.get(ends, 0) + 1
+        for bits, name in _ODD_SAMPLES:
+            if odd & bits:
+                _keep(self._samples[name], sample)
+
     def _interface(self, key: tuple[int, int, int], name: str | None, link_type: int) -> InterfaceKey:
         """The interface of this key, the same object each time."""
         interface = self._interface_keys.get(key)
@@ -372,12 +408,14 @@ class PureEngine:
             self._interfaces.setdefault(interface, [0, 0, 0])
         return interface
 
-    def _advance(self, time: int) -> None:
+    def _advance(self, sample: Sample) -> None:
+        time = sample.time
         last = self._last_record_time
         if last is None:
-            self._first_record_time = self._first_time = self._last_time = time
+            self._first_record = sample
+            self._first_time = self._last_time = time
         elif time < last:
-            self._counters.time_reversed += 1
+            self._count_reversed(sample)
         else:
             self._clock += time - last
         self._last_record_time = time
@@ -388,6 +426,10 @@ class PureEngine:
         if time > self._last_time:
             self._last_time = time
         self._expire(self._clock)
+
+    def _count_reversed(self, sample: Sample) -> None:
+        self._counters.time_reversed += 1
+        _keep(self._samples["reversed"], sample)
 
     # Parts: what an earlier part may claim is held back.
 
@@ -773,6 +815,7 @@ class PureEngine:
                 (number, path.key, destination): counts
                 for (number, path, destination), counts in self._timeline.items()
             },
+            wrong_checksums=self._wrong_checksums,
             samples=self._samples,
         )
 
@@ -840,13 +883,15 @@ class PureEngine:
         """
         base = [earlier + own for earlier, own in zip(self._earlier_records, self._record_numbers, strict=True)]
         shift = self._clock
-        if other._first_record_time is not None:
+        if other._first_record is not None:
+            first = _renumber(other._first_record, base)
             if self._last_record_time is None:
-                self._first_record_time = other._first_record_time
+                self._first_record = first
                 self._first_time, self._last_time = other._first_time, other._last_time
             else:
-                shift += max(0, other._first_record_time - self._last_record_time)
-                self._counters.time_reversed += other._first_record_time < self._last_record_time
+                shift += max(0, first.time - self._last_record_time)
+                if first.time < self._last_record_time:
+                    self._count_reversed(first)
                 self._first_time = min(self._first_time, other._first_time)  # type: ignore[type-var]
                 self._last_time = max(self._last_time, other._last_time)  # type: ignore[type-var]
             self._last_record_time = other._last_record_time
@@ -865,6 +910,9 @@ class PureEngine:
             self._earlier_records[index] += other._earlier_records[index] + other._record_numbers[index]
             self._earlier_bytes[index] += other._earlier_bytes[index] + other._bytes[index]
             if container.format is not None or container.damage is not None:
+                for later, earlier in zip(container.interfaces, self._containers[index].interfaces, strict=False):
+                    if later.dropped is None:
+                        later.dropped = earlier.dropped
                 self._containers[index] = container
 
     def _replay(self, other: PureEngine, shift: int, base: list[int]) -> None:
@@ -937,6 +985,7 @@ class PureEngine:
         _add_counts(self._sizes, other._sizes)
         _add_counts(self._large, other._large)
         _add_counts(self._mss, other._mss)
+        _add_counts(self._wrong_checksums, other._wrong_checksums)
         _add_counts(self._icmp_error_counts, other._icmp_error_counts)
         for error, samples in other._icmp_errors.items():
             for sample in samples:

@@ -12,7 +12,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from vxtool.engine.answers import Bundle, Ends, LargeRow, Proof, Share, TopFlow, TwoSided, Unanswered, Wanted
+from vxtool.engine.answers import (
+    Bundle,
+    Ends,
+    LargeRow,
+    Proof,
+    Sent,
+    Share,
+    TopFlow,
+    TwoSided,
+    Unanswered,
+    Wanted,
+)
 from vxtool.engine.tables import FlowKey, PathKey
 
 
@@ -70,12 +81,16 @@ class Queries(Protocol):
         """How many source ports the tunnels from one outer address to another used, all kinds together."""
 
     @property
+    def tunnel_flows(self) -> Mapping[tuple[bytes, bytes], int]:
+        """How many flows with ports on both sides had their first datagram between these outer addresses."""
+
+    @property
     def told_mss(self) -> Mapping[tuple[bool, bool, int], int]:
         """How many flows told which MSS: (in a tunnel, IPv6, MSS) -> flows."""
 
     @property
-    def sources(self) -> Mapping[tuple[int, bytes], tuple[int, int]]:
-        """Who sends under which VNI: (VNI, innermost source) -> (datagrams, inner bytes)."""
+    def sources(self) -> Mapping[tuple[int, bytes], Sent]:
+        """Who sends under which VNI: by VNI and innermost source."""
 
     @property
     def pairs(self) -> Mapping[tuple[int, int | None, bytes], tuple[int, int]]:

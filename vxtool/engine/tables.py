@@ -50,6 +50,7 @@ ECHO_REQUEST, ECHO_REPLY = 1, 2
 EXACT_LATENCIES = 1000  # a path keeps every latency up to this many
 SAMPLES = 4  # record numbers kept as evidence
 TIMELINE_STEPS = 200
+MOST_VERIFIED = 1280  # outer UDP datagrams above this are not verified: such sizes may be super-frames
 LARGE = 1280  # above the IPv6 minimum MTU a packet may be a super-frame; its exact size is kept for each flow
 
 
@@ -267,6 +268,27 @@ _COUNTERS = (
     "time_reversed",
     "evicted_journeys",
     "folded_flows",
+    "invalid_headers",
+    "group_policy_headers",
+    "reserved_bits",
+    "no_tunnel_records",
+    "nested_records",
+    "verified_checksums",
+    "wrong_checksums",
+)
+
+# Of what records are kept as evidence, in the order of the C engine.
+SAMPLE_KINDS = (
+    "clipped",
+    "cut",
+    "malformed",
+    "orphan",
+    "reversed",
+    "invalid-header",
+    "reserved-bits",  # and group policies
+    "no-tunnel",
+    "nested",
+    "wrong-checksum",
 )
 
 
@@ -288,6 +310,14 @@ class Counters(_Row):
     time_reversed: int
     evicted_journeys: int
     folded_flows: int
+    # Records of tunnels:
+    invalid_headers: int  # VXLAN whose VNI is not valid (the I flag), Geneve of another version
+    group_policy_headers: int  # VXLAN with a group policy
+    reserved_bits: int  # set, where the protocol says that they are 0
+    no_tunnel_records: int  # to a tunnel's port, and no tunnel packet
+    nested_records: int  # a tunnel inside
+    verified_checksums: int  # outer UDP checksums of small packets that came in whole
+    wrong_checksums: int  # of these; those that offload left to the sender's card are not wrong
 
     def __init__(self, *counts: int) -> None:
         for name, count in zip(_COUNTERS, counts or (0,) * len(_COUNTERS), strict=True):
@@ -314,7 +344,8 @@ class _Tables(NamedTuple):
     timeline_step: int  # ns
     timeline: dict[tuple[int, PathKey, bytes], tuple[int, int]]
     # (time // step, path, outer destination where only one side was seen) -> (datagrams, outer bytes)
-    samples: dict[str, list[Sample]]  # "malformed", "cut", "clipped", "orphan": the earliest of each
+    wrong_checksums: dict[tuple[bytes, bytes], int]  # outer source, destination -> `Counters.wrong_checksums`
+    samples: dict[str, list[Sample]]  # by SAMPLE_KINDS: the earliest of each
 
 
 class Tables(_Tables):

@@ -14,61 +14,94 @@ from vxtool.analysis.outcomes import (
     RESEGMENTED,
     Group,
 )
+from vxtool.engine.answers import Wanted
 from vxtool.engine.tables import FIRST_ONLY, UNKNOWN
 
 if TYPE_CHECKING:
-    from vxtool.analysis.model import Finding
+    from vxtool.analysis.model import Evidence, Finding
+
+LINUX_SLL = 113
 
 # What a filter on the tunnel's port hides: later fragments, which have no UDP header, and the router's ICMP errors.
 _BESIDE_PORTS = "icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44"
 _WHOLE_SNAPLEN = 65535  # from here on a snaplen is no choice of the operator's
 
-
-EXPLANATIONS = {
+EXPLANATIONS: dict[str, Explanation] = {
     "capture.truncated": Explanation(
-        summary="a capture file is cut short or damaged",
-        cause="The program that captured was killed, the disk was full, or the file was copied while it was still "
-        "being written.",
-        proof="The file ends inside a record, or holds bytes that are no record. What came before is counted.",
+        summary="an input ends early or is damaged",
+        cause="The capturing program was killed, the disk was full, or the file was copied while it was written.",
+        proof="The last record or block is not whole, or its lengths cannot be. What came before is counted.",
         remedy="Stop tcpdump with Ctrl-C or SIGTERM and let it finish writing (`-U` writes each packet at once), "
         "check the disk's free space, and copy the file again.",
         unknown="What the missing part held.",
     ),
     "capture.clipped": Explanation(
-        summary="records hold fewer bytes than their packets had",
-        cause="The capture was taken with a snap length (`tcpdump -s`).",
-        proof="Records whose captured length is below their original length. Where only payload is missing this is "
-        "for information, and no count is affected; it is a warning where headers are cut off.",
-        remedy="Capture with `-s 256`, which holds all headers of a tunnel packet, or `-s 0` for whole packets.",
+        summary="records hold fewer bytes than the packets had",
+        cause="A small snaplen (`tcpdump -s`), usually on purpose.",
+        proof="Captured and original length of each record. A warning only where a record ends within the headers, "
+        "so that something behind them is not known; else info.",
+        remedy="`tcpdump -s 256` holds all headers of a tunnel packet, `-s 0` whole packets.",
         unknown="What the packets held behind the cut.",
     ),
     "capture.one-sided": Explanation(
-        summary="datagrams were seen on one side only, so whether they were lost cannot be told",
-        cause="Not all interfaces were captured, only one direction was (`tcpdump -Q in`), or the capture does not "
-        "tell which way a packet went.",
-        proof="Datagrams seen once whose other side was not watched, or without a direction.",
-        remedy="Capture on all interfaces at once, `tcpdump -i any -w vxlan.pcap`, or one file for each interface; "
-        "give `--links` with the router's `ip -j addr`, whose MACs tell the directions.",
+        summary="datagrams seen on one side only, where the other was not captured",
+        cause="The capture was taken on one interface, or its files tell no directions.",
+        proof="A datagram came in and no other for its destination was seen to leave, or the reverse, or nothing "
+        "tells which way it went. Where the other side was watched, it is a drop and not this.",
+        remedy="Capture on all interfaces at once: `tcpdump -i any -w vxlan.pcap`, or one file for each; give "
+        "`--links` with the router's `ip -j addr`, whose MACs tell directions in Ethernet captures.",
         unknown="Whether these datagrams were forwarded or dropped.",
     ),
     "capture.super-frames": Explanation(
-        summary="records stand for several packets on the wire",
-        cause="Segmentation offload (GSO, TSO, GRO, BIG TCP) hands the capture one large packet that the network "
-        "card cuts, or has put together.",
-        proof="Records larger than the MTU of their link or than the connection's MSS allows. It is a warning "
-        "where the router cut them into other segments than they came in, since those are not followed.",
-        remedy="Nothing is wrong. For one record a packet, capture after "
-        "`ethtool -K INTERFACE tso off gso off gro off tx-udp_tnl-segmentation off`.",
-        unknown="How the card cut them: packets on the wire are counted from the MSS of both SYNs, and estimated "
-        "where those were not captured.",
+        summary="records that stand for several packets on the wire",
+        cause="Segmentation offload (GSO, TSO, GRO, BIG TCP) hands the capture one large packet before the card "
+        "cuts it, or after it was put together.",
+        proof="A datagram above the link's MTU, or above the segment size that both SYNs agreed on. A warning "
+        "where some left in other pieces than they came in, which cannot be followed.",
+        remedy="None is needed; for one record a packet, capture after `ethtool -K INTERFACE tso off gso off gro "
+        "off tx-udp_tnl-segmentation off`.",
+        unknown="How the card cut them.",
     ),
     "capture.fragments-hidden": Explanation(
-        summary="first fragments were captured without those that follow",
-        cause="A filter on ports cannot match later fragments, which have no UDP header; or the capture lost them.",
-        proof="First fragments of datagrams of which nothing else was seen.",
-        remedy="Capture with a filter that lets fragments and ICMP errors pass: "
-        "`tcpdump -i any 'udp port 8472 or icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44'`.",
+        summary="first fragments without those that follow",
+        cause="A filter on a port (`udp port 8472`) cannot match later fragments, which have no UDP header; or the "
+        "capture lost them.",
+        proof="First fragments, while the capture holds no later fragment of them.",
+        remedy="Add `or (ip[6:2] & 0x1fff != 0) or ip6[6]=44` to the filter.",
         unknown="How many packets crossed the wire, and whether the other fragments were passed on.",
+    ),
+    "capture.icmp-hidden": Explanation(
+        summary="a capture of tunnel packets alone may have left out the router's ICMP errors",
+        cause="A filter on the tunnel's port lets no other packet through.",
+        proof="Every packet of the capture is a tunnel's, while there are drops, fragments or packets larger than "
+        "the overlay's MTU, of which ICMP would tell the reason. Not raised where any other packet was captured.",
+        remedy="Capture with `udp port 8472 or icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44`.",
+        unknown="Which filter was used: with one that lets ICMP in, none was sent.",
+    ),
+    "capture.lossy": Explanation(
+        summary="the capture itself lost packets",
+        cause="The capturing program was slower than the traffic, and its buffer ran over.",
+        proof="The interface statistics of a pcapng file count packets that were dropped before they were written "
+        "(isb_ifdrop); or datagrams left that were never seen to come in, and that this machine did not send.",
+        remedy="Give tcpdump a larger buffer (`-B 16384`, in KiB) and less to write (`-s 256`, a filter), and "
+        "write to a fast disk; at its end it prints how many packets the kernel dropped.",
+        unknown="Which packets those were. forwarding.dropped is then an upper bound: what was not seen to leave "
+        "may have left unseen.",
+    ),
+    "capture.time-reversed": Explanation(
+        summary="records older than the one before",
+        cause="Each processor writes records on its own, so that neighbours change places; or the clock was set "
+        "back while the capture ran, or files were put together in the wrong order.",
+        proof="The times of records within the merged inputs. Clocks that were set back also make latencies wrong.",
+        remedy="None is needed where they change places by microseconds; `reordercap IN OUT` sorts a file.",
+        unknown="Which of the clocks was right.",
+    ),
+    "capture.no-interface": Explanation(
+        summary="the capture does not tell interfaces apart",
+        cause="Its link type is LINUX_SLL, the older of the two that `-i any` gives.",
+        proof="The link type of the inputs.",
+        remedy="`tcpdump -i any -y LINUX_SLL2` (4.99 and later: the default) writes the interface of each record.",
+        unknown="By which interfaces datagrams came and left: In and Out are all that is known.",
     ),
 }
 
@@ -79,6 +112,10 @@ def find(case: Case) -> Iterator[Finding]:
     yield from _one_sided(case)
     yield from _super_frames(case)
     yield from _fragments_hidden(case)
+    yield from _lossy(case)
+    yield from _icmp_hidden(case)
+    yield from _time_reversed(case)
+    yield from _no_interface(case)
 
 
 def _truncated(case: Case) -> Iterator[Finding]:
@@ -227,6 +264,120 @@ def _fragments_hidden(case: Case) -> Iterator[Finding]:
         "evidence": case.samples(items, "{flow}, {size} bytes inside: a first fragment alone"),
         "remedy": remedy,
         "unknown": "how many packets crossed the wire, and whether the other fragments were passed on",
+    }
+
+
+def _lossy(case: Case) -> Iterator[Finding]:
+    lost = case.lost_records
+    missed = [item for group in case.groups if group.outcome == "missed" for item in group.items]
+    datagrams = sum(item.bundle.datagrams for item in missed)
+    if not lost and not datagrams:
+        return
+    evidence: list[Evidence] = [
+        {
+            "input": row["path"],
+            "record": None,
+            "time": None,
+            "text": f"interface statistics: {number(counted.dropped, 'packet')} dropped by the capture",
+        }
+        for row, counted in zip(case.inputs, case.tables.inputs, strict=True)
+        if counted.dropped
+    ]
+    evidence += case.samples(missed, "{flow}: out {egress}, never seen to come in")
+    parts = []
+    if lost:
+        parts.append(f"its interfaces count {number(lost, 'packet')} that it dropped")
+    if datagrams:
+        verb = "was" if datagrams == 1 else "were"
+        parts.append(f"{number(datagrams, 'datagram')} went out that {verb} never seen to come in")
+    yield {
+        "id": "capture.lossy",
+        "severity": "warning",
+        "title": "the capture itself lost packets: " + ", and ".join(parts),
+        "count": lost or datagrams,
+        "evidence": evidence[:MOST_EVIDENCE],
+        "remedy": "capture with a larger buffer and less to write: `tcpdump -B 16384 -s 256 -i any -w vxlan.pcap "
+        "FILTER`; at its end it prints how many packets the kernel dropped",
+        "unknown": "which packets were lost: what was not seen to leave may have left, so that the count of "
+        "dropped datagrams is an upper bound for those that were seen to come in",
+    }
+
+
+def _icmp_hidden(case: Case) -> Iterator[Finding]:
+    """ICMP errors would say why, and a filter on the tunnel's port keeps them out."""
+    counters = case.tables.counters
+    if counters.ip_records or counters.non_ip_records or not counters.tunnel_records:
+        return
+    items = [
+        item
+        for group in case.groups_in_scope
+        if group.outcome == "dropped" or group.route.fragmented_at_source
+        for item in group.items
+    ]
+    reasons = []
+    if dropped := case.counts["dropped"]:
+        reasons.append(f"{number(dropped, 'datagram')} dropped")
+    if any(group.route.fragmented_at_source for group in case.groups_in_scope):
+        reasons.append("datagrams sent in fragments")
+    over = case.mtu["over_overlay"] or 0
+    if over:
+        reasons.append(f"{number(over, 'packet')} larger than the overlay's MTU")
+    if not reasons:
+        return
+    wanted = Wanted([item.number for item in items or case.in_scope])
+    ports = sorted({port for *_, port in case.tables.queries.tunnels})
+    filters = " or ".join([*(f"udp port {port}" for port in ports), _BESIDE_PORTS])
+    yield {
+        "id": "capture.icmp-hidden",
+        "severity": "info",
+        "title": "nothing outside the tunnel was captured: unless the filter let ICMP in, it proves nothing that "
+        f"no error tells of {' and '.join(reasons)}",
+        "count": sum(item.bundle.datagrams for item in items) or over,
+        "evidence": case.earliest(wanted, "{flow}, {size} bytes: an ICMP error on it may be left out", most=1),
+        "remedy": f"capture with `tcpdump -i any '{filters}'`",
+        "unknown": "which filter was used, and so whether the router sent ICMP errors such as packet too big",
+    }
+
+
+def _time_reversed(case: Case) -> Iterator[Finding]:
+    count = case.tables.counters.time_reversed
+    if not count:
+        return
+    yield {
+        "id": "capture.time-reversed",
+        "severity": "info",
+        "title": f"{number(count, 'record')} older than the one before",
+        "count": count,
+        "evidence": case.records("reversed", "older than the record before it"),
+        "remedy": "nothing is wrong where records change places by microseconds, as those of several processors "
+        "do; else look for a clock that was set back (`journalctl -u chronyd -u systemd-timesyncd`), or for parts "
+        "that were put together in the wrong order (`reordercap IN OUT` sorts a file)",
+        "unknown": "which of the times are right: latencies across such a step are not",
+    }
+
+
+def _no_interface(case: Case) -> Iterator[Finding]:
+    count = sum(
+        row.records_in + row.records_out + row.records_unknown
+        for key, row in case.tables.interfaces.items()
+        if key.number < 0 and key.input < 0
+    )
+    if not count:
+        return
+    evidence: list[Evidence] = [
+        {"input": row["path"], "record": None, "time": None, "text": "its link type is LINUX_SLL"}
+        for row, counted in zip(case.inputs, case.tables.inputs, strict=True)
+        if LINUX_SLL in counted.link_types
+    ]
+    yield {
+        "id": "capture.no-interface",
+        "severity": "info",
+        "title": f"{number(count, 'record')} in LINUX_SLL, which tells In from Out and no interfaces apart",
+        "count": count,
+        "evidence": evidence[:MOST_EVIDENCE],
+        "remedy": "`tcpdump -i any -y LINUX_SLL2 -w vxlan.pcap` (the default from 4.99 on) writes the interface of "
+        "each record; dumpcap and Wireshark write LINUX_SLL on `any`",
+        "unknown": "by which interfaces datagrams came and left, and so whether they took the right one",
     }
 
 

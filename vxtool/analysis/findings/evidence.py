@@ -38,6 +38,11 @@ class Case(NamedTuple):
     mtu: Mtu
     super_frames: SuperFrames
 
+    @property
+    def lost_records(self) -> int:
+        """How many packets the capture dropped, as its own statistics tell."""
+        return sum(row.dropped or 0 for row in self.tables.inputs)
+
     def label(self, item: Judged, side: Literal["ingress", "egress"]) -> str:
         stage = item.route.ingress if side == "ingress" else item.route.egress
         return interface_label(stage, self.tables, self.knowledge) or "an unnamed interface"
@@ -49,6 +54,10 @@ class Case(NamedTuple):
             "time": rfc3339(sample.time),
             "text": text,
         }
+
+    def records(self, kind: str, text: str) -> list[Evidence]:
+        """The earliest records that the engine kept of a kind (`vxtool.engine.tables.SAMPLE_KINDS`)."""
+        return [self.evidence(sample, text) for sample in self.tables.samples[kind]]
 
     def samples(self, items: Iterable[Judged], describe: str) -> list[Evidence]:
         """The earliest records of these journeys; `describe` may use {flow}, {size}, {ingress} and {egress}."""

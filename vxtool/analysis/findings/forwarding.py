@@ -166,12 +166,16 @@ def _dropped(case: Case) -> Iterator[Finding]:
     remedy, by_routes = _where_to_look(case, dropped)
     if by_routes:
         unknown = "what dropped them, and whether the routes were those when the capture was taken"
+    losses = []
+    if case.lost_records:
+        losses.append(f"lost {number(case.lost_records, 'packet')}, as its statistics tell")
     if case.counts["missed"]:
-        unknown += (
-            f"; and the capture itself missed {number(case.counts['missed'], 'ingress', 'ingresses')}, "
-            "so it may have missed some egresses too"
-        )
+        losses.append(f"missed {number(case.counts['missed'], 'ingress', 'ingresses')}")
+    if losses:
+        unknown += f"; and the capture itself {' and '.join(losses)}, so it may have missed some egresses too"
     title = f"{number(count, 'datagram')} ({_share(count, total)}) came in{_by(case, dropped)}"
+    if losses:
+        title = f"up to {title}"
     if partial == count:
         title += " and left in part only"
     else:

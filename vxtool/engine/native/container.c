@@ -773,6 +773,17 @@ const vx_interface *vx_container_interface(const vx_container *container, uint32
     return index < container->interface_count ? &container->interfaces[index] : NULL;
 }
 
+void vx_container_inherit(vx_container *container, const vx_container *earlier) {
+    uint32_t theirs = earlier->interface_count, mine = container->interface_count;
+    for (uint32_t i = 0; i < (theirs < mine ? theirs : mine); i++) {
+        vx_interface *interface = &container->interfaces[i];
+        if (!interface->has_dropped) {
+            interface->has_dropped = earlier->interfaces[i].has_dropped;
+            interface->dropped = earlier->interfaces[i].dropped;
+        }
+    }
+}
+
 uint32_t vx_container_name_count(const vx_container *container) { return container->name_count; }
 
 const vx_name *vx_container_name(const vx_container *container, uint32_t index) {

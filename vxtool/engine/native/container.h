@@ -142,6 +142,9 @@ uint64_t vx_container_offset(const vx_container *container);
  * vx_container_next; NULL where there is no such index. */
 uint32_t vx_container_interface_count(const vx_container *container);
 const vx_interface *vx_container_interface(const vx_container *container, uint32_t index);
+/* Take over what another container, of an earlier part of the same capture, says of interfaces by the same
+ * index of which this one has no statistics. */
+void vx_container_inherit(vx_container *container, const vx_container *earlier);
 /* Names in the order of the file, an address as often as it has one. */
 uint32_t vx_container_name_count(const vx_container *container);
 const vx_name *vx_container_name(const vx_container *container, uint32_t index);

@@ -32,6 +32,7 @@ typedef struct {
     uint32_t spot; /* the plain one of the same interface, direction and MACs, for fragments; VX_NONE: not yet
                       asked */
     uint8_t direction;
+    bool from_wire; /* its packets came in, and not by loopback */
 } recent_origin;
 
 /* One input. Its next record, where there is one, waits until every other input has one to compare. */
@@ -75,11 +76,12 @@ struct vx_engine {
     vx_scene scene;
     vx_counters counters; /* of what was read, until they are brought into the tally */
     vx_samples samples[VX_SAMPLE_KINDS];
+    vx_map wrong; /* of vx_count, by the scene's underlay: records whose outer checksum is wrong */
 
     /* Of the half that counts. */
     bool failed;
     bool has_records;
-    int64_t first_record_time; /* in the order of the file, which need not be that of time */
+    vx_sample first_record; /* in the order of the file, which need not be that of time */
     int64_t last_record_time;
     uint64_t taken; /* records */
     translation interfaces;
@@ -98,6 +100,7 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
     memcpy(engine->wears, options->wears, sizeof engine->wears);
     vx_reading_init(&engine->reading, engine->wears, options->seed);
     vx_scene_init(&engine->scene, options->seed);
+    vx_map_init(&engine->wrong, sizeof(vx_count), options->seed);
     vx_tally_init(&engine->tally, options->most_flows, options->seed);
     vx_journey_options waits = {
         .window = options->window,
@@ -136,6 +139,7 @@ void vx_engine_free(vx_engine *engine) {
     vx_relay_free(engine->relay);
     vx_batch_free(engine->few);
     vx_scene_free(&engine->scene);
+    vx_map_free(&engine->wrong);
     vx_journeys_free(&engine->journeys);
     vx_tally_free(&engine->tally);
     vx_stock_free(engine->stock);
@@ -209,6 +213,28 @@ static VX_RARE void count_clipped(vx_engine *engine, vx_sample sample) {
     vx_samples_keep(&engine->samples[VX_SAMPLE_CLIPPED], sample);
 }
 
+/* Count what is odd about a tunnel's packet. */
+static VX_RARE void count_odd_tunnel(vx_engine *engine, uint8_t odd, vx_sample sample) {
+    vx_counters *counters = &engine->counters;
+    counters->invalid_headers += (odd & VX_INVALID_HEADER) != 0;
+    counters->group_policy_headers += (odd & VX_GROUP_POLICY) != 0;
+    counters->reserved_bits += (odd & VX_RESERVED_BITS) != 0;
+    counters->no_tunnel_records += (odd & VX_NO_TUNNEL) != 0;
+    counters->nested_records += (odd & VX_NESTED) != 0;
+    counters->verified_checksums += (odd & VX_VERIFIED_CHECKSUM) != 0;
+    counters->wrong_checksums += (odd & VX_WRONG_CHECKSUM) != 0;
+    if (odd & VX_INVALID_HEADER)
+        vx_samples_keep(&engine->samples[VX_SAMPLE_INVALID_HEADER], sample);
+    if (odd & (VX_GROUP_POLICY | VX_RESERVED_BITS))
+        vx_samples_keep(&engine->samples[VX_SAMPLE_RESERVED_BITS], sample);
+    if (odd & VX_NO_TUNNEL)
+        vx_samples_keep(&engine->samples[VX_SAMPLE_NO_TUNNEL], sample);
+    if (odd & VX_NESTED)
+        vx_samples_keep(&engine->samples[VX_SAMPLE_NESTED], sample);
+    if (odd & VX_WRONG_CHECKSUM)
+        vx_samples_keep(&engine->samples[VX_SAMPLE_WRONG_CHECKSUM], sample);
+}
+
 /* Count a record that has something odd, or is no datagram. */
 static VX_RARE void count_odd_record(vx_engine *engine, const vx_frame *frame, vx_sample sample,
                                      bool clipped) {
@@ -226,6 +252,8 @@ static VX_RARE void count_odd_record(vx_engine *engine, const vx_frame *frame, v
     counters->unknown_link_records += frame->kind == VX_FRAME_UNKNOWN_LINK;
     counters->non_ip_records += frame->kind == VX_FRAME_NON_IP;
     counters->tail_fragments += frame->kind == VX_FRAME_TAIL;
+    if (frame->odd != 0)
+        count_odd_tunnel(engine, frame->odd, sample);
 }
 
 /* Of a packet: SLL2's header but for the address, or the MACs, are taken as they are. */
@@ -294,6 +322,7 @@ static VX_RARE bool find_origin(vx_engine *engine, uint32_t number, uint32_t int
     unsigned side = traits->direction == VX_OUT ? 1 : traits->direction != VX_UNKNOWN ? 0 : 2;
     origin->records = &vx_scene_row_at(scene, interface)->records[side];
     origin->direction = traits->direction;
+    origin->from_wire = side == 0 && !frame->loopback;
     origin->place = origin->spot = VX_NONE;
     if (!is_packet(frame->kind))
         return true;
@@ -359,7 +388,7 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
     record->kind = frame.kind;
     bool is_datagram = frame.kind == VX_FRAME_DATAGRAM;
     bool clipped = next->captured < next->length;
-    if (VX_RARELY(clipped | frame.malformed | frame.cut | !is_datagram))
+    if (VX_RARELY(clipped | frame.malformed | frame.cut | !is_datagram | (frame.odd != 0)))
         count_odd_record(engine, &frame, sighting->sample, clipped);
     /* Only a packet's origin is remembered: of others, the link header may not be known. */
     const vx_traits *traits = frame.traits;
@@ -384,6 +413,8 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
         engine->counters.ip_records += plain;
         engine->counters.tunnel_records += !plain;
         if (!plain && (underlay = vx_scene_underlay(&engine->scene, frame.outer)) == VX_NONE)
+            return -1;
+        if (VX_RARELY(frame.odd & VX_WRONG_CHECKSUM) && vx_map_count_up(&engine->wrong, underlay, 1) < 0)
             return -1;
     }
     place_sighting(sighting, origin->place, underlay);
@@ -430,6 +461,16 @@ static VX_ALWAYS_INLINE void keep_usual(vx_engine *engine, const vx_record *next
     ++*origin->records;
 }
 
+/* Look after the outer UDP checksum of a usual one that came in; false: it is wrong, which is not usual. */
+static VX_RARE bool verify_usual_record(vx_engine *engine, const usual_link *link, int version) {
+    uint8_t verified =
+        version == 4 ? vx_verify_usual(link->ip, link->there, 4) : vx_verify_usual(link->ip, link->there, 6);
+    if (VX_RARELY(verified & VX_WRONG_CHECKSUM))
+        return false;
+    engine->counters.verified_checksums += verified != 0;
+    return true;
+}
+
 /* A usual one, from where others came lately; false: it is none, or there is no memory. */
 static VX_ALWAYS_INLINE bool read_usual_record(vx_engine *engine, engine_input *input, const vx_record *next,
                                                vx_read_record *record) {
@@ -442,17 +483,20 @@ static VX_ALWAYS_INLINE bool read_usual_record(vx_engine *engine, engine_input *
     if (VX_RARELY(origin == NULL))
         return false;
     vx_outer outer;
-    bool is_usual = false;
+    vx_usual usual = VX_NOT_USUAL;
     if (link.ethertype == VX_ETHERTYPE_IPV4)
-        is_usual =
+        usual =
             vx_read_usual(key, traits, &outer, link.ip, link.there, link.room, 4, false, &engine->reading);
     else if (link.ethertype == VX_ETHERTYPE_IPV6)
-        is_usual =
+        usual =
             vx_read_usual(key, traits, &outer, link.ip, link.there, link.room, 6, false, &engine->reading);
-    if (!is_usual)
+    if (usual == VX_NOT_USUAL)
         return false;
     uint32_t underlay = vx_scene_underlay(&engine->scene, outer);
     if (VX_RARELY(underlay == VX_NONE))
+        return false;
+    if (VX_RARELY(usual == VX_USUAL_WITH_CHECKSUM) && origin->from_wire &&
+        !verify_usual_record(engine, &link, outer.ipv6 ? 6 : 4))
         return false;
     keep_usual(engine, next, record, origin, VX_FRAME_DATAGRAM, underlay);
     engine->counters.tunnel_records++;
@@ -477,8 +521,8 @@ static VX_RARE bool read_usual_fragment(vx_engine *engine, engine_input *input, 
     uint32_t underlay = VX_NONE;
     if (is_first) {
         vx_outer outer;
-        if (!vx_read_usual(&record->key.key, traits, &outer, link.ip, link.there, link.room, 4, true,
-                           &engine->reading))
+        if (vx_read_usual(&record->key.key, traits, &outer, link.ip, link.there, link.room, 4, true,
+                          &engine->reading) == VX_NOT_USUAL)
             return false;
         underlay = vx_scene_underlay(&engine->scene, outer);
         if (underlay == VX_NONE)
@@ -617,14 +661,21 @@ static int learn(vx_engine *engine, const vx_news_list *news) {
     return 0;
 }
 
-static inline int advance(vx_engine *engine, int64_t time) {
+static VX_RARE void count_reversed(vx_tally *tally, vx_sample sample) {
+    tally->counters.time_reversed++;
+    vx_samples_keep(&tally->samples[VX_SAMPLE_REVERSED], sample);
+}
+
+static inline int advance(vx_engine *engine, const vx_sample *sample) {
     vx_tally *tally = &engine->tally;
+    int64_t time = sample->time;
     uint64_t clock = engine->journeys.clock;
     if (!engine->has_records) {
         engine->has_records = true;
-        engine->first_record_time = tally->first_time = tally->last_time = time;
+        engine->first_record = *sample;
+        tally->first_time = tally->last_time = time;
     } else if (time < engine->last_record_time) {
-        tally->counters.time_reversed++;
+        count_reversed(tally, *sample);
     } else {
         clock += vx_wait(&engine->journeys, engine->last_record_time, time);
     }
@@ -638,7 +689,7 @@ static inline int advance(vx_engine *engine, int64_t time) {
 
 static inline int take(vx_engine *engine, const vx_read_record *record, const vx_piece *piece) {
     const vx_sighting *sighting = &record->sighting;
-    if (advance(engine, sighting->sample.time) < 0)
+    if (advance(engine, &sighting->sample) < 0)
         return -1;
     if (!is_packet(record->kind))
         return 0;
@@ -846,7 +897,7 @@ uint64_t vx_engine_records(const vx_engine *engine) {
 /* Tables out. */
 
 /* Bring into the tally what was counted while reading. */
-static void settle_reading(vx_engine *engine) {
+static int settle_reading(vx_engine *engine) {
     vx_tally *tally = &engine->tally;
     for (uint32_t i = 0; i < engine->interfaces.count; i++) {
         vx_scene_row *read = vx_scene_row_at(&engine->scene, i);
@@ -863,12 +914,21 @@ static void settle_reading(vx_engine *engine) {
             vx_samples_keep(&tally->samples[kind], engine->samples[kind].samples[i]);
         engine->samples[kind].count = 0;
     }
+    for (uint32_t i = 0; i < vx_map_count(&engine->wrong); i++) {
+        const vx_count *row = vx_map_at(&engine->wrong, i);
+        if (vx_map_count_up(&tally->wrong, engine->underlays.numbers[row->key], row->count) < 0)
+            return -1;
+    }
+    vx_map_free(&engine->wrong);
+    vx_map_init(&engine->wrong, sizeof(vx_count), engine->options.seed);
+    return 0;
 }
 
 int vx_engine_finish(vx_engine *engine) {
     if (has_failed(engine))
         return -1;
-    settle_reading(engine);
+    if (settle_reading(engine) < 0)
+        return fail_unless(engine, false);
     for (uint32_t i = 0; i < engine->options.inputs; i++) {
         /* Records that wait in vain for another input's count for nothing, but what lies between them is
          * read. */
@@ -910,6 +970,7 @@ static void merge_inputs(vx_engine *engine, vx_engine *other) {
         if (vx_container_format(theirs->container) != VX_FORMAT_UNKNOWN ||
             vx_container_damage(theirs->container)->code != VX_DAMAGE_NONE) {
             vx_container *container = mine->container;
+            vx_container_inherit(theirs->container, container);
             mine->container = theirs->container;
             theirs->container = container;
             mine->described = VX_NONE;
@@ -921,16 +982,17 @@ static void merge_inputs(vx_engine *engine, vx_engine *other) {
 static int merge_records(vx_engine *engine, vx_engine *other, const uint64_t *base) {
     uint64_t shift = engine->journeys.clock;
     vx_tally *mine = &engine->tally, *theirs = &other->tally;
+    vx_sample first = vx_renumber(other->first_record, base);
     if (!engine->has_records) {
         engine->has_records = true;
-        engine->first_record_time = other->first_record_time;
+        engine->first_record = first;
         mine->first_time = theirs->first_time;
         mine->last_time = theirs->last_time;
     } else {
-        if (other->first_record_time < engine->last_record_time)
-            mine->counters.time_reversed++;
+        if (first.time < engine->last_record_time)
+            count_reversed(mine, first);
         else
-            shift += vx_wait(&engine->journeys, engine->last_record_time, other->first_record_time);
+            shift += vx_wait(&engine->journeys, engine->last_record_time, first.time);
         if (theirs->first_time < mine->first_time)
             mine->first_time = theirs->first_time;
         if (theirs->last_time > mine->last_time)
@@ -955,9 +1017,9 @@ int vx_engine_merge(vx_engine *engine, vx_engine *other) {
         return fail_unless(engine, false);
     for (uint32_t i = 0; i < engine->options.inputs; i++)
         base[i] = engine->inputs[i].earlier_records + engine->inputs[i].records;
-    settle_reading(engine);
-    settle_reading(other);
-    int status = other->has_records ? merge_records(engine, other, base) : 0;
+    int status = settle_reading(engine) == 0 && settle_reading(other) == 0 ? 0 : -1;
+    if (status == 0 && other->has_records)
+        status = merge_records(engine, other, base);
     engine->taken += other->taken;
     free(base);
     merge_inputs(engine, other);

@@ -427,10 +427,81 @@ static reading read_link(vx_frame *frame, const octets *bytes, uint32_t link_typ
     }
 }
 
+/* Checksums. */
+
+static bool is_left_to_card(const vx_checked *checked) {
+    vx_sum pseudo = vx_pseudo_sum(checked->addresses, checked->ipv6, checked->length);
+    if (vx_load16(checked->udp + 6) == vx_fold(pseudo))
+        return true;
+    if (checked->protocol != VX_TCP && checked->protocol != VX_UDP)
+        return false;
+    const uint8_t *field = checked->transport + (checked->protocol == VX_TCP ? 16 : 6);
+    vx_sum sum = vx_add_octets(pseudo, checked->udp, (size_t)(checked->transport - checked->udp));
+    vx_add_word(&sum, ~vx_load16(field) & UINT16_MAX);
+    return vx_fold(sum) == UINT16_MAX;
+}
+
+uint8_t vx_judge_sum(const vx_checked *checked) {
+    return is_left_to_card(checked) ? VX_VERIFIED_CHECKSUM : VX_VERIFIED_CHECKSUM | VX_WRONG_CHECKSUM;
+}
+
 /* Tunnels. */
 
+/* What is odd about the header of a tunnel. */
+static uint8_t odd_header(const uint8_t *header, uint8_t wear) {
+    if (wear == VX_GENEVE) /* RFC 8926, section 3.4 */
+        return (header[1] & 0x3f) != 0 || header[7] != 0 ? VX_RESERVED_BITS : 0;
+    /* RFC 7348, section 5; draft-smith-vxlan-group-policy, section 2 */
+    bool policy = header[0] & 0x80;
+    uint8_t reserved = header[0] & 0x77;
+    reserved |= header[7] | (policy ? header[1] & 0xb7 : header[1] | header[2] | header[3]);
+    return (uint8_t)((header[0] & 0x08 ? 0 : VX_INVALID_HEADER) | (policy ? VX_GROUP_POLICY : 0) |
+                     (reserved != 0 ? VX_RESERVED_BITS : 0));
+}
+
+/* Whether the innermost UDP datagram at `at` is a tunnel's, going by its header. */
+static bool is_nested(const octets *bytes, int64_t at, uint8_t wear) {
+    if (wear == VX_PLAIN || get16(bytes, at + 4) < 16 || at + 16 > bytes->captured)
+        return false;
+    const uint8_t *header = bytes->data + at + 8;
+    if (wear == VX_VXLAN)
+        return header[0] & 0x08;
+    uint16_t ethertype = get16(bytes, at + 10);
+    return header[0] >> 6 == 0 &&
+           (ethertype == ETHERTYPE_TEB || ethertype == VX_ETHERTYPE_IPV4 || ethertype == VX_ETHERTYPE_IPV6);
+}
+
+/* What is odd about the innermost packet of a tunnel's, and its checksum where that can be told. */
+static void look_inside(vx_frame *frame, const octets *bytes, const ip_header *outer, const ip_header *inner,
+                        const vx_reading *told) {
+    if (inner->fragment_offset > 0 || frame->cut || frame->malformed)
+        return;
+    uint8_t wear = inner->protocol == VX_UDP ? told->wears[get16(bytes, inner->payload + 2)] : VX_PLAIN;
+    if (is_nested(bytes, inner->payload, wear))
+        frame->odd |= VX_NESTED;
+    const uint8_t *udp = bytes->data + outer->payload;
+    int64_t length = get16(bytes, outer->payload + 4), frame_end = outer->payload + length;
+    bool came_in = frame->traits->direction != VX_UNKNOWN && frame->traits->direction != VX_OUT;
+    bool has_one = inner->protocol == VX_TCP || inner->protocol == VX_UDP ||
+                   inner->protocol == (inner->version == 4 ? VX_ICMP : VX_ICMPV6);
+    if (!came_in || frame->loopback || frame->fragmented || !has_one || wear != VX_PLAIN ||
+        inner->more_fragments || vx_load16(udp + 6) == 0 || length == 0 || length > VX_MOST_VERIFIED ||
+        frame_end > bytes->captured || inner->payload - inner->header + inner->length != frame_end)
+        return;
+    vx_checked checked = {
+        .addresses = outer->addresses,
+        .udp = udp,
+        .length = (uint32_t)length,
+        .transport = bytes->data + inner->payload,
+        .protocol = inner->protocol,
+        .ipv6 = outer->version == 6,
+    };
+    bool right = vx_is_summed_up(checked.addresses, checked.ipv6, udp, checked.length);
+    frame->odd |= right ? VX_VERIFIED_CHECKSUM : vx_judge_sum(&checked);
+}
+
 static reading read_inner(vx_frame *frame, octets *bytes, int64_t at, uint16_t ethertype,
-                          const vx_reading *told) {
+                          const ip_header *outer, const vx_reading *told) {
     int64_t start = at;
     reading status;
     if (ethertype == ETHERTYPE_TEB) {
@@ -451,6 +522,7 @@ static reading read_inner(vx_frame *frame, octets *bytes, int64_t at, uint16_t e
         frame->traits->inner_ttl = ip.ttl;
         frame->traits->inner_length = (uint32_t)ip.length;
         describe(frame, bytes, &ip, told);
+        look_inside(frame, bytes, outer, &ip, told);
         return READ;
     }
     int64_t taken = at_least_0(least(least(VX_KEY_PAYLOAD, bytes->captured - start), told->budget));
@@ -473,6 +545,7 @@ static inline reading read_tunnel(vx_frame *frame, octets *bytes, const ip_heade
     *tunnel = false;
     if (udp_length < 16 || (!frame->fragmented && udp + udp_length > bytes->end)) {
         frame->malformed = true;
+        frame->odd |= VX_NO_TUNNEL;
         return READ;
     }
     reading status = need(bytes, header, 8);
@@ -485,14 +558,17 @@ static inline reading read_tunnel(vx_frame *frame, octets *bytes, const ip_heade
         inner += (bytes->data[header] & 0x3f) * 4;
         if (bytes->data[header] >> 6 != 0) {
             frame->malformed = true;
+            frame->odd |= VX_INVALID_HEADER;
             return READ;
         }
     }
     int64_t frame_end = udp + udp_length; /* beyond this record where the outer packet is fragmented */
     if (inner > frame_end) {
         frame->malformed = true;
+        frame->odd |= VX_NO_TUNNEL;
         return READ;
     }
+    frame->odd |= odd_header(bytes->data + header, wear);
     *tunnel = true;
     frame->traits->wear = wear;
     frame->traits->vni = get32(bytes, header + 4) >> 8;
@@ -509,7 +585,7 @@ static inline reading read_tunnel(vx_frame *frame, octets *bytes, const ip_heade
     frame->traits->inner_length =
         (uint32_t)at_least_0(frame_end - inner - (ethertype == ETHERTYPE_TEB ? 14 : 0));
     frame->traits->inner_ttl = 0;
-    status = read_inner(frame, bytes, inner, ethertype, told);
+    status = read_inner(frame, bytes, inner, ethertype, ip, told);
     if (status != READ) {
         frame->malformed |= status == MALFORMED;
         frame->cut |= status == CUT;
@@ -602,6 +678,7 @@ void vx_frame_read(vx_frame *frame, const vx_reading *told, const uint8_t *data,
     octets bytes = {data, captured, length > captured ? length : captured};
     frame->kind = VX_FRAME_NON_IP;
     frame->malformed = frame->cut = frame->loopback = frame->fragmented = false;
+    frame->odd = 0;
     frame->index = -1;
     frame->macs = NULL;
     frame->traits->direction = direction;

@@ -24,6 +24,18 @@ enum {
 };
 enum { VX_LINK_ETHERNET = 1, VX_LINK_SLL = 113, VX_LINK_SLL2 = 276 };
 enum { VX_ICMP = 1, VX_TCP = 6, VX_UDP = 17, VX_ICMPV6 = 58 };
+/* Odd things about a tunnel's packet. */
+enum {
+    VX_INVALID_HEADER = 1, /* VXLAN whose VNI is not valid (the I flag), Geneve of another version */
+    VX_GROUP_POLICY = 2,
+    VX_RESERVED_BITS = 4,
+    VX_NO_TUNNEL = 8, /* to a tunnel's port, and none */
+    VX_NESTED = 16,   /* a tunnel inside */
+    VX_VERIFIED_CHECKSUM = 32,
+    VX_WRONG_CHECKSUM = 64,
+};
+/* UDP datagrams above this are not verified: such sizes may be super-frames. */
+enum { VX_MOST_VERIFIED = 1280 };
 
 /* What a key's shape says. An opaque frame has the outer addresses, identification and UDP length, and the
  * VNI as its transport; one that is no IP has its EtherType in place of a fragment offset. */
@@ -116,6 +128,7 @@ typedef struct {
     bool malformed; /* also of a DATAGRAM, whose inner headers then are opaque */
     bool cut;
     bool loopback;
+    uint8_t odd;      /* VX_INVALID_HEADER and so on */
     bool fragmented;  /* the outermost packet is the first fragment of several: `fragment` is set; so it is of
                          TAIL */
     vx_outer outer;   /* of a DATAGRAM that wears something */
@@ -228,6 +241,22 @@ int64_t vx_key_budget(uint32_t snaplen);
 
 /* MSS of a SYN into the traits, whose flags are set; the timestamps (RFC 7323) into the key. */
 void vx_read_tcp_options(vx_key *key, vx_traits *traits, const uint8_t *at, const uint8_t *end);
+
+/* An outer UDP checksum that does not fit what was captured, of which all is at hand. */
+typedef struct {
+    const uint8_t *addresses; /* of IP: 8 bytes, or 32 */
+    const uint8_t *udp;
+    uint32_t length;          /* as the UDP header has it */
+    const uint8_t *transport; /* the innermost TCP, UDP or ICMP header */
+    uint8_t protocol;
+    bool ipv6;
+} vx_checked;
+
+/* VX_VERIFIED_CHECKSUM, and VX_WRONG_CHECKSUM where it is wrong. It is not where the sending machine had left
+ * it to its card (linux, udp_set_csum in net/ipv4/udp.c): then it is the sum of the pseudo header alone, or
+ * right once the innermost one is filled in, whose field holds a like sum. Such packets come by virtual
+ * devices and never were on a wire. */
+uint8_t vx_judge_sum(const vx_checked *checked);
 
 /* Read one record: its captured bytes, its original length, and what the container says of its direction. The
  * frame's `key` and `traits` are set. */

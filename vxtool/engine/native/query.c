@@ -138,14 +138,14 @@ static void count_ports(const vx_tally *tally, vx_map *rows, const tunnel_chains
         uint64_t ports[PORT_WORDS] = {0};
         for (uint32_t at = chains->last[i]; at != VX_NONE; at = chains->before[at])
             add_ports(ports, vx_map_at(&tally->underlays, at));
-        vx_pair_ports *row = vx_map_at(rows, i);
+        vx_pair_count *row = vx_map_at(rows, i);
         for (uint32_t word = 0; word < PORT_WORDS; word++)
-            row->ports += (uint32_t)__builtin_popcountll(ports[word]);
+            row->count += (uint32_t)__builtin_popcountll(ports[word]);
     }
 }
 
 int vx_query_source_ports(const vx_tally *tally, vx_map *rows) {
-    vx_map_init(rows, sizeof(vx_pair_ports), tally->underlays.seed);
+    vx_map_init(rows, sizeof(vx_pair_count), tally->underlays.seed);
     size_t count = (size_t)vx_map_count(&tally->underlays) + 1;
     tunnel_chains chains = {vx_allocate(count, sizeof(uint32_t)), vx_allocate(count, sizeof(uint32_t))};
     int status = -1;
@@ -155,6 +155,37 @@ int vx_query_source_ports(const vx_tally *tally, vx_map *rows) {
         count_ports(tally, rows, &chains);
     free(chains.last);
     free(chains.before);
+    return status;
+}
+
+/* Count flows by the underlay of their first datagram. */
+static void count_flows(const vx_tally *tally, uint32_t *counts) {
+    for (uint32_t i = 0; i < flow_count(tally); i++) {
+        flow_view flow = view_of(tally, i);
+        uint32_t underlay = underlay_of(tally, i);
+        if (underlay != VX_NONE && flow.source_port >= 0 && flow.destination_port >= 0)
+            counts[underlay]++;
+    }
+}
+
+int vx_query_tunnel_flows(const vx_tally *tally, vx_map *rows) {
+    vx_map_init(rows, sizeof(vx_pair_count), tally->underlays.seed);
+    uint32_t count = vx_map_count(&tally->underlays);
+    uint32_t *counts = vx_allocate((size_t)count + 1, sizeof *counts);
+    if (counts == NULL)
+        return -1;
+    count_flows(tally, counts);
+    int status = 0;
+    for (uint32_t i = 0; i < count && status == 0; i++) {
+        if (counts[i] == 0)
+            continue;
+        vx_pair pair = underlay_pair(tally, i);
+        uint32_t number = intern_pair(rows, &pair);
+        if (number != VX_NONE)
+            ((vx_pair_count *)vx_map_at(rows, number))->count += counts[i];
+        status = number != VX_NONE ? 0 : -1;
+    }
+    free(counts);
     return status;
 }
 
@@ -268,8 +299,15 @@ static int64_t overhead_of(const vx_cell *cell) {
     return sum / count - (sum % count < 0 ? 1 : 0);
 }
 
+static bool is_from(const vx_tally *tally, uint32_t number, vx_asked source) {
+    flow_view flow = view_of(tally, number);
+    return flow.size == source.size && (flow.size == 0 || vx_same(flow.source, source.octets, flow.size));
+}
+
 static bool is_wanted(const vx_tally *tally, const vx_wanted *wanted, const vx_cell *cell) {
     if (wanted->vni >= 0 && view_of(tally, cell->flow).vni != wanted->vni)
+        return false;
+    if (wanted->source.octets != NULL && !is_from(tally, cell->flow, wanted->source))
         return false;
     if (wanted->flows.flags != NULL && !vx_set_has(wanted->flows, vx_flow_place(tally, cell->flow)))
         return false;
@@ -815,15 +853,16 @@ int vx_query_unanswered(const vx_tally *tally, const uint32_t *reverses, int64_t
 
 /* Identities. */
 
-static int add_identity(vx_map *rows, const vx_identity *key, const vx_cell *cell) {
+/* The row of this key, with what the cell adds to its sums; NULL: no memory. */
+static vx_identity *add_identity(vx_map *rows, const vx_identity *key, const vx_cell *cell) {
     bool made;
     uint32_t number = vx_map_intern(rows, key, VX_IDENTITY_KEY, &made);
     if (number == VX_NONE)
-        return -1;
+        return NULL;
     vx_identity *row = vx_map_at(rows, number);
     row->datagrams += cell->datagrams;
     row->inner_bytes += cell->inner_bytes;
-    return 0;
+    return row;
 }
 
 static void set_address(vx_identity *identity, const uint8_t *address, uint32_t size) {
@@ -841,8 +880,13 @@ int vx_query_sources(const vx_tally *tally, vx_map *rows) {
             continue;
         vx_identity key = {.vni = flow.vni, .reverse_vni = -1};
         set_address(&key, flow.source, flow.size);
-        if (add_identity(rows, &key, cell) < 0)
+        vx_identity *row = add_identity(rows, &key, cell);
+        if (row == NULL)
             return -1;
+        bool first = row->datagrams == cell->datagrams;
+        int64_t first_time = vx_first_time(tally, i);
+        row->first_time = first || first_time < row->first_time ? first_time : row->first_time;
+        row->last_time = first || cell->last_time > row->last_time ? cell->last_time : row->last_time;
     }
     return 0;
 }
@@ -867,7 +911,7 @@ int vx_query_pairs(const vx_tally *tally, const uint32_t *reverses, vx_map *rows
             key.reverse_vni = view_of(tally, reverses[cell->flow]).vni;
         else
             set_address(&key, flow.destination, flow.size);
-        if (add_identity(rows, &key, cell) < 0)
+        if (add_identity(rows, &key, cell) == NULL)
             return -1;
     }
     return 0;

@@ -33,12 +33,14 @@ vx_pair vx_outer_pair(const vx_tally *tally, uint32_t flow);
 typedef struct {
     vx_pair pair;
     /* end of the key */
-    uint32_t ports;
-} vx_pair_ports;
+    uint32_t count;
+} vx_pair_count;
 enum { VX_PAIR_KEY = 36 };
 
-/* Rows of vx_pair_ports: how many source ports the tunnels between two ends used, whichever tunnels. */
+/* Rows of vx_pair_count: how many source ports the tunnels between two ends used, whichever tunnels. */
 int vx_query_source_ports(const vx_tally *tally, vx_map *rows);
+/* The same of the flows with ports that first went between two ends. */
+int vx_query_tunnel_flows(const vx_tally *tally, vx_map *rows);
 
 /* ---- bundles ---- */
 
@@ -86,13 +88,20 @@ static inline bool vx_set_has(vx_set set, uint32_t number) {
     return number < set.count && set.flags[number] != 0;
 }
 
+/* An address that is asked for. */
+typedef struct {
+    const uint8_t *octets; /* NULL: any */
+    size_t size;
+} vx_asked;
+
 typedef struct {
     const uint32_t *numbers; /* as vx_query_bundles gave them */
     vx_set bundles;
     vx_set flows;
-    vx_set among;  /* lengths */
-    vx_set beyond; /* lengths */
-    int64_t vni;   /* below 0: any */
+    vx_set among;    /* lengths */
+    vx_set beyond;   /* lengths */
+    vx_asked source; /* the innermost */
+    int64_t vni;     /* below 0: any */
     int64_t above;
     int64_t room; /* INT64_MIN: any */
     bool smallest_too;
@@ -167,10 +176,12 @@ typedef struct {
     uint32_t unused;
     uint64_t datagrams;
     uint64_t inner_bytes;
+    int64_t first_time; /* of the earliest datagram, and */
+    int64_t last_time;  /* of the latest */
 } vx_identity;
 enum { VX_IDENTITY_KEY = 28 };
 
-/* Rows of vx_identity: by VNI and innermost source; by both VNIs or innermost destination. */
+/* Rows of vx_identity: by VNI and innermost source; by both VNIs or innermost destination, without times. */
 int vx_query_sources(const vx_tally *tally, vx_map *rows);
 int vx_query_pairs(const vx_tally *tally, const uint32_t *reverses, vx_map *rows);
 

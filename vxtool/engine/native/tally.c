@@ -28,6 +28,7 @@ void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t seed) {
     vx_map_init(&tally->overheads, sizeof(vx_count), seed);
     vx_map_init(&tally->sizes, sizeof(vx_count), seed);
     vx_map_init(&tally->mss, sizeof(vx_count), seed);
+    vx_map_init(&tally->wrong, sizeof(vx_count), seed);
     vx_map_init(&tally->large, sizeof(vx_large), seed);
     vx_map_init(&tally->icmp, sizeof(vx_icmp), seed);
     vx_map_init(&tally->timeline, sizeof(vx_step), seed);
@@ -78,6 +79,7 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->overheads);
     vx_map_free(&tally->sizes);
     vx_map_free(&tally->mss);
+    vx_map_free(&tally->wrong);
     vx_map_free(&tally->large);
     vx_map_free(&tally->icmp);
     vx_map_free(&tally->timeline);
@@ -1203,6 +1205,15 @@ static int add_underlays(vx_tally *tally, const vx_tally *other, const vx_number
     return 0;
 }
 
+static int add_wrong(vx_tally *tally, const vx_tally *other, const vx_numbers *numbers) {
+    for (uint32_t i = 0; i < vx_map_count(&other->wrong); i++) {
+        const vx_count *row = vx_map_at(&other->wrong, i);
+        if (vx_map_count_up(&tally->wrong, numbers->underlays[row->key], row->count) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int add_counts(vx_map *mine, const vx_map *theirs) {
     for (uint32_t i = 0; i < vx_map_count(theirs); i++) {
         const vx_count *row = vx_map_at(theirs, i);
@@ -1254,7 +1265,7 @@ int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, co
         add_flows(tally, other, numbers, base, flows) == 0 &&
         add_cells(tally, other, base, flows, paths) == 0 && add_large(tally, other, flows) == 0 &&
         add_timeline(tally, other, paths) == 0 && add_underlays(tally, other, numbers) == 0 &&
-        add_counts(&tally->overheads, &other->overheads) == 0 &&
+        add_wrong(tally, other, numbers) == 0 && add_counts(&tally->overheads, &other->overheads) == 0 &&
         add_counts(&tally->sizes, &other->sizes) == 0 && add_counts(&tally->mss, &other->mss) == 0 &&
         add_icmp(tally, other, base) == 0)
         status = 0;

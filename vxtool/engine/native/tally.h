@@ -225,11 +225,30 @@ typedef struct {
     uint64_t time_reversed;
     uint64_t evicted_journeys;
     uint64_t folded_flows;
+    uint64_t invalid_headers;
+    uint64_t group_policy_headers;
+    uint64_t reserved_bits;
+    uint64_t no_tunnel_records;
+    uint64_t nested_records;
+    uint64_t verified_checksums;
+    uint64_t wrong_checksums;
 } vx_counters;
 
 void vx_counters_add(vx_counters *mine, const vx_counters *theirs);
 
-enum { VX_SAMPLE_CLIPPED, VX_SAMPLE_CUT, VX_SAMPLE_MALFORMED, VX_SAMPLE_ORPHAN, VX_SAMPLE_KINDS };
+enum {
+    VX_SAMPLE_CLIPPED,
+    VX_SAMPLE_CUT,
+    VX_SAMPLE_MALFORMED,
+    VX_SAMPLE_ORPHAN,
+    VX_SAMPLE_REVERSED,
+    VX_SAMPLE_INVALID_HEADER,
+    VX_SAMPLE_RESERVED_BITS, /* and group policies */
+    VX_SAMPLE_NO_TUNNEL,
+    VX_SAMPLE_NESTED,
+    VX_SAMPLE_WRONG_CHECKSUM,
+    VX_SAMPLE_KINDS
+};
 
 typedef struct vx_tally {
     uint64_t most_flows;
@@ -253,6 +272,7 @@ typedef struct vx_tally {
     vx_map large;         /* of vx_large */
     vx_map icmp;          /* of vx_icmp */
     vx_map timeline;      /* of vx_step */
+    vx_map wrong;         /* of vx_count, by underlay: records whose outer checksum is wrong */
     vx_samples samples[VX_SAMPLE_KINDS];
     uint64_t small_sizes[2]
                         [VX_SMALL_SIZES]; /* without and in a tunnel, by bytes: what is not yet in `sizes` */
