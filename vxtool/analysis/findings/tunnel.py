@@ -83,8 +83,8 @@ EXPLANATIONS: dict[str, Explanation] = {
     ),
     "tunnel.unexpected-port": Explanation(
         summary="VXLAN to several UDP ports in one capture",
-        cause="IANA gave port 4789 to VXLAN; 8472 is Linux's old default, which Cilium and Flannel use. Two ends that send to different ports do not hear each other; two overlays side by side are well "
-        "with two ports.",
+        cause="IANA gave port 4789 to VXLAN; 8472 is Linux's old default, which Cilium and Flannel use. Two ends "
+        "that send to different ports do not hear each other; two overlays side by side are well with two ports.",
         proof="Datagrams to each port. A warning only where an end sends to another port than it is sent to by the "
         "same other end.",
         remedy="Give both ends one port: Cilium `tunnel-port` in its ConfigMap (`tunnelPort` in its Helm values), "
