@@ -16,7 +16,7 @@ from vxtool.engine.options import DEFAULT_PORTS
 
 
 def _fields(frame: Frame) -> dict[str, object]:
-    return {name: getattr(frame, name) for name in Frame.__slots__}
+    return {name: getattr(frame, name) for name in vars(Frame) if not name.startswith("__")}
 
 
 def _usual(transport: bytes, protocol: int, link_type: int) -> bytes:
