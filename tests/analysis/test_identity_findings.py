@@ -212,3 +212,18 @@ def test_answers_under_two_vnis_are_told_apart_by_source(tmp_path: Path) -> None
     found = finding(run(tmp_path, records, cluster=files), "identity.mismatch")
     assert found is not None
     assert (found["count"], records_of(found)) == (1, [3])
+
+
+def test_identities_of_another_cluster_of_a_mesh_are_information(tmp_path: Path) -> None:
+    """A cluster's own list, as whole as it is, has none of the others': here of cluster 3."""
+    foreign = 3 << 16 | 1234
+    records = [*pings(VNI_A, 1), *pings(foreign, 3, source="172.30.0.9")]
+    report = run(tmp_path, records, cluster=identities(tmp_path, VNI_A, VNI_B), overlay="cilium")
+    found = finding(report, "identity.unknown")
+    assert found is not None
+    assert (found["severity"], found["count"]) == ("info", 1)
+    assert "cluster 3 of the ClusterMesh" in found["remedy"]
+    own = run(tmp_path, [*records, *pings(777, 5, source="172.20.0.9")], cluster=identities(tmp_path, VNI_A, VNI_B))
+    found = finding(own, "identity.unknown")
+    assert found is not None
+    assert (found["severity"], found["title"].split(": ")[1]) == ("warning", "777 and 1 more")

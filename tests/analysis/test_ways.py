@@ -177,8 +177,32 @@ class TestTheFoundingCase:
         others = [row for at in range(2) for row in syn(at * SECOND, at + 1, destination="172.20.2.9")]
         found = misrouted(run(tmp_path, [*founding(), *others], routes=ROUTES, nodes=NODES))
         assert found["title"].startswith("pod 172.20.2.4 is on k8s-w0")
-        assert found["title"].endswith("(8 datagrams, and so it is with 1 other address)")
+        assert found["title"].endswith("(6 datagrams, and so it is with 1 other address: 8 in all)")
         assert found["remedy"].count("ip route add 172.20.2.0/24") == 1
+
+    def test_a_route_that_only_the_answers_lack(self, tmp_path: Path) -> None:
+        """SYNs arrive, and are answered again and again by the default route, which leads elsewhere."""
+        records = [seen for at in range(3) for seen in syn(at * SECOND, at + 1, ETH2)]
+        for at in range(3):
+            answer = segment(1, 0, (POD_B, 80), (POD_A, 32788), flags=0x12, identification=9 + at)
+            records += passed(at * SECOND + MS, answer, 3 * US, ETH2, ETH0)
+        found = misrouted(run(tmp_path, records, routes=ROUTES + POD_ROUTE, pods=True, nodes=NODES))
+        assert found["severity"] == "error"
+        assert found["title"] == (
+            "pod 172.20.0.107 is on k8s-ctr (192.168.10.100), the router has no route for it, so default via "
+            "10.0.2.2 takes it out eth0 (3 datagrams)"
+        )
+        assert found["remedy"].startswith("add `ip route add 172.20.0.0/24 via 192.168.10.100 dev eth1`")
+
+    def test_answers_of_pings_alone_are_told_as_information(self, tmp_path: Path) -> None:
+        """They may arrive: nothing would show it."""
+        records = [seen for at in range(4) for seen in passed(at * MS, ping(at + 1), egress=ETH2)]
+        for at in range(4):
+            reply = ping(at + 1, POD_B, POD_A, reply=True)
+            records += passed(at * MS + 300 * US, reply, 3 * US, ETH2, ETH0)
+        found = misrouted(run(tmp_path, records, routes=ROUTES + POD_ROUTE, pods=True, nodes=NODES))
+        assert found["severity"] == "info"
+        assert found["count"] == 4
 
     def test_the_gravest_is_named_first(self, tmp_path: Path) -> None:
         """One that nobody answers before more that are answered."""

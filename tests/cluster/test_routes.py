@@ -115,9 +115,7 @@ def test_every_route_is_read(routes: Routes) -> None:
 
 def test_a_route_tells_its_hops_source_and_mtu(routes: Routes) -> None:
     (route,) = routes.find("10.10.7.7")
-    assert route == Route(
-        "10.10.0.0/16", "unicast", (Hop("eth2", "192.168.20.100"),), 0, "192.168.20.200", 1450
-    )
+    assert route == Route("10.10.0.0/16", "unicast", (Hop("eth2", "192.168.20.100"),), 0, "192.168.20.200", 1450)
     (locked,) = routes.find("10.13.0.1")
     assert locked.mtu == 1400
 

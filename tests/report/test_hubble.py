@@ -265,6 +265,8 @@ class TestJson:
         assert found["destination_service"] == {"name": "webpod", "namespace": "default"}
         assert "source_service" not in found
         assert "destination" not in found, "nothing is known of a pod"
+        # Printer.Hostname: the pod, else the service, else the address.
+        assert " -> default/webpod:80 (unknown) to-network " in compact(destination=service)
 
     def test_an_interface_without_a_name_and_geneve_over_ipv6(self) -> None:
         tunnel = TUNNEL | {"protocol": "geneve", "source": "fd00::1", "destination": "fd00::2", "port": None}

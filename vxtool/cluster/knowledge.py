@@ -374,9 +374,7 @@ def _assume_namespaces(cluster: Cluster) -> None:
             )
             guessed.add(cluster.files[address])
     for address, names in cluster.backends.items():
-        cluster.backends[address] = tuple(
-            name if "/" in name else f"{DEFAULT_NAMESPACE}/{name}" for name in names
-        )
+        cluster.backends[address] = tuple(name if "/" in name else f"{DEFAULT_NAMESPACE}/{name}" for name in names)
     cluster.sources = [
         source._replace(assumed_namespace=DEFAULT_NAMESPACE) if source.path in guessed else source
         for source in cluster.sources

@@ -464,9 +464,7 @@ def _read_outermost(frame: Frame, octets: _Bytes, offset: int, ports: Mapping[in
     frame.kind = DATAGRAM
 
 
-def _read_tunnel(
-    frame: Frame, octets: _Bytes, ip: _Ip, wear: int, ports: Mapping[int, int], budget: int
-) -> bool:
+def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, ports: Mapping[int, int], budget: int) -> bool:
     """Read the tunnel header and the inner frame. False: this is no tunnel packet after all."""
     data = octets.data
     udp = ip.payload

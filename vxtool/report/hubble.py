@@ -67,7 +67,7 @@ def _stamp(time: str) -> str:
 
 def _host(end: FlowEnd) -> str:
     host = f"{end['namespace']}/{end['pod']}" if end["pod"] and end["namespace"] else end["pod"]
-    host = host or end["address"] or "?"
+    host = host or end["service"] or end["address"] or "?"
     if not end["port"]:
         return host
     return f"[{host}]:{end['port']}" if ":" in host else f"{host}:{end['port']}"

@@ -536,9 +536,7 @@ def _about_file(item: KnownFile) -> str:
     if item["problem"]:
         about.append(item["problem"])
     if item["assumed_namespace"]:
-        about.append(
-            f"names no namespace: {item['assumed_namespace']} is assumed, --namespace NAME tells another"
-        )
+        about.append(f"names no namespace: {item['assumed_namespace']} is assumed, --namespace NAME tells another")
     return ", ".join(about)
 
 

@@ -16,6 +16,7 @@ from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.knowledge import address_text, never_forwarded
 from vxtool.analysis.times import rfc3339
+from vxtool.cluster.identities import cluster_id_of
 from vxtool.engine.answers import Wanted
 
 if TYPE_CHECKING:
@@ -273,12 +274,27 @@ def _unknown(case: Case, told: set[tuple[int, bytes]]) -> Iterator[Finding]:
             unnamed[vni] += sent.datagrams
     if not unnamed:
         return
-    shown = sorted(unnamed)[:MOST_EVIDENCE]
+    # A cluster's own list has none of the other clusters of a ClusterMesh.
+    shift = cluster.cluster_id_shift
+    listed = {cluster_id_of(vni, cluster_id_shift=shift) for vni in cluster.identities}
+    others = {cluster_id_of(vni, cluster_id_shift=shift) for vni in unnamed} - listed
+    local = [vni for vni in unnamed if cluster_id_of(vni, cluster_id_shift=shift) in listed]
+    shown = sorted(local or unnamed)[:MOST_EVIDENCE]
     more = f" and {len(unnamed) - len(shown)} more" if len(unnamed) > len(shown) else ""
     vnis = ", ".join(str(vni) for vni in shown)
+    remedy = (
+        f"`kubectl get ciliumidentities {shown[0]}` names it; give all of them with "
+        "`kubectl get ciliumidentities -o json > identities.json` and `--cluster identities.json`"
+    )
+    if not local and (foreign := sorted(filter(None, others))):
+        names = " and ".join(f"cluster {each}" for each in foreign[:MOST_EVIDENCE])
+        remedy = (
+            f"they are identities of {names} of the ClusterMesh, whose own lists name them: "
+            "`kubectl --context CLUSTER get ciliumidentities -o json > other.json`, given as one more `--cluster`"
+        )
     yield {
         "id": "identity.unknown",
-        "severity": "warning" if cluster.has_all_identities else "info",
+        "severity": "warning" if cluster.has_all_identities and local else "info",
         "title": f"{number(len(unnamed), 'identity', 'identities')} in no file given: {vnis}{more}",
         "count": unnamed.total(),
         "evidence": [
@@ -286,8 +302,7 @@ def _unknown(case: Case, told: set[tuple[int, bytes]]) -> Iterator[Finding]:
             for vni in shown
             for entry in case.earliest(_everything(case)._replace(vni=vni), f"VNI {vni}: {{flow}}", most=1)
         ],
-        "remedy": f"`kubectl get ciliumidentities {shown[0]}` names it; give all of them with "
-        "`kubectl get ciliumidentities -o json > identities.json` and `--cluster identities.json`",
+        "remedy": remedy,
         "unknown": "whether the identity was deleted before the list was taken, or belongs to another cluster",
     }
 

@@ -17,18 +17,19 @@ from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.outcomes import CAPTURE_ENDED, NOT_ADDRESSED, Judged
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import LOOPED, OUT, PLAIN, TCP, TRANSLATED, FlowKey, InterfaceKey
+from vxtool.engine.tables import ECHO_REPLY, LOOPED, OUT, PLAIN, TCP, TRANSLATED, FlowKey, InterfaceKey
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Finding, Severity
     from vxtool.cluster.links import Link
     from vxtool.cluster.routes import Route
-    from vxtool.engine.answers import Proof, Unanswered
+    from vxtool.engine.answers import Proof, TopFlow, Unanswered
 
 # How long an answer may take: a sender repeats a SYN after that time at first (RFC 6298, section 2).
 PATIENCE = 1_000_000_000  # ns
 
-_ACK = 0x10
+_SYN, _ACK = 0x02, 0x10
+_ICMP = frozenset({1, 58})
 _MOST_ASKED = 200  # cells of unanswered flows that are looked at one by one
 _MOST_SUSPECTS = 200  # addresses that are
 _MOST_NAMED = 3
@@ -75,14 +76,21 @@ class Ways:
         return self._judge.bundles.starts(wanted, most)
 
     def are_answered(self, items: Sequence[Judged]) -> bool:
-        """Whether something shows that these datagrams reach their destination: an answer, or a connection that got
-        beyond its beginning, its answers taking another way."""
+        """Whether something shows that these datagrams reach their destination."""
+        return any(_arrives(row) for row in self._top(items))
+
+    def are_lost(self, items: Sequence[Judged]) -> bool:
+        """Whether something shows that they do not: nobody answers them, or a connection that they answer gets no
+        further."""
+        return bool(self.asked(items, 1)) or any(_is_stuck(row) for row in self._top(items))
+
+    def are_pongs(self, items: Sequence[Judged]) -> bool:
+        """Whether they are nothing but replies of pings, of which nothing shows whether they arrive."""
+        return all(_is_pong(row) for row in self._top(items))
+
+    def _top(self, items: Sequence[Judged]) -> list[TopFlow]:
         top, _ = self._judge.bundles.top([item.number for item in items], _TOP_FLOWS)
-        return any(
-            row.reverse_vni is not None
-            or (row.flow.protocol == TCP and row.row is not None and row.row.tcp_flags & _ACK)
-            for row in top
-        )
+        return top
 
     def name(self, key: InterfaceKey) -> str | None:
         return self.case.knowledge.interface(key, self.case.tables).name
@@ -99,6 +107,28 @@ class Ways:
             and not item.route.ingress.loopback
             and not item.route.flags & (TRANSLATED | LOOPED)
         ]
+
+
+def _arrives(top: TopFlow) -> bool:
+    """Whether something shows that what a flow sends reaches its destination: traffic back, or a connection that
+    got beyond its beginning. That a flow is itself the answer shows nothing."""
+    if _is_stuck(top) or _is_pong(top):
+        return False
+    flags = top.row.tcp_flags if top.row is not None else 0
+    return top.reverse_vni is not None or (top.flow.protocol == TCP and bool(flags & _ACK))
+
+
+def _is_stuck(top: TopFlow) -> bool:
+    """Whether it answers a SYN again and again, and no ACK follows."""
+    if top.flow.protocol != TCP or top.row is None or top.reverse is None:
+        return False
+    answers = top.row.tcp_flags & (_SYN | _ACK) == _SYN | _ACK and not top.reverse.tcp_flags & _ACK
+    times = [time for share in top.shares for time in (share.first_time, share.last_time)]
+    return answers and max(times) - min(times) >= PATIENCE
+
+
+def _is_pong(top: TopFlow) -> bool:
+    return top.flow.protocol in _ICMP and top.row is not None and top.row.tcp_flags == ECHO_REPLY
 
 
 # Misrouted.
@@ -123,7 +153,9 @@ def find_misrouted(ways: Ways) -> Iterator[Finding]:
     remedies = list(dict.fromkeys(row.remedy for row in order))
     count = sum(_datagrams(row.items) for row in astray)
     others = len(astray) - 1
-    more = f", and so it is with {number(others, 'other address', 'other addresses')}" if others else ""
+    more = ""
+    if others:
+        more = f", and so it is with {number(others, 'other address', 'other addresses')}: {count:,} in all"
     unknown = "whether the routes were those when the capture was taken, and whether a rule (`ip rule show`) or a "
     unknown += "program on the interface chose the way"
     if not case.knowledge.routes:
@@ -135,7 +167,7 @@ def find_misrouted(ways: Ways) -> Iterator[Finding]:
     yield {
         "id": "forwarding.misrouted",
         "severity": order[0].severity,
-        "title": f"{order[0].verdict} ({number(count, 'datagram')}{more})",
+        "title": f"{order[0].verdict} ({number(_datagrams(order[0].items), 'datagram')}{more})",
         "count": count,
         "evidence": case.samples(
             [item for row in astray for item in row.items], "{flow}: in {ingress}, out {egress}"
@@ -200,7 +232,9 @@ def _is_past_its_route(ways: Ways, item: Judged) -> bool:
 def _past_its_route(ways: Ways, items: list[Judged]) -> _Astray:
     bundle, routes = items[0].bundle, ways.case.knowledge.sure_ways(items[0].bundle.destination)
     devices = sorted({device for route in routes for device in route.devices})
-    severity: Severity = "info" if ways.are_answered(items) else "error" if ways.asked(items, 1) else "warning"
+    severity: Severity = "info" if ways.are_answered(items) or ways.are_pongs(items) else "warning"
+    if ways.are_lost(items):
+        severity = "error"
     ingress = ways.case.label(items[0], "ingress")
     return _Astray(
         items,
@@ -237,10 +271,10 @@ def _by_default(ways: Ways, items: list[Judged]) -> _Astray | None:
         via == pod.node_address for _, via in same
     ):
         return None  # the default route leads to the pod's node
-    if ways.asked(items, 1):
+    if ways.are_lost(items):
         severity: Severity = "error"
     elif onward:
-        severity = "warning"
+        severity = "info" if ways.are_pongs(items) else "warning"
     else:
         return None
     where = pod.node or "an unknown node"
