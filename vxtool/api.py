@@ -87,7 +87,7 @@ def analyze(
     tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress)
     from vxtool.analysis import Knowledge, Question, build_report
 
-    question = Question(scope, overlay, top, select, ignore)
+    question = Question(scope, overlay, top, select, ignore, window_ns)
     with _no_collector():
         return build_report(tables, inputs, tool, knowledge or Knowledge(paths), question)
 
@@ -135,7 +135,7 @@ def flows(
     tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress)
     from vxtool.analysis import Knowledge, Question
 
-    question = Question(scope, overlay)
+    question = Question(scope, overlay, window=window_ns)
     with _no_collector():
         return build_flow_list(tables, inputs, tool, knowledge or Knowledge(paths), question, wanted, sort, top)
 

@@ -361,6 +361,24 @@ class TestWhatOnlyLooksLost:
         assert report["forwarding"]["unresolved_because"] == {"unmatched": 8}
         assert outcomes(run(tmp_path, records, window_ns=3 * S)) == {"forwarded": 4}
 
+    def test_a_capture_that_loses_records_on_both_sides_says_so(self, tmp_path: Path) -> None:
+        """Of 60 datagrams, 16 µs on their way, the capture lost five on their way in and five others out."""
+        records = []
+        for at in range(60):
+            packet = tunnel(ping(at + 1))
+            if at % 12 != 3:
+                records.append(came(at * MS, packet))
+            if at % 12 != 7:
+                records.append(left(at * MS + 16 * US, routed(packet)))
+        records += [*exchange(3 * S, 99)]
+        report = run(tmp_path, records)
+        assert outcomes(report) == {"forwarded": 52, "missed": 5, "dropped": 5}
+        lossy, dropped = finding(report, "capture.lossy"), finding(report, "forwarding.dropped")
+        assert lossy is not None
+        assert lossy["count"] == 5
+        assert dropped is not None
+        assert dropped["title"].startswith("up to 5 datagrams")
+
     def test_where_a_loop_ends_is_not_told(self, tmp_path: Path) -> None:
         packet = ping(9)
         records = [came(0, packet), came(MS, routed(packet)), *exchange(LATER)]

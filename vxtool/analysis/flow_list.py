@@ -33,7 +33,7 @@ def build_flow_list(
 ) -> FlowList:
     """The flows of one run; of `question` scope and overlay are asked."""
     knowledge.leave_out_later(tables.last_time)
-    judge = Judge(tables, knowledge)
+    judge = Judge(tables, knowledge, question.window)
     scope: Literal["tunnel", "ip"] = (
         ("tunnel" if tables.queries.tunnels else "ip") if question.scope == "auto" else question.scope
     )

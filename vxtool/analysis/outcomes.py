@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge, never_forwarded
-from vxtool.analysis.second_thoughts import find_carriers, find_resegmented, find_unmatched
+from vxtool.analysis.second_thoughts import Pairing, find_carriers, find_resegmented, find_unmatched
 from vxtool.engine.tables import (
     AT_END,
     AT_START,
@@ -135,9 +135,11 @@ _RESEGMENTED, _TRANSLATED, _UNMATCHED = 1, 2, 4
 class Judge:
     """Decides outcomes for one set of tables."""
 
-    def __init__(self, tables: Tables, knowledge: Knowledge) -> None:
+    def __init__(self, tables: Tables, knowledge: Knowledge, window: int) -> None:
+        """`window`: how long the engine waited for an egress, in ns."""
         self._tables = tables
         self._knowledge = knowledge
+        self._window = window
         self._routes: dict[PathKey, Route] = {}
         self._own_macs = self._find_own_macs()
         self._own_addresses = knowledge.own_addresses
@@ -172,7 +174,7 @@ class Judge:
             for note, flows in (
                 (_RESEGMENTED, self.resegmented),
                 (_TRANSLATED, queries.rewritten(only_in, only_out, self._own_addresses)),
-                (_UNMATCHED, find_unmatched(both)),
+                (_UNMATCHED, find_unmatched(both, self._pairing())),
             ):
                 for flow in flows:
                     notes[flow] |= note
@@ -183,6 +185,15 @@ class Judge:
             )
         if notes or arrived:
             self.bundles = queries.bundles([*decapsulated, *arrived], notes)
+
+    def _pairing(self) -> Pairing:
+        through = [path for path in self._tables.latencies if self.route(path).egress is not None]
+        return Pairing(
+            matched=sum(self._tables.latencies[path].count for path in through),
+            longest=max((self._tables.latencies[path].largest for path in through), default=0),
+            window=self._window,
+            reversed_records=self._tables.counters.time_reversed,
+        )
 
     def _paths(self, wanted: Callable[[Route], bool]) -> list[PathKey]:
         """The paths whose route is wanted."""

@@ -37,6 +37,7 @@ class Question(NamedTuple):
     top: int = 100
     select: Collection[str] = ()  # findings wanted, by id or family; all, if empty
     ignore: Collection[str] = ()  # and those not wanted
+    window: int = 1_000_000_000  # ns: how long an egress was waited for
 
 
 def build_report(
@@ -44,7 +45,7 @@ def build_report(
 ) -> Report:
     """The report on one run. `inputs` are in the order in which the engine numbered them."""
     knowledge.leave_out_later(tables.last_time)
-    judge = Judge(tables, knowledge)
+    judge = Judge(tables, knowledge, question.window)
     judged = judge.judged()
     scope: Literal["tunnel", "ip"] = (
         ("tunnel" if tables.queries.tunnels else "ip") if question.scope == "auto" else question.scope

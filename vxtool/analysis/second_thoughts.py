@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge
 from vxtool.engine.tables import OUT, PLAIN, TCP, FlowKey, InterfaceKey, Tables
@@ -51,14 +51,30 @@ def largest_mss(queries: Queries, tunnelled: bool) -> int:
     return max((mss for inside, _, mss in queries.told_mss if inside == tunnelled), default=0)
 
 
-def find_unmatched(flows: Sequence[TwoSided]) -> frozenset[FlowKey]:
-    """Flows of which about as many went out without having come in as came in without going out.
+class Pairing(NamedTuple):
+    """How well what came in was matched with what went out."""
 
-    A capture that loses records loses them on both sides at random. This is another thing: the way through took
-    longer than the window, or the file is not in the order of time.
+    matched: int  # datagrams
+    longest: int  # ns: of their latencies
+    window: int  # ns
+    reversed_records: int
+
+
+def find_unmatched(flows: Sequence[TwoSided], pairing: Pairing) -> frozenset[FlowKey]:
+    """Flows of which about as many went out without having come in as came in without going out: the way through
+    took longer than the window, or the file is not in the order of time.
+
+    A capture that loses records loses them on both sides at random, and leaves as many on each as well. It is that
+    where most datagrams were matched, none of them took nearly as long as the window, and the records are in order.
     """
     alike = {row.flow: row.out_datagrams for row in flows if 2 * row.out_datagrams >= row.in_datagrams}
-    return frozenset(alike) if sum(alike.values()) >= _FEW else frozenset()
+    one_sided = sum(alike.values())
+    if one_sided < _FEW:
+        return frozenset()
+    in_order = pairing.reversed_records < one_sided
+    if in_order and pairing.matched > one_sided and 2 * pairing.longest < pairing.window:
+        return frozenset()
+    return frozenset(alike)
 
 
 def find_carriers(
