@@ -378,6 +378,7 @@ class TestWhatOnlyLooksLost:
         assert lossy["count"] == 5
         assert dropped is not None
         assert dropped["title"].startswith("up to 5 datagrams")
+        assert report["forwarding"]["dropped_at_most"]
 
     def test_where_a_loop_ends_is_not_told(self, tmp_path: Path) -> None:
         packet = ping(9)

@@ -248,3 +248,10 @@ def test_rendering_leaves_the_report_as_it_was(founding: Any) -> None:
     before = copy.deepcopy(founding)
     page(founding)
     assert founding == before
+
+
+def test_where_the_capture_lost_packets_drops_are_a_bound(founding: Any) -> None:
+    founding["forwarding"] |= {"datagrams": 10, "forwarded": 7, "dropped": 2, "missed": 1, "dropped_at_most": True}
+    assert page(founding, width=120).startswith(
+        "PROBLEM  10 datagrams, 7 forwarded, up to 2 dropped, 1 missed on the way in (up to 20 % dropped)."
+    )

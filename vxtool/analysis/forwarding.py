@@ -35,6 +35,11 @@ class _Hop(NamedTuple):
     via: tuple[str, ...]
 
 
+def lost_records(tables: Tables) -> int:
+    """How many packets the capture dropped, as its own statistics tell."""
+    return sum(row.dropped or 0 for row in tables.inputs)
+
+
 def count_outcomes(
     scope: Literal["tunnel", "ip"],
     tables: Tables,
@@ -65,6 +70,7 @@ def count_outcomes(
         "forwarded": outcomes["forwarded"],
         "delivered": outcomes["delivered"],
         "dropped": outcomes["dropped"],
+        "dropped_at_most": bool(outcomes["missed"] or lost_records(tables)),
         "originated": outcomes["originated"],
         "missed": outcomes["missed"],
         "unresolved": outcomes["unresolved"],

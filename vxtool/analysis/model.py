@@ -109,6 +109,7 @@ class Counts(TypedDict):
     forwarded: int
     delivered: int
     dropped: int
+    dropped_at_most: bool  # the capture itself lost packets: some of the dropped may have left unseen
     originated: int
     missed: int
     unresolved: int

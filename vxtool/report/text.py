@@ -106,10 +106,15 @@ def _outcome_sentence(report: Report) -> str:
 
 
 def _outcomes(counts: Counts) -> str:
-    parts = [f"{count(number)} {name}" for name, number in _by_outcome(counts) if number]
+    most = "up to " if counts["dropped_at_most"] else ""
+    parts = [
+        f"{most if name == 'dropped' else ''}{count(number)} {name}"
+        for name, number in _by_outcome(counts)
+        if number
+    ]
     dropped, total = counts["dropped"], counts["datagrams"]
     if dropped:
-        return ", ".join(parts) + f" ({percent(100 * dropped / total)} dropped)"
+        return ", ".join(parts) + f" ({most}{percent(100 * dropped / total)} dropped)"
     parts.append("nothing seen dropped" if counts["unresolved"] else "nothing dropped")
     return ", ".join(parts)
 

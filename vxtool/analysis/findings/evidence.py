@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from vxtool.analysis.forwarding import interface_label
+from vxtool.analysis.forwarding import interface_label, lost_records
 from vxtool.analysis.knowledge import Knowledge, address_text
 from vxtool.analysis.outcomes import Group, Judge, Judged
 from vxtool.analysis.sizes import SuperFrames
@@ -40,8 +40,7 @@ class Case(NamedTuple):
 
     @property
     def lost_records(self) -> int:
-        """How many packets the capture dropped, as its own statistics tell."""
-        return sum(row.dropped or 0 for row in self.tables.inputs)
+        return lost_records(self.tables)
 
     def label(self, item: Judged, side: Literal["ingress", "egress"]) -> str:
         stage = item.route.ingress if side == "ingress" else item.route.egress
