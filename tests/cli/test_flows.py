@@ -63,6 +63,22 @@ class TestFoundingCase:
         text = out([VXLAN, *ENDPOINTS, *pods, "--format", "compact", "--namespace", "shop"], capfd)
         assert ": shop/curl-pod (ID:36705) -> shop/webpod-697b545f57-8tcp6 (ID:17701) " in text
 
+    def test_a_backend_is_told_by_its_service_where_no_list_names_the_pod(
+        self, pods: list[str], capfd: pytest.CaptureFixture[str], tmp_path: Path
+    ) -> None:
+        """As `kubectl get services,endpoints` prints them."""
+        table = tmp_path / "services.txt"
+        table.write_text(
+            "NAME     TYPE        CLUSTER-IP    EXTERNAL-IP   PORT(S)   AGE\n"
+            "webpod   ClusterIP   10.96.17.34   <none>        80/TCP    11m\n\n"
+            "NAME     ENDPOINTS                        AGE\n"
+            "webpod   172.20.1.25:80,172.20.2.4:80     11m\n"
+        )
+        text = out([VXLAN, "--cluster", str(table)], capfd)
+        assert "172.20.0.107 (ID:36705) → 172.20.2.4 (ID:17701, backend of default/webpod)\n" in text
+        text = out([VXLAN, "--cluster", str(table), *ENDPOINTS, *pods], capfd)
+        assert "backend of" not in text
+
     def test_as_json_for_hubble(self, pods: list[str], capfd: pytest.CaptureFixture[str], engine: str) -> None:
         arguments = [VXLAN, *ENDPOINTS, *pods, *LINKS, "--namespace", "default", "--format", "jsonpb"]
         request, reply = map(json.loads, out(arguments, capfd).splitlines())

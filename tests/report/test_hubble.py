@@ -17,8 +17,8 @@ import pytest
 from vxtool.report import FLOW_RENDERERS, Target
 
 EMPTY: dict[str, Any] = {
-    "address": None, "port": None, "pod": None, "namespace": None, "node": None, "service": None, "identity": None,
-    "identity_name": None, "labels": [],
+    "address": None, "port": None, "pod": None, "namespace": None, "node": None, "service": None, "backend_of": [],
+    "identity": None, "identity_name": None, "labels": [],
 }  # fmt: skip
 
 CURL = EMPTY | {

@@ -277,6 +277,7 @@ class _Describer:
             "namespace": namespace or (info.namespace if info is not None else None),
             "node": self._knowledge.node(address) if pod is None else None,
             "service": None,
+            "backend_of": list(self._knowledge.backend_of(address)),
             "identity": identity,
             "identity_name": info.name if info is not None else None,
             "labels": list((info.labels if info is not None else ()) or (pod.labels if pod is not None else ())),

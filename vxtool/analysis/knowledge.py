@@ -135,6 +135,10 @@ class Knowledge:
         service = self.cluster.service(address_text(address) or "", port)
         return str(service) if service is not None else None
 
+    def backend_of(self, address: bytes) -> Sequence[str]:
+        """The services that send to an address, as `namespace/name`."""
+        return self.cluster.services_of(address_text(address) or "")
+
     def pod(self, address: bytes) -> Endpoint | None:
         """The pod at an address, as far as the files name it."""
         text = address_text(address)

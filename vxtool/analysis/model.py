@@ -183,6 +183,7 @@ class FlowEnd(TypedDict):
     namespace: str | None
     node: str | None  # where the address is a node's own
     service: str | None  # where it is a service's: namespace/name
+    backend_of: list[str]  # the services that send to it
     identity: int | None
     identity_name: str | None
     labels: list[str]

@@ -59,4 +59,8 @@ def end_text(end: FlowEnd) -> str:
     host = host or end["node"] or end["service"] or end["address"] or "?"
     if end["port"] is not None:
         host = f"[{host}]:{end['port']}" if ":" in host else f"{host}:{end['port']}"
-    return host if end["identity"] is None else f"{host} ({identity_text(end)})"
+    told = [] if end["identity"] is None else [identity_text(end)]
+    if end["backend_of"] and end["pod"] is None:
+        # All that is known of who is there.
+        told.append(f"backend of {end['backend_of'][0]}{', …' if len(end['backend_of']) > 1 else ''}")
+    return f"{host} ({', '.join(told)})" if told else host
