@@ -174,6 +174,27 @@ class TestTruncated:
         assert "16777217 or 33554433" in found["remedy"]
         assert ids(report) == {"identity.truncated"}
 
+    @pytest.mark.parametrize("vni", [3, 5, 104])
+    def test_a_pods_number_is_one_only_of_what_is_in_no_range_of_pods(self, tmp_path: Path, vni: int) -> None:
+        """FACTS: 0x01000003 arrives as 3, unmanaged; that is a pod's, and a list of pods may lack one."""
+        node = {
+            "apiVersion": "cilium.io/v2",
+            "kind": "CiliumNode",
+            "metadata": {"name": "k8s-ctr"},
+            "spec": {
+                "addresses": [{"ip": NODE_A, "type": "InternalIP"}],
+                "ipam": {"podCIDRs": ["172.20.0.0/24", "172.20.2.0/24"]},
+            },
+        }
+        nodes = tmp_path / "nodes.json"
+        nodes.write_text(json.dumps({"kind": "List", "items": [node]}))
+        files = [*endpoints(tmp_path), str(nodes)]
+        assert ids(run(tmp_path, pings(vni, 0, source=WORLD), cluster=files, overlay="cilium")) == {
+            "identity.truncated"
+        }
+        assert not ids(run(tmp_path, pings(vni, 0, source="172.20.0.99"), cluster=files, overlay="cilium"))
+        assert not ids(run(tmp_path, pings(vni, 0, source=WORLD), cluster=endpoints(tmp_path), overlay="cilium"))
+
     def test_an_unassigned_number_is_not_unknown_as_well(self, tmp_path: Path) -> None:
         assert ids(run(tmp_path, pings(42, 0, source=WORLD), cluster=endpoints(tmp_path))) == {"identity.truncated"}
 

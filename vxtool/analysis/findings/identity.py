@@ -32,6 +32,8 @@ _FIRST_OF_PODS = 100  # well-known, user-reserved, of the cluster, of a ClusterM
 # Numbers that nobody sends rightly: host goes as remote-node, world-ipv4 and world-ipv6 as world, and the rest of
 # what is reserved is not assigned.
 _NEVER_SENT = frozenset({1, 9, 10, *range(12, 100), *range(116, 128)})
+# Unmanaged, init and the well-known components: they are pods, and have a pod's address.
+_ONLY_PODS = frozenset({3, 5, *range(100, 116)})
 # Identities that only one agent knows begin at 1 << 24 (CIDR) and 2 << 24 (remote nodes): a VNI has 24 bits.
 _LOCAL_SCOPE = 1 << 24
 
@@ -76,7 +78,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         "elsewhere; an agent should send world (2) in their place, and one that sends them as they are loses the "
         "upper bits: 16777217 arrives as 1, which is host.",
         proof="A source address that is no pod and no node, under a VNI that nobody sends rightly: 1, 9, 10, 12 to "
-        "99 and 116 to 127. A local identity whose low bits are those of a pod's is not recognised.",
+        "99 and 116 to 127; or one in none of the nodes' ranges of pods, where those are given, under what only pods "
+        "have: 3, 5 and 100 to 115. A local identity whose low bits are those of the cluster's is not recognised.",
         remedy="Look on the sending node with `cilium-dbg identity list` for the identity with bit 24 or 25 and "
         "these low bits, and update Cilium there: policies at the receiver take these packets for another sender.",
         unknown="Which CIDR it was: only the sending node knows.",
@@ -227,8 +230,10 @@ def _truncations(case: Case, senders: Mapping[bytes, Mapping[int, Sent]]) -> Ite
         text = address_text(source) or ""
         if cluster.pod(text) is not None or cluster.identity_of(text) is not None:
             continue
+        # Where the nodes' ranges of pods are known, what is in none of them is no pod that a list lacks.
+        outside = bool(cluster.pod_cidrs) and cluster.pod_cidr(text) is None
         for vni, sent in vnis.items():
-            if vni in _NEVER_SENT:
+            if vni in _NEVER_SENT or (outside and vni in _ONLY_PODS):
                 what = f"{text}, no pod and no node, under VNI {vni}, as {_LOCAL_SCOPE + vni} arrives"
                 yield _Case(source, vni, sent, what)
 
