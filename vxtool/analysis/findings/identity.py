@@ -78,8 +78,9 @@ EXPLANATIONS: dict[str, Explanation] = {
         "elsewhere; an agent should send world (2) in their place, and one that sends them as they are loses the "
         "upper bits: 16777217 arrives as 1, which is host.",
         proof="A source address that is no pod and no node, under a VNI that nobody sends rightly: 1, 9, 10, 12 to "
-        "99 and 116 to 127; or one in none of the nodes' ranges of pods, where those are given, under what only pods "
-        "have: 3, 5 and 100 to 115. A local identity whose low bits are those of the cluster's is not recognised.",
+        "99 and 116 to 127; or an address in none of the nodes' ranges of pods, where those are given, under a VNI "
+        "that only pods have: 3, 5 and 100 to 115. A local identity whose low bits are those of the cluster's is "
+        "not recognised.",
         remedy="Look on the sending node with `cilium-dbg identity list` for the identity with bit 24 or 25 and "
         "these low bits, and update Cilium there: policies at the receiver take these packets for another sender.",
         unknown="Which CIDR it was: only the sending node knows.",
