@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from conftest import CLUSTER_FILES
 
 from vxtool.cluster.agent import parse_agent
 from vxtool.cluster.knowledge import Facts, PodCidr, Service, merge
+from vxtool.cluster.load import load_cluster
 from vxtool.cluster.lookup import Cluster
 from vxtool.cluster.objects import parse_objects
 from vxtool.cluster.prefixes import Prefixes, canonical_prefix
@@ -241,3 +244,22 @@ def test_the_founding_cases_nodes_and_pods_agree() -> None:
     share = cluster.pod_cidr("172.20.2.4")
     assert share is not None
     assert (share.node, share.node_address) == ("k8s-w0", "192.168.20.100")
+
+
+def test_the_pod_of_an_earlier_list_has_a_namespace_too(tmp_path: Path) -> None:
+    """Its own table names none; the later list's pod was created after the capture."""
+    table, later = tmp_path / "a.txt", tmp_path / "b.json"
+    table.write_text(
+        "NAME   SECURITY IDENTITY   ENDPOINT STATE   IPV4         IPV6\n"
+        "old    300                 ready            172.20.0.9\n"
+    )
+    pod = {
+        "kind": "Pod",
+        "metadata": {"name": "new", "namespace": "shop", "creationTimestamp": "2025-08-09T18:00:00Z"},
+        "status": {"podIP": "172.20.0.9"},
+    }
+    later.write_text(json.dumps(pod))
+    cluster = load_cluster([str(table), str(later)])
+    assert str(cluster.pod("172.20.0.9")) == "shop/new"
+    assert cluster.leave_out_later(1_754_760_470_000_000_000) == {}
+    assert str(cluster.pod("172.20.0.9")) == "default/old"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from vxtool.analysis.flows import VERDICTS, FlowFilter, Sorting, Verdict, list_flows
 from vxtool.analysis.knowledge import Knowledge
 from vxtool.analysis.outcomes import Judge
-from vxtool.analysis.report import Question
+from vxtool.analysis.report import Question, scope_of
 from vxtool.analysis.traffic import named_protocols, tell_overlay
 from vxtool.engine.tables import Tables
 from vxtool.errors import UsageError
@@ -34,9 +34,7 @@ def build_flow_list(
     """The flows of one run; of `question` scope and overlay are asked."""
     knowledge.leave_out_later(tables.last_time)
     judge = Judge(tables, knowledge, question.window)
-    scope: Literal["tunnel", "ip"] = (
-        ("tunnel" if tables.queries.tunnels else "ip") if question.scope == "auto" else question.scope
-    )
+    scope = scope_of(question, tables)
     overlay = tell_overlay(question.overlay, tables, knowledge)
     listing = list_flows(tables, judge.judged(), judge, scope == "tunnel", knowledge, overlay, wanted, sorting, top)
     return {

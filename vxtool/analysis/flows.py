@@ -269,12 +269,12 @@ class _Describer:
     def _describe_end(self, address: bytes, identity: int | None) -> FlowEnd:
         pod = self._knowledge.pod(address)
         info = self._knowledge.cluster.identity(identity) if identity is not None else None
-        namespace = self._knowledge.pod_namespace(pod) if pod is not None else None
         return {
             "address": address_text(address),
             "port": None,
             "pod": pod.name if pod is not None else None,
-            "namespace": namespace or (info.namespace if info is not None else None),
+            "namespace": (pod.namespace if pod is not None else None)
+            or (info.namespace if info is not None else None),
             "node": self._knowledge.node(address) if pod is None else None,
             "service": None,
             "backend_of": list(self._knowledge.backend_of(address)),

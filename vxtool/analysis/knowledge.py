@@ -117,7 +117,7 @@ class Knowledge:
             return None
         pod = self.cluster.pod(text)
         if pod is not None:
-            return self.pod_name(pod)
+            return str(pod)
         node = self.cluster.node(text)
         if node is not None:
             return node
@@ -144,18 +144,6 @@ class Knowledge:
         text = address_text(address)
         return self.cluster.pod(text) if text else None
 
-    def pod_namespace(self, pod: Endpoint) -> str | None:
-        """As the files say of the pod, else of its identity, which belongs to one namespace."""
-        if pod.namespace is None and pod.identity is not None:
-            identity = self.cluster.identity(pod.identity)
-            return identity.namespace if identity is not None else None
-        return pod.namespace
-
-    def pod_name(self, pod: Endpoint) -> str:
-        """`namespace/name`, or the name alone."""
-        namespace = self.pod_namespace(pod)
-        return f"{namespace}/{pod.name}" if namespace else pod.name
-
     def ways(self, address: bytes) -> Sequence[Route]:
         """The routes that a datagram to `address` takes, as far as files tell."""
         # Without routes no text is made.
@@ -163,8 +151,7 @@ class Knowledge:
 
     def sure_ways(self, address: bytes) -> Sequence[Route]:
         """The same, and none where others may be for it too, or where a file may lack some."""
-        text = address_text(address) or ""
-        return self.routes.find(text) if self.routes and self.routes.is_sure(text) else ()
+        return self.routes.find_sure(address_text(address) or "") if self.routes else ()
 
     def node(self, address: bytes) -> str | None:
         text = address_text(address)

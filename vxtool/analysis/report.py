@@ -40,6 +40,12 @@ class Question(NamedTuple):
     window: int = 1_000_000_000  # ns: how long an egress was waited for
 
 
+def scope_of(question: Question, tables: Tables) -> Literal["tunnel", "ip"]:
+    if question.scope == "auto":
+        return "tunnel" if tables.queries.tunnels else "ip"
+    return question.scope
+
+
 def build_report(
     tables: Tables, inputs: Sequence[Input], tool: Tool, knowledge: Knowledge, question: Question
 ) -> Report:
@@ -47,9 +53,7 @@ def build_report(
     knowledge.leave_out_later(tables.last_time)
     judge = Judge(tables, knowledge, question.window)
     judged = judge.judged()
-    scope: Literal["tunnel", "ip"] = (
-        ("tunnel" if tables.queries.tunnels else "ip") if question.scope == "auto" else question.scope
-    )
+    scope = scope_of(question, tables)
     tunnelled = scope == "tunnel"
     groups = group(judged)
     here = [each for each in groups if each.route.tunnelled == tunnelled]

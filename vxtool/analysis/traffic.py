@@ -124,9 +124,7 @@ def describe_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay |
                 "namespace": info.namespace if info else None,
                 "labels": list(info.labels) if info else [],
                 "sources": [text for address in sources if (text := address_text(address))],
-                "pods": list(
-                    dict.fromkeys(knowledge.pod_name(pod) for address in sources if (pod := knowledge.pod(address)))
-                ),
+                "pods": list(dict.fromkeys(str(pod) for address in sources if (pod := knowledge.pod(address)))),
                 "datagrams": datagrams[vni],
                 "inner_bytes": sum(row[1] for row in rows.values()),
             }

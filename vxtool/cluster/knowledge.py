@@ -360,13 +360,20 @@ def _assume_namespaces(cluster: Cluster) -> None:
     """Give those names a namespace that come from plain tables without that column and from nowhere else: kubectl
     then lists the namespace of the current context, which is `default` where nobody set one."""
     guessed: set[str] = set()
+
+    def settled(pod: Endpoint, path: str) -> Endpoint:
+        if pod.namespace is not None:
+            return pod
+        identity = cluster.identities.get(pod.identity) if pod.identity is not None else None
+        told = identity.namespace if identity is not None else None
+        if told is None:
+            guessed.add(path)
+        return replace(pod, namespace=told or DEFAULT_NAMESPACE)
+
     for address, pod in cluster.pods.items():
-        if pod.namespace is None:
-            identity = cluster.identities.get(pod.identity) if pod.identity is not None else None
-            told = identity.namespace if identity is not None else None
-            cluster.pods[address] = replace(pod, namespace=told or DEFAULT_NAMESPACE)
-            if told is None:
-                guessed.add(cluster.files[address])
+        cluster.pods[address] = settled(pod, cluster.files[address])
+    for entries in cluster.earlier.values():
+        entries[:] = [(settled(pod, path), path) for pod, path in entries]
     for address, services in cluster.services.items():
         if any(service.namespace is None for service in services):
             cluster.services[address] = tuple(

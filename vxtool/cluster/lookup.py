@@ -219,6 +219,10 @@ class Routes:
             answer = self._answers[address] = self._find(address)
         return answer
 
+    def find_sure(self, address: str) -> tuple[Route, ...]:
+        """The same where that is all there is to know, else none."""
+        return self.find(address) if self.is_sure(address) else ()
+
     def is_sure(self, address: str) -> bool:
         """Whether `find` tells all there is to know of `address`: the files hold routes of its family, none that
         could not be read, and none for some datagrams only that these may be.

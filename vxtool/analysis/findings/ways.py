@@ -503,7 +503,7 @@ def _way_back(ways: Ways, item: Judged) -> str | None:
 
 def _sure_ways(ways: Ways, address: str | None) -> Sequence[Route]:
     routes = ways.case.knowledge.routes
-    return routes.find(address) if address is not None and routes and routes.is_sure(address) else ()
+    return routes.find_sure(address) if address is not None and routes else ()
 
 
 def _end(ways: Ways, address: bytes) -> str:
