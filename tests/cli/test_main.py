@@ -61,6 +61,36 @@ def test_each_kind_of_error_has_its_exit_code(
     assert capfd.readouterr() == ("", line)
 
 
+class Interrupted:
+    """An attribute that Ctrl-C interrupts while its class is made."""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_while_a_class_is_made_is_ctrl_c(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def make(*_: object) -> None:
+        type("Made", (), {"attribute": Interrupted()})
+
+    monkeypatch.setattr(commands.Commands, "get_command", make)
+    assert cli.run(["analyze"]) == 130
+    assert capfd.readouterr() == ("", "")
+
+
+def test_ctrl_c_while_the_options_are_imported_is_ctrl_c() -> None:
+    done = run_python(
+        "import sys; from vxtool import cli; from importlib.abc import MetaPathFinder\n"
+        "class Interrupt(MetaPathFinder):\n"
+        "    def find_spec(self, *_):\n"
+        "        raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+        "sys.exit(cli.run(['--version']))\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("error", [KeyError("x"), EOFError(), RecursionError("deep"), ValueError("a\nb\x1b[2J")])
 def test_an_unexpected_error_is_one_line_that_asks_for_a_report(
     error: Exception,

@@ -43,8 +43,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except VxtoolError as error:
         complain(str(error))
         return EXIT_INPUT
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
     except Exception as error:
-        return bug(error)
+        return EXIT_INTERRUPTED if _by_interrupt(error) else bug(error)
 
 
 def main() -> NoReturn:
@@ -117,6 +119,16 @@ def _plain_analysis(arguments: Sequence[str]) -> tuple[tuple[str, ...], str] | N
         else:
             files.append(argument)
     return (tuple(files), format_) if files and format_ in RENDERERS else None
+
+
+def _by_interrupt(error: BaseException) -> bool:
+    """Whether Ctrl-C is what an error came from.
+
+    Python 3.11 makes a RuntimeError of whatever ends a `__set_name__`, so of an interrupt that comes while a class
+    is made, as when a module is imported.
+    """
+    cause = error.__cause__
+    return cause is not None and (isinstance(cause, KeyboardInterrupt) or _by_interrupt(cause))
 
 
 def _drop_output() -> None:
