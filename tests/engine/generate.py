@@ -581,7 +581,11 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
 def waits(draw: st.DrawFn) -> EngineOptions:
     """Options whose waiting times are so short that a few records reach their ends."""
     unit = draw(st.sampled_from([1, 10_000]))
-    return EngineOptions(window=1000 * unit, settle=draw(st.sampled_from([100, 700])) * unit)
+    return EngineOptions(
+        window=1000 * unit,
+        settle=draw(st.sampled_from([100, 700])) * unit,
+        most_datagrams=draw(st.sampled_from([0, 1 << 20])),
+    )
 
 
 def gaps(options: EngineOptions) -> Sequence[int]:

@@ -16,7 +16,7 @@ _Item = TypeVar("_Item")
 
 def assert_answers_are_plain(tables: Tables, seed: int) -> None:
     """See that these tables answer as their own flows and cells do, gone through one by one."""
-    plain = PlainQueries(tables.flows, tables.cells, tables.large, tables.tunnels)
+    plain = PlainQueries(tables.flows, tables.cells, tables.large, tables.tunnels, tables.datagrams)
     _Asker(tables.queries, plain, random.Random(seed)).ask_all()
 
 
@@ -85,6 +85,7 @@ class _Asker:
                 assert one.shares(each[0]) == other.shares(each[1]), wanted
                 assert one.earliest(each[0], most) == other.earliest(each[1], most), wanted
                 assert one.starts(each[0], most) == other.starts(each[1], most), wanted
+                assert list(one.datagrams(each[0])) == list(other.datagrams(each[1])), wanted
 
     def wanted(self, bundles: Collection[int], sizes: Sequence[int]) -> list[Wanted]:
         few = self.some(sizes)

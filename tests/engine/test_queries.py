@@ -75,14 +75,16 @@ def test_the_c_engine_answers_as_its_tables_do(tmp_path: Path, seed: int) -> Non
     chance = random.Random(seed)
     files = [Path(path).read_bytes() for path in random_network(seed, tmp_path).files]
     most_flows = chance.choice([0, 1, 3, 1000, 1000, 1000])
-    assert_answers_are_plain(tables_of("native", files, most_flows=most_flows), seed)
+    most_datagrams = chance.choice([0, 5, 1000])
+    tables = tables_of("native", files, most_flows=most_flows, most_datagrams=most_datagrams)
+    assert_answers_are_plain(tables, seed)
 
 
 @pytest.mark.parametrize("seed", SEEDS[:40])
 def test_the_c_engine_answers_so_for_merged_parts(tmp_path: Path, seed: int) -> None:
     require_native()
     parts = [random_network(seed + at, tmp_path).files[:1] for at in range(3)]
-    options = EngineOptions(most_flows=random.Random(seed).choice([2, 1000]))
+    options = EngineOptions(most_flows=random.Random(seed).choice([2, 1000]), most_datagrams=1000)
     engines = [make_engine(options._replace(part=at > 0), "native") for at in range(len(parts))]
     for engine, paths in zip(engines, parts, strict=True):
         _feed(engine, [Path(path).read_bytes() for path in paths])

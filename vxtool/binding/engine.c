@@ -598,6 +598,14 @@ static PyObject *large_of(const vx_tally *tally, uint32_t number) {
                          (unsigned long long)row->count);
 }
 
+/* ((time, input, record), cell, inner length, flags, ICMP type << 8 | code or -1, source port or -1) */
+static PyObject *datagram_of(const vx_tally *tally, uint32_t number) {
+    const vx_datagram *row = &tally->datagrams[number];
+    return Py_BuildValue("((LIK)IIiii)", (long long)row->sample.time, input_of(row->sample),
+                         record_of(row->sample), (unsigned)row->cell, (unsigned)row->inner_length,
+                         (int)row->flags, vx_datagram_icmp(row), vx_datagram_port(row));
+}
+
 /* (in a tunnel, IP version, type, code, MTU, count, samples) */
 static PyObject *icmp_of(const vx_tally *tally, uint32_t number) {
     const vx_icmp *row = vx_map_at(&tally->icmp, number);
@@ -627,10 +635,10 @@ static PyObject *step_of(const vx_tally *tally, uint32_t number) {
 typedef PyObject *(*row_maker)(const vx_tally *, uint32_t);
 
 /* The rows of a table from `start` on, as far as there are any before `end`. */
-static PyObject *some_rows_of(const vx_tally *tally, const vx_map *map, row_maker row_of, uint32_t start,
+static PyObject *some_rows_of(const vx_tally *tally, uint64_t count, row_maker row_of, uint32_t start,
                               uint32_t end) {
     PyObject *list = PyList_New(0);
-    for (uint32_t i = start; list != NULL && i < end && i < vx_map_count(map); i++)
+    for (uint32_t i = start; list != NULL && i < end && i < count; i++)
         if (append(list, row_of(tally, i)) < 0)
             Py_CLEAR(list);
     return list;
@@ -638,7 +646,7 @@ static PyObject *some_rows_of(const vx_tally *tally, const vx_map *map, row_make
 
 /* All rows of a table. */
 static PyObject *rows_of(const vx_tally *tally, const vx_map *map, row_maker row_of) {
-    return some_rows_of(tally, map, row_of, 0, UINT32_MAX);
+    return some_rows_of(tally, vx_map_count(map), row_of, 0, UINT32_MAX);
 }
 
 /* Clipped, cut, malformed, orphan. */
@@ -668,18 +676,21 @@ static PyObject *engine_rows(PyObject *object, PyObject *args) {
     const vx_tally *tally = vx_engine_tally(self->engine);
     const struct {
         const char *name;
-        const vx_map *map;
+        uint64_t count;
         row_maker row_of;
     } tables[] = {
-        {"flow_keys", &tally->flows, flow_key_of}, {"flows", &tally->flows, flow_of},
-        {"cells", &tally->cells, cell_of},         {"large", &tally->large, large_of},
-        {"tunnels", &tally->underlays, tunnel_of},
+        {"flow_keys", vx_map_count(&tally->flows), flow_key_of},
+        {"flows", vx_map_count(&tally->flows), flow_of},
+        {"cells", vx_map_count(&tally->cells), cell_of},
+        {"large", vx_map_count(&tally->large), large_of},
+        {"tunnels", vx_map_count(&tally->underlays), tunnel_of},
+        {"datagrams", tally->datagram_count, datagram_of},
     };
     PyObject *rows = NULL;
     uint32_t end = count < UINT32_MAX - start ? start + count : UINT32_MAX;
     for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
         if (strcmp(name, tables[i].name) == 0)
-            rows = some_rows_of(tally, tables[i].map, tables[i].row_of, start, end);
+            rows = some_rows_of(tally, tables[i].count, tables[i].row_of, start, end);
     if (rows == NULL && !PyErr_Occurred())
         PyErr_Format(PyExc_ValueError, "no table of rows is called %s", name);
     self->busy = false;
@@ -774,15 +785,16 @@ static PyObject *engine_names(PyObject *object, PyObject *unused) {
 /* ---- the type ---- */
 
 static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"inputs", "wears",         "window",     "settle", "part",
-                            "seed",   "most_journeys", "most_flows", NULL};
+    static char *names[] = {"inputs", "wears",         "window",     "settle",         "part",
+                            "seed",   "most_journeys", "most_flows", "most_datagrams", NULL};
     Py_ssize_t inputs, wears_size;
     const char *wears;
-    long long window, settle, most_journeys, most_flows;
+    long long window, settle, most_journeys, most_flows, most_datagrams;
     unsigned long long seed;
     int part;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "ny#LLpKLL:Engine", names, &inputs, &wears, &wears_size,
-                                     &window, &settle, &part, &seed, &most_journeys, &most_flows))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "ny#LLpKLLL:Engine", names, &inputs, &wears, &wears_size,
+                                     &window, &settle, &part, &seed, &most_journeys, &most_flows,
+                                     &most_datagrams))
         return NULL;
     if (inputs < 0 || inputs > VX_MOST_INPUTS)
         return PyErr_Format(PyExc_ValueError, "%zd inputs: expected 0 to %d", inputs, VX_MOST_INPUTS);
@@ -794,9 +806,10 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     if (window < 0 || settle < 0 || window > VX_LONGEST_WAIT || settle > VX_LONGEST_WAIT)
         return PyErr_Format(PyExc_ValueError, "waiting times of %lld and %lld ns: expected 0 to %lld", window,
                             settle, (long long)VX_LONGEST_WAIT);
-    if (most_journeys < 0 || most_flows < 0)
-        return PyErr_Format(PyExc_ValueError, "limits of %lld journeys and %lld flows: expected 0 or more",
-                            most_journeys, most_flows);
+    if (most_journeys < 0 || most_flows < 0 || most_datagrams < 0)
+        return PyErr_Format(PyExc_ValueError,
+                            "limits of %lld journeys, %lld flows and %lld datagrams: expected 0 or more",
+                            most_journeys, most_flows, most_datagrams);
     vx_engine_options options = {
         .inputs = (uint32_t)inputs,
         .wears = (const uint8_t *)wears,
@@ -804,6 +817,7 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
         .settle = (uint64_t)settle,
         .most_journeys = (uint64_t)most_journeys,
         .most_flows = (uint64_t)most_flows,
+        .most_datagrams = (uint64_t)most_datagrams,
         .seed = seed,
         .part = part,
     };
@@ -858,7 +872,7 @@ static PyMethodDef engine_methods[] = {
     {"tables", engine_tables, METH_NOARGS, "tables()\n--\n\nThe small tables as lists of rows, by name."},
     {"rows", engine_rows, METH_VARARGS,
      "rows(name, start, count)\n--\n\nSo many rows of a large table from there on: flow_keys, flows, cells, "
-     "large, tunnels."},
+     "large, tunnels, datagrams."},
     {"inputs", engine_inputs, METH_NOARGS,
      "inputs()\n--\n\nFormat, records, bytes, interfaces and damage of each input."},
     {"names", engine_names, METH_NOARGS, "names()\n--\n\nAddresses and names in the order of the inputs."},

@@ -259,6 +259,38 @@ static PyObject *queries_shares(PyObject *object, PyObject *args) {
     return list;
 }
 
+/* (time, input, record, flow, bundle, inner length, flags, ICMP type << 8 | code or -1, source port or -1) */
+static PyObject *datagram_of(const vx_tally *tally, const vx_wanted *wanted, const vx_datagram *datagram) {
+    return Py_BuildValue("(LIKlIIiii)", (long long)datagram->sample.time,
+                         (unsigned)(datagram->sample.where >> VX_RECORD_BITS),
+                         (unsigned long long)(datagram->sample.where & ((UINT64_C(1) << VX_RECORD_BITS) - 1)),
+                         flow_number(vx_cell_at(tally, datagram->cell)->flow),
+                         (unsigned)wanted->numbers[datagram->cell], (unsigned)datagram->inner_length,
+                         (int)datagram->flags, vx_datagram_icmp(datagram), vx_datagram_port(datagram));
+}
+
+/* ([datagram, ...], where to go on or None): some of those that are listed, from there on. */
+static PyObject *queries_datagrams(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    const vx_tally *tally = self->tally;
+    PyObject *tuple;
+    unsigned long long at;
+    unsigned most;
+    vx_wanted wanted;
+    if (!PyArg_ParseTuple(args, "O!KI:datagrams", &PyTuple_Type, &tuple, &at, &most) ||
+        wanted_of(self, tuple, &wanted) < 0)
+        return NULL;
+    PyObject *list = PyList_New(0);
+    while (list != NULL && most-- > 0 &&
+           (at = vx_query_next_datagram(tally, &wanted, at)) < tally->datagram_count)
+        if (append(list, datagram_of(tally, &wanted, &tally->datagrams[at++])) < 0)
+            Py_CLEAR(list);
+    if (list == NULL)
+        return NULL;
+    return Py_BuildValue("(NN)", list,
+                         at < tally->datagram_count ? PyLong_FromUnsignedLongLong(at) : Py_NewRef(Py_None));
+}
+
 /* (source, destination, datagrams, smallest, largest, first time, last time) */
 static PyObject *between_of(const void *row) {
     const vx_between *between = row;
@@ -607,6 +639,8 @@ static PyMethodDef queries_methods[] = {
     {"earliest", queries_earliest, METH_VARARGS,
      "earliest(wanted, starts, most)\n--\n\nThe earliest records."},
     {"shares", queries_shares, METH_VARARGS, "shares(wanted)\n--\n\nCells one by one."},
+    {"datagrams", queries_datagrams, METH_VARARGS,
+     "datagrams(wanted, at, most)\n--\n\nDatagrams one by one."},
     {"ends", queries_ends, METH_VARARGS, "ends(wanted)\n--\n\nCells by innermost addresses."},
     {"top", queries_top, METH_VARARGS, "top(wanted, most)\n--\n\nThe flows with the most bytes."},
     {"flow_count", queries_flow_count, METH_NOARGS, "flow_count()\n--\n\nHow many flows there are."},

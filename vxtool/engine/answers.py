@@ -70,6 +70,18 @@ class Share(NamedTuple):
     last_time: int
 
 
+class Datagram(NamedTuple):
+    """One datagram of a cell, as `DatagramRow` has it."""
+
+    sample: Sample
+    flow: FlowKey
+    bundle: int
+    inner_length: int
+    flags: int
+    icmp: int
+    source_port: int
+
+
 class TopFlow(NamedTuple):
     """One of the flows with the most bytes."""
 

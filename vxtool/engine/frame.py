@@ -117,6 +117,7 @@ class Frame:
     tcp_flags = 0
     mss = 0
     options = 0
+    icmp_kind = -1  # type << 8 | code
     icmp_error: tuple[int, int, int, int] | None = None  # IP version, type, code, MTU
 
 
@@ -684,6 +685,7 @@ def _read_transport(frame: Frame, octets: _Bytes, ip: _Ip) -> tuple[int, tuple[i
         octets.need(at, 8)
         behind = at + 8
         kind, code, rest = data[at], data[at + 1], _U32(data, at + 4)[0]
+        frame.icmp_kind = kind << 8 | code
         if kind in ((0, 8) if ip.version == 4 else (128, 129)):
             source_port = rest >> 16
             frame.tcp_flags = ECHO_REQUEST if kind in (8, 128) else ECHO_REPLY

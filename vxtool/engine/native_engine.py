@@ -39,6 +39,7 @@ class NativeEngine:
             seed=_SEED,
             most_journeys=options.most_journeys,
             most_flows=options.most_flows,
+            most_datagrams=options.most_datagrams,
         )
         self._earlier_names: dict[str, str] = {}
         self._in_two = False

@@ -7,13 +7,14 @@ an answer names, and remembered, so that they can be asked about.
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
 
 from vxtool import _native
 from vxtool.engine.answers import (
     Bundle,
+    Datagram,
     Ends,
     LargeRow,
     Proof,
@@ -30,6 +31,7 @@ _ANY_ROOM = -(1 << 63)
 _ONLY_IN, _ONLY_OUT = 1, 2  # as in query.h
 _MOST = 0xFFFFFFFF  # that C counts up to
 _NO_FLOW = _MOST
+_PIECE = 4096  # datagrams at once
 _MANY_FLOWS = 1 << 16  # from here on, what takes long is found ahead where there is another core
 
 
@@ -137,6 +139,9 @@ class NativeQueries:
         reverses = self._reverses if self.ask.large_count() else None
         return NativeLarge(self, *self.ask.large(bytes(ranks), reverses), [-1, *ranked])
 
+    def these(self, flows: Collection[FlowKey]) -> bytes:
+        return self.by_flow(dict.fromkeys(flows, 1))
+
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         rows = self.ask.two_sided(self._sides(only_in, only_out))
         return [TwoSided(self.flow(number), *rest) for number, *rest in rows]
@@ -181,6 +186,14 @@ class NativeBundles:
     def shares(self, wanted: Wanted) -> list[Share]:
         rows = self._queries.ask.shares(self._cells(wanted))
         return [Share(self._queries.flow(number), *rest) for _, number, *rest in rows]
+
+    def datagrams(self, wanted: Wanted) -> Iterator[Datagram]:
+        cells, flow = self._cells(wanted), self._queries.flow
+        at: int | None = 0
+        while at is not None:
+            rows, at = self._queries.ask.datagrams(cells, at, _PIECE)
+            for time, number, record, flow_number, *rest in rows:
+                yield Datagram(Sample(time, number, record), flow(flow_number), *rest)
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:
         return list(map(Ends._make, self._queries.ask.ends(self._cells(Wanted(bundles)))))

@@ -13,7 +13,7 @@ from typing import Any
 
 from vxtool import _native
 from vxtool.engine.native_queries import flow_row
-from vxtool.engine.tables import OTHER_FLOWS, Cell, FlowKey, FlowRow, PathKey, Sample, TunnelRow
+from vxtool.engine.tables import OTHER_FLOWS, Cell, DatagramRow, FlowKey, FlowRow, PathKey, Sample, TunnelRow
 
 _PIECE = 4096  # rows
 
@@ -23,7 +23,7 @@ _sample = partial(tuple.__new__, Sample)
 
 
 class LargeTables:
-    """`Tables.flows`, `.cells`, `.large` and `.tunnels` of a finished engine."""
+    """`Tables.flows`, `.cells`, `.large`, `.tunnels` and `.datagrams` of a finished engine."""
 
     def __init__(self, engine: _native.Engine, paths: Sequence[PathKey]) -> None:
         # Millions of values that refer to each other in no circle: a collector looking for one takes two thirds of
@@ -42,6 +42,11 @@ class LargeTables:
                 for row in _rows(engine, "tunnels")
                 if row is not None
             }
+            keys = list(self.cells)  # in the order of their numbers
+            self.datagrams = [
+                DatagramRow(_sample(sample), *keys[cell], *rest)
+                for sample, cell, *rest in _rows(engine, "datagrams")
+            ]
         finally:
             if collecting:
                 gc.enable()

@@ -7,10 +7,10 @@ the engine, which answers questions about them, until somebody wants to see them
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, cached_property
 from itertools import starmap
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vxtool import _native
 from vxtool.capture.damage import CODES, Damage
@@ -18,6 +18,7 @@ from vxtool.engine.native_queries import NativeQueries
 from vxtool.engine.tables import (
     SAMPLE_KINDS,
     Counters,
+    DatagramRow,
     InputRow,
     InterfaceKey,
     InterfaceRow,
@@ -80,6 +81,24 @@ class _Later(Mapping[_Key, _Value]):
         return len(self._table)
 
 
+class _LaterRows(Sequence[DatagramRow]):
+    """The list of datagrams, made when it is first looked into."""
+
+    def __init__(self, large: Callable[[], LargeTables]) -> None:
+        self._large = large
+
+    def __getitem__(self, at: Any) -> Any:
+        return self._large().datagrams[at]
+
+    def __len__(self) -> int:
+        return len(self._large().datagrams)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
 def tables_of(engine: _native.Engine, names: dict[str, str], ahead: bool = False) -> Tables:
     """The tables of an engine that is finished; `names` by address. See NativeQueries for `ahead`."""
     raw = engine.tables()
@@ -124,6 +143,7 @@ def tables_of(engine: _native.Engine, names: dict[str, str], ahead: bool = False
         },
         wrong_checksums=_wrong_checksums(raw["wrong"]),
         samples={name: _samples(samples) for name, samples in zip(SAMPLE_KINDS, raw["samples"], strict=True)},
+        datagrams=_LaterRows(large),
     )
     tables.queries = NativeQueries(engine, paths, ahead)
     return tables

@@ -20,3 +20,4 @@ class EngineOptions(NamedTuple):
     part: bool = False  # not the first part of a capture: what an earlier part may continue is kept for `merge`
     most_journeys: int = 4_000_000  # open at once
     most_flows: int = 4_000_000
+    most_datagrams: int = 0  # listed one by one in `Tables.datagrams`; by themselves none are

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from vxtool.engine.answers import (
     Bundle,
+    Datagram,
     Ends,
     LargeRow,
     Proof,
@@ -25,6 +26,7 @@ from vxtool.engine.tables import (
     TAIL_PORT,
     TCP,
     Cell,
+    DatagramRow,
     FlowKey,
     FlowRow,
     PathKey,
@@ -46,11 +48,13 @@ class PlainQueries:
         cells: Cells,
         large: Mapping[tuple[FlowKey, int, int, int], int],
         tunnels: Mapping[tuple[bytes, bytes, int, int], TunnelRow],
+        datagrams: Sequence[DatagramRow] = (),
     ) -> None:
         self.flows = flows
         self.cells = cells
         self._large = large
         self._tunnels = tunnels
+        self.datagrams = datagrams
 
     @cached_property
     def objects(self) -> dict[int, PathKey]:
@@ -164,6 +168,9 @@ class PlainQueries:
 
     # One-sided journeys that may belong together.
 
+    def these(self, flows: Collection[FlowKey]) -> frozenset[FlowKey]:
+        return frozenset(flows)
+
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         arrived, left = self._along(only_in), self._along(only_out)
         return [
@@ -210,6 +217,7 @@ class PlainBundles:
         self._flows = queries.flows
         self._queries = queries
         self._cells: list[tuple[FlowKey, Cell, int]] = []  # the number is the bundle's
+        self._bundle_of: dict[tuple[FlowKey, int], int] = {}  # by flow and path
         bundles: dict[tuple[object, ...], list[Cell]] = defaultdict(list)
         numbers: dict[tuple[object, ...], int] = {}
         places = {path: number for number, path in enumerate(queries.paths)}
@@ -224,7 +232,9 @@ class PlainBundles:
                 flow.protocol in _ICMP and flow.source_port < 0,
                 cell.egress_packets > cell.wire_packets,
             )
-            self._cells.append((flow, cell, numbers.setdefault(key, len(numbers))))
+            number = numbers.setdefault(key, len(numbers))
+            self._cells.append((flow, cell, number))
+            self._bundle_of[flow, place] = number
             bundles[key].append(cell)
         self.rows: Sequence[Bundle] = [
             Bundle(queries.paths[place], *key, *_sum(cells))  # type: ignore[arg-type, call-overload]
@@ -272,6 +282,13 @@ class PlainBundles:
 
     def shares(self, wanted: Wanted) -> list[Share]:
         return [_share(*row) for row in self._chosen(wanted)]
+
+    def datagrams(self, wanted: Wanted) -> Iterator[Datagram]:
+        places = {path: number for number, path in enumerate(self._queries.paths)}
+        cells = {id(cell) for _, cell, _ in self._chosen(wanted)}
+        for sample, flow, path, *rest in self._queries.datagrams:
+            if id(self._queries.cells[flow, path]) in cells:
+                yield Datagram(sample, flow, self._bundle_of[flow, places[path]], *rest)
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:
         found: dict[tuple[bytes, bytes], list[Cell]] = defaultdict(list)

@@ -63,6 +63,7 @@ from vxtool.engine.tables import (
     WHOLE,
     Cell,
     Counters,
+    DatagramRow,
     FlowKey,
     FlowRow,
     InputRow,
@@ -273,6 +274,7 @@ class PureEngine:
         self._timeline: dict[tuple[int, _Path, bytes], tuple[int, int]] = {}
         self._wrong_checksums: dict[tuple[bytes, bytes], int] = {}
         self._samples: dict[str, list[Sample]] = {name: [] for name in SAMPLE_KINDS}
+        self._datagrams: list[DatagramRow] = []
 
     # Bytes in.
 
@@ -681,9 +683,29 @@ class PureEngine:
             tunnel.datagrams += 1
             tunnel.outer_bytes += measured.outer_length
             tunnel.source_ports.add(frame.source_port)
+        if self._options.most_datagrams:
+            flow_key = FlowKey(vni, *frame.flow) if flow is not None else OTHER_FLOWS
+            first = sightings[0].frame
+            self._list_datagram(
+                DatagramRow(
+                    start.sample,
+                    flow_key,
+                    path.key,
+                    measured.inner_length,
+                    first.tcp_flags,
+                    first.icmp_kind,
+                    frame.source_port if tunnelled else -1,
+                )
+            )
         one_sided = b"" if ingress and egress else frame.outer_destination
         self._fit_timeline()
         self._add_step(start.sample.time // self._step, path, one_sided, 1, measured.outer_length)
+
+    def _list_datagram(self, row: DatagramRow) -> None:
+        if len(self._datagrams) < self._options.most_datagrams:
+            self._datagrams.append(row)
+        else:
+            self._counters.unlisted_datagrams += 1
 
     def _path(self, sightings: list[_Sighting], directions: list[int], flags: int) -> _Path:
         first, last = sightings[0], sightings[-1]
@@ -817,6 +839,7 @@ class PureEngine:
             },
             wrong_checksums=self._wrong_checksums,
             samples=self._samples,
+            datagrams=sorted(self._datagrams),
         )
 
     def _count_the_rest(self) -> None:
@@ -993,6 +1016,8 @@ class PureEngine:
         for name, samples in other._samples.items():
             for sample in samples:
                 _keep(self._samples[name], _renumber(sample, base))
+        for listed in other._datagrams:
+            self._list_datagram(listed._replace(sample=_renumber(listed.sample, base)))
         self._fit_timeline()
         for (number, path, destination), (count, size) in other._timeline.items():
             mine_too = self._path_row(path.key)

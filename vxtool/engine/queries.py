@@ -9,11 +9,12 @@ what became of them; the few that show something of their own are asked for by n
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from vxtool.engine.answers import (
     Bundle,
+    Datagram,
     Ends,
     LargeRow,
     Proof,
@@ -38,6 +39,9 @@ class Bundles(Protocol):
 
     def shares(self, wanted: Wanted) -> list[Share]:
         """These cells one by one."""
+
+    def datagrams(self, wanted: Wanted) -> Iterator[Datagram]:
+        """Those of these cells one by one, in order of their samples, as far as the engine listed them."""
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:
         """Who sent the datagrams of these bundles to whom."""
@@ -106,6 +110,9 @@ class Queries(Protocol):
 
     def large(self, limits: Mapping[PathKey, int]) -> Large:
         """All large datagrams; `limits` are any numbers by path."""
+
+    def these(self, flows: Collection[FlowKey]) -> object:
+        """Flows for `Wanted`."""
 
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         """The flows that have journeys along both kinds of paths."""

@@ -10,7 +10,7 @@ integer nanoseconds since the epoch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -224,6 +224,18 @@ class FlowRow(_Row):
         self.ranges_folded = ranges_folded
 
 
+class DatagramRow(NamedTuple):
+    """One datagram, as its journey was counted."""
+
+    sample: Sample  # the record whose time is the journey's
+    flow: FlowKey
+    path: PathKey
+    inner_length: int
+    flags: int  # as in `FlowRow.tcp_flags`
+    icmp: int  # type << 8 | code; -1 of what is no ICMP, or was cut before it
+    source_port: int  # of its tunnel; -1 where plain
+
+
 class TunnelRow(_Row):
     __slots__ = ("datagrams", "outer_bytes", "source_ports")
 
@@ -275,6 +287,7 @@ _COUNTERS = (
     "nested_records",
     "verified_checksums",
     "wrong_checksums",
+    "unlisted_datagrams",
 )
 
 # Of what records are kept as evidence, in the order of the C engine.
@@ -318,6 +331,7 @@ class Counters(_Row):
     nested_records: int  # a tunnel inside
     verified_checksums: int  # outer UDP checksums of small packets that came in whole
     wrong_checksums: int  # of these; those that offload left to the sender's card are not wrong
+    unlisted_datagrams: int  # beyond `EngineOptions.most_datagrams`, where datagrams are listed
 
     def __init__(self, *counts: int) -> None:
         for name, count in zip(_COUNTERS, counts or (0,) * len(_COUNTERS), strict=True):
@@ -346,6 +360,7 @@ class _Tables(NamedTuple):
     # (time // step, path, outer destination where only one side was seen) -> (datagrams, outer bytes)
     wrong_checksums: dict[tuple[bytes, bytes], int]  # outer source, destination -> `Counters.wrong_checksums`
     samples: dict[str, list[Sample]]  # by SAMPLE_KINDS: the earliest of each
+    datagrams: Sequence[DatagramRow]  # in order of their samples; empty unless they were asked for
 
 
 class Tables(_Tables):
@@ -357,7 +372,7 @@ class Tables(_Tables):
         """Set by the engine that has answers of its own; no part of what makes tables equal."""
         from vxtool.engine.plain_queries import PlainQueries  # here, because the other engine does not need it
 
-        return PlainQueries(self.flows, self.cells, self.large, self.tunnels)
+        return PlainQueries(self.flows, self.cells, self.large, self.tunnels, self.datagrams)
 
 
 def latency_bucket(nanoseconds: int) -> int:

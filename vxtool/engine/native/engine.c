@@ -101,7 +101,7 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
     vx_reading_init(&engine->reading, engine->wears, options->seed);
     vx_scene_init(&engine->scene, options->seed);
     vx_map_init(&engine->wrong, sizeof(vx_count), options->seed);
-    vx_tally_init(&engine->tally, options->most_flows, options->seed);
+    vx_tally_init(&engine->tally, options->most_flows, options->most_datagrams, options->seed);
     vx_journey_options waits = {
         .window = options->window,
         .settle = options->settle,
@@ -940,6 +940,7 @@ int vx_engine_finish(vx_engine *engine) {
     if (vx_journeys_finish(&engine->journeys) < 0 || vx_tally_settle(&engine->tally) < 0)
         return fail_unless(engine, false);
     vx_tally_rebase(&engine->tally);
+    vx_tally_sort_datagrams(&engine->tally);
     return 0;
 }
 

@@ -318,12 +318,22 @@ static bool is_wanted(const vx_tally *tally, const vx_wanted *wanted, const vx_c
     return wanted->room == INT64_MIN || cell->largest + overhead_of(cell) > wanted->room;
 }
 
+static inline bool is_wanted_cell(const vx_tally *tally, const vx_wanted *wanted, uint32_t cell) {
+    return vx_set_has(wanted->bundles, wanted->numbers[cell]) &&
+           is_wanted(tally, wanted, vx_cell_at(tally, cell));
+}
+
 uint32_t vx_query_next(const vx_tally *tally, const vx_wanted *wanted, uint32_t cell) {
     for (; cell < cell_count(tally); cell++)
-        if (vx_set_has(wanted->bundles, wanted->numbers[cell]) &&
-            is_wanted(tally, wanted, vx_cell_at(tally, cell)))
+        if (is_wanted_cell(tally, wanted, cell))
             return cell;
     return VX_NONE;
+}
+
+uint64_t vx_query_next_datagram(const vx_tally *tally, const vx_wanted *wanted, uint64_t at) {
+    while (at < tally->datagram_count && !is_wanted_cell(tally, wanted, tally->datagrams[at].cell))
+        at++;
+    return at;
 }
 
 /* Take in one that belongs among the `count` earliest; their new number. */

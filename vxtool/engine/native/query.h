@@ -119,6 +119,10 @@ typedef struct {
 uint32_t vx_query_earliest(const vx_tally *tally, const vx_wanted *wanted, bool starts, vx_proof *proofs,
                            uint32_t most);
 
+/* The first of the datagrams that are listed, from this one on, whose cell is wanted; their number: there is
+ * none. */
+uint64_t vx_query_next_datagram(const vx_tally *tally, const vx_wanted *wanted, uint64_t at);
+
 typedef struct {
     vx_pair pair;
     /* end of the key */

@@ -7,9 +7,10 @@
 
 enum { FINEST_STEP = 1000000, STEPS = 200, PORT_WORDS = 65536 / 64 };
 
-void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t seed) {
+void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams, uint64_t seed) {
     *tally = (vx_tally){
         .most_flows = most_flows,
+        .most_datagrams = most_datagrams,
         .newest_flow = INT64_MIN,
         .last_path = VX_NONE,
         .step = FINEST_STEP,
@@ -83,6 +84,7 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->large);
     vx_map_free(&tally->icmp);
     vx_map_free(&tally->timeline);
+    free(tally->datagrams);
 }
 
 void vx_samples_insert(vx_samples *samples, vx_sample sample) {
@@ -861,6 +863,54 @@ static inline int count_tunnel(vx_tally *tally, const counted *journey, vx_flow 
     return add_port(underlay, measured->source_port);
 }
 
+/* Datagrams one by one. */
+
+/* 0, or -1: no memory. */
+static VX_RARE int list_datagram(vx_tally *tally, vx_datagram datagram) {
+    if (tally->datagram_count == tally->most_datagrams) {
+        tally->counters.unlisted_datagrams++;
+        return 0;
+    }
+    if (tally->datagram_count == tally->datagram_room) {
+        uint64_t room = tally->datagram_room > 0 ? 2 * tally->datagram_room : 256;
+        vx_datagram *grown = vx_resize(tally->datagrams, room, sizeof *grown);
+        if (grown == NULL)
+            return -1;
+        tally->datagrams = grown;
+        tally->datagram_room = room;
+    }
+    tally->datagrams[tally->datagram_count++] = datagram;
+    return 0;
+}
+
+static vx_datagram datagram_of(const counted *journey, uint32_t cell) {
+    const vx_key *key = &journey->key->key;
+    bool has_icmp = key->length & VX_KEY_TRANSPORT &&
+                    key->ends.protocol == (key->ends.shape & VX_KEY_IPV6 ? VX_ICMPV6 : VX_ICMP);
+    return (vx_datagram){
+        .sample = journey->start->sample,
+        .cell = cell,
+        .inner_length = journey->measured->traits.inner_length,
+        .source_port = journey->measured->traits.source_port,
+        .icmp_type = has_icmp ? (uint8_t)key->transport[0] : 0,
+        .icmp_code = has_icmp ? (uint8_t)key->transport[1] : 0,
+        .flags = journey->first->traits.tcp_flags,
+        .tunnelled = journey->vni >= 0,
+        .has_icmp = has_icmp,
+    };
+}
+
+static int by_sample(const void *one, const void *other) {
+    const vx_sample *first = &((const vx_datagram *)one)->sample;
+    const vx_sample *second = &((const vx_datagram *)other)->sample;
+    return (int)vx_sample_before(*second, *first) - (int)vx_sample_before(*first, *second);
+}
+
+void vx_tally_sort_datagrams(vx_tally *tally) {
+    if (tally->datagram_count > 0)
+        qsort(tally->datagrams, tally->datagram_count, sizeof *tally->datagrams, by_sample);
+}
+
 /* Count a journey, of which all is known. */
 static inline __attribute__((always_inline)) int count(vx_tally *tally, const counted *journey) {
     const vx_key *key = &journey->key->key;
@@ -879,6 +929,8 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
         return -1;
     uint32_t cell = cell_of(tally, number, flow, journey->path);
     if (cell == VX_NONE || add_to_cell(tally, cell, journey) < 0)
+        return -1;
+    if (VX_RARELY(tally->most_datagrams > 0) && list_datagram(tally, datagram_of(journey, cell)) < 0)
         return -1;
     if (journey->ingress != NULL && journey->egress != NULL && count_latency(tally, journey) < 0)
         return -1;
@@ -1137,8 +1189,9 @@ static int add_flows(vx_tally *tally, vx_tally *other, const vx_numbers *numbers
     return 0;
 }
 
+/* cells[i] is the number here of the other's cell i. */
 static int add_cells(vx_tally *tally, const vx_tally *other, const uint64_t *base, const uint32_t *flows,
-                     const uint32_t *paths) {
+                     const uint32_t *paths, uint32_t *cells) {
     for (uint32_t i = 0; i < vx_map_count(&other->cells); i++) {
         const vx_cell *theirs = vx_map_at(&other->cells, i);
         uint32_t flow = theirs->flow == VX_OTHER_FLOWS ? VX_OTHER_FLOWS : flows[theirs->flow];
@@ -1146,6 +1199,7 @@ static int add_cells(vx_tally *tally, const vx_tally *other, const uint64_t *bas
         uint32_t number = cell_of(tally, flow, row, paths[theirs->path]);
         if (number == VX_NONE)
             return -1;
+        cells[i] = number;
         vx_cell *mine = cell_at(tally, number);
         bool first = mine->datagrams == 0;
         mine->smallest = first || theirs->smallest < mine->smallest ? theirs->smallest : mine->smallest;
@@ -1160,6 +1214,18 @@ static int add_cells(vx_tally *tally, const vx_tally *other, const uint64_t *bas
         vx_samples samples = vx_cell_samples(other, i);
         for (unsigned j = 0; j < samples.count; j++)
             sample_cell(tally, number, vx_renumber(samples.samples[j], base));
+    }
+    return 0;
+}
+
+static int add_datagrams(vx_tally *tally, const vx_tally *other, const uint64_t *base,
+                         const uint32_t *cells) {
+    for (uint64_t i = 0; i < other->datagram_count; i++) {
+        vx_datagram datagram = other->datagrams[i];
+        datagram.sample = vx_renumber(datagram.sample, base);
+        datagram.cell = cells[datagram.cell];
+        if (list_datagram(tally, datagram) < 0)
+            return -1;
     }
     return 0;
 }
@@ -1260,10 +1326,12 @@ int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, co
         add_samples(&tally->samples[kind], &other->samples[kind], base);
     uint32_t *paths = vx_allocate((size_t)vx_map_count(&other->paths) + 1, sizeof *paths);
     uint32_t *flows = vx_allocate((size_t)vx_map_count(&other->flows) + 1, sizeof *flows);
+    uint32_t *cells = vx_allocate((size_t)vx_map_count(&other->cells) + 1, sizeof *cells);
     int status = -1;
-    if (paths != NULL && flows != NULL && add_paths(tally, other, numbers, paths) == 0 &&
+    if (paths != NULL && flows != NULL && cells != NULL && add_paths(tally, other, numbers, paths) == 0 &&
         add_flows(tally, other, numbers, base, flows) == 0 &&
-        add_cells(tally, other, base, flows, paths) == 0 && add_large(tally, other, flows) == 0 &&
+        add_cells(tally, other, base, flows, paths, cells) == 0 &&
+        add_datagrams(tally, other, base, cells) == 0 && add_large(tally, other, flows) == 0 &&
         add_timeline(tally, other, paths) == 0 && add_underlays(tally, other, numbers) == 0 &&
         add_wrong(tally, other, numbers) == 0 && add_counts(&tally->overheads, &other->overheads) == 0 &&
         add_counts(&tally->sizes, &other->sizes) == 0 && add_counts(&tally->mss, &other->mss) == 0 &&
@@ -1271,5 +1339,6 @@ int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, co
         status = 0;
     free(paths);
     free(flows);
+    free(cells);
     return status;
 }

@@ -208,6 +208,29 @@ typedef struct {
     uint32_t path_up1; /* 0: nothing here */
 } vx_recent_path;
 
+/* A datagram that is listed by itself. */
+typedef struct {
+    vx_sample sample;
+    uint32_t cell;
+    uint32_t inner_length;
+    uint16_t source_port; /* of its tunnel */
+    uint8_t icmp_type;
+    uint8_t icmp_code;
+    uint8_t flags;
+    bool tunnelled;
+    bool has_icmp;
+} vx_datagram;
+
+_Static_assert(sizeof(vx_datagram) == 32, "not as said");
+
+/* As DatagramRow of tables.py has them. */
+static inline int vx_datagram_icmp(const vx_datagram *datagram) {
+    return datagram->has_icmp ? datagram->icmp_type << 8 | datagram->icmp_code : -1;
+}
+static inline int vx_datagram_port(const vx_datagram *datagram) {
+    return datagram->tunnelled ? datagram->source_port : -1;
+}
+
 /* In the order of `Counters`. */
 typedef struct {
     uint64_t records;
@@ -232,6 +255,7 @@ typedef struct {
     uint64_t nested_records;
     uint64_t verified_checksums;
     uint64_t wrong_checksums;
+    uint64_t unlisted_datagrams;
 } vx_counters;
 
 void vx_counters_add(vx_counters *mine, const vx_counters *theirs);
@@ -252,7 +276,8 @@ enum {
 
 typedef struct vx_tally {
     uint64_t most_flows;
-    int64_t first_time; /* of all records so far */
+    uint64_t most_datagrams; /* that are listed by themselves; 0: none are */
+    int64_t first_time;      /* of all records so far */
     int64_t last_time;
     int64_t newest_flow; /* no flow began after this */
     bool rare_ranges;    /* of any flow: more than one range, or one that begins at 2^32 or above */
@@ -274,6 +299,9 @@ typedef struct vx_tally {
     vx_map timeline;      /* of vx_step */
     vx_map wrong;         /* of vx_count, by underlay: records whose outer checksum is wrong */
     vx_samples samples[VX_SAMPLE_KINDS];
+    vx_datagram *datagrams; /* in the order in which they were counted, until vx_tally_sort_datagrams */
+    uint64_t datagram_count;
+    uint64_t datagram_room;
     uint64_t small_sizes[2]
                         [VX_SMALL_SIZES]; /* without and in a tunnel, by bytes: what is not yet in `sizes` */
     vx_secrets secrets;
@@ -287,7 +315,7 @@ typedef struct vx_tally {
     bool has_last_step;
 } vx_tally;
 
-void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t seed);
+void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams, uint64_t seed);
 void vx_tally_free(vx_tally *tally);
 
 /* The numbers of these, made where they are new. */
@@ -379,6 +407,8 @@ int vx_tally_fit_timeline(vx_tally *tally);
 uint64_t vx_tally_longest(const vx_tally *tally);
 /* Bring what was counted aside into its tables, before anyone looks at them. */
 int vx_tally_settle(vx_tally *tally);
+/* Put those that are listed in order of their samples. */
+void vx_tally_sort_datagrams(vx_tally *tally);
 /* Let every flow's sequence space start below 2^32, whichever of its segments was counted first. */
 void vx_tally_rebase(vx_tally *tally);
 /* A flow's ranges: pairs of start and end. */
