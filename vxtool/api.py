@@ -38,6 +38,8 @@ LINK_TYPES = {
     276: "LINUX_SLL2",
 }
 
+MOST_PACKETS = 8_000_000  # that `flows` lists one by one: 32 bytes each
+
 # Called with the bytes read, the bytes in all (None where that is not known) and the records so far.
 ProgressCallback = Callable[[int, int | None, int], None]
 
@@ -110,6 +112,7 @@ def flows(
     on_ports: Collection[int] = (),
     protocols: Collection[str] = (),
     verdicts: Collection[Literal["FORWARDED", "DROPPED", "TRACED"]] = (),
+    packets: bool = False,
     scope: Literal["auto", "tunnel", "ip"] = "auto",
     overlay: Literal["auto", "cilium", "vxlan"] = "auto",
     ports: Mapping[int, str] | None = None,
@@ -126,18 +129,24 @@ def flows(
     (numbers as text, or names), `addresses` (or networks, as in 172.20.0.0/16) and `on_ports` at either end, by
     `protocols` ("tcp", "icmp") and `verdicts`. Of several values of one kind any may fit, each kind given must.
 
+    With `packets`, their datagrams are listed one by one instead, in order of time, each once and with the record
+    that it was first seen in; `top` is then how many of them. MOST_PACKETS are kept; `packets` in the list says how
+    many there were beyond. Each is made when it is looked at.
+
     Errors are those of `analyze`.
     """
     from vxtool.analysis.flow_list import build_flow_list, check_filter
 
     wanted = check_filter(pods, in_namespaces, identities, addresses, on_ports, protocols, verdicts)
+    most = MOST_PACKETS if packets else 0
     knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
-    tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress)
+    tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress, most)
     from vxtool.analysis import Knowledge, Question
 
     question = Question(scope, overlay, window=window_ns)
+    knowledge = knowledge or Knowledge(paths)
     with _no_collector():
-        return build_flow_list(tables, inputs, tool, knowledge or Knowledge(paths), question, wanted, sort, top)
+        return build_flow_list(tables, inputs, tool, knowledge, question, wanted, sort, top, packets)
 
 
 def _observe(
@@ -147,6 +156,7 @@ def _observe(
     settle_ns: int,
     jobs: int | None,
     progress: ProgressCallback | None,
+    most_datagrams: int = 0,
 ) -> tuple[Tables, list[Input], Tool]:
     """What an engine makes of the captures, what became of each input, and which engine it was."""
     wears = dict(DEFAULT_PORTS)
@@ -154,7 +164,9 @@ def _observe(
         if wear not in WEAR_NAMES[1:]:
             raise UsageError(f"port {port}={wear}: expected one of {', '.join(WEAR_NAMES[1:])}")
         wears[port] = WEAR_NAMES.index(wear)
-    options = EngineOptions(inputs=len(paths), ports=wears, window=window_ns, settle=settle_ns)
+    options = EngineOptions(
+        inputs=len(paths), ports=wears, window=window_ns, settle=settle_ns, most_datagrams=most_datagrams
+    )
     name = engine_name()
     engine = make_engine(options, name)
     sources, errors = _open_all(paths)

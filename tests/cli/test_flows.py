@@ -214,6 +214,7 @@ class TestOptions:
                     "on_ports": (),
                     "protocols": (),
                     "verdicts": (),
+                    "packets": False,
                     "scope": "auto",
                     "overlay": "auto",
                     "ports": None,
@@ -237,7 +238,7 @@ class TestOptions:
 
     def test_every_option_reaches_the_analysis(self, asked: list[Any]) -> None:
         arguments = "flows a.pcap b.pcap --cluster c1 --links l1 --routes r1 --interface 3=eth1 --namespace shop"
-        arguments += " --sort drops --top 7 --pod shop/web --pod curl --in-namespace shop --identity 36705"
+        arguments += " --packets --top 7 --pod shop/web --pod curl --in-namespace shop --identity 36705"
         arguments += " --address 172.20.0.0/16 --on-port 80 --protocol tcp --verdict dropped --verdict TRACED"
         arguments += " --scope ip --overlay cilium --port 6081=geneve --window 2s --settle 1ms --jobs 2"
         arguments += " --cluster-id-bits 9"
@@ -252,7 +253,7 @@ class TestOptions:
                     "interfaces": {3: "eth1"},
                     "namespace": "shop",
                     "cluster_id_bits": 9,
-                    "sort": "drops",
+                    "sort": "bytes",
                     "top": 7,
                     "pods": ("shop/web", "curl"),
                     "in_namespaces": ("shop",),
@@ -261,6 +262,7 @@ class TestOptions:
                     "on_ports": (80,),
                     "protocols": ("tcp",),
                     "verdicts": ("DROPPED", "TRACED"),
+                    "packets": True,
                     "scope": "ip",
                     "overlay": "cilium",
                     "ports": {6081: "geneve"},
@@ -270,6 +272,17 @@ class TestOptions:
                 },
             )
         ]
+
+    def test_flows_can_be_sorted_by_drops(self, asked: list[Any]) -> None:
+        assert run(["flows", "a.pcap", "--sort", "drops"]) == 0
+        assert asked[0][1]["sort"] == "drops"
+
+    def test_packets_come_in_order_of_time_alone(
+        self, asked: list[Any], capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(["flows", "a.pcap", "--packets", "--sort", "bytes"]) == 2
+        assert "--sort does not go with --packets" in capfd.readouterr().err
+        assert asked == []
 
     @pytest.mark.parametrize(
         "arguments",

@@ -31,7 +31,7 @@ WEB = EMPTY | {
 }  # fmt: skip
 TUNNEL = {
     "protocol": "vxlan", "vni": 36705, "source": "192.168.10.100", "destination": "192.168.20.100",
-    "source_node": "k8s-ctr", "destination_node": "k8s-w0", "port": 8472,
+    "source_node": "k8s-ctr", "destination_node": "k8s-w0", "port": 8472, "source_port": None,
 }  # fmt: skip
 
 
@@ -39,10 +39,10 @@ def flow(**changes: Any) -> dict[str, Any]:
     """The founding case's SYN from curl-pod to webpod."""
     return {
         "verdict": "FORWARDED", "observation": "to-network", "outcomes": {"forwarded": 1}, "is_reply": False,
-        "protocol": "tcp", "icmp_id": None, "icmp_echo": None, "tcp_flags": ["SYN"],
+        "protocol": "tcp", "icmp_id": None, "icmp_echo": None, "icmp": None, "tcp_flags": ["SYN"],
         "source": CURL | {"port": 32788}, "destination": WEB | {"port": 80},
         "ingress": "eth1", "egress": "eth2", "interface": {"index": 4, "name": "eth2"}, "tunnel": TUNNEL,
-        "datagrams": 1, "inner_bytes": 60,
+        "record": None, "datagrams": 1, "inner_bytes": 60,
         "first_time": "2025-08-09T16:31:03.834000000Z", "last_time": "2025-08-09T16:31:03.834000000Z",
     } | changes  # fmt: skip
 
@@ -97,6 +97,23 @@ class TestCompact:
     )
     def test_summaries(self, changes: dict[str, Any], summary: str) -> None:
         assert compact(**changes).endswith(f" to-network FORWARDED ({summary})")
+
+    @pytest.mark.parametrize(
+        ("protocol", "kind", "code", "summary"),
+        [
+            # As gopacket names types and codes (RFC 792, RFC 4443).
+            ("icmp", 3, 4, "ICMPv4 DestinationUnreachable(FragmentationNeeded)"),
+            ("icmp", 11, 0, "ICMPv4 TimeExceeded(TTLExceeded)"),
+            ("icmp", 3, 99, "ICMPv4 DestinationUnreachable(Code: 99)"),
+            ("icmp", 8, 1, "ICMPv4 EchoRequest(Code: 1)"),
+            ("icmp", 77, 5, "ICMPv4 77(5)"),
+            ("icmpv6", 2, 0, "ICMPv6 PacketTooBig"),
+            ("icmpv6", 1, 4, "ICMPv6 DestinationUnreachable(PortUnreachable)"),
+        ],
+    )
+    def test_a_packet_of_icmp(self, protocol: str, kind: int, code: int, summary: str) -> None:
+        line = compact(protocol=protocol, icmp={"type": kind, "code": code})
+        assert line.endswith(f" to-network FORWARDED ({summary})")
 
     @pytest.mark.parametrize(
         ("end", "text"),
@@ -247,6 +264,14 @@ class TestJson:
     )
     def test_icmp(self, protocol: str, echo: str | None, layer: Any) -> None:
         assert message(protocol=protocol, icmp_echo=echo, source=CURL, destination=WEB)["flow"].get("l4") == layer
+
+    def test_a_packet_of_icmp_tells_type_and_code(self) -> None:
+        found = message(protocol="icmp", tcp_flags=[], icmp={"type": 3, "code": 4})["flow"]
+        assert found["l4"] == {"ICMPv4": {"type": 3, "code": 4}}
+
+    def test_a_packet_tells_the_source_port_of_its_tunnel(self) -> None:
+        found = message(tunnel=TUNNEL | {"source_port": 51213})["flow"]
+        assert found["tunnel"]["l4"] == {"UDP": {"source_port": 51213, "destination_port": 8472}}
 
     def test_udp_has_ports_and_no_flags(self) -> None:
         found = message(protocol="udp", tcp_flags=[])["flow"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
-from vxtool.analysis.flows import VERDICTS, FlowFilter, Sorting, Verdict, list_flows
+from vxtool.analysis.flows import VERDICTS, Describer, FlowFilter, Listing, Sorting, Verdict, list_flows
 from vxtool.analysis.knowledge import Knowledge
 from vxtool.analysis.outcomes import Judge
 from vxtool.analysis.report import Question, scope_of
@@ -16,7 +16,7 @@ from vxtool.errors import UsageError
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
-    from vxtool.analysis.model import FlowList, Input, Tool
+    from vxtool.analysis.model import FlowList, FlowPackets, Input, Tool
 
 SCHEMA = "vxtool.flows/1"
 
@@ -30,13 +30,29 @@ def build_flow_list(
     wanted: FlowFilter,
     sorting: Sorting,
     top: int | None,
+    packets: bool = False,
 ) -> FlowList:
-    """The flows of one run; of `question` scope and overlay are asked."""
+    """The flows of one run, or their packets; of `question` scope and overlay are asked."""
     knowledge.leave_out_later(tables.last_time)
     judge = Judge(tables, knowledge, question.window)
     scope = scope_of(question, tables)
     overlay = tell_overlay(question.overlay, tables, knowledge)
-    listing = list_flows(tables, judge.judged(), judge, scope == "tunnel", knowledge, overlay, wanted, sorting, top)
+    judged, tunnelled = judge.judged(), scope == "tunnel"
+    describer = Describer(tables, judged, knowledge, overlay)
+    counts: FlowPackets | None = None
+    if packets:
+        from vxtool.analysis.packet_list import list_packets  # here, because most lists are of flows
+
+        paths = [item["path"] for item in inputs]
+        each = list_packets(tables.queries, judged, judge, tunnelled, describer, wanted, paths, top)
+        counts = {
+            "shown": len(each.packets),
+            "matching": each.matching,
+            "unlisted": tables.counters.unlisted_datagrams,
+        }
+        listing = Listing(each.packets, each.flows_matching, each.flows_matching, each.flows_total)
+    else:
+        listing = list_flows(judged, judge, tunnelled, describer, wanted, sorting, top)
     return {
         "schema": SCHEMA,
         "tool": tool,
@@ -44,6 +60,7 @@ def build_flow_list(
         "scope": scope,
         "overlay": overlay,
         "flows": listing.flows,
+        "packets": counts,
         "flows_shown": listing.shown,
         "flows_matching": listing.matching,
         "flows_total": listing.total,

@@ -100,7 +100,7 @@ def _is_pod(end: FlowEnd, wanted: str) -> bool:
 
 
 class Listing(NamedTuple):
-    flows: list[ListedFlow]
+    flows: Sequence[ListedFlow]
     shown: int  # flows, each counted once
     matching: int
     total: int
@@ -111,12 +111,10 @@ _Parts = dict[tuple[Verdict, Observation], list["Share"]]
 
 
 def list_flows(
-    tables: Tables,
     judged: Sequence[Judged],
     judge: Judge,
     tunnelled: bool,
-    knowledge: Knowledge,
-    overlay: Overlay | None,
+    describer: Describer,
     wanted: FlowFilter,
     sorting: Sorting,
     top: int | None,
@@ -125,7 +123,6 @@ def list_flows(
     numbers = [item.number for item in judged if item.route.tunnelled == tunnelled]
     most = top if top is not None and wanted.takes_all and sorting == "bytes" else _EVERY
     rows, total = judge.bundles.top(numbers, most)
-    describer = _Describer(tables, judged, knowledge, overlay)
     # Flows may be a million: only those that are shown are put into words.
     found = [(row, parts) for row in rows if (parts := describer.wanted_parts(row, wanted))]
     matching = total if wanted.takes_all else len(found)
@@ -156,7 +153,7 @@ _KEYS: dict[Sorting, Callable[[_Parts], int]] = {
 }
 
 
-class _Describer:
+class Describer:
     """Puts flows into words. What is the same for many of them is found once."""
 
     def __init__(
@@ -205,15 +202,16 @@ class _Describer:
     def lines(self, top: TopFlow, parts: _Parts) -> Iterator[ListedFlow]:
         """A line for each verdict, and for each place where Hubble would have seen it."""
         for verdict, observation in sorted(parts, key=lambda part: (VERDICTS.index(part[0]), part[1])):
-            yield self._line(top, verdict, observation, parts[verdict, observation])
+            yield self.line(top, verdict, observation, parts[verdict, observation])
 
-    def _line(
+    def line(
         self, top: TopFlow, verdict: Verdict, observation: Observation, shares: Sequence[Share]
     ) -> ListedFlow:
+        """What of a flow had this verdict and would have been seen there."""
         flow, row = top.flow, top.row
         totals = FlowTotals(shares, self._judged, self._labels)
         ingress, egress = totals.ends()
-        is_echo = _is_echo(flow)
+        echo = is_echo(flow)
         source_port, destination_port = _ports(flow)
         usual = max(shares, key=lambda share: share.datagrams)
         return {
@@ -222,8 +220,9 @@ class _Describer:
             "outcomes": self._outcomes(shares),
             "is_reply": tell_reply(flow, row, top.reverse),
             "protocol": protocol_name(flow.protocol),
-            "icmp_id": flow.source_port if is_echo else None,
-            "icmp_echo": _echo(row) if is_echo else None,
+            "icmp_id": flow.source_port if echo else None,
+            "icmp_echo": echo_kind(row.tcp_flags if row is not None else 0) if echo else None,
+            "icmp": None,
             "tcp_flags": tcp_flags(row.tcp_flags) if row is not None and flow.protocol == TCP else [],
             "source": self._end_at(flow.source, self._source_identity(flow), source_port),
             "destination": self._end_at(flow.destination, self._destination_identity(top), destination_port),
@@ -231,6 +230,7 @@ class _Describer:
             "egress": egress,
             "interface": self._interface(self._judged[usual.bundle], observation),
             "tunnel": self._tunnel(flow, row, self._judged[usual.bundle]),
+            "record": None,
             "datagrams": totals.datagrams,
             "inner_bytes": totals.inner_bytes,
             "first_time": rfc3339(totals.first_time),
@@ -306,17 +306,18 @@ class _Describer:
             "source_node": self._knowledge.node(source),
             "destination_node": self._knowledge.node(destination),
             "port": next(iter(ports)) if len(ports) == 1 else None,
+            "source_port": None,
         }
 
 
-def _is_echo(flow: FlowKey) -> bool:
+def is_echo(flow: FlowKey) -> bool:
     return flow.protocol in _ICMP and flow.source_port >= 0 and flow.destination_port < 0
 
 
 def _ports(flow: FlowKey) -> tuple[int | None, int | None]:
     """Of an ICMP echo, which has an identifier in the place of one, none."""
     return (
-        flow.source_port if flow.source_port >= 0 and not _is_echo(flow) else None,
+        flow.source_port if flow.source_port >= 0 and not is_echo(flow) else None,
         flow.destination_port if flow.destination_port >= 0 else None,
     )
 
@@ -334,9 +335,8 @@ def tcp_flags(flags: int) -> list[str]:
     return [name for name, bit in _FLAGS.items() if flags & bit]
 
 
-def _echo(row: FlowRow | None) -> Literal["request", "reply"] | None:
-    """What a flow of ICMP echo holds; None where each of both ends asks the other under one identifier."""
-    kinds = row.tcp_flags if row is not None else 0
+def echo_kind(kinds: int) -> Literal["request", "reply"] | None:
+    """What ICMP echo is; None of a flow where each of both ends asks the other under one identifier."""
     if kinds == ECHO_REQUEST:
         return "request"
     return "reply" if kinds == ECHO_REPLY else None
@@ -353,7 +353,7 @@ def tell_reply(flow: FlowKey, row: FlowRow | None, reverse: FlowRow | None) -> b
     if row is None or flow.source_port < 0:
         return None
     if flow.protocol in _ICMP:
-        echo = _echo(row)
+        echo = echo_kind(row.tcp_flags)
         return None if echo is None else echo == "reply"
     if flow.protocol == TCP:
         if row.tcp_flags & (_SYN | _ACK) == _SYN:

@@ -7,6 +7,7 @@ known is None, never 0. `report/schema.json` states the same as a JSON Schema.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, TypedDict
 
 Severity = Literal["error", "warning", "info"]
@@ -197,6 +198,7 @@ class FlowTunnel(TypedDict):
     source_node: str | None
     destination_node: str | None
     port: int | None  # UDP destination port, where it is one
+    source_port: int | None  # UDP source port, of a packet
 
 
 class FlowInterface(TypedDict):
@@ -204,8 +206,20 @@ class FlowInterface(TypedDict):
     name: str | None
 
 
+class FlowRecord(TypedDict):
+    """Where a packet stands: the record, of an input by its path, that it was first seen in."""
+
+    input: str
+    record: int
+
+
+class IcmpKind(TypedDict):
+    type: int
+    code: int
+
+
 class ListedFlow(TypedDict):
-    """The datagrams of one flow that had one verdict."""
+    """The datagrams of one flow that had one verdict; or one of them, where they are listed one by one."""
 
     verdict: Literal["FORWARDED", "DROPPED", "TRACED"]
     observation: Literal["to-network", "from-network", "to-host"]  # where Hubble would have seen it
@@ -214,17 +228,27 @@ class ListedFlow(TypedDict):
     protocol: str
     icmp_id: int | None  # of ICMP echo
     icmp_echo: Literal["request", "reply"] | None
-    tcp_flags: list[str]  # seen in the whole flow
+    icmp: IcmpKind | None  # of a packet
+    tcp_flags: list[str]  # of a packet; else seen in the whole flow
     source: FlowEnd
     destination: FlowEnd
     ingress: str | None
     egress: str | None
     interface: FlowInterface | None  # that of `observation`
     tunnel: FlowTunnel | None
+    record: FlowRecord | None  # of a packet
     datagrams: int
     inner_bytes: int
     first_time: str
     last_time: str
+
+
+class FlowPackets(TypedDict):
+    """How many packets there are, where they are listed one by one."""
+
+    shown: int
+    matching: int
+    unlisted: int  # of all flows: beyond as many as are kept. `matching` counts those of the flows that match
 
 
 class FlowList(TypedDict):
@@ -233,7 +257,8 @@ class FlowList(TypedDict):
     inputs: list[Input]
     scope: Literal["tunnel", "ip"]
     overlay: Literal["cilium", "vxlan"] | None
-    flows: list[ListedFlow]
+    flows: Sequence[ListedFlow]
+    packets: FlowPackets | None  # None: `flows` has flows
     flows_shown: int  # a flow with two verdicts is listed twice, and counts once
     flows_matching: int
     flows_total: int  # in the scope

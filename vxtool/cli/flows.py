@@ -1,4 +1,4 @@
-"""`vxtool flows`: who talks to whom, one line for each flow and verdict."""
+"""`vxtool flows`: who talks to whom, one line for each flow and verdict, or for each packet."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from vxtool.cli.analysis import (
 from vxtool.cli.options import judging_options, knowledge_options, output_options
 from vxtool.cli.output import check_output, target_for, write
 from vxtool.cli.progress import Progress
+from vxtool.errors import UsageError
 from vxtool.report import FLOW_RENDERERS
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ _MODULES = {"text": "flows", "json": "json", "compact": "hubble", "jsonpb": "hub
     "--top",
     metavar="N",
     type=click.IntRange(min=1),
-    help=f"Flows listed.  [default: {_ROWS}; other formats than text: all]",
+    help=f"Flows, or packets, listed.  [default: {_ROWS}; other formats than text: all]",
 )
 @click.option(
     "--pod",
@@ -82,6 +83,9 @@ _MODULES = {"text": "flows", "json": "json", "compact": "hubble", "jsonpb": "hub
     type=click.Choice(["FORWARDED", "DROPPED", "TRACED"], case_sensitive=False),
     help="What became of them; TRACED: that cannot be told.",
 )
+@click.option(
+    "--packets", is_flag=True, help="List the packets of these flows one by one, each once, in order of time."
+)
 @judging_options
 @output_options
 def command(
@@ -97,6 +101,7 @@ def command(
     format_: str,
     sort: Sorting | None,
     top: int | None,
+    packets: bool,
     output: str,
     color: str,
     progress: bool,
@@ -110,7 +115,10 @@ def command(
       vxtool flows vxlan.pcap --verdict dropped --sort drops
       vxtool flows vxlan.pcap --cluster endpoints.json --format jsonpb > flows.json
       hubble observe --input-file flows.json --pod default/curl-pod
+      vxtool flows vxlan.pcap --packets --address 172.20.2.4 --format compact
     """
+    if packets and sort is not None:
+        raise UsageError("--sort does not go with --packets, which come in order of time; leave one of them out.")
     check_stdin(files)
     check_output(output, files + cluster + links + routes)
     # Imported here, so that a wrong option need not wait for it.
@@ -125,6 +133,7 @@ def command(
             interfaces=named_interfaces(interfaces),
             sort=sort or ("start" if format_ in _HUBBLE else "bytes"),
             top=top or (_ROWS if format_ == "text" else None),
+            packets=packets,
             ports=dict(ports) or None,
             window_ns=window,
             settle_ns=settle,

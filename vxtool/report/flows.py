@@ -1,4 +1,4 @@
-"""The list of flows as a terminal table: who, to whom, how much, by which way, and with which verdict."""
+"""The list of flows, or packets, as a terminal table: who, to whom, how much, by which way, with which verdict."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from vxtool.report import Target
 from vxtool.report.hubble import identity_text
+from vxtool.report.icmp import icmp_name
 from vxtool.report.layout import Cell, Page, Row
-from vxtool.report.units import count, counted, plural, size
+from vxtool.report.units import clock, count, counted, plural, size
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import FlowEnd, FlowList, ListedFlow
@@ -24,9 +25,17 @@ def render(flows: FlowList, target: Target) -> str:
         found = f"None of {counted(total, f'{kind} flow')} matches." if total else f"There is no {kind} flow."
         page.prose(found, hang=0)
         return str(page)
-    page.table([_row(flow) for flow in flows["flows"]], limit=len(flows["flows"]))
+    packets = flows["packets"]
+    rows = [_packet_row(flow) for flow in flows["flows"]] if packets else [_row(flow) for flow in flows["flows"]]
+    page.table(rows, limit=len(rows))
     rest = []
-    if matching > shown:
+    if packets:
+        if packets["matching"] > packets["shown"]:
+            more = packets["matching"] - packets["shown"]
+            rest.append(f"… and {count(more)} more {plural(more, 'packet')}")
+        if packets["unlisted"]:
+            rest.append(f"{count(packets['unlisted'])} of all were too many to be listed")
+    elif matching > shown:
         rest.append(f"… and {count(matching - shown)} more {plural(matching - shown, 'flow')}")
     if total > matching:
         rest.append(f"{counted(total - matching, 'flow')} {plural(total - matching, 'does', 'do')} not match")
@@ -37,19 +46,45 @@ def render(flows: FlowList, target: Target) -> str:
 
 def _row(flow: ListedFlow) -> Row:
     datagrams, (value, unit) = flow["datagrams"], size(flow["inner_bytes"])
-    through = [end for end in (flow["ingress"], flow["egress"]) if end]
-    # What ended here left by no interface.
-    verdict = f"{flow['verdict']} to-host" if flow["observation"] == "to-host" else flow["verdict"]
     return Row(
         (end_text(flow["source"]), end_text(flow["destination"])),
         (
             Cell(flow["protocol"]),
             Cell(count(datagrams), plural(datagrams, "datagram")),
             Cell(value, unit),
-            Cell(" → ".join(through)),
-            Cell(verdict, color=_COLORS[flow["verdict"]]),
+            *_fate(flow),
         ),
     )
+
+
+def _packet_row(packet: ListedFlow) -> Row:
+    record = packet["record"]
+    return Row(
+        (end_text(packet["source"]), end_text(packet["destination"])),
+        (
+            Cell(f"#{record['record']}" if record else ""),
+            Cell(clock(packet["first_time"])),
+            Cell(_kind(packet)),
+            Cell(count(packet["inner_bytes"]), "B"),
+            *_fate(packet),
+        ),
+    )
+
+
+def _kind(packet: ListedFlow) -> str:
+    """`tcp SYN, ACK`, `EchoRequest`, `udp`."""
+    protocol, icmp = packet["protocol"], packet["icmp"]
+    if icmp is not None:
+        return icmp_name(protocol, icmp["type"], icmp["code"])
+    return f"{protocol} {', '.join(packet['tcp_flags'])}".rstrip()
+
+
+def _fate(flow: ListedFlow) -> tuple[Cell, Cell]:
+    """By which way it went, and what became of it."""
+    through = [end for end in (flow["ingress"], flow["egress"]) if end]
+    # What ended here left by no interface.
+    verdict = f"{flow['verdict']} to-host" if flow["observation"] == "to-host" else flow["verdict"]
+    return Cell(" → ".join(through)), Cell(verdict, color=_COLORS[flow["verdict"]])
 
 
 def end_text(end: FlowEnd) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from vxtool.cluster.identities import reserved_identity
 from vxtool.report import Target
 from vxtool.report.escape import escape
+from vxtool.report.icmp import icmp_name
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import FlowEnd, FlowList, ListedFlow
@@ -29,7 +30,6 @@ _POINTS = {"to-host": 2, "from-network": 10, "to-network": 11}
 
 _LAYERS = {"tcp": "TCP", "udp": "UDP", "sctp": "SCTP", "icmp": "ICMPv4", "icmpv6": "ICMPv6"}
 _ECHO = {"ICMPv4": {"request": 8, "reply": 0}, "ICMPv6": {"request": 128, "reply": 129}}
-_ECHO_NAMES = {"request": "EchoRequest", "reply": "EchoReply"}
 
 
 def render_compact(flows: FlowList, target: Target) -> str:
@@ -81,12 +81,12 @@ def identity_text(end: FlowEnd) -> str:
 
 
 def summary(flow: ListedFlow) -> str:
-    """What Hubble puts in brackets at the end of a line. Flags are those seen in the whole flow."""
+    """What Hubble puts in brackets at the end of a line. A flow's flags are all that were seen in it."""
     layer = _LAYERS.get(flow["protocol"])
     if layer == "TCP":
         return f"TCP Flags: {', '.join(flow['tcp_flags'])}"
-    if layer in _ECHO and flow["icmp_echo"] is not None:
-        return f"{layer} {_ECHO_NAMES[flow['icmp_echo']]}"
+    if layer in _ECHO and (kind := _icmp(flow, layer)) is not None:
+        return f"{layer} {icmp_name(flow['protocol'], *kind)}"
     return layer or flow["protocol"].upper()
 
 
@@ -139,9 +139,8 @@ def _layer4(flow: ListedFlow) -> dict[str, Any] | None:
     if layer is None:
         return None
     if layer in _ECHO:
-        if flow["icmp_echo"] is None:
-            return None
-        return {layer: _numbers({"type": _ECHO[layer][flow["icmp_echo"]]})}
+        kind = _icmp(flow, layer)
+        return None if kind is None else {layer: _numbers({"type": kind[0], "code": kind[1]})}
     source, destination = flow["source"]["port"], flow["destination"]["port"]
     if source is None or destination is None:
         return None
@@ -149,6 +148,13 @@ def _layer4(flow: ListedFlow) -> dict[str, Any] | None:
     if layer == "TCP" and flow["tcp_flags"]:
         fields["flags"] = dict.fromkeys(flow["tcp_flags"], True)
     return {layer: fields}
+
+
+def _icmp(flow: ListedFlow, layer: str) -> tuple[int, int] | None:
+    """Type and code: a packet's, or those of a flow of ICMP echo."""
+    if flow["icmp"] is not None:
+        return flow["icmp"]["type"], flow["icmp"]["code"]
+    return None if flow["icmp_echo"] is None else (_ECHO[layer][flow["icmp_echo"]], 0)
 
 
 def _endpoint(end: FlowEnd) -> dict[str, Any]:
@@ -177,13 +183,12 @@ def _tunnel(flow: ListedFlow) -> dict[str, Any] | None:
     tunnel = flow["tunnel"]
     if tunnel is None:
         return None
-    # The source port differs from flow to flow of one tunnel, and is not kept.
-    port = tunnel["port"]
+    ports = {"source_port": tunnel["source_port"] or 0, "destination_port": tunnel["port"] or 0}
     return _without_defaults(
         {
             "protocol": tunnel["protocol"].upper(),
             "IP": _ip(tunnel["source"], tunnel["destination"]),
-            "l4": {"UDP": {"destination_port": port}} if port else None,
+            "l4": {"UDP": _numbers(ports)} if any(ports.values()) else None,
             **_numbers({"vni": tunnel["vni"]}),
         }
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
@@ -33,7 +33,7 @@ def render(report: Report, target: Target | None = None) -> str:
 
 def render_flows(flows: FlowList, target: Target | None = None) -> str:
     """The same of a list of flows."""
-    return _safe(_written(flows, FlowList, "\n"))
+    return _safe(_written({**flows, "flows": list(flows["flows"])}, FlowList, "\n"))
 
 
 def _safe(text: str) -> str:
@@ -57,7 +57,7 @@ def _written(value: Any, shape: Any, margin: str) -> str:
             return f"{{{inner}{f',{inner}'.join(_members(ordered, known, inner))}{margin}}}"
         return f"{{{inner}{_flat(inner)(ordered)[1:-1]}{margin}}}"
     if isinstance(value, list) and value:
-        of = get_args(shape)[0] if get_origin(shape) is list else None
+        of = get_args(shape)[0] if get_origin(shape) in (list, Sequence) else None
         if all(isinstance(item, dict) and item and _is_flat(item.values()) for item in value):
             between = inner + "  "
             text = _flat(between)([_in_order(item, of)[1] for item in value])[2:-2]
