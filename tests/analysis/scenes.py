@@ -101,13 +101,22 @@ def segment(
     flags: int = 0x10,
     options: bytes = b"",
     identification: int | None = None,
+    acknowledgement: int = 0,
 ) -> bytes:
     """A TCP segment with `size` bytes of data."""
     return ipv4(
         source[0],
         destination[0],
         TCP,
-        tcp(source[1], destination[1], sequence, bytes(size), flags=flags, options=options),
+        tcp(
+            source[1],
+            destination[1],
+            sequence,
+            bytes(size),
+            flags=flags,
+            options=options,
+            acknowledgement=acknowledgement,
+        ),
         identification=sequence & 0xFFFF if identification is None else identification,
         dont_fragment=True,
     )

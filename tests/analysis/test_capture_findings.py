@@ -6,13 +6,19 @@ from pathlib import Path
 
 import pytest
 from analysis.scenes import (
+    ETH1,
+    ETH2,
     MAC_1,
     MAC_2,
     MAC_A,
     MAC_B,
     MS,
     START,
+    US,
+    VNI_A,
+    VNI_B,
     Seen,
+    back,
     came,
     cooked,
     exchange,
@@ -26,6 +32,7 @@ from analysis.scenes import (
     records_of,
     routed,
     router_links,
+    segment,
     tunnel,
 )
 
@@ -105,6 +112,122 @@ class TestLossy:
         report = run(tmp_path, lossy())
         assert report["forwarding"]["dropped"] == 2
         assert finding(report, "capture.lossy") is None
+
+
+A, B = ("172.20.0.107", 32788), ("172.20.2.4", 80)
+
+
+def data(sequence: int, identification: int, source: tuple[str, int] = A, vni: int = VNI_A) -> bytes:
+    """A segment of 100 bytes from A to B, in the tunnel."""
+    return tunnel(segment(sequence, 100, source, identification=identification), vni)
+
+
+def acknowledges(number: int, vni: int = VNI_B) -> bytes:
+    return back(segment(9, 0, B, A, acknowledgement=number), vni)
+
+
+def answered(time: int, packet: bytes) -> list[Seen]:
+    return passed(time, packet, 3 * US, ETH2, ETH1)
+
+
+class TestAcknowledged:
+    """A segment that was not seen to leave, but that its receiver acknowledges, left all the same (RFC 9293,
+    section 3.10.7.4: an acknowledgement covers all numbers before it)."""
+
+    def of(self, tmp_path: Path, *records: list[Seen]) -> tuple[int, dict[str, int], bool]:
+        """Dropped, why others cannot be told, and whether capture.lossy was raised."""
+        rest = [row for part in records for row in part]
+        # What follows shows that there was time enough.
+        counts = run(tmp_path, [*rest, *exchange(40_000 * MS)])
+        told = counts["forwarding"]
+        return told["dropped"], told["unresolved_because"], finding(counts, "capture.lossy") is not None
+
+    def test_it_is_no_drop(self, tmp_path: Path, engine: str) -> None:
+        records = [
+            passed(0, data(1, 1)),
+            [came(MS, data(101, 2))],
+            passed(2 * MS, data(201, 3)),
+            answered(3 * MS, acknowledges(301)),
+        ]
+        assert self.of(tmp_path, *records) == (0, {"acknowledged": 1}, True)
+
+    def test_its_last_byte_has_to_be_acknowledged(self, tmp_path: Path, engine: str) -> None:
+        records = [passed(0, data(1, 1)), [came(MS, data(101, 2))], answered(3 * MS, acknowledges(200))]
+        assert self.of(tmp_path, *records) == (1, {}, False)
+        records[2] = answered(3 * MS, acknowledges(201))
+        assert self.of(tmp_path, *records) == (0, {"acknowledged": 1}, True)
+
+    @pytest.mark.parametrize("after", [50 * MS, 20_000 * MS])
+    def test_one_that_was_sent_again_was_dropped(self, tmp_path: Path, engine: str, after: int) -> None:
+        """Within the time that a datagram may take to go out, and long after it."""
+        records = [
+            passed(0, data(1, 1)),
+            [came(MS, data(101, 2))],
+            passed(after, data(101, 3)),
+            answered(after + MS, acknowledges(201)),
+        ]
+        assert self.of(tmp_path, *records) == (1, {}, False)
+
+    def test_one_that_was_sent_again_in_part_was_dropped(self, tmp_path: Path, engine: str) -> None:
+        records = [
+            [came(MS, data(101, 2))],
+            passed(50 * MS, data(151, 3)),
+            answered(60 * MS, acknowledges(251)),
+        ]
+        assert self.of(tmp_path, *records) == (1, {}, False)
+
+    def test_of_two_that_did_not_leave_one_must_have(self, tmp_path: Path, engine: str) -> None:
+        records = [
+            [came(MS, data(101, 2))],
+            [came(50 * MS, data(101, 3))],
+            answered(60 * MS, acknowledges(201)),
+        ]
+        assert self.of(tmp_path, *records) == (1, {"acknowledged": 1}, True)
+
+    def test_without_an_answer_it_was_dropped(self, tmp_path: Path, engine: str) -> None:
+        assert self.of(tmp_path, passed(0, data(1, 1)), [came(MS, data(101, 2))]) == (1, {}, False)
+
+    def test_another_connection_tells_nothing(self, tmp_path: Path, engine: str) -> None:
+        other = data(101, 2, source=(A[0], A[1] + 1))
+        records = [passed(0, data(1, 1)), [came(MS, other)], answered(3 * MS, acknowledges(301))]
+        assert self.of(tmp_path, *records) == (1, {}, False)
+
+    def test_the_answer_of_its_own_network_counts(self, tmp_path: Path, engine: str) -> None:
+        """Two networks with the same addresses: each has its VNI both ways."""
+        records = [
+            [came(MS, data(101, 2, vni=300))],
+            answered(3 * MS, acknowledges(301, vni=200)),
+            answered(4 * MS, acknowledges(101, vni=300)),
+        ]
+        assert self.of(tmp_path, *records) == (1, {}, False)
+
+    def test_numbers_wrap(self, tmp_path: Path, engine: str) -> None:
+        records = [
+            passed(0, data(0xFFFFFF00, 1)),
+            [came(MS, data(0xFFFFFFA0, 2))],
+            answered(3 * MS, acknowledges(4)),
+        ]
+        assert self.of(tmp_path, *records) == (0, {"acknowledged": 1}, True)
+
+    def test_at_the_end_of_the_capture_nothing_is_said(self, tmp_path: Path, engine: str) -> None:
+        records = [*passed(0, data(1, 1)), came(MS, data(101, 2)), *answered(MS + 5 * US, acknowledges(201))]
+        assert run(tmp_path, records)["forwarding"]["unresolved_because"] == {"capture-ended": 1}
+
+    def test_other_drops_are_a_bound_then(self, tmp_path: Path, engine: str) -> None:
+        records = [
+            [came(MS, data(101, 2)), came(2 * MS, tunnel(ping(50)))],
+            answered(3 * MS, acknowledges(201)),
+            exchange(40_000 * MS),
+        ]
+        report = run(tmp_path, [row for part in records for row in part])
+        assert (report["forwarding"]["dropped"], report["forwarding"]["dropped_at_most"]) == (1, True)
+        dropped, lossy = finding(report, "forwarding.dropped"), finding(report, "capture.lossy")
+        assert dropped is not None
+        assert dropped["title"].startswith("up to 1 datagram")
+        assert "missed 1 egress, as later acknowledgements tell" in (dropped["unknown"] or "")
+        assert lossy is not None
+        assert (lossy["count"], records_of(lossy)) == (1, [1])
+        assert "1 TCP segment that was not seen to go out was acknowledged and never sent again" in lossy["title"]
 
 
 class TestIcmpHidden:

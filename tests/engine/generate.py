@@ -452,7 +452,7 @@ def _cut(piece: int, cuts: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 V6_A, V6_B = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
-SPECIALS = 34
+SPECIALS = 36
 
 
 def internet_sum(*parts: bytes) -> int:
@@ -523,6 +523,10 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
     big = ipv6(V6_A, V6_B, TCP, tcp(4000, 80, 1, bytes(70000)), hop_limit=ttl, length=0)
     v6 = ipv6(V6_A, V6_B, UDP, udp(1000, 2000, bytes([spec.datagram]) * 70), hop_limit=ttl)
     v6_payload = udp(50000, 8472, vxlan(300, ethernet(v6, IPV6)))
+    acknowledgement = (60, 160, 260, 0xFFFFFFD8)[spec.datagram]
+    answer = ipv4(
+        *pods[::-1], TCP, tcp(80, 4000, 9, acknowledgement=acknowledgement), ttl=ttl, identification=identification
+    )
     packets: dict[int, tuple[int, bytes]] = {
         1: (ARP, bytes([spec.datagram]) * 28),
         2: (IPV4, plain(UDP, bytes(8), length=400)),
@@ -569,6 +573,11 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
         31: (IPV6, checksummed(ipv6(V6_A, V6_B, UDP, v6_payload, hop_limit=ttl), wrong=spec.datagram == 1)),
         32: (IPV4, left_to_card(tunnelled(ethernet(plain(TCP, segment))), outer=spec.datagram % 2 == 0)),
         33: (IPV4, checksummed(tunnelled(ethernet(plain(UDP, bytes(1229 + spec.datagram)))), wrong=True)),
+        # Acknowledgements of the segments above, in the tunnel under one of two VNIs, and outside.
+        35: (IPV4, ipv4("192.168.2.1", "192.168.1.1", UDP,
+                        udp(50000, 8472, vxlan(256 + spec.vtep, ethernet(answer))), ttl=ttl,
+                        identification=spec.outer_id)),
+        36: (IPV4, answer),
         34: (IPV4, checksummed(tunnelled(ethernet(plain(ICMP, echo(7, 1, b"odd"))), 6081), wrong=spec.vtep == 1)),
     }
     return (*packets[number], None)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge, address_text
-from vxtool.analysis.outcomes import RESEGMENTED, Group, Judge, Outcome, Route
+from vxtool.analysis.outcomes import DELIVERED_UNSEEN, RESEGMENTED, Group, Judge, Outcome, Route
 from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
 from vxtool.engine.tables import (
@@ -70,7 +70,7 @@ def count_outcomes(
         "forwarded": outcomes["forwarded"],
         "delivered": outcomes["delivered"],
         "dropped": outcomes["dropped"],
-        "dropped_at_most": bool(outcomes["missed"] or lost_records(tables)),
+        "dropped_at_most": bool(outcomes["missed"] or reasons[DELIVERED_UNSEEN] or lost_records(tables)),
         "originated": outcomes["originated"],
         "missed": outcomes["missed"],
         "unresolved": outcomes["unresolved"],

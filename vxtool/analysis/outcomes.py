@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from vxtool.analysis.knowledge import Knowledge, never_forwarded
 from vxtool.analysis.second_thoughts import Pairing, find_carriers, find_resegmented, find_unmatched
 from vxtool.engine.tables import (
+    ACKNOWLEDGED,
     AT_END,
     AT_START,
     BROADCAST,
@@ -54,6 +55,7 @@ NO_DIRECTION = "direction-unknown"
 ADDRESS_TRANSLATED = "address-translated"  # came in under one address and left under another: not followed
 UNMATCHED = "unmatched"  # as many came in only as went out only: too far apart in time to be one
 IN_A_LOOP = "in-a-loop"  # seen at one stage again with a lower TTL: where it ended is not followed
+DELIVERED_UNSEEN = "acknowledged"  # the other end has it, so it left: the capture lost its egress
 RESEGMENTED = "resegmented"  # cut into segments, or put together, between In and Out: not followed
 
 
@@ -299,6 +301,8 @@ class Judge:
         watched = self._holds_egress if self._watches_all(ingress) else self._is_watched(destination)
         if not watched:
             return "unresolved", EGRESS_NOT_CAPTURED
+        if route.flags & ACKNOWLEDGED:
+            return "unresolved", DELIVERED_UNSEEN
         return ("unresolved", CAPTURE_ENDED) if route.flags & AT_END else ("dropped", None)
 
     def _judge_left(self, route: Route, egress: Stage, source: bytes) -> tuple[Outcome, str | None]:

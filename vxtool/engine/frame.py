@@ -114,6 +114,7 @@ class Frame:
     flow: tuple[int, bytes, int, bytes, int] = (OPAQUE, b"", -1, b"", -1)
     payload_length = 0  # behind the innermost TCP or UDP header
     sequence = 0
+    acknowledgement = 0
     tcp_flags = 0
     mss = 0
     options = 0
@@ -358,6 +359,7 @@ def _read_usual(
             value, echo = _read_tcp_options(frame, data, begin + 40, behind)
         frame.options = size - 20
         frame.sequence = word
+        frame.acknowledgement = acknowledgement
         transport = (word, acknowledgement, value, echo)
     elif protocol == UDP and there >= 28 and second_port not in ports:
         transport = (word >> 16,)
@@ -674,7 +676,8 @@ def _read_transport(frame: Frame, octets: _Bytes, ip: _Ip) -> tuple[int, tuple[i
         frame.tcp_flags = data[at + 13]
         frame.options = size - 20
         frame.payload_length = ip.length - ip.header - size
-        transport = (frame.sequence, _U32(data, at + 8)[0], *_read_tcp_options(frame, data, at + 20, behind))
+        frame.acknowledgement = _U32(data, at + 8)[0]
+        transport = (frame.sequence, frame.acknowledgement, *_read_tcp_options(frame, data, at + 20, behind))
     elif ip.protocol == UDP:
         octets.need(at, 8)
         behind = at + 8

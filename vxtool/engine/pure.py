@@ -42,6 +42,7 @@ from vxtool.engine.frame import (
 )
 from vxtool.engine.options import EngineOptions
 from vxtool.engine.tables import (
+    ACKNOWLEDGED,
     AT_END,
     AT_START,
     EXACT_LATENCIES,
@@ -51,6 +52,7 @@ from vxtool.engine.tables import (
     INGRESS,
     LARGE,
     LOOPED,
+    MOST_DOUBTFUL,
     OTHER_FLOWS,
     OUT,
     PARTIAL,
@@ -92,6 +94,8 @@ _ODD_SAMPLES = (
     (NESTED, "nested"),
     (WRONG_CHECKSUM, "wrong-checksum"),
 )
+
+_SYN, _ACK = 0x02, 0x10  # RFC 9293, section 3.1
 
 _Key = TypeVar("_Key")
 _Place = tuple[InterfaceKey, int, int, bool, bytes]
@@ -248,6 +252,7 @@ class PureEngine:
         self._settled: deque[_Journey] = deque()
         self._open_count = 0
         self._undecided: list[_Journey] = []  # went out right after the start
+        self._doubtful: list[_Journey] = []  # came in and not out, and may be acknowledged
         self._groups: dict[tuple[object, ...], _Group] = {}
         self._group_order: deque[tuple[tuple[object, ...], _Group]] = deque()
 
@@ -623,10 +628,18 @@ class PureEngine:
         sides = _sides(journey)
         if sides.ingress is None and not self._options.part and journey.clock <= self._options.window:
             self._undecided.append(journey)
-        else:
+        elif not _is_doubtful(journey, sides) or not self._doubt(journey):
             self._count(journey, sides, 0)
         for sighting in journey.sightings:
             sighting.closed = True
+
+    def _doubt(self, journey: _Journey) -> bool:
+        """Hold back one that is doubtful, unless there are too many."""
+        if len(self._doubtful) == MOST_DOUBTFUL:
+            self._counters.unweighed_journeys += 1
+            return False
+        self._doubtful.append(journey)
+        return True
 
     # Counting.
 
@@ -635,7 +648,7 @@ class PureEngine:
         tunnelled = [sighting for sighting in sightings if sighting.frame.wear != PLAIN]
         if not tunnelled and sightings[0].frame.tail_of_datagram:
             return  # belongs to the datagram of its first fragment, and was added there
-        start = measured = ingress or egress or sightings[0]
+        start = measured = _start(journey, sides)
         if tunnelled and measured.frame.wear == PLAIN:
             measured = egress if egress and egress.frame.wear != PLAIN else tunnelled[0]
         frame = measured.frame
@@ -772,9 +785,12 @@ class PureEngine:
 
     @staticmethod
     def _describe_flow(flow: FlowRow, frame: Frame) -> None:
-        flow.tcp_flags |= frame.tcp_flags
         if frame.flow[0] != TCP:
+            flow.tcp_flags |= frame.tcp_flags
             return
+        if frame.tcp_flags & _ACK:
+            _acknowledge(flow, frame.acknowledgement)
+        flow.tcp_flags |= frame.tcp_flags
         if frame.mss and (not flow.mss or frame.mss < flow.mss):
             flow.mss = frame.mss
         if frame.payload_length > 0:
@@ -864,16 +880,60 @@ class PureEngine:
                 later.append((journey, sides))
         longest = max((path.latencies.largest for path in self._paths.values()), default=0)
         grace = max(longest, SHORTEST_END)
+        doubtful = self._doubtful
         for journey, sides in later:
             flags = 0
-            first = sides.ingress or sides.egress or journey.sightings[0]
+            first = _start(journey, sides)
             # One that closed is undecided: there was time for more, but none before.
             ends = not journey.closed and self._last_time - first.time <= grace
             if ends and (sides.egress is None or sides.ingress is not None):
                 flags |= AT_END
             if sides.ingress is None and first.time - self._first_time <= grace:
                 flags |= AT_START
-            self._count(journey, sides, flags)
+            if not flags & AT_END and _is_doubtful(journey, sides):
+                doubtful.append(journey)
+            else:
+                self._count(journey, sides, flags)
+        if doubtful:
+            self._count_doubtful(doubtful)
+
+    def _count_doubtful(self, journeys: list[_Journey]) -> None:
+        """Count journeys that came in and not out, each knowing of those that came in before it."""
+        answers: dict[tuple[bool, tuple[object, ...]], FlowKey] = {}  # of several VNIs, the lowest
+        for key in self._flows:
+            tunnelled = key.vni >= 0
+            if (other := answers.get((tunnelled, key[1:]))) is None or key.vni < other.vni:
+                answers[tunnelled, key[1:]] = key
+        rows = [(journey, _sides(journey)) for journey in journeys]
+        for journey, sides in sorted(rows, key=lambda row: _start(row[0], row[1]).sample):
+            acknowledged = self._is_acknowledged(journey, answers)
+            self._count(journey, sides, ACKNOWLEDGED if acknowledged else 0)
+
+    def _is_acknowledged(
+        self, journey: _Journey, answers: dict[tuple[bool, tuple[object, ...]], FlowKey]
+    ) -> bool:
+        """Whether the other end acknowledged its data, although none of it was seen in another that is counted:
+        this one must have arrived."""
+        frame = journey.sightings[0].frame
+        vni = next((sighting.frame.vni for sighting in journey.sightings if sighting.frame.wear != PLAIN), -1)
+        protocol, source, source_port, destination, destination_port = frame.flow
+        turned = (protocol, destination, destination_port, source, source_port)
+        own = FlowKey(vni, *turned)
+        answer = own if own in self._flows else answers.get((vni >= 0, turned))
+        if answer is None or not self._flows[answer].tcp_flags & _ACK:
+            return False
+        start = frame.sequence + (1 if frame.tcp_flags & _SYN else 0)
+        if _is_before(self._flows[answer].acknowledged, start + frame.payload_length):
+            return False
+        flow = self._flows.get(FlowKey(vni, *frame.flow))
+        if flow is None:
+            return self._counters.folded_flows == 0
+        if not flow.ranges:
+            return True
+        if flow.ranges[-1][1] - flow.ranges[0][0] >= 1 << 31:
+            return False  # sequence numbers have come round: which bytes were acknowledged is not sure
+        low = _unwrap(start & 0xFFFFFFFF, flow.ranges[-1][1])
+        return not any(begin < low + frame.payload_length and low < end for begin, end in flow.ranges)
 
     def _input_row(self, index: int) -> InputRow:
         container = self._containers[index]
@@ -970,6 +1030,11 @@ class PureEngine:
         settled = [journey for journey in (*self._settled, *other._settled) if not journey.closed]
         self._settled = deque(sorted(settled, key=lambda journey: journey.settled or 0))
         self._open_count += len(journeys)
+        for journey in other._doubtful:
+            for sighting in journey.sightings:
+                sighting.sample = _renumber(sighting.sample, base)
+            if not self._doubt(journey):
+                self._count(journey, _sides(journey), 0)
         for key, group in other._group_order:
             group.clock += shift
             for tails in group.pending:
@@ -1054,6 +1119,18 @@ def _sides(journey: _Journey) -> _Sides:
         elif direction != UNKNOWN and ingress is None:
             ingress = sighting
     return _Sides(ingress, egress, directions)
+
+
+def _start(journey: _Journey, sides: _Sides) -> _Sighting:
+    """The sighting whose time is the journey's."""
+    return sides.ingress or sides.egress or journey.sightings[0]
+
+
+def _is_doubtful(journey: _Journey, sides: _Sides) -> bool:
+    """Whether it came in and not out with TCP data, of which an acknowledgement can tell that it arrived."""
+    frame = journey.sightings[0].frame
+    alone = sides.ingress is not None and sides.egress is None
+    return alone and frame.flow[0] == TCP and frame.payload_length > 0
 
 
 def _is_partial(ingress: _Sighting, egress: _Sighting) -> bool:
@@ -1169,10 +1246,22 @@ def _unwrap(number: int, near: int) -> int:
     return near + ((number - near + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
 
 
+def _is_before(number: int, other: int) -> bool:
+    """Of two numbers that wrap at 2^32, the later is less than half of that ahead (RFC 1982)."""
+    return (number - other) & 0xFFFFFFFF >= 1 << 31
+
+
+def _acknowledge(flow: FlowRow, number: int) -> None:
+    if not flow.tcp_flags & _ACK or not _is_before(number, flow.acknowledged):
+        flow.acknowledged = number
+
+
 def _merge_flow(mine: FlowRow, theirs: FlowRow) -> None:
     if theirs.first < mine.first:
         mine.first = theirs.first
         mine.outer_source, mine.outer_destination = theirs.outer_source, theirs.outer_destination
+    if theirs.tcp_flags & _ACK:
+        _acknowledge(mine, theirs.acknowledged)
     mine.tcp_flags |= theirs.tcp_flags
     mine.mss = min(mine.mss, theirs.mss) if mine.mss and theirs.mss else mine.mss or theirs.mss
     mine.options = max(mine.options, theirs.options)

@@ -36,6 +36,7 @@ TRANSLATED = 2  # outer addresses or ports differ between sightings
 LOOPED = 4  # a stage saw it again with a lower TTL
 AT_END = 8  # came in, and the capture ended within the longest latency seen
 AT_START = 16  # went out within the longest latency of the capture's start
+ACKNOWLEDGED = 32  # came in alone, with TCP data that its other end acknowledged and that nobody sent again
 
 # Protocol numbers from here on are NON_IP + EtherType: inner frames that hold no IP packet.
 NON_IP = 1 << 16
@@ -47,6 +48,7 @@ TCP = 6  # the protocol number
 # What a flow of ICMP echo was seen to hold, in the place of TCP's flags.
 ECHO_REQUEST, ECHO_REPLY = 1, 2
 
+MOST_DOUBTFUL = 1 << 16  # journeys that may be ACKNOWLEDGED and are held back until the end
 EXACT_LATENCIES = 1000  # a path keeps every latency up to this many
 SAMPLES = 4  # record numbers kept as evidence
 TIMELINE_STEPS = 200
@@ -190,6 +192,7 @@ class FlowRow(_Row):
     """What is known of a flow apart from its journeys' paths."""
 
     __slots__ = (
+        "acknowledged",
         "data_bytes",
         "first",
         "mss",
@@ -212,6 +215,7 @@ class FlowRow(_Row):
         data_bytes: int = 0,  # TCP payload, retransmissions included
         ranges: list[tuple[int, int]] | None = None,  # sequence space covered, unwrapped
         ranges_folded: bool = False,  # more gaps than are kept: data_bytes minus ranges is a lower bound
+        acknowledged: int = 0,  # the highest number that it acknowledged, where `tcp_flags` has an ACK (RFC 1982)
     ) -> None:
         self.first = first
         self.outer_source = outer_source
@@ -222,6 +226,7 @@ class FlowRow(_Row):
         self.data_bytes = data_bytes
         self.ranges = ranges if ranges is not None else []
         self.ranges_folded = ranges_folded
+        self.acknowledged = acknowledged
 
 
 class DatagramRow(NamedTuple):
@@ -288,6 +293,7 @@ _COUNTERS = (
     "verified_checksums",
     "wrong_checksums",
     "unlisted_datagrams",
+    "unweighed_journeys",
 )
 
 # Of what records are kept as evidence, in the order of the C engine.
@@ -331,6 +337,7 @@ class Counters(_Row):
     nested_records: int  # a tunnel inside
     verified_checksums: int  # outer UDP checksums of small packets that came in whole
     wrong_checksums: int  # of these; those that offload left to the sender's card are not wrong
+    unweighed_journeys: int  # that might have been ACKNOWLEDGED, beyond MOST_DOUBTFUL
     unlisted_datagrams: int  # beyond `EngineOptions.most_datagrams`, where datagrams are listed
 
     def __init__(self, *counts: int) -> None:

@@ -29,6 +29,7 @@ _VANTAGES = {"router": "taken on a router", "node": "taken on a node", "link": "
 
 # What the model's `unresolved_because` stands for.
 _REASONS = {
+    "acknowledged": "acknowledged by the other end and not sent again: the capture lost their egress",
     "address-translated": "the router changed their addresses (NAT), which is not followed",
     "capture-began": "the capture began too shortly before they left",
     "capture-ended": "the capture ended too soon after they came in",

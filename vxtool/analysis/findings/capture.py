@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.outcomes import (
+    DELIVERED_UNSEEN,
     EGRESS_NOT_CAPTURED,
     INGRESS_NOT_CAPTURED,
     NO_DIRECTION,
@@ -82,7 +83,9 @@ EXPLANATIONS: dict[str, Explanation] = {
         summary="the capture itself lost packets",
         cause="The capturing program was slower than the traffic, and its buffer ran over.",
         proof="The interface statistics of a pcapng file count packets that were dropped before they were written "
-        "(isb_ifdrop); or datagrams left that were never seen to come in, and that this machine did not send.",
+        "(isb_ifdrop); or datagrams left that were never seen to come in, and that this machine did not send; or "
+        "a TCP segment that was not seen to leave was acknowledged by its receiver and never sent again: it left "
+        "unseen, and is not counted as dropped.",
         remedy="Give tcpdump a larger buffer (`-B 16384`, in KiB) and less to write (`-s 256`, a filter), and "
         "write to a fast disk; at its end it prints how many packets the kernel dropped.",
         unknown="Which packets those were. forwarding.dropped is then an upper bound: what was not seen to leave "
@@ -271,7 +274,9 @@ def _lossy(case: Case) -> Iterator[Finding]:
     lost = case.lost_records
     missed = [item for group in case.groups if group.outcome == "missed" for item in group.items]
     datagrams = sum(item.bundle.datagrams for item in missed)
-    if not lost and not datagrams:
+    unseen = [item for group in case.groups if group.reason == DELIVERED_UNSEEN for item in group.items]
+    acknowledged = sum(item.bundle.datagrams for item in unseen)
+    if not lost and not datagrams and not acknowledged:
         return
     evidence: list[Evidence] = [
         {
@@ -284,17 +289,24 @@ def _lossy(case: Case) -> Iterator[Finding]:
         if counted.dropped
     ]
     evidence += case.samples(missed, "{flow}: out {egress}, never seen to come in")
+    evidence += case.samples(unseen, "{flow}: in {ingress}, never seen to go out, and acknowledged")
     parts = []
     if lost:
         parts.append(f"its interfaces count {number(lost, 'packet')} that it dropped")
     if datagrams:
         verb = "was" if datagrams == 1 else "were"
         parts.append(f"{number(datagrams, 'datagram')} went out that {verb} never seen to come in")
+    if acknowledged:
+        verb = "was" if acknowledged == 1 else "were"
+        parts.append(
+            f"{number(acknowledged, 'TCP segment')} that {verb} not seen to go out {verb} acknowledged and never "
+            "sent again"
+        )
     yield {
         "id": "capture.lossy",
         "severity": "warning",
         "title": "the capture itself lost packets: " + ", and ".join(parts),
-        "count": lost or datagrams,
+        "count": lost or datagrams + acknowledged,
         "evidence": evidence[:MOST_EVIDENCE],
         "remedy": "capture with a larger buffer and less to write: `tcpdump -B 16384 -s 256 -i any -w vxlan.pcap "
         "FILTER`; at its end it prints how many packets the kernel dropped",

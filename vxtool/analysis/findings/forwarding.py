@@ -10,7 +10,7 @@ from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.findings.ways import Ways, find_misrouted, find_no_answer
 from vxtool.analysis.knowledge import address_text
-from vxtool.analysis.outcomes import Group, Judged
+from vxtool.analysis.outcomes import DELIVERED_UNSEEN, Group, Judged
 from vxtool.engine.answers import Wanted
 from vxtool.engine.tables import LOOPED, PARTIAL, InterfaceKey
 
@@ -171,8 +171,12 @@ def _dropped(case: Case) -> Iterator[Finding]:
         losses.append(f"lost {number(case.lost_records, 'packet')}, as its statistics tell")
     if case.counts["missed"]:
         losses.append(f"missed {number(case.counts['missed'], 'ingress', 'ingresses')}")
+    if unseen := case.counts["unresolved_because"].get(DELIVERED_UNSEEN):
+        losses.append(f"missed {number(unseen, 'egress', 'egresses')}, as later acknowledgements tell")
     if losses:
         unknown += f"; and the capture itself {' and '.join(losses)}, so it may have missed some egresses too"
+    if unweighed := case.tables.counters.unweighed_journeys:
+        unknown += f"; {number(unweighed, 'segment')} too many were not compared with later acknowledgements"
     title = f"{number(count, 'datagram')} ({_share(count, total)}) came in{_by(case, dropped)}"
     if losses:
         title = f"up to {title}"

@@ -1,6 +1,8 @@
 /* See journey.h for what is promised, and vxtool/engine/pure.py for the same in plain words. */
 #include "journey.h"
 
+#include "doubt.h"
+
 #include <stdlib.h>
 
 enum { LONGEST_IP = 40 + 65535 }; /* of IPv6 without a jumbo payload, put together from fragments */
@@ -23,6 +25,7 @@ void vx_journeys_init(vx_journeys *journeys, vx_tally *tally, const vx_journey_o
         .most_open = options->most_journeys,
         .part = options->part,
         .undecided = EMPTY,
+        .doubtful = EMPTY,
     };
     vx_pool_init(&journeys->journeys, sizeof(vx_journey));
     vx_pool_init(&journeys->more, sizeof(vx_more));
@@ -451,19 +454,37 @@ static vx_view view_of(const vx_journeys *journeys, uint32_t number) {
     return view;
 }
 
+/* Count a journey at the end. */
+static void put_off(vx_journeys *journeys, vx_list *list, uint32_t number) {
+    journey_at(journeys, number)->newer = VX_NONE;
+    if (list->last != VX_NONE)
+        journey_at(journeys, list->last)->newer = number;
+    else
+        list->first = number;
+    list->last = number;
+}
+
+/* The same of one that is doubtful; false: there are too many. */
+static bool doubt(vx_journeys *journeys, uint32_t number) {
+    if (journeys->doubtful_count == VX_MOST_DOUBTFUL) {
+        journeys->tally->counters.unweighed_journeys++;
+        return false;
+    }
+    journeys->doubtful_count++;
+    put_off(journeys, &journeys->doubtful, number);
+    return true;
+}
+
 /* Count a journey that stands nowhere any more, and give it back. */
 static VX_RARE int count_closed(vx_journeys *journeys, uint32_t number) {
-    vx_journey *journey = journey_at(journeys, number);
+    const vx_journey *journey = journey_at(journeys, number);
     vx_view view = view_of(journeys, number);
     if (view.ingress == NULL && !journeys->part && journey->clock <= journeys->window) {
-        journey->newer = VX_NONE;
-        if (journeys->undecided.last != VX_NONE)
-            journey_at(journeys, journeys->undecided.last)->newer = number;
-        else
-            journeys->undecided.first = number;
-        journeys->undecided.last = number;
+        put_off(journeys, &journeys->undecided, number);
         return 0;
     }
+    if (vx_is_doubtful(&view) && doubt(journeys, number))
+        return 0;
     int status = vx_tally_count(journeys->tally, &view, 0);
     free_journey(journeys, number);
     return status;
@@ -973,6 +994,7 @@ typedef struct {
     bool open;
 } remaining;
 
+/* Count it, unless it is doubtful: 0, 1: it is, -1: no memory. */
 static int count_late(vx_journeys *journeys, remaining rest, uint64_t grace) {
     vx_tally *tally = journeys->tally;
     vx_view view = view_of(journeys, rest.number);
@@ -984,7 +1006,49 @@ static int count_late(vx_journeys *journeys, remaining rest, uint64_t grace) {
         flags |= VX_AT_END;
     if (view.ingress == NULL && (uint64_t)time - (uint64_t)tally->first_time <= grace)
         flags |= VX_AT_START;
+    if (!(flags & VX_AT_END) && vx_is_doubtful(&view))
+        return 1;
     return vx_tally_count(tally, &view, flags);
+}
+
+typedef struct {
+    vx_sample start;
+    uint32_t number;
+} dated;
+
+static int by_start(const void *one, const void *other) {
+    const dated *first = one, *second = other;
+    return (int)vx_sample_before(second->start, first->start) -
+           (int)vx_sample_before(first->start, second->start);
+}
+
+/* Count the doubtful ones, each knowing of those that came in before it. */
+static int count_doubtful(vx_journeys *journeys, const uint32_t *numbers, size_t count) {
+    if (count == 0)
+        return 0;
+    dated *all = vx_allocate(count, sizeof *all);
+    if (all == NULL)
+        return -1;
+    vx_doubts doubts;
+    vx_doubts_init(&doubts, journeys->attached.seed);
+    int status = 0;
+    for (size_t i = 0; i < count && status == 0; i++) {
+        vx_view view = view_of(journeys, numbers[i]);
+        all[i] = (dated){vx_view_start(&view)->sample, numbers[i]};
+        status = vx_doubts_ask(&doubts, &view);
+    }
+    if (status == 0) {
+        vx_doubts_find(&doubts, journeys->tally);
+        qsort(all, count, sizeof *all, by_start);
+    }
+    for (size_t i = 0; i < count && status == 0; i++) {
+        vx_view view = view_of(journeys, all[i].number);
+        bool acknowledged = vx_doubts_is_acknowledged(&doubts, journeys->tally, &view);
+        status = vx_tally_count(journeys->tally, &view, acknowledged ? VX_ACKNOWLEDGED : 0);
+    }
+    vx_doubts_free(&doubts);
+    free(all);
+    return status;
 }
 
 /* Count those that are complete now, and keep the others in `rest`, for when all latencies are known. */
@@ -1026,8 +1090,21 @@ int vx_journeys_finish(vx_journeys *journeys) {
     int status = count_complete(journeys, rest, &count);
     uint64_t grace = vx_tally_longest(journeys->tally);
     grace = grace > SHORTEST_END ? grace : SHORTEST_END;
-    for (size_t i = 0; i < count && status == 0; i++)
+    uint32_t *doubtful = vx_allocate(most + 1, sizeof *doubtful);
+    size_t doubts = 0;
+    if (doubtful == NULL)
+        status = -1;
+    for (size_t i = 0; i < count && status >= 0; i++) {
         status = count_late(journeys, rest[i], grace);
+        if (status == 1)
+            doubtful[doubts++] = rest[i].number;
+    }
+    for (uint32_t i = journeys->doubtful.first; i != VX_NONE && status >= 0;
+         i = journey_at(journeys, i)->newer)
+        doubtful[doubts++] = i;
+    if (status >= 0)
+        status = count_doubtful(journeys, doubtful, doubts);
+    free(doubtful);
     free(rest);
     return status;
 }
@@ -1266,6 +1343,23 @@ static int adopt_journeys(const transfer *over) {
     return status;
 }
 
+static int adopt_doubtful(const transfer *over) {
+    vx_journeys *journeys = over->to;
+    for (uint32_t i = over->from->doubtful.first; i != VX_NONE; i = journey_at(over->from, i)->newer) {
+        uint32_t number = copy_journey(over, i);
+        if (number == VX_NONE)
+            return -1;
+        if (doubt(journeys, number))
+            continue;
+        vx_view view = view_of(journeys, number);
+        int status = vx_tally_count(journeys->tally, &view, 0);
+        free_journey(journeys, number);
+        if (status < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int adopt_group(const transfer *over, const vx_group *theirs, uint64_t clock) {
     vx_journeys *journeys = over->to;
     const vx_tagged_group tagged = transfer_group(over, &theirs->key);
@@ -1339,6 +1433,8 @@ int vx_journeys_merge(vx_journeys *journeys, vx_journeys *other, const vx_number
         status = vx_journeys_tidy(journeys);
     if (status == 0)
         status = adopt_journeys(&over);
+    if (status == 0)
+        status = adopt_doubtful(&over);
     if (status == 0)
         status = adopt_groups(&over);
     journeys->order += other->order;

@@ -101,6 +101,8 @@ typedef struct {
     vx_ring open;      /* by arrival */
     vx_ring settled;   /* by settling */
     vx_list undecided; /* went out right after the start, without an ingress: through `newer` */
+    vx_list doubtful;  /* see doubt.h: the same */
+    uint32_t doubtful_count;
 
     vx_index group_index;
     vx_pool groups;      /* of vx_group */

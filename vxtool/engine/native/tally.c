@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+enum { TCP_ACK = 0x10 };
 enum { FINEST_STEP = 1000000, STEPS = 200, PORT_WORDS = 65536 / 64 };
 
 void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams, uint64_t seed) {
@@ -400,6 +401,11 @@ static inline uint32_t find_flow(const vx_tally *tally, const vx_ends *ends, int
     return number;
 }
 
+const vx_flow *vx_tally_flow(const vx_tally *tally, const vx_ends *ends, int32_t vni) {
+    uint32_t number = find_flow(tally, ends, vni, tag_of_flow(tally, ends, vni));
+    return number != VX_NONE ? flow_at(tally, number) : NULL;
+}
+
 /* A flow that is new; VX_NONE: no memory. */
 static VX_RARE uint32_t add_flow(vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag,
                                  vx_sample first, uint32_t underlay) {
@@ -437,12 +443,6 @@ static inline uint32_t flow_of(vx_tally *tally, const vx_ends *ends, int32_t vni
         return add_flow(tally, ends, vni, tag, first, underlay);
     tally->counters.folded_flows++;
     return VX_OTHER_FLOWS;
-}
-
-/* The number equal to `number` modulo 2^32 that is nearest to `near`. */
-static int64_t unwrap(int64_t number, int64_t near) {
-    return near + (int64_t)(((uint64_t)number - (uint64_t)near + (UINT64_C(1) << 31)) & UINT32_MAX) -
-           (INT64_C(1) << 31);
 }
 
 /* Add a range to those that are there, and let it swallow what it touches. */
@@ -497,7 +497,7 @@ static int cover(vx_tally *tally, vx_flow *flow, int64_t start, uint32_t length)
     if (flow->range_count > 0) {
         int64_t *last =
             (flow->more_ranges != NULL ? flow->more_ranges : flow->range) + 2 * (flow->range_count - 1);
-        start = unwrap(start, last[1]);
+        start = vx_unwrap(start, last[1]);
         if (last[0] <= start && start <= last[1]) {
             if (start + length > last[1])
                 last[1] = start + length;
@@ -508,9 +508,19 @@ static int cover(vx_tally *tally, vx_flow *flow, int64_t start, uint32_t length)
     return insert_range(flow, start, start + length);
 }
 
+/* Numbers that wrap: the later of two is less than half of them ahead (RFC 1982). */
+static inline void acknowledge(vx_flow *flow, uint32_t number) {
+    if (!(flow->tcp_flags & TCP_ACK) || number - flow->acknowledged < UINT32_C(1) << 31)
+        flow->acknowledged = number;
+}
+
 /* What TCP says of a flow. Other protocols but ICMP echo have no flags, and none has an MSS; one question for
  * what is TCP and has data is foreseen more often than two. */
 static inline int describe_flow(vx_tally *tally, vx_flow *flow, const vx_key *key, const vx_traits *first) {
+    if ((key->ends.protocol == VX_TCP) & ((first->tcp_flags & TCP_ACK) != 0)) {
+        uint32_t acknowledged = vx_big32((const uint8_t *)&key->transport[1]);
+        acknowledge(flow, acknowledged);
+    }
     flow->tcp_flags |= first->tcp_flags;
     if (first->mss > 0 && (flow->mss == 0 || first->mss < flow->mss)) {
         flow->mss = first->mss;
@@ -565,15 +575,13 @@ static VX_RARE uint32_t other_cell_of(vx_tally *tally, uint32_t flow_number, vx_
         if (vx_pool_take(&tally->cell_samples) == VX_NONE)
             return VX_NONE;
     }
-    if (flow != NULL) {
-        flow->last_path = path;
+    if (flow != NULL)
         flow->last_cell = number + 1;
-    }
     return number;
 }
 
 static inline uint32_t cell_of(vx_tally *tally, uint32_t flow_number, vx_flow *flow, uint32_t path) {
-    if (flow != NULL && flow->last_path == path && flow->last_cell > 0)
+    if (flow != NULL && flow->last_cell > 0 && cell_at(tally, flow->last_cell - 1)->path == path)
         return flow->last_cell - 1;
     return other_cell_of(tally, flow_number, flow, path);
 }
@@ -1152,7 +1160,7 @@ static int add_ranges(vx_flow *mine, vx_flow *theirs) {
     }
     const int64_t *ranges = vx_flow_ranges(theirs);
     int64_t near = vx_flow_ranges(mine)[2 * mine->range_count - 1];
-    int64_t shift = unwrap(ranges[0], near) - ranges[0];
+    int64_t shift = vx_unwrap(ranges[0], near) - ranges[0];
     for (uint32_t i = 0; i < theirs->range_count; i++)
         if (insert_range(mine, ranges[2 * i] + shift, ranges[2 * i + 1] + shift) < 0)
             return -1;
@@ -1160,6 +1168,8 @@ static int add_ranges(vx_flow *mine, vx_flow *theirs) {
 }
 
 static int merge_flow(vx_flow *mine, vx_flow *theirs) {
+    if (mine->ends.protocol == VX_TCP && theirs->tcp_flags & TCP_ACK)
+        acknowledge(mine, theirs->acknowledged);
     mine->tcp_flags |= theirs->tcp_flags;
     if (theirs->mss > 0 && (mine->mss == 0 || theirs->mss < mine->mss))
         mine->mss = theirs->mss;

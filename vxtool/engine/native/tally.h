@@ -20,7 +20,14 @@ enum {
 };
 
 /* Flags of a path. */
-enum { VX_PARTIAL = 1, VX_TRANSLATED = 2, VX_LOOPED = 4, VX_AT_END = 8, VX_AT_START = 16 };
+enum {
+    VX_PARTIAL = 1,
+    VX_TRANSLATED = 2,
+    VX_LOOPED = 4,
+    VX_AT_END = 8,
+    VX_AT_START = 16,
+    VX_ACKNOWLEDGED = 32
+};
 
 /* How a datagram was seen at a stage. */
 enum { VX_WHOLE, VX_FRAGMENTS, VX_FIRST_ONLY };
@@ -115,8 +122,8 @@ typedef struct {
     uint16_t mss;
     uint8_t tcp_flags;
     uint8_t options;
-    uint32_t last_path;
-    uint32_t last_cell;         /* of last_path, + 1; 0: none */
+    uint32_t acknowledged;      /* the highest, of TCP where any segment has one */
+    uint32_t last_cell;         /* the one that was counted last, + 1; 0: none */
     uint32_t port_underlay_up1; /* the underlay + 1 under which `port` was counted last; 0: none */
     uint16_t port;
     bool ranges_folded;
@@ -256,6 +263,7 @@ typedef struct {
     uint64_t verified_checksums;
     uint64_t wrong_checksums;
     uint64_t unlisted_datagrams;
+    uint64_t unweighed_journeys;
 } vx_counters;
 
 void vx_counters_add(vx_counters *mine, const vx_counters *theirs);
@@ -399,6 +407,15 @@ static VX_ALWAYS_INLINE void vx_tally_prefetch_cell(const vx_tally *tally, uint3
         __builtin_prefetch(&flow->first, 1);
     if (flow->last_cell > 0)
         __builtin_prefetch(vx_cell_at(tally, flow->last_cell - 1), 1);
+}
+
+/* NULL: it was not counted. */
+const vx_flow *vx_tally_flow(const vx_tally *tally, const vx_ends *ends, int32_t vni);
+
+/* The number equal to `number` modulo 2^32 that is nearest to `near`. */
+static inline int64_t vx_unwrap(int64_t number, int64_t near) {
+    return near + (int64_t)(((uint64_t)number - (uint64_t)near + (UINT64_C(1) << 31)) & UINT32_MAX) -
+           (INT64_C(1) << 31);
 }
 
 /* Make the steps of the timeline as wide as the time seen so far needs. */
