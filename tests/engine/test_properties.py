@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import pytest
 from conftest import require_native
-from engine.generate import EN10MB, FIRST, LAST, SLL2, Made, Seen, Spec, build, captures, splits
+from engine.generate import EN10MB, FIRST, IN, LAST, SLL2, Made, Seen, Spec, build, captures, splits
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -210,6 +210,28 @@ def test_a_part_without_records_of_an_input_keeps_that_inputs_snaplen(name: str)
     records = [Spec(0, 1), Spec(1_000, 2, OUT, hop=1), Spec(1_000, 2, datagram=1), Spec(1_000, 1, OUT, 1, hop=1)]
     made = build(records, EN10MB, snaplens=[166, 262144, 262144])
     _assert_merges(name, made, [(0, 1), (1, 3), (3, 4)], lambda last: 0)
+
+
+# See generate._special: segments in the tunnel and outside, and what acknowledges them.
+_ANSWERED = st.fixed_dictionaries(
+    {
+        "gap": st.sampled_from([0, 100, 300, 700, 1001]),
+        "direction": st.sampled_from([IN, IN, OUT]),
+        "datagram": st.integers(0, 3),
+        "vtep": st.integers(0, 1),
+        "special": st.sampled_from([4, 5, 35, 36]),
+        "outer_id": st.integers(1, 3),
+    }
+).map(lambda fields: Spec(**fields))
+
+
+@examples
+@given(specs=st.lists(_ANSWERED, min_size=4, max_size=16), data=st.data())
+def test_parts_agree_on_what_was_acknowledged(name: str, specs: list[Spec], data: st.DataObject) -> None:
+    made = build(specs, SLL2, EngineOptions(window=1000, settle=100))
+    _assert_merges(name, made, data.draw(splits(len(specs))), lambda last: last // 2)
+    if name == "native":
+        _assert_equal(_tables("pure", made), _tables("native", made))
 
 
 @examples
