@@ -379,7 +379,6 @@ class TestWithoutRoutes:
         report = run(tmp_path, [*sent, *founding()], links=False, write=cooked)
         assert finding(report, "forwarding.misrouted") is None
 
-
     def test_the_pods_node_is_on_the_link_of_another_interface(self, tmp_path: Path) -> None:
         """`ip -j addr` has 192.168.20.200/24 on eth2."""
         found = misrouted(run(tmp_path, founding(), nodes=NODES))

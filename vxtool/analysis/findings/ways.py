@@ -80,8 +80,9 @@ class Ways:
             labels = set(map(self.label, interfaces))
             if (block := _block(address)) is not None:
                 found[block] |= labels
-            text = address_text(address)
-            if text is not None and cluster.is_node_address(text):
+            if not cluster.sources:
+                continue
+            if cluster.is_node_address(address_text(address) or ""):
                 found[_NODES] |= labels
             elif _pod(self, address) is not None:
                 found[_PODS] |= labels
