@@ -542,13 +542,11 @@ def _away_from_its_link(
         lacking = f"if it has no route for the pod, add `{_route_command(pod)} {hop}`"
         remedy = f"{ask} (`--routes` tells it here); {lacking}, or use a tunnel, for which the router has to know "
         remedy += "the nodes only"
-    connects = any(proof.flow.protocol == TCP for proof in ways.asked(items))
     return _Astray(
         items,
         f"{verdict} and is never answered",
         remedy,
-        # Where only pings ask, and where only traffic tells the place, it may be otherwise.
-        "error" if network is not None and connects else "warning",
+        "warning",  # no route proves it
         f"{pod.node or 'its node'} is reached by {label} too, and the pod does not answer"
         if pod is not None
         else f"it is reached by {label} too, and does not answer",
