@@ -14,6 +14,7 @@ from analysis.scenes import (
     POD_B,
     VNI_A,
     VNI_B,
+    S,
     Seen,
     back,
     endpoints_file,
@@ -93,12 +94,52 @@ class TestMismatch:
     def test_the_right_one_is_none(self, tmp_path: Path) -> None:
         assert not ids(run(tmp_path, exchange(), cluster=endpoints(tmp_path)))
 
-    @pytest.mark.parametrize("vni", [0, 5, 6, 7, 8])
-    def test_nor_are_reserved_ones_under_which_nodes_and_new_pods_send(self, tmp_path: Path, vni: int) -> None:
+    @pytest.mark.parametrize("vni", [0, 5, 8, 11])
+    def test_nor_are_reserved_ones_that_may_stand_for_a_pod(self, tmp_path: Path, vni: int) -> None:
+        """Unknown, a pod that starts, Envoy, and a node's mark before encryption."""
         assert not ids(run(tmp_path, pings(vni, 0, 1), cluster=endpoints(tmp_path)))
 
-    def test_a_pod_as_world_is_one(self, tmp_path: Path) -> None:
-        assert ids(run(tmp_path, pings(2, 0, 1), cluster=endpoints(tmp_path))) == {"identity.mismatch"}
+    @pytest.mark.parametrize(
+        ("vni", "name", "severity"),
+        [
+            (1, "host", "warning"),
+            (2, "world", "warning"),
+            (3, "unmanaged", "warning"),
+            (4, "health", "warning"),
+            (6, "remote-node", "info"),
+            (7, "kube-apiserver", "info"),
+        ],
+    )
+    def test_a_pod_under_another_reserved_one_is(self, tmp_path: Path, vni: int, name: str, severity: str) -> None:
+        report = run(tmp_path, pings(vni, 0, 1), cluster=endpoints(tmp_path))
+        found = finding(report, "identity.mismatch")
+        assert found is not None
+        assert (found["severity"], found["count"]) == (severity, 2)
+        assert found["title"] == (
+            f"default/curl-pod {POD_A} sends under VNI {vni} ({name}), and its identity is {VNI_A}"
+        )
+        assert "without the mark of its identity" in found["remedy"]
+        assert ("16777217 or 33554433" in (found["unknown"] or "")) == (vni == 1)
+        assert ids(report) == {"identity.mismatch"}
+
+    def test_a_reserved_one_is_although_the_right_one_comes_before_or_after(self, tmp_path: Path) -> None:
+        """identity.changed tells of pods alone; but unmanaged is a pod until it has an identity of its own."""
+        for vni, first in ((1, True), (1, False), (3, False)):
+            records = [*pings(vni, 0 if first else 5), *pings(VNI_A, 3)]
+            assert ids(run(tmp_path, records, cluster=endpoints(tmp_path))) == {"identity.mismatch"}
+        assert not ids(run(tmp_path, [*pings(3, 0), *pings(VNI_A, 3)], cluster=endpoints(tmp_path)))
+
+    def test_the_gravest_is_named_first(self, tmp_path: Path) -> None:
+        records = [*pings(6, 0, 1, 2), *pings(1, 5)]
+        found = finding(run(tmp_path, records, cluster=endpoints(tmp_path)), "identity.mismatch")
+        assert found is not None
+        assert (found["severity"], found["count"]) == ("warning", 4)
+        assert "under VNI 1 (host)" in found["title"]
+
+    def test_a_cidr_that_an_ipcache_knows_goes_as_world(self, tmp_path: Path) -> None:
+        """Its identity means something on one node alone."""
+        files = [*endpoints(tmp_path), *ipcache(tmp_path, {f"{WORLD}/32": 1 << 24, f"{POD_A}/32": VNI_A})]
+        assert not ids(run(tmp_path, pings(2, 0, source=WORLD), cluster=files))
 
     def test_nodes_may_send_under_any(self, tmp_path: Path) -> None:
         """An endpoint that stands under a node's own address, as that of a pod in the host's network."""
@@ -144,9 +185,16 @@ class TestChanged:
         assert (found["severity"], found["count"], records_of(found)) == ("info", 1, [5])
         assert found["title"] == f"{POD_A} sent under identity 4711, then {VNI_A}"
         # the second ping of 4711 came in at 1 ms
-        assert "under 4711 until 2025-08-09T17:27:50.001000000Z" in found["evidence"][0]["text"]
+        assert "under 4711 until 17:27:50.001000: " in found["evidence"][0]["text"]
         assert found["evidence"][0]["time"] == "2025-08-09T17:27:50.005000000Z"
         assert ids(report) == {"identity.changed"}
+
+    def test_the_day_is_told_where_it_is_another(self, tmp_path: Path) -> None:
+        """The captures begin at 17:27:50 UTC; eight hours later it is 01:27:50."""
+        records = [*pings(4711, 0), *passed(8 * 3600 * S, tunnel(ping(2)))]
+        found = finding(run(tmp_path, records, overlay="cilium"), "identity.changed")
+        assert found is not None
+        assert "under 4711 until 2025-08-09 17:27:50.000000: " in found["evidence"][0]["text"]
 
     def test_without_files_too_where_the_overlay_is_ciliums(self, tmp_path: Path) -> None:
         records = [*pings(4711, 0, 1), *pings(VNI_A, 5, 6)]
@@ -173,6 +221,16 @@ class TestTruncated:
         assert (found["severity"], found["count"], records_of(found)) == ("warning", 2, [1])
         assert "16777217 or 33554433" in found["remedy"]
         assert ids(report) == {"identity.truncated"}
+
+    def test_those_under_other_vnis_are_counted_apart(self, tmp_path: Path) -> None:
+        records = [*pings(1, 0, 1, source=WORLD), *pings(1, 3, source="203.0.113.10"), *pings(42, 5, source=WORLD)]
+        found = finding(run(tmp_path, records, cluster=endpoints(tmp_path), overlay="cilium"), "identity.truncated")
+        assert found is not None
+        assert found["count"] == 4
+        assert found["title"] == (
+            "3 datagrams of 2 addresses outside the cluster under VNI 1: a local identity, cut to 24 bits; and 1 "
+            "datagram under 1 other such VNI"
+        )
 
     @pytest.mark.parametrize("vni", [3, 5, 104])
     def test_a_pods_number_is_one_only_of_what_is_in_no_range_of_pods(self, tmp_path: Path, vni: int) -> None:

@@ -247,13 +247,30 @@ def test_a_pod_created_after_the_capture_whose_address_is_not_in_it_says_nothing
     assert stale(run(tmp_path, exchange(), cluster=[pods])) is None
 
 
-@pytest.mark.parametrize("created", [-DAY, 0, 30 * S, None])
+@pytest.mark.parametrize("created", [-DAY, 0, 5 * S, None])
 def test_a_pod_that_was_there_or_whose_time_is_within_what_clocks_differ_is_believed(
     created: int | None, tmp_path: Path
 ) -> None:
     pods = written(tmp_path / "pods.json", pod("web-0", POD_B, created))
     report = run(tmp_path, exchange(), cluster=[pods])
     assert stale(report) is None
+    assert "default/web-0" in {flow["destination_name"] for flow in report["flows"]}
+
+
+def test_a_pod_created_half_a_minute_later_is_another(tmp_path: Path) -> None:
+    """Addresses are used again within that time, and clocks do not differ by so much."""
+    pods = written(tmp_path / "pods.json", pod("web-0", POD_B, 30 * S))
+    report = run(tmp_path, exchange(), cluster=[pods])
+    told = stale(report)
+    assert told is not None
+    assert told[:2] == ("warning", 1)
+    assert told[2].endswith("30 seconds after the address was first seen: that name is not used")
+    assert {flow["destination_name"] for flow in report["flows"]} == {None}
+    # While the capture runs, the address is that pod's from then on.
+    report = run(tmp_path, [*exchange(), *exchange(60 * S, 2)], cluster=[pods])
+    told = stale(report)
+    assert told is not None
+    assert told[2].endswith("before that it was not this pod's")
     assert "default/web-0" in {flow["destination_name"] for flow in report["flows"]}
 
 

@@ -33,7 +33,7 @@ from hypothesis import strategies as st
 from vxtool import analyze
 from vxtool.analysis.forwarding import summarize
 from vxtool.analysis.model import Report
-from vxtool.analysis.times import rfc3339
+from vxtool.analysis.times import rfc3339, time_of_day
 from vxtool.engine.tables import Latencies, latency_bucket
 
 
@@ -194,3 +194,17 @@ class TestRfc3339:
     )
     def test_nanoseconds_in_utc_within_the_years_that_it_can_write(self, nanoseconds: int, text: str) -> None:
         assert rfc3339(nanoseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("nanoseconds", "beside", "text"),
+    [
+        (START, START + S, "17:27:50.000000"),
+        (START + 120_000_010, START, "17:27:50.12000001"),
+        (START - 86_400 * S, START, "2025-08-08 17:27:50.000000"),
+    ],
+)
+def test_a_time_of_day_beside_another_has_the_date_where_that_differs(
+    nanoseconds: int, beside: int, text: str
+) -> None:
+    assert time_of_day(nanoseconds, beside=beside) == text

@@ -22,6 +22,7 @@ from analysis.scenes import (
     came,
     cooked,
     datagram,
+    endpoints_file,
     exchange,
     finding,
     left,
@@ -347,8 +348,9 @@ class TestWithoutRoutes:
         sent = passed(MS, datagram(90, 5, ("172.20.2.9", 999), (POD_A, 53)), 3 * US, ETH2, ETH1)
         found = misrouted(run(tmp_path, [*sent, *founding()], nodes=NODES))
         assert "while that of others there comes in by eth2" in found["title"]
-        report = run(tmp_path, [*sent, *founding()])
-        assert finding(report, "forwarding.misrouted") is None
+        # Without the ranges nobody knows who is there, but that none of such addresses is behind eth0.
+        found = misrouted(run(tmp_path, [*sent, *founding()]))
+        assert "nothing from 172.16.0.0/12 ever comes in by eth0, only by eth1 and eth2" in found["title"]
 
     def test_ways_there_and_back_may_differ(self, tmp_path: Path) -> None:
         """Out by eth0, and its answer in by eth2."""
@@ -356,14 +358,164 @@ class TestWithoutRoutes:
         records = [*syn(0), *passed(MS, answer, 3 * US, ETH2, ETH1)]
         assert run(tmp_path, records)["findings"] == []
 
-    def test_a_host_that_is_silent_may_be_down(self, tmp_path: Path) -> None:
-        report = run(tmp_path, [*founding(), *exchange(SECOND)])
-        assert finding(report, "forwarding.misrouted") is None
+    def test_a_host_that_is_silent_behind_the_right_interface_may_be_down(self, tmp_path: Path) -> None:
+        """Other pods, or the overlay's nodes, send in by that interface; and so may the pod's own node."""
+        other = passed(MS, datagram(90, 5, ("172.20.2.9", 999), (POD_A, 53)), 3 * US, ETH2, ETH1)
+        node = passed(MS, datagram(90, 5, (NODE_B, 999), (NODE_A, 53)), 3 * US, ETH2, ETH1)
+        for records, nodes, links in (
+            (other, None, True),
+            (other, NODES, True),
+            (other, NODES, False),
+            (exchange(SECOND), None, True),
+            (node, NODES, False),
+            ([], NODES, True),  # nobody sends, but the node is on the link of eth2
+        ):
+            report = run(tmp_path, [*founding(ETH2), *records], nodes=nodes, links=links)
+            assert finding(report, "forwarding.misrouted") is None
+            assert finding(report, "forwarding.no-answer") is not None
 
     def test_interfaces_have_to_be_told_apart(self, tmp_path: Path) -> None:
         sent = passed(MS, datagram(90, 5, (POD_B, 999), (POD_A, 53)), 3 * US, ETH2, ETH1)
         report = run(tmp_path, [*sent, *founding()], links=False, write=cooked)
         assert finding(report, "forwarding.misrouted") is None
+
+    def test_the_pods_node_is_on_the_link_of_another_interface(self, tmp_path: Path) -> None:
+        """`ip -j addr` has 192.168.20.200/24 on eth2."""
+        found = misrouted(run(tmp_path, founding(), nodes=NODES))
+        assert (found["severity"], found["count"], records_of(found)) == ("warning", 6, [1, 3, 5, 7, 9])
+        assert found["title"] == (
+            f"pod {POD_B} is on k8s-w0 ({NODE_B}), which is on the link of eth2 (192.168.20.0/24), and what goes "
+            "to it leaves by eth0 and is never answered (6 datagrams)"
+        )
+        assert f"`ip route get {POD_B}`" in found["remedy"]
+        assert f"`ip route add 172.20.2.0/24 via {NODE_B} dev eth2`" in found["remedy"]
+        assert found["unknown"] == (
+            "the routes: give `--routes` with the router's `ip -j route show table all`; without them it may also "
+            "be that k8s-w0 is reached by eth0 too, and the pod does not answer"
+        )
+
+    def test_what_the_pods_node_sends_comes_in_by_another(self, tmp_path: Path) -> None:
+        """Without the networks of the links: as of `ip -j link`."""
+        (tmp_path / "nodes.json").write_text(json.dumps(NODES))
+        (tmp_path / "links.json").write_text(
+            json.dumps([{"ifindex": index, "ifname": f"eth{index - 2}"} for index in (ETH0, ETH1, ETH2)])
+        )
+        sent = passed(MS, datagram(90, 5, (NODE_B, 999), (NODE_A, 53)), 3 * US, ETH2, ETH1)
+        file = pcap(tmp_path / "capture.pcap", [*founding(), *sent])
+        report = analyze([file], cluster=[str(tmp_path / "nodes.json")], links=[str(tmp_path / "links.json")])
+        found = misrouted(report)
+        assert found["severity"] == "warning"
+        assert f"k8s-w0 ({NODE_B}), whose own traffic comes in by eth2, and what goes to it leaves by eth0" in (
+            found["title"]
+        )
+        assert f"`ip route add 172.20.2.0/24 via {NODE_B}`" in found["remedy"]
+
+    def test_a_tunnels_end_on_the_link_of_another_interface(self, tmp_path: Path) -> None:
+        """And one on the link that it leaves by, which nobody answers from, is down or has no such pod."""
+        knocks = [tunnel(segment(1, 0, flags=2, identification=at + 1)) for at in range(3)]
+        astray = [row for at, knock in enumerate(knocks) for row in passed(at * SECOND, knock, egress=ETH0)]
+        found = misrouted(run(tmp_path, astray))
+        assert found["title"].startswith(
+            f"{NODE_B} is on the link of eth2 (192.168.20.0/24), and what goes to it leaves by eth0"
+        )
+        right = [row for at, knock in enumerate(knocks) for row in passed(at * SECOND, knock)]
+        for links in (True, False):
+            assert finding(run(tmp_path, right, links=links), "forwarding.misrouted") is None
+
+    def test_nothing_of_its_kind_comes_in_by_that_interface(self, tmp_path: Path) -> None:
+        found = misrouted(run(tmp_path, founding()))
+        assert (found["severity"], found["count"]) == ("warning", 6)
+        assert found["title"] == (
+            f"what goes to {POD_B} leaves by eth0 and is never answered, and nothing from 172.16.0.0/12 ever comes "
+            "in by eth0, only by eth1 (6 datagrams)"
+        )
+        assert f"`ip route get {POD_B}` (`--routes` tells it here)" in found["remedy"]
+        assert (found["unknown"] or "").endswith(f"it may also be that {POD_B} is behind eth0 and does not answer")
+
+    def test_pods_that_the_cluster_knows_are_of_a_kind_by_any_address(self, tmp_path: Path) -> None:
+        """Public ones, as in many clusters on IPv6: without the files nothing makes them alike."""
+        source, destination = "198.51.100.7", "203.0.113.4"
+        records = [row for at in range(3) for row in syn(at * SECOND, at + 1, ETH0, source, destination)]
+        assert finding(run(tmp_path, records), "forwarding.misrouted") is None
+        pods = [("curl-pod", 300, source, NODE_A), ("webpod", 301, destination, "192.168.30.9")]
+        report = analyze(
+            [str(tmp_path / "capture.pcap")],
+            cluster=[endpoints_file(tmp_path / "endpoints.json", pods)],
+            links=[str(tmp_path / "links.json")],
+        )
+        assert "no pod's traffic ever comes in by eth0, only by eth1" in misrouted(report)["title"]
+
+    def test_pings_alone_are_information(self, tmp_path: Path) -> None:
+        """Their answers may take another way, past this machine."""
+        records = [row for at in range(4) for row in passed(at * SECOND, ping(at + 1), egress=ETH0)]
+        assert misrouted(run(tmp_path, records))["severity"] == "info"
+
+    def test_a_stranger_that_does_not_answer_is_none(self, tmp_path: Path) -> None:
+        """To the Internet by the uplink, or to a private address of another block."""
+        for destination in ("93.184.216.34", "10.77.0.1"):
+            records = [row for at in range(3) for row in syn(at * SECOND, at + 1, destination=destination)]
+            assert finding(run(tmp_path, records), "forwarding.misrouted") is None
+
+    def test_udp_one_way_is_none(self, tmp_path: Path) -> None:
+        records = [row for at in range(9) for row in passed(at * SECOND, datagram(90, at + 1), egress=ETH0)]
+        assert run(tmp_path, records, nodes=NODES)["findings"] == []
+
+    def test_answered_by_another_way_is_none(self, tmp_path: Path) -> None:
+        """One port is closed by a rule; the others show that the way is right."""
+        answer = segment(1, 0, (POD_B, 443), (POD_A, 32788), flags=0x12, identification=9)
+        other = segment(1, 0, (POD_A, 32788), (POD_B, 443), flags=2, identification=8)
+        records = [*founding(), *passed(0, other, egress=ETH0), *passed(MS, answer, 3 * US, ETH2, ETH1)]
+        for nodes in (None, NODES):
+            assert finding(run(tmp_path, records, nodes=nodes), "forwarding.misrouted") is None
+
+    def test_the_device_of_a_pod_on_its_own_node_is_none(self, tmp_path: Path) -> None:
+        """A node's capture: nothing but that pod is behind it, and it carries no address of the node's."""
+        device = [*json.loads(Path(router_links(tmp_path / "links.json")).read_text())]
+        device.append({"ifindex": 9, "ifname": "veth9", "addr_info": [{"local": "fe80::9", "prefixlen": 64}]})
+        (tmp_path / "links.json").write_text(json.dumps(device))
+        (tmp_path / "nodes.json").write_text(json.dumps(NODES).replace(NODE_B, ROUTER_1))
+        file = pcap(tmp_path / "capture.pcap", founding(9))
+        for cluster in ([], [str(tmp_path / "nodes.json")]):
+            report = analyze([file], cluster=cluster, links=[str(tmp_path / "links.json")])
+            assert finding(report, "forwarding.misrouted") is None
+            assert finding(report, "forwarding.no-answer") is not None
+
+    def test_is_so_in_the_labs_own_capture(self) -> None:
+        path, links = str(CAPTURES / "native-misroute.pcap"), str(CAPTURES / "native-misroute.links.json")
+        nodes = str(CLUSTER_FILES / "ciliumnodes.json")
+        found = misrouted(analyze([path], cluster=[nodes], links=[links]))
+        assert (found["severity"], found["count"]) == ("warning", 7)
+        assert "which is on the link of eth2 (192.168.20.0/24)" in found["title"]
+        assert "leaves by #2 and is never answered" in misrouted(analyze([path]))["title"]
+
+    def test_more_addresses_than_are_looked_at_are_told_of(self, tmp_path: Path, engine: str) -> None:
+        """210 of them, each asked for twice; the first 200 are looked at."""
+        records = [
+            row
+            for at in range(420)
+            for row in syn(at * 10 * MS, at % 2 + 1, destination=f"172.20.3.{at // 2 + 1}")
+        ]
+        found = misrouted(run(tmp_path, [*records, *passed(9 * SECOND, datagram(90, 5))]))
+        assert found["title"].endswith("and so it is with 199 other addresses: 400 in all)")
+        assert (found["unknown"] or "").endswith("; 10 more addresses may be concerned, which were not looked at")
+
+    def test_where_those_that_were_looked_at_are_right_too(self, tmp_path: Path) -> None:
+        """By the default route, as the pods of another cluster; that nobody answers the last is not missed."""
+        records = [
+            row
+            for at in range(210)
+            for row in passed(at * MS, datagram(90, at + 1, destination=(f"172.20.2.{at + 1}", 9)), egress=ETH0)
+        ]
+        routes = ROUTES.replace("192.168.20.0/24 dev eth2", "192.168.21.0/24 dev eth2").replace(
+            "192.168.10.0/24", "172.20.0.0/24 dev eth1\n192.168.10.0/24"
+        )
+        nodes = json.loads(json.dumps(NODES).replace(NODE_B, "fd00::1"))
+        found = misrouted(run(tmp_path, records, routes=routes, nodes=nodes))
+        assert (found["severity"], found["count"], records_of(found)[0]) == ("info", 10, 401)
+        assert found["title"].startswith("what goes to 10 more addresses may leave by a wrong interface: 200 were")
+        asked = [row for at in range(3) for row in syn(at * SECOND, at + 1, destination="172.20.2.250")]
+        found = misrouted(run(tmp_path, [*records, *asked], routes=routes, nodes=nodes))
+        assert found["title"].startswith("pod 172.20.2.250 is on k8s-w0, the router has no route for it")
 
 
 class TestNoAnswer:

@@ -57,10 +57,27 @@ def test_an_interface_gives_index_name_mtu_mac_and_addresses(tmp_path: Path) -> 
         "veth",
         False,
         "br1",
+        ("192.168.10.0/24", "fd00:10::/64"),
     )
     assert links.by_name["eth1"] is links.by_index[3]
     assert links.name(3) == "eth1"
     assert links.name(4) is None
+
+
+def test_networks_on_links_are_found_by_the_longest_and_the_peers_count(tmp_path: Path) -> None:
+    """`ip -j addr` of a tunnel between two routers: the prefix is that of the other end."""
+    peer = {"family": "inet", "local": "10.9.0.1", "address": "10.9.1.1", "prefixlen": 30}
+    tun = {"ifindex": 7, "ifname": "tun7", "addr_info": [peer]}
+    one = {"ifindex": 8, "ifname": "dummy0", "addr_info": [{"local": "192.168.10.7", "prefixlen": 32}]}
+    entries = [{"local": "192.168.0.1", "prefixlen": 16}, {"local": "x"}, {"local": "10.1.1.1", "prefixlen": 33}]
+    wide = {"ifindex": 9, "ifname": "eth9", "addr_info": entries}
+    twin = {"ifindex": 10, "ifname": "eth10", "addr_info": [{"local": "192.168.0.2", "prefixlen": 16}]}
+    links = load_links(written(tmp_path, [LO, ETH1, tun, one, wide, twin]))
+    assert links.behind("192.168.10.7") == ("192.168.10.0/24", {"eth1"})
+    assert links.behind("192.168.11.7") == ("192.168.0.0/16", {"eth9", "eth10"})
+    assert links.behind("10.9.1.2") == ("10.9.1.0/30", {"tun7"})
+    assert links.behind("10.9.0.2") is None
+    assert links.behind("fd00:10::9") == ("fd00:10::/64", {"eth1"})
 
 
 def test_loopback_has_addresses_but_no_mac(tmp_path: Path) -> None:
@@ -76,6 +93,7 @@ def test_link_and_addr_of_one_machine_complete_each_other(tmp_path: Path) -> Non
     links = load_links(written(tmp_path, [link], [addr]))
     assert links.by_index[3].mtu == 1400
     assert links.by_index[3].addresses == ("192.168.10.200", "fd00:10::c8")
+    assert links.by_index[3].networks == ("192.168.10.0/24", "fd00:10::/64")
     assert links.by_index[3].master == "br1"
     assert not links.conflicts
 

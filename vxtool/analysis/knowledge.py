@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from vxtool.cluster.routes import Route
 
 # How far the clocks of a cluster and of the machine that captured may be apart without anything being made of it.
-CLOCKS = 60_000_000_000  # ns
+# Those that NTP keeps differ by less than a second, Kubernetes cuts times to whole ones, and a pod sends nothing
+# until a few after it was created. More would give its name to packets of the one that had its address before.
+CLOCKS = 10_000_000_000  # ns
 
 _SUFFIXES = r"(?i)(\.(pcapng|pcap|cap|dmp|gz|zst|zstd|xz)\d*)+$"
 _BETWEEN_PARTS = r"[^A-Za-z0-9@]+"

@@ -23,6 +23,7 @@ from vxtool.cluster.files import (
 )
 from vxtool.cluster.knowledge import Conflict, Source, canonical
 from vxtool.cluster.lookup import Links
+from vxtool.cluster.prefixes import canonical_prefix
 from vxtool.errors import UsageError
 
 _LARGEST_INDEX = (1 << 32) - 1
@@ -33,7 +34,8 @@ _WANTED = "take `ip -j addr` on the machine that captured"
 
 @dataclass(frozen=True)
 class Link:
-    """One interface. `addresses` are its own ones, without prefix lengths, in the spelling of `ipaddress`.
+    """One interface. `addresses` are its own ones, without prefix lengths, in the spelling of `ipaddress`;
+    `networks` the prefixes that these put on its link, shorter than one address.
 
     `kind` is the device's (bridge, vlan, veth, vxlan ...; None for hardware and where `-d` was not given),
     `master` the name of the bridge or bond above it.
@@ -47,6 +49,7 @@ class Link:
     kind: str | None = None
     loopback: bool = False
     master: str | None = None
+    networks: tuple[str, ...] = ()
 
 
 def load_links(paths: Sequence[str], interfaces: Mapping[int, str] | None = None) -> Links:
@@ -131,7 +134,8 @@ def _link(value: object) -> Link | None:
         return None
     address = item.get("address")
     mac = bytes.fromhex(address.replace(":", "")) if isinstance(address, str) and _MAC.fullmatch(address) else None
-    own = (canonical(as_mapping(entry).get("local")) for entry in as_list(item.get("addr_info")))
+    entries = [as_mapping(entry) for entry in as_list(item.get("addr_info"))]
+    own = (canonical(entry.get("local")) for entry in entries)
     return Link(
         index,
         name,
@@ -141,7 +145,21 @@ def _link(value: object) -> Link | None:
         as_name(as_mapping(item.get("linkinfo")).get("info_kind")),
         "LOOPBACK" in as_list(item.get("flags")) or item.get("link_type") == "loopback",
         as_name(item.get("master")),
+        tuple(dict.fromkeys(network for network in map(_network, entries) if network is not None)),
     )
+
+
+def _network(entry: Mapping[str, object]) -> str | None:
+    """The prefix on the link of one address; None for an address of its own.
+
+    With a peer (`local` and `address`) the prefix is the peer's: net/ipv4/devinet.c, inet_insert_ifa.
+    """
+    end = canonical(entry.get("address")) or canonical(entry.get("local"))
+    if end is None:
+        return None
+    length = as_number(entry.get("prefixlen"), 128 if ":" in end else 32)
+    prefix = canonical_prefix(f"{end}/{length}") if length is not None else None
+    return None if prefix is None or prefix.endswith("/128" if ":" in end else "/32") else prefix
 
 
 def _lay(links: Links, link: Link, path: str) -> None:
@@ -155,6 +173,7 @@ def _lay(links: Links, link: Link, path: str) -> None:
             kind=link.kind or old.kind,
             loopback=link.loopback or old.loopback,
             master=link.master or old.master,
+            networks=tuple(dict.fromkeys(link.networks + old.networks)),
         )
     elif old is not None:
         links.conflicts.append(

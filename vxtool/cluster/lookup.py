@@ -146,6 +146,7 @@ class Links:
         self.sources: list[Source] = []
         self.conflicts: list[Conflict] = []
         self.files: dict[int, str] = {}
+        self._networks: Prefixes[tuple[str, frozenset[str]]] | None = None  # made of the above when asked for
 
     @property
     def by_name(self) -> dict[str, Link]:
@@ -161,6 +162,22 @@ class Links:
     def addresses(self) -> frozenset[str]:
         """The machine's own IP addresses, in the spelling of `ipaddress`."""
         return frozenset(address for link in self.by_index.values() for address in link.addresses)
+
+    def behind(self, address: str) -> tuple[str, frozenset[str]] | None:
+        """Return the network on a link of this machine that holds `address`, the longest, and the names of the
+        interfaces that are on it; None where it is on none, as far as `ip -j addr` told.
+        """
+        if self._networks is None:
+            from vxtool.cluster.prefixes import Prefixes  # here, because most runs ask for none
+
+            named: dict[str, frozenset[str]] = {}
+            for link in self.by_index.values():
+                for network in link.networks:
+                    named[network] = named.get(network, frozenset()) | {link.name}
+            self._networks = Prefixes()
+            for network, names in named.items():
+                self._networks[network] = network, names
+        return self._networks.find(address)
 
     def name(self, index: int) -> str | None:
         """Return the name of the interface `index`; None where unknown."""

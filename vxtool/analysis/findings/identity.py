@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.knowledge import address_text, never_forwarded
-from vxtool.analysis.times import rfc3339
+from vxtool.analysis.times import time_of_day
 from vxtool.cluster.identities import cluster_id_of
 from vxtool.engine.answers import Wanted
 
@@ -24,10 +24,14 @@ if TYPE_CHECKING:
     from vxtool.engine.answers import Sent
 
 # Of the reserved identities (cilium, pkg/identity/numericidentity.go) those under which a pod's own address may
-# rightly be seen: unknown, host, unmanaged, health, init (a pod that is starting), remote-node, kube-apiserver,
-# ingress, encrypted-overlay. World is none of them: a pod is never outside of its cluster.
-_WORLD = 2
-_BESIDE_PODS = frozenset({0, 1, 3, 4, 5, 6, 7, 8, 11})
+# rightly be seen: unknown (nothing is claimed), init (a pod that is starting), ingress (Envoy sends on for
+# others) and encrypted-overlay: with IPsec a node's own mark on a pod's packet until it is encrypted, which a
+# capture on the node may see (bpf/lib/encrypt.h writes the pod's identity back). Host and health are the node and
+# an endpoint of its own, world is outside of the cluster, and unmanaged is a pod only until it has an identity.
+_BESIDE_PODS = frozenset({0, 5, 8, 11})
+_UNMANAGED = 3
+# A node's own packets go under these, and what a proxy on it sends on for a pod may, where its mark gets lost.
+_OF_OTHER_NODES = frozenset({6, 7})
 _FIRST_OF_PODS = 100  # well-known, user-reserved, of the cluster, of a ClusterMesh
 # Numbers that nobody sends rightly: host goes as remote-node, world-ipv4 and world-ipv6 as world, and the rest of
 # what is reserved is not assigned.
@@ -42,11 +46,12 @@ EXPLANATIONS: dict[str, Explanation] = {
         summary="the lists that names come from are of another time than the capture",
         cause="Pods' addresses are reused: a list that was taken later, or long before, may give an address to "
         "another pod than the one that had it when the packets were sent.",
-        proof="A pod that the lists name was created more than a minute after its address was seen in the capture; "
-        "where that was after the last record, its name is not used. Where only its CiliumEndpoint tells a time, "
-        "which may be written anew while the pod lives on, it is an info. So it is where a list that tells when it "
-        "was taken (a sysdump does) was taken more than an hour before the first record or after the last one: "
-        "that proves no name wrong. Lists without times prove nothing, and are not judged.",
+        proof="A pod that the lists name was created more than ten seconds, which clocks may differ by, after its "
+        "address was seen in the capture; where that was after the last record, its name is not used. Where "
+        "only its CiliumEndpoint tells a time, which may be written anew while the pod lives on, it is an "
+        "info. So it is where a list that tells when it was taken (a sysdump does) was taken more than an "
+        "hour before the first record or after the last one: that proves no name wrong. Lists without times "
+        "prove nothing, and are not judged.",
         remedy="Take the lists while the capture runs, and keep them beside it.",
         unknown="Who had the addresses then, and whether the clocks of the cluster and of the machine that "
         "captured agree.",
@@ -56,13 +61,18 @@ EXPLANATIONS: dict[str, Explanation] = {
         cause="The node that sends has an older state of the endpoint than the API server (its agent hangs, or "
         "cannot reach the API), two pods have the same address, something else sends under the pod's address, or "
         "the list is of another time than the capture: addresses of pods are used again.",
-        proof="The VNI of datagrams, beside the identity that the files give their inner source address. Not "
-        "raised for addresses of nodes, for reserved identities under which nodes send, nor where the address "
-        "had the right identity in another part of the capture (then it is identity.changed).",
+        proof="The VNI of datagrams, beside the identity that the files give their inner source address. Under a "
+        "reserved one too: host (1), world (2), unmanaged (3, unless the pod's own follows), health (4); with "
+        "remote-node (6) and kube-apiserver (7) alone it is information, since a proxy on the node may send "
+        "on under the pod's address. Not raised for addresses of nodes; for unknown (0), init (5, a pod that "
+        "starts), ingress (8, Envoy) and encrypted-overlay (11, a node's mark before IPsec); nor where the "
+        "address had the right identity in another part of the capture, and another pod's before or after "
+        "(then it is identity.changed).",
         remedy="Compare `cilium-dbg endpoint list` on the sending node with `kubectl get ciliumendpoints -A`; "
         "where they differ, restart that node's agent; where they agree, take the lists again and closer to the "
         "capture.",
-        unknown="Whether the list was true at the time of the capture.",
+        unknown="Whether the list was true at the time of the capture; and of 1, 9 and 10, whether a local "
+        "identity was cut to it (see identity.truncated).",
     ),
     "identity.changed": Explanation(
         summary="one address sent under several identities, one after the other",
@@ -152,36 +162,60 @@ def _mismatches(case: Case, senders: Mapping[bytes, Mapping[int, Sent]]) -> Iter
             if vni == expected or vni in _BESIDE_PODS:
                 continue
             right = vnis.get(expected)
-            if right is not None and not _overlap(sent, right):
-                continue  # it changed
+            if right is not None and not _overlap(sent, right) and _may_change(vni, sent, right):
+                continue
             name = case.end(source, -1, -1)
-            yield _Case(source, vni, sent, f"{name} under VNI {vni}, not {expected}")
+            yield _Case(source, vni, sent, f"{name} under {_vni(case, vni)}, not {expected}")
+
+
+def _may_change(vni: int, sent: Sent, right: Sent) -> bool:
+    """Whether an address may rightly have had an identity before or after that of its pod."""
+    return vni >= _FIRST_OF_PODS or (vni == _UNMANAGED and sent.last_time < right.first_time)
+
+
+def _vni(case: Case, vni: int) -> str:
+    """`VNI 4711`, `VNI 1 (host)`."""
+    identity = case.knowledge.cluster.identity(vni)
+    return f"VNI {vni} ({identity.name})" if identity is not None and identity.kind == "reserved" else f"VNI {vni}"
 
 
 def _mismatch(case: Case, rows: Sequence[_Case]) -> Iterator[Finding]:
     if not rows:
         return
-    shown = _largest(rows)
+    grave = [row for row in rows if row.vni not in _OF_OTHER_NODES]
+    shown = (_largest(grave) + _largest([row for row in rows if row.vni in _OF_OTHER_NODES]))[:MOST_EVIDENCE]
     first = shown[0]
     cluster = case.knowledge.cluster
     text = address_text(first.source) or "?"
     expected = cluster.identity_of(text)
     file = cluster.files.get(text)
     addresses = len({row.source for row in rows})
-    what = f"{case.end(first.source, -1, -1)} sends under VNI {first.vni}, and its identity is {expected}"
+    what = f"{case.end(first.source, -1, -1)} sends under {_vni(case, first.vni)}, and its identity is {expected}"
     if addresses > 1:
         what = f"{number(addresses, 'address', 'addresses')} send under another identity than their own: {what}"
+    remedy = (
+        f"compare `cilium-dbg endpoint list` on {_sending_node(case, first)} with `kubectl get ciliumendpoints "
+        f"-A`: where they differ for {text}, restart that node's agent; where they agree, take the list again"
+    )
+    unknown = f"whether {file or 'the list'} was true at the time of the capture: addresses of pods are used again"
+    if first.vni < _FIRST_OF_PODS:
+        remedy += (
+            ", and look on that node for what sends on under the pod's address without the mark of its identity: a "
+            "proxy, or a rule that sets marks (`nft list ruleset`)"
+        )
+    if first.vni in _NEVER_SENT:
+        unknown += (
+            f"; and whether {first.vni} is meant, or a local identity that was cut to 24 bits: "
+            f"{_LOCAL_SCOPE + first.vni} or {2 * _LOCAL_SCOPE + first.vni} on that node"
+        )
     yield {
         "id": "identity.mismatch",
-        "severity": "warning",
+        "severity": "warning" if grave else "info",
         "title": what,
         "count": sum(row.sent.datagrams for row in rows),
         "evidence": _evidence(case, shown),
-        "remedy": f"compare `cilium-dbg endpoint list` on {_sending_node(case, first)} with `kubectl get "
-        f"ciliumendpoints -A`: where they differ for {text}, restart that node's agent; where they agree, take "
-        "the list again",
-        "unknown": f"whether {file or 'the list'} was true at the time of the capture: addresses of pods are "
-        "used again",
+        "remedy": remedy,
+        "unknown": unknown,
     }
 
 
@@ -204,7 +238,7 @@ def _changed(case: Case, senders: Mapping[bytes, Mapping[int, Sent]]) -> Iterato
         for (before, sent), (vni, later) in pairwise(rows):
             text = (
                 f"{case.end(source, -1, -1)} under VNI {vni} from here on; under {before} until "
-                f"{rfc3339(sent.last_time)}"
+                f"{time_of_day(sent.last_time, beside=later.first_time)}"
             )
             evidence.append(_Case(source, vni, later, text))
     source, rows = changes[0]
@@ -244,14 +278,18 @@ def _truncated(case: Case, rows: Sequence[_Case]) -> Iterator[Finding]:
         return
     shown = _largest(rows)
     first = shown[0]
-    count = sum(row.sent.datagrams for row in rows)
-    addresses = len({row.source for row in rows})
+    alike = [row for row in rows if row.vni == first.vni]
+    title = f"{number(_datagrams(alike), 'datagram')} of {number(len(alike), 'address', 'addresses')} outside the "
+    title += f"cluster under VNI {first.vni}: a local identity, cut to 24 bits"
+    if len(alike) < len(rows):
+        others = len({row.vni for row in rows}) - 1
+        title += f"; and {number(_datagrams(rows) - _datagrams(alike), 'datagram')} under "
+        title += f"{number(others, 'other such VNI', 'other such VNIs')}"
     yield {
         "id": "identity.truncated",
         "severity": "warning",
-        "title": f"{number(count, 'datagram')} of {number(addresses, 'address', 'addresses')} outside the cluster "
-        f"under VNI {first.vni}: a local identity, cut to 24 bits",
-        "count": count,
+        "title": title,
+        "count": _datagrams(rows),
         "evidence": _evidence(case, shown),
         "remedy": f"look on {_sending_node(case, first)} with `cilium-dbg identity list` for "
         f"{_LOCAL_SCOPE + first.vni} or {2 * _LOCAL_SCOPE + first.vni}, and update Cilium there: such packets "
@@ -315,6 +353,10 @@ def _unknown(case: Case, told: set[tuple[int, bytes]]) -> Iterator[Finding]:
 
 def _overlap(one: Sent, other: Sent) -> bool:
     return one.first_time <= other.last_time and other.first_time <= one.last_time
+
+
+def _datagrams(rows: Sequence[_Case]) -> int:
+    return sum(row.sent.datagrams for row in rows)
 
 
 def _largest(rows: Sequence[_Case]) -> list[_Case]:

@@ -1,14 +1,14 @@
 """Findings on ways: datagrams that left by another interface than they should have, and those that nobody answered.
 
 What a datagram should have left by is told by the router's routes, where they are given and no other can apply to
-it; else only by where the destination's own traffic comes in. Ways there and back may differ, and often do: without
-a sign that nothing came back, that is no finding.
+it; else only by where the destination is, or its node, or by where traffic of their kind comes in. Ways there and
+back may differ, and often do: without a sign that nothing came back, that is no finding.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,6 +21,7 @@ from vxtool.engine.tables import ECHO_REPLY, LOOPED, OUT, PLAIN, TCP, TRANSLATED
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Finding, Severity
+    from vxtool.cluster.knowledge import PodCidr
     from vxtool.cluster.links import Link
     from vxtool.cluster.routes import Route
     from vxtool.engine.answers import Proof, TopFlow, Unanswered
@@ -31,13 +32,27 @@ PATIENCE = 1_000_000_000  # ns
 _SYN, _ACK = 0x02, 0x10
 _ICMP = frozenset({1, 58})
 _MOST_ASKED = 200  # cells of unanswered flows that are looked at one by one
-_MOST_SUSPECTS = 200  # addresses that are
+_MOST_SUSPECTS = 200  # addresses that are, each by questions that go through all flows
+_MOST_COUNTED = (200, 2_000, 20_000)  # cells of unanswered flows that are gone through, in turns
 _MOST_NAMED = 3
 _TOP_FLOWS = 20
 
 # eBPF programs choose the way by these devices, past the routes: Cilium's own, and its pods'.
 _BY_PROGRAM = ("cilium_", "lxc", "gke")
 _TUNNEL_KINDS = frozenset({"vxlan", "geneve", "wireguard", "ipip", "gre", "sit", "ip6tnl"})
+
+# Private addresses (RFC 1918, RFC 6598, RFC 4193): what two of one block have in common is an administrator. With
+# the mask and the value of their first two bytes.
+_BLOCKS = {
+    4: {
+        "10.0.0.0/8": (0xFF00, 0x0A00),
+        "172.16.0.0/12": (0xFFF0, 0xAC10),
+        "192.168.0.0/16": (0xFFFF, 0xC0A8),
+        "100.64.0.0/10": (0xFFC0, 0x6440),
+    },
+    16: {"fc00::/7": (0xFE00, 0xFC00)},
+}
+_PODS, _NODES = "pods", "nodes"
 
 
 class Ways:
@@ -52,9 +67,49 @@ class Ways:
         return self.case.tables.queries.unanswered(PATIENCE, self.case.tables.last_time or 0)
 
     @cached_property
-    def astray(self) -> tuple[list[_Astray], int]:
-        """What took a wrong way, and to how many addresses more something may have that were not looked at."""
+    def astray(self) -> _Search:
         return _find_astray(self)
+
+    @cached_property
+    def kin(self) -> Mapping[str, AbstractSet[str | None]]:
+        """By which interfaces datagrams of a kind came in: those of a block of private addresses, of the pods that
+        the cluster's files know, and of `_NODES`: what came through a tunnel, or from a node's own address."""
+        found: dict[str, set[str | None]] = defaultdict(set)
+        cluster = self.case.knowledge.cluster
+        for address, interfaces in self._judge.arrivals.items():
+            labels = set(map(self.label, interfaces))
+            if (block := _block(address)) is not None:
+                found[block] |= labels
+            if not cluster.sources:
+                continue
+            if cluster.is_node_address(address_text(address) or ""):
+                found[_NODES] |= labels
+            elif _pod(self, address) is not None:
+                found[_PODS] |= labels
+        for group in self.case.groups:
+            if group.route.tunnelled and group.route.ingress is not None:
+                found[_NODES].add(self.label(group.route.ingress.interface))
+        return found
+
+    @cached_property
+    def senders(self) -> Mapping[PodCidr, Sequence[bytes]]:
+        """The addresses that sent, by the node's range of pod addresses that they are of."""
+        found: dict[PodCidr, list[bytes]] = defaultdict(list)
+        cluster = self.case.knowledge.cluster
+        for address in self._judge.arrivals if cluster.by_pod_cidr is not None else ():
+            if (share := cluster.pod_cidr(address_text(address) or "")) is not None:
+                found[share].append(address)
+        return found
+
+    @cached_property
+    def is_node(self) -> bool:
+        """Whether this machine is an end of the tunnel: pods may be behind it, each with a device of its own."""
+        return any(
+            group.route.ingress is not None
+            and group.route.egress is not None
+            and (group.route.ingress.wear == PLAIN) != (group.route.egress.wear == PLAIN)
+            for group in self.case.groups
+        )
 
     @cached_property
     def links(self) -> Mapping[str, Link]:
@@ -94,6 +149,9 @@ class Ways:
 
     def name(self, key: InterfaceKey) -> str | None:
         return self.case.knowledge.interface(key, self.case.tables).name
+
+    def label(self, key: InterfaceKey) -> str | None:
+        return self.case.knowledge.interface(key, self.case.tables).label
 
     def passed_on(self) -> list[Judged]:
         """What went through as it came: neither into a tunnel nor out of one, nor to another address."""
@@ -141,11 +199,26 @@ class _Astray(NamedTuple):
     verdict: str
     remedy: str
     severity: Severity
+    doubt: str = ""  # what else it may be, where no route tells
+    is_guess: bool = False  # nothing tells where the address is
+
+
+_Way = tuple[bytes, InterfaceKey]  # outermost destination and egress
+
+
+class _Search(NamedTuple):
+    found: list[_Astray]
+    unseen: list[Judged]  # what may have taken a wrong way too, and was not looked at
+    more: bool  # there is still more, which was not even counted
 
 
 def find_misrouted(ways: Ways) -> Iterator[Finding]:
-    case, (astray, unseen) = ways.case, ways.astray
+    case, (astray, unseen, uncounted) = ways.case, ways.astray
+    addresses = len({item.bundle.destination for item in unseen})
+    not_looked_at = f"{'at least ' if uncounted else ''}{number(addresses, 'more address', 'more addresses')}"
     if not astray:
+        if unseen:
+            yield _not_looked_at(case, unseen, not_looked_at)
         return
     # The gravest first, and of those what took the most.
     grades = ("error", "warning", "info")
@@ -160,10 +233,10 @@ def find_misrouted(ways: Ways) -> Iterator[Finding]:
     unknown += "program on the interface chose the way"
     if not case.knowledge.routes:
         unknown = "the routes: give `--routes` with the router's `ip -j route show table all`"
+    if order[0].doubt:
+        unknown += f"; without them it may also be that {order[0].doubt}"
     if unseen:
-        unknown += (
-            f"; {number(unseen, 'more address', 'more addresses')} may be concerned, which were not looked at"
-        )
+        unknown += f"; {not_looked_at} may be concerned, which were not looked at"
     yield {
         "id": "forwarding.misrouted",
         "severity": order[0].severity,
@@ -181,43 +254,83 @@ def _datagrams(items: Sequence[Judged]) -> int:
     return sum(item.bundle.datagrams for item in items)
 
 
-def _find_astray(ways: Ways) -> tuple[list[_Astray], int]:
-    """What took a wrong way, and to how many addresses more something may have that were not looked at."""
+def _not_looked_at(case: Case, unseen: list[Judged], addresses: str) -> Finding:
+    return {
+        "id": "forwarding.misrouted",
+        "severity": "info",
+        "title": f"what goes to {addresses} may leave by a wrong interface: {_MOST_SUSPECTS} were looked at one by "
+        "one, and found right",
+        "count": _datagrams(unseen),
+        "evidence": case.samples(unseen, "{flow}: in {ingress}, out {egress}, not looked at"),
+        "remedy": "give a part of the capture: `tcpdump -r FILE -w PART net PREFIX` for some of these addresses",
+        "unknown": "whether they took a wrong way",
+    }
+
+
+def _find_astray(ways: Ways) -> _Search:
     case = ways.case
     if not case.knowledge.routes and not ways.unanswered.datagrams:
-        return [], 0
+        return _Search([], [], False)
     items = ways.passed_on()
-    # By address and egress, since what is said of them is the same.
-    suspects: dict[tuple[bytes, InterfaceKey], list[Judged]] = {}
-    for item in items if case.knowledge.routes else ():
-        if item.route.egress is not None and (_is_past_its_route(ways, item) or _has_default_only(ways, item)):
-            suspects.setdefault((item.bundle.destination, item.route.egress.interface), []).append(item)
     found: list[_Astray] = []
-    order = sorted(suspects.values(), key=_datagrams, reverse=True)
-    for group in order[:_MOST_SUSPECTS]:
+    suspects = _by_way(
+        item
+        for item in (items if case.knowledge.routes else ())
+        if _is_past_its_route(ways, item) or _has_default_only(ways, item)
+    )
+    asking, uncounted = _asking(ways, [item for group in suspects.values() for item in group])
+    # First those that nobody answers, which send little.
+    order = sorted(suspects, key=lambda way: (way not in asking, -_datagrams(suspects[way])))
+    for way in order[:_MOST_SUSPECTS]:
+        group = suspects[way]
         astray = _past_its_route(ways, group) if _is_past_its_route(ways, group[0]) else _by_default(ways, group)
         if astray is not None:
             found.append(astray)
-    told = {item.number for row in found for item in row.items}
-    asked = {proof.bundle for proof in ways.asked([item for item in items if item.number not in told])}
-    elsewhere: dict[tuple[bytes, InterfaceKey], list[Judged]] = {}
-    for bundle in sorted(asked):
-        item = case.judged[bundle]
-        assert item.route.egress is not None
-        elsewhere.setdefault((item.bundle.destination, item.route.egress.interface), []).append(item)
-    for group in elsewhere.values():
-        astray = _away_from_where_it_sends(ways, group)
-        if astray is not None:
+    unseen = [item for way in order[_MOST_SUSPECTS:] for item in suspects[way]]
+    told = {item.number for row in found for item in row.items} | {item.number for item in unseen}
+    others = _by_way(item for item in items if item.number not in told)
+    asking, more = _asking(ways, [item for group in others.values() for item in group])
+    for way in asking[:_MOST_SUSPECTS]:
+        if (astray := _without_routes(ways, others[way])) is not None:
             found.append(astray)
-    return found, max(0, len(order) - _MOST_SUSPECTS)
+    unseen += [item for way in asking[_MOST_SUSPECTS:] for item in others[way]]
+    return _Search(found, unseen, uncounted or more)
+
+
+def _by_way(items: Iterable[Judged]) -> dict[_Way, list[Judged]]:
+    """By address and egress, since what is said of them is the same."""
+    ways: dict[_Way, list[Judged]] = {}
+    for item in items:
+        assert item.route.egress is not None
+        ways.setdefault((item.bundle.destination, item.route.egress.interface), []).append(item)
+    return ways
+
+
+def _asking(ways: Ways, items: list[Judged]) -> tuple[list[_Way], bool]:
+    """On which ways something asks again and again without an answer, the earliest first; and whether on more."""
+    found: dict[_Way, None] = {}
+    proofs: list[Proof] = []
+    for most in _MOST_COUNTED:
+        proofs = ways.asked(items, most)
+        found |= dict.fromkeys(_by_way(ways.case.judged[proof.bundle] for proof in proofs))
+        if len(proofs) < most:
+            return list(found), False
+        # Thousands of flows may ask for one address: the next turn is for the others.
+        items = [item for way, group in _by_way(items).items() if way not in found for item in group]
+    return list(found), bool(ways.asked(items, 1))
 
 
 def _is_past_its_route(ways: Ways, item: Judged) -> bool:
     """Whether the egress is none that the route has."""
     knowledge = ways.case.knowledge
     wanted = {device for route in knowledge.sure_ways(item.bundle.destination) for device in route.devices}
+    return bool(wanted) and _left_by_none_of(ways, item, wanted)
+
+
+def _left_by_none_of(ways: Ways, item: Judged, wanted: AbstractSet[str]) -> bool:
+    """Whether it would have been seen at one of these interfaces had it left by that, and was not."""
     egress = ways.name(item.route.egress.interface) if item.route.egress is not None else None
-    if not wanted or egress is None or not wanted <= ways.named:
+    if egress is None or not wanted <= ways.named:
         return False
     left = {ways.name(stage.interface) for stage in item.route.stages if stage.direction == OUT}
     links = ways.links
@@ -277,14 +390,11 @@ def _by_default(ways: Ways, items: list[Judged]) -> _Astray | None:
         severity = "info" if ways.are_pongs(items) else "warning"
     else:
         return None
-    where = pod.node or "an unknown node"
-    if pod.node_address is not None:
-        where += f" ({pod.node_address})" if pod.node else f" at {pod.node_address}"
     hop = next(hop for route in routes for hop in route.hops if not hop.dead)
     via = f" via {hop.via}" if hop.via else ""
     return _Astray(
         items,
-        f"pod {pod.address} is on {where}, the router has no route for it, so default{via} takes it out "
+        f"pod {pod.address} is on {_where(pod)}, the router has no route for it, so default{via} takes it out "
         f"{hop.device}",
         _add_route(pod, onward) + _route_back(ways, items[0]),
         severity,
@@ -353,20 +463,42 @@ def _route_back(ways: Ways, item: Judged) -> str:
     return f"; the answers need `{_route_command(pod, _sure_ways(ways, pod.node_address))}` as well"
 
 
-def _away_from_where_it_sends(ways: Ways, items: list[Judged]) -> _Astray | None:
-    """It was never answered, and the destination, or the others on its node, send by another interface only."""
+def _without_routes(ways: Ways, items: list[Judged]) -> _Astray | None:
+    """Requests that nobody answers left by an interface behind which their destination is not, as far as anything
+    but a route tells that."""
     assert items[0].route.egress is not None
-    egress, destination = items[0].route.egress.interface, items[0].bundle.destination
+    destination, label = items[0].bundle.destination, ways.label(items[0].route.egress.interface)
+    if label is None or ways.are_answered(items):
+        return None
     arrivals = ways.case.judge.arrivals
     whose, seen = "its own traffic comes", set(arrivals.get(destination, ()))
     if not seen:
         others = _neighbours(ways, destination)
         whose, seen = "that of others there comes", {key for address in others for key in arrivals[address]}
-    label = ways.case.knowledge.interface(egress, ways.case.tables).label
-    named = {ways.case.knowledge.interface(key, ways.case.tables).label for key in seen}
-    if not seen or label is None or label in named or None in named or ways.are_answered(items):
+    if seen:
+        return _away_from_where_it_sends(ways, items, label, whose, seen)
+    if ways.case.knowledge.routes or ways.is_node or label.startswith(_BY_PROGRAM):
+        return None  # routes are believed, and one that cannot be told for sure may be right
+    pod = _pod(ways, destination)
+    target = pod.node_address if pod is not None else address_text(destination)
+    if target is not None and target in map(address_text, ways.case.knowledge.own_addresses):
+        return None  # a pod of this machine
+    network = ways.case.knowledge.links.behind(target) if target is not None else None
+    came = _arrivals_of(ways, target) if target is not None else set()
+    if network is not None or came:
+        return _away_from_its_link(ways, items, label, pod, network, came)
+    return _away_from_its_kind(ways, items, label, pod)
+
+
+def _away_from_where_it_sends(
+    ways: Ways, items: list[Judged], label: str, whose: str, seen: Collection[InterfaceKey]
+) -> _Astray | None:
+    """The destination, or the others on its node, send by another interface only."""
+    destination = items[0].bundle.destination
+    named = set(map(ways.label, seen))
+    if label in named or None in named:
         return None
-    where = " and ".join(sorted(name for name in named if name is not None))
+    where = _listed(named)
     return _Astray(
         items,
         f"what goes to {_end(ways, destination)} leaves by {label} and is never answered, while {whose} in by "
@@ -377,17 +509,127 @@ def _away_from_where_it_sends(ways: Ways, items: list[Judged]) -> _Astray | None
     )
 
 
-def _neighbours(ways: Ways, destination: bytes) -> list[bytes]:
+def _away_from_its_link(
+    ways: Ways,
+    items: list[Judged],
+    label: str,
+    pod: _Pod | None,
+    network: tuple[str, AbstractSet[str]] | None,
+    came: AbstractSet[str | None],
+) -> _Astray | None:
+    """Links or traffic tell that the destination, or the pod's node, is behind another interface."""
+    if label in came or None in came:
+        return None
+    if network is not None and not _left_by_none_of(ways, items[0], network[1]):
+        return None
+    destination = _end(ways, items[0].bundle.destination)
+    devices = _listed(network[1] if network is not None else came, "or")
+    if pod is None:
+        assert network is not None
+        verdict = f"{destination} is on the link of {devices} ({network[0]}), and what goes to it leaves by {label}"
+    else:
+        where = f"whose own traffic comes in by {devices}"
+        if network is not None:
+            where = f"which is on the link of {devices} ({network[0]})"
+        verdict = f"pod {pod.address} is on {_where(pod)}, {where}, and what goes to it leaves by {label}"
+    ask = f"ask the router: `ip route get {address_text(items[0].bundle.destination)}`"
+    if pod is None:
+        remedy = f"{ask} shows what takes it out {label}: a route or a rule (`ip rule show`); remove that"
+    else:
+        hop = pod.node_address or "ADDRESS"
+        if network is not None and len(network[1]) == 1:
+            hop += f" dev {devices}"
+        lacking = f"if it has no route for the pod, add `{_route_command(pod)} {hop}`"
+        remedy = f"{ask} (`--routes` tells it here); {lacking}, or use a tunnel, for which the router has to know "
+        remedy += "the nodes only"
+    return _Astray(
+        items,
+        f"{verdict} and is never answered",
+        remedy,
+        "warning",  # no route proves it
+        f"{pod.node or 'its node'} is reached by {label} too, and the pod does not answer"
+        if pod is not None
+        else f"it is reached by {label} too, and does not answer",
+    )
+
+
+def _away_from_its_kind(ways: Ways, items: list[Judged], label: str, pod: _Pod | None) -> _Astray | None:
+    """Nothing tells where it is, but nothing like it ever came in by that interface, and did by others."""
+    destination = items[0].bundle.destination
+    if any(item.route.ingress is None or item.route.ingress.wear != PLAIN for item in items):
+        return None  # a node that is down is no wrong way
+    block = _block(destination)
+    if block is not None and not (pod is not None or any(_block(item.bundle.source) == block for item in items)):
+        block = None
+    kinds = [kind for kind in (_PODS if pod is not None else None, block) if kind is not None]
+    came = {each for kind in kinds for each in ways.kin.get(kind, ())}
+    if not came or None in came or label in came | ways.kin.get(_NODES, set()):
+        return None
+    if not _may_lead_on(ways, label, ipv6=len(destination) == 16):
+        return None
+    what = "no pod's traffic ever comes" if pod is not None else f"nothing from {block} ever comes"
+    others = _listed(came)
+    text = address_text(destination)
+    place, lacking = "", f"a route for the range of {text} by way of its node"
+    if pod is not None and pod.node is not None:
+        place = f", on {_where(pod)},"
+        lacking = f"`{_route_command(pod)} {pod.node_address or f'ADDRESS` with the address of {pod.node}'}"
+        lacking += "`" if pod.node_address is not None else ""
+    connects = any(proof.flow.protocol == TCP for proof in ways.asked(items))
+    return _Astray(
+        items,
+        f"what goes to {_end(ways, destination)}{place} leaves by {label} and is never answered, and {what} in by "
+        f"{label}, only by {others}",
+        f"ask the router where it sends it: `ip route get {text}` (`--routes` tells it here); if only its default "
+        f"route takes it there, add {lacking}, or use a tunnel",
+        "warning" if connects else "info",
+        f"{text} is behind {label} and does not answer",
+        True,
+    )
+
+
+def _may_lead_on(ways: Ways, label: str, *, ipv6: bool) -> bool:
+    """Whether more than one pod can be behind an interface: the devices of pods on their node carry no address of
+    the node's, as `ip -j addr` shows."""
+    numbered = {
+        name
+        for name, link in ways.links.items()
+        if not link.loopback
+        and any((":" in each) == ipv6 and not each.startswith("fe80:") for each in link.addresses)
+    }
+    return not numbered or label not in ways.links or bool({label, ways.links[label].master} & numbered)
+
+
+def _block(address: bytes) -> str | None:
+    """The block of private addresses that it is of."""
+    start = int.from_bytes(address[:2])
+    blocks = _BLOCKS.get(len(address), {})
+    return next((block for block, (mask, value) in blocks.items() if start & mask == value), None)
+
+
+def _arrivals_of(ways: Ways, address: str) -> set[str | None]:
+    """By which interfaces an address sends."""
+    from ipaddress import ip_address  # here, because most captures raise no such question
+
+    return set(map(ways.label, ways.case.judge.arrivals.get(ip_address(address).packed, ())))
+
+
+def _where(pod: _Pod) -> str:
+    """`k8s-w0 (192.168.20.100)`, as far as it is known."""
+    where = pod.node or "an unknown node"
+    if pod.node_address is not None:
+        where += f" ({pod.node_address})" if pod.node else f" at {pod.node_address}"
+    return where
+
+
+def _listed(names: Iterable[str | None], word: str = "and") -> str:
+    return f" {word} ".join(sorted(name for name in names if name is not None))
+
+
+def _neighbours(ways: Ways, destination: bytes) -> Sequence[bytes]:
     """Other addresses that are on the same node, by the ranges of pod addresses that the nodes have."""
-    cluster = ways.case.knowledge.cluster
-    share = cluster.pod_cidr(address_text(destination) or "")
-    if share is None:
-        return []
-    return [
-        address
-        for address in ways.case.judge.arrivals
-        if address != destination and cluster.pod_cidr(address_text(address) or "") == share
-    ]
+    share = ways.case.knowledge.cluster.pod_cidr(address_text(destination) or "")
+    return [address for address in ways.senders.get(share, ()) if address != destination] if share else []
 
 
 # Not answered.
@@ -464,12 +706,15 @@ def _follow(ways: Ways, item: Judged, proof: Proof) -> str:
         )
     node = case.knowledge.node(proof.outer_destination)
     place = f"on {node or address_text(proof.outer_destination)}" if proof.outer_destination else "there"
-    if any(other.number == item.number for row in ways.astray[0] for other in row.items):
+    told = [row for row in ways.astray.found if any(other.number == item.number for other in row.items)]
+    if told and not told[0].is_guess:
         return (
             "put right first what forwarding.misrouted tells of; if there is no answer then either, see on the "
             f"node whether it arrives: `tcpdump -ni any host {destination}`"
         )
     text = f"see whether it arrives {place} and is answered: `tcpdump -ni any host {destination}`"
+    if told:
+        text = f"see first whether the way is right, of which forwarding.misrouted tells; if it is, {text}"
     back = _way_back(ways, item)
     return f"{text}; {back}" if back else text
 
