@@ -335,6 +335,30 @@ def test_a_sysdump_tells_how_far_from_the_capture_it_was_taken(
     assert "default/web-0" in {flow["destination_name"] for flow in report["flows"]}
 
 
+@pytest.mark.parametrize(
+    ("stamp", "told"),
+    [
+        # It may have been taken within the hour of the capture (2025-08-09 17:27:50 UTC): in Kiritimati at UTC+14,
+        # or on Baker Island at UTC-12.
+        ("20250810-082000", None),
+        ("20250809-043500", None),
+        # And nowhere on earth.
+        ("20250810-083000", "2025-08-10 08:30:00 UTC, 15 hours after the last record"),
+        ("20250809-041000", "2025-08-09 04:10:00 UTC, 13 hours before the first record"),
+    ],
+)
+def test_a_time_of_an_unknown_zone_is_held_against_no_list_that_may_be_of_the_capture(
+    stamp: str, told: str | None, tmp_path: Path
+) -> None:
+    path = tmp_path / f"k8s-pods-{stamp}.json"
+    path.write_text(json.dumps({"kind": "PodList", "items": [pod("web-0", POD_B, -9 * DAY)]}))
+    report = run(tmp_path, exchange(), cluster=[str(path)])
+    (source,) = report["knowledge"]["sources"]
+    assert source["taken_unsure"]
+    zone = ", if that is UTC: it tells no time zone"
+    assert stale(report) == (None if told is None else ("info", 1, f"{path} was taken at {told}{zone}"))
+
+
 def test_an_empty_capture_is_of_no_time(tmp_path: Path) -> None:
     path = sysdump(tmp_path / "dump.zip", 3 * DAY, [pod("web-0", POD_B, DAY)])
     assert stale(run(tmp_path, [], cluster=[path])) is None

@@ -165,9 +165,43 @@ def test_an_archive_names_all_that_its_lists_do(tmp_path: Path) -> None:
     assert source.newest == 1_754_755_310_000_000_000
 
 
-def test_without_times_in_utc_when_it_was_taken_is_not_known(tmp_path: Path) -> None:
-    (source,) = load_cluster([packed(tmp_path / "a.zip", members(), None)]).sources
-    assert source.taken is None
+# `date -u -d '2025-08-09 17:27:50' +%s`, and the others likewise.
+AS_STAMPED, AS_DATED, AS_RENAMED = (
+    seconds * 1_000_000_000 for seconds in (1_754_760_470, 1_754_792_870, 1_704_067_200)
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "stamped", "taken"),
+    [
+        # `cilium sysdump` names what it writes by the local time.
+        ("cilium-sysdump-20240101-000000.zip", True, AS_RENAMED),
+        ("a.zip", True, AS_STAMPED),
+        # The field that every zip has is of the writer's own zone, too.
+        ("a.zip", False, AS_DATED),
+        ("cilium-sysdump-20241301-000000.zip", False, AS_DATED),
+    ],
+)
+def test_without_times_in_utc_when_it_was_taken_is_unsure(
+    name: str, stamped: bool, taken: int, tmp_path: Path
+) -> None:
+    texts = members() if stamped else {each.replace(f"-{STAMP}", ""): text for each, text in members().items()}
+    (source,) = load_cluster([packed(tmp_path / name, texts, None)]).sources
+    assert (source.taken, source.taken_unsure) == (taken, True)
+
+
+def test_times_in_utc_are_sure_whatever_the_names_say(tmp_path: Path) -> None:
+    path = packed(tmp_path / "cilium-sysdump-20240101-000000.zip", members())
+    (source,) = load_cluster([path]).sources
+    assert (source.taken, source.taken_unsure) == (1_754_760_470_000_000_000, False)
+
+
+def test_an_archive_without_any_time_tells_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("cilium-sysdump/k8s-pods.yaml"), PODS)  # of 1980
+    (source,) = load_cluster([str(path)]).sources
+    assert (source.taken, source.taken_unsure) == (None, False)
 
 
 def test_a_file_that_is_broken_is_named_and_the_others_are_used(tmp_path: Path) -> None:
@@ -191,6 +225,7 @@ def test_an_unpacked_one_says_the_same(tmp_path: Path) -> None:
     assert [Path(source.path).name for source in used] == sorted(
         name for name, text in MEMBERS.items() if text is None or text.startswith(("api", "items:\n"))
     )
+    assert {(source.taken, source.taken_unsure) for source in used} == {(AS_STAMPED, True)}
     assert (unused.path, unused.items, unused.skipped) == (str(tmp_path), 0, 5)
     assert unused.problem is not None
     assert f"logs-cilium-abcde-cilium-agent-{STAMP}.log: of a sysdump, and of no use here" in unused.problem

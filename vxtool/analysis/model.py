@@ -320,6 +320,7 @@ class KnownFile(TypedDict):
     items: int
     skipped: int
     taken: str | None  # when it was taken, where it tells
+    taken_unsure: bool  # in a time zone that nothing tells, and taken for UTC here
     newest: str | None  # when the newest of its items was created: it was taken later
     problem: str | None  # what of it could not be used
     assumed_namespace: str | None  # of names in it of which nothing tells the namespace

@@ -27,6 +27,7 @@ def describe_knowledge(
                 "items": source.items,
                 "skipped": source.skipped,
                 "taken": None if source.taken is None else rfc3339(source.taken),
+                "taken_unsure": source.taken_unsure,
                 "newest": None if source.newest is None else rfc3339(source.newest),
                 "problem": source.problem,
                 "assumed_namespace": source.assumed_namespace,

@@ -6,6 +6,7 @@ brings zipfile along.
 
 from __future__ import annotations
 
+import os
 import struct
 import zipfile
 import zlib
@@ -14,7 +15,7 @@ from typing import BinaryIO
 
 from vxtool.cluster import files
 from vxtool.cluster.knowledge import Facts
-from vxtool.cluster.sysdump import kind_of_file
+from vxtool.cluster.sysdump import kind_of_file, time_in_name, wall_clock
 from vxtool.errors import UsageError
 
 _MOST_LISTS = 4  # times the largest list, for all that is read of one archive
@@ -40,6 +41,7 @@ def read_sysdump(path: str, file: BinaryIO, take: Callable[[str, str, str, Facts
     facts = Facts()
     left = _most_of_all()
     seen = False
+    unsure: list[int | None] = []
     try:
         archive = zipfile.ZipFile(file)
     except (*_BROKEN, NotImplementedError) as error:
@@ -60,11 +62,17 @@ def read_sysdump(path: str, file: BinaryIO, take: Callable[[str, str, str, Facts
         changed = _time_of_change(member.extra)
         if changed is not None:
             facts.taken = max(changed, facts.taken or changed)
+        # 1980 stands where no time was written.
+        dated = wall_clock(*member.date_time) if member.date_time[0] > 1980 else None
+        unsure.append(time_in_name(name) or dated)
     if not seen:
         raise UsageError(
             f"{path}: a zip archive without a file of `cilium sysdump` that is of use, such as "
             "ciliumendpoints-….yaml; unpack it, and give its folder"
         )
+    if facts.taken is None:
+        facts.taken = time_in_name(os.path.basename(path)) or max(filter(None, unsure), default=None)
+        facts.taken_unsure = facts.taken is not None
     return facts
 
 
@@ -87,7 +95,8 @@ def _unpacked(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most: int) -> b
 
 
 def _time_of_change(extra: bytes) -> int | None:
-    """In ns since 1970, as `cilium sysdump` has it written; the archive's other times are of an unknown zone."""
+    """In ns since 1970, as `cilium sysdump` has it written. What else an archive tells of times, in names and in
+    the field that every zip has, is of an unknown zone."""
     while len(extra) >= 4:
         number, length = struct.unpack_from("<HH", extra)
         field, extra = extra[4 : 4 + length], extra[4 + length :]

@@ -111,7 +111,8 @@ class Source(NamedTuple):
 
     `taken` is when it was taken, where it tells, and `newest` when the newest of its items was created: it
     cannot have been taken before that. Both in ns since 1970. `problem` says what of it could not be used.
-    `assumed_namespace` is that of names in it of which nothing tells the namespace.
+    `assumed_namespace` is that of names in it of which nothing tells the namespace. `taken_unsure`: its time is
+    of a zone that nothing tells, and taken for UTC.
     """
 
     path: str
@@ -122,6 +123,7 @@ class Source(NamedTuple):
     newest: int | None = None
     problem: str | None = None
     assumed_namespace: str | None = None
+    taken_unsure: bool = False
 
 
 class Conflict(NamedTuple):
@@ -164,6 +166,7 @@ class Facts:
     kinds: Counter[str] = field(default_factory=Counter)
     skipped: Counter[str] = field(default_factory=Counter)
     taken: int | None = None
+    taken_unsure: bool = False
     newest: int | None = None
     problems: list[str] = field(default_factory=list)
 
@@ -201,6 +204,7 @@ def merge(files: Iterable[tuple[str, Facts]]) -> Cluster:
                 facts.taken,
                 facts.newest,
                 facts.problem,
+                taken_unsure=facts.taken_unsure,
             )
         )
         for identity in facts.identities:

@@ -536,7 +536,8 @@ def _knowledge(page: Page, report: Report, rows: int) -> None:
 def _about_file(item: KnownFile) -> str:
     about = []
     if item["taken"]:
-        about.append(f"taken {date(item['taken'])} {clock(item['taken'])[:8]} UTC")
+        zone = "in a time zone that it does not tell" if item["taken_unsure"] else "UTC"
+        about.append(f"taken {date(item['taken'])} {clock(item['taken'])[:8]} {zone}")
     if item["skipped"]:
         about.append(f"{count(item['skipped'])} {'more ' if item['items'] else ''}of no use here")
     if item["problem"]:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # How long before or after the capture a list may be taken without anything being made of it, in ns.
 _NEAR = 3_600_000_000_000
+# How far the clocks on the walls of the world are ahead of UTC and behind it, in ns.
+_EAST, _WEST = 14 * _NEAR, 12 * _NEAR
 _MOST_PROOFS = 1_000  # among which records of an address are looked for
 
 _COMMAND = (
@@ -118,13 +120,15 @@ def _distant(case: Case) -> Iterator[Evidence]:
     for source in case.knowledge.cluster.sources:
         if source.taken is None:
             continue
-        if source.taken > last + _NEAR:
+        east, west = (_EAST, _WEST) if source.taken_unsure else (0, 0)
+        if source.taken - east > last + _NEAR:
             when = f"{_apart(source.taken - last)} after the last record"
-        elif source.taken < first - _NEAR:
+        elif source.taken + west < first - _NEAR:
             when = f"{_apart(first - source.taken)} before the first record"
         else:
             continue
-        text = f"{source.path} was taken at {_second(source.taken)}, {when}"
+        zone = ", if that is UTC: it tells no time zone" if source.taken_unsure else ""
+        text = f"{source.path} was taken at {_second(source.taken)}, {when}{zone}"
         yield {"input": None, "record": None, "time": None, "text": text}
 
 
