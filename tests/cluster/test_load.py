@@ -197,6 +197,33 @@ def test_an_empty_list_is_accepted(file: Folder) -> None:
     assert cluster.sources[0].items == 0
 
 
+@pytest.mark.parametrize(
+    "before",
+    [
+        "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\n",
+        "[root@k8s-ctr ~]# kubectl get ciliumendpoints -o json\n",
+        'Defaulted container "cilium-agent" out of: cilium-agent, config (init)\n\n',
+    ],
+)
+def test_what_was_written_to_the_error_output_may_stand_before_the_json(file: Folder, before: str) -> None:
+    """As of `kubectl ... > FILE 2>&1`."""
+    cluster = load_cluster([file(before + json.dumps(endpoint("a", "10.0.0.1", 300), indent=4))])
+    assert cluster.pod("10.0.0.1") is not None
+    assert cluster.sources[0].problem is None
+
+
+def test_an_error_before_the_json_is_told(file: Folder) -> None:
+    error = "Error from server (Forbidden): pods is forbidden\n"
+    (source,) = load_cluster([file(error + json.dumps(endpoint("a", "10.0.0.1", 300)))]).sources
+    assert source.problem is not None
+    assert "'Error from server (Forbidden)" in source.problem
+
+
+def test_lines_before_the_json_count_where_it_is_broken(file: Folder) -> None:
+    with pytest.raises(UsageError, match="line 4, column 1: is no JSON there"):
+        load_cluster([file('Warning: a\nWarning: b\n{"kind": "List"\n"items": []}')])
+
+
 REFUSED: dict[str, tuple[object, str]] = {
     "empty": ("", "empty"),
     "blank": (" \n\n", "empty"),

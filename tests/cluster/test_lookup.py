@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import CLUSTER_FILES
+from hypothesis import given
+from hypothesis import strategies as st
 
 from vxtool.cluster.agent import parse_agent
 from vxtool.cluster.knowledge import Facts, PodCidr, Service, merge
@@ -42,9 +45,30 @@ def test_the_longest_prefix_wins() -> None:
     assert prefixes.find("no address") is None
 
 
+@given(st.ip_addresses(), st.integers(0, 128), st.booleans(), st.booleans())
+def test_prefixes_are_spelled_as_ipaddress_spells_them(address: Any, length: int, clear: bool, long: bool) -> None:
+    text = f"{address.exploded if long else address}/{length}"
+    try:
+        network = ip_network(text, strict=False)
+    except ValueError:
+        assert canonical_prefix(text) is None
+        return
+    shown = str(network) if clear else text
+    assert canonical_prefix(shown) == str(network)
+    prefixes: Prefixes[int] = Prefixes()
+    prefixes[shown] = 1
+    assert list(prefixes.matches(str(network[-1]))) == [(length, 1)]
+
+
 @pytest.mark.parametrize(
-    ("given", "spelled"),
+    ("prefix", "spelled"),
     [
+        ("10.0.0.01", None),
+        ("10.0.0.0/08", "10.0.0.0/8"),
+        ("10.0.0.0/255.0.0.0", "10.0.0.0/8"),
+        ("10.0.0", None),
+        ("::ffff:10.0.0.1/128", str(ip_network("::ffff:10.0.0.1/128"))),
+        ("::0102:0304", "::102:304/128"),
         ("172.20.2.4/24", "172.20.2.0/24"),
         ("172.20.2.4", "172.20.2.4/32"),
         ("FD00:172:20:0::/64", "fd00:172:20::/64"),
@@ -54,8 +78,8 @@ def test_the_longest_prefix_wins() -> None:
         ("fe80::1%eth0", None),
     ],
 )
-def test_a_prefix_has_one_spelling(given: object, spelled: str | None) -> None:
-    assert canonical_prefix(given) == spelled
+def test_a_prefix_has_one_spelling(prefix: object, spelled: str | None) -> None:
+    assert canonical_prefix(prefix) == spelled
 
 
 def test_a_pods_address_tells_its_node_and_the_way_there() -> None:

@@ -247,6 +247,7 @@ class TestUnreadable:
         ]
         routes = load_routes(written(tmp_path, rows))
         assert [(source.items, source.skipped) for source in routes.sources] == [(1, 6)]
+        assert "(entry 2: destination '10.0.0.0/99': expected" in (routes.sources[0].problem or "")
         assert routes.find("10.1.1.1") == (Route("10.0.0.0/8", hops=(Hop("eth1"),)),)
 
 
@@ -259,6 +260,21 @@ class TestFiles:
     def test_a_family_without_routes_is_an_empty_list(self, tmp_path: Path) -> None:
         routes = load_routes(written(tmp_path, JSON, "[ ]\n"))
         assert routes.count == 15
+
+    def test_a_prompt_and_warnings_may_stand_before(self, tmp_path: Path) -> None:
+        assert load_routes(written(tmp_path, f"router# ip -j route\n{JSON}")).count == 15
+
+    def test_text_and_json_in_one_file_are_two_lists(self, tmp_path: Path) -> None:
+        """`(ip -6 route; ip -j route) > routes.json`"""
+        routes = load_routes(written(tmp_path, f"fd00:20::/64 via fd00:10::7 dev eth1 metric 1024\n{JSON}"))
+        assert routes.count == 16
+        assert ways(routes, "fd00:20::1") == ["fd00:20::/64 via fd00:10::7 dev eth1"]
+
+    def test_many_routes_for_one_prefix_are_all_kept(self, tmp_path: Path) -> None:
+        rows = [{"dst": "10.0.0.0/8", "dev": f"eth{number}", "metric": number} for number in range(2000, 0, -1)]
+        routes = load_routes(written(tmp_path, rows))
+        assert routes.count == 2000
+        assert ways(routes, "10.1.1.1") == ["10.0.0.0/8 dev eth1"]
 
     def test_colours_and_one_line_output_are_read(self, tmp_path: Path) -> None:
         text = (
@@ -279,7 +295,12 @@ class TestFiles:
             ('[{"ifindex": 1, "ifname": "lo"}]', "--links"),
             ('{"kind": "List", "items": []}', "--cluster"),
             ('[{"dst": "default", "gateway": "10.0.2.2"', "cut short"),
-            ("hello\n", "holds no route"),
+            ('[{"dst": "foo", "dev": "eth1"}]', r'entry 1: destination .foo.: expected "default" or an IP prefix'),
+            ('[{}, {"dst": "1.2.3.0/24"}]', r'entry 1: destination .1\.2\.3\.0/24.: expected the name of a device'),
+            ('[{"dst": "1.2.3.0/24", "dev": "e", "type": ["a"]}]', "entry 1: type .*: expected one of"),
+            ("1.2.3.0/24 proto static\n", r"entry 1: destination .*: expected a device behind it"),
+            ("r# ip route\nfoo via 1.2.3.4 dev eth0\n", "line 2: .foo via 1.2.3.4 dev eth0.: expected a line"),
+            ("hello\n", "holds no route, line 1"),
             ("1: lo: <LOOPBACK,UP> mtu 65536\n", "holds no route"),
             ("Kernel IP routing table\nDestination   Gateway   Genmask\n0.0.0.0 10.0.2.2 0.0.0.0\n", "netstat"),
             ("10.9.1.1 via 192.168.20.1 dev eth2 src 192.168.20.200 uid 0 \n    cache \n", "ip route get"),

@@ -22,6 +22,7 @@ MAX_BYTES = 128 << 20
 MAX_NAME = 512
 
 _JSON_START = re.compile(r"\s*(?:\{|\[\s*[\[\]{\"])")
+_JSON_LINE = re.compile(r"^(?:\{|\[\s*[\[\]{\"])", re.MULTILINE)
 _BLANKS = re.compile(r"[ \t\r\n]*")
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -71,6 +72,21 @@ def as_text(path: str, data: bytes) -> str:
 def looks_like_json(text: str) -> bool:
     """Whether a text begins as JSON does (a shell prompt may begin with a bracket, too)."""
     return _JSON_START.match(text) is not None
+
+
+def split_preamble(text: str) -> tuple[list[str], str]:
+    """The lines that stand before JSON, and the text with blank lines in their place; none where there is no JSON.
+
+    Such are what a program writes to its error output (`kubectl ... > FILE 2>&1`), and a prompt with the command.
+    """
+    if looks_like_json(text):
+        return [], text
+    begin = _JSON_LINE.search(text)
+    if begin is None:
+        return [], text
+    before = text[: begin.start()].splitlines()
+    # Errors in what follows are told by line.
+    return [line.strip() for line in before if line.strip()], "\n" * len(before) + text[begin.start() :]
 
 
 def parse_json(path: str, text: str) -> Any:

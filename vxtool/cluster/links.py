@@ -20,6 +20,7 @@ from vxtool.cluster.files import (
     looks_like_json,
     parse_json,
     read_text,
+    split_preamble,
 )
 from vxtool.cluster.knowledge import Conflict, Source, canonical
 from vxtool.cluster.lookup import Links
@@ -99,7 +100,7 @@ def is_links(document: object) -> bool:
 
 
 def _read_links(path: str) -> tuple[list[Link], int]:
-    text = read_text(path)
+    _, text = split_preamble(read_text(path))
     if not looks_like_json(text):
         if _PLAIN_IP.search(text):
             raise UsageError(f"{path}: is the plain text of `ip`, meant for reading; {_WANTED}")

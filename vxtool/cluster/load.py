@@ -7,13 +7,22 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from vxtool.cluster.agent import parse_agent
-from vxtool.cluster.files import as_list, as_mapping, as_text, looks_like_json, opened, parse_json, read_rest
+from vxtool.cluster.files import (
+    as_list,
+    as_mapping,
+    as_text,
+    looks_like_json,
+    opened,
+    parse_json,
+    read_rest,
+    split_preamble,
+)
 from vxtool.cluster.identities import kind_of
 from vxtool.cluster.knowledge import Facts, merge
 from vxtool.cluster.links import is_links
 from vxtool.cluster.lookup import Cluster
 from vxtool.cluster.objects import take_objects
-from vxtool.cluster.sysdump import is_other_file, kind_of_file
+from vxtool.cluster.sysdump import is_other_file, kind_of_file, time_in_name
 from vxtool.cluster.tables import parse_tables
 from vxtool.cluster.yaml_text import looks_like_yaml, parse_yaml
 from vxtool.errors import UsageError
@@ -118,6 +127,7 @@ def _read(path: str, namespace: str | None) -> Facts:
 
 
 def _read_text(path: str, text: str, namespace: str | None) -> Facts:
+    before, text = split_preamble(text)
     if looks_like_json(text):
         document = parse_json(path, text)
         if is_links(document):
@@ -127,11 +137,22 @@ def _read_text(path: str, text: str, namespace: str | None) -> Facts:
         facts = parse_agent(document)
         if not facts.kinds:
             facts = _objects([document], kind_of_file(os.path.basename(path)))
+        # A warning changes nothing; with an error, kubectl may have printed only a part.
+        facts.problems += (
+            f"before the JSON stands {line[:_LONGEST_QUOTE]!a}: it may lack what that tells of"
+            for line in before
+            if line.lower().startswith("error")
+        )
     elif looks_like_yaml(text):
         facts = _objects(parse_yaml(path, text), kind_of_file(os.path.basename(path)))
     else:
         return _checked(path, parse_tables(text, namespace), "tables with header ")
-    return _checked(path, facts, "objects of kind ")
+    facts = _checked(path, facts, "objects of kind ")
+    if facts.taken is None and kind_of_file(os.path.basename(path)) is not None:
+        # Of an unpacked sysdump.
+        facts.taken = time_in_name(os.path.basename(path))
+        facts.taken_unsure = facts.taken is not None
+    return facts
 
 
 def _take(path: str, text: str, kind: str, facts: Facts) -> None:

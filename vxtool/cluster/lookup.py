@@ -200,8 +200,8 @@ class Routes:
         self.count = 0
         self.addresses: set[str] = set()
         self.sources: list[Source] = []
-        self._tables: dict[str | None, Prefixes[tuple[Route, ...]]] = {}
-        self._by_prefix: dict[tuple[str | None, str], tuple[Route, ...]] = {}
+        self._tables: dict[str | None, Prefixes[list[Route]]] = {}
+        self._by_prefix: dict[tuple[str | None, str], list[Route]] = {}
         self._families: set[bool] = set()  # of the main table's routes: whether IPv6
         self._answers: dict[str, tuple[Route, ...]] = {}
         self._sure: dict[str, bool] = {}
@@ -211,12 +211,14 @@ class Routes:
 
     def add(self, route: Route) -> None:
         """Take in a route of a file."""
-        from vxtool.cluster.prefixes import Prefixes  # here, because most runs have no routes
-
         key = route.table, route.prefix
-        routes = self._by_prefix[key] = (*self._by_prefix.get(key, ()), route)
-        self._tables.setdefault(route.table, Prefixes())[route.prefix] = routes
-        self._answers, self._sure = {}, {}
+        routes = self._by_prefix.get(key)
+        if routes is not None:
+            routes.append(route)
+        else:
+            self._by_prefix[key] = self._table(route.table)[route.prefix] = [route]
+        if self._answers or self._sure:
+            self._answers, self._sure = {}, {}
         if route.table is None:
             self._families.add(":" in route.prefix)
         self.count += 1
@@ -224,6 +226,14 @@ class Routes:
             self.addresses.add(route.source)
         if route.kind == "local" and (address := route.only_address) is not None:
             self.addresses.add(address)
+
+    def _table(self, name: str | None) -> Prefixes[list[Route]]:
+        table = self._tables.get(name)
+        if table is None:
+            from vxtool.cluster.prefixes import Prefixes  # here, because most runs have no routes
+
+            table = self._tables[name] = Prefixes()
+        return table
 
     def find(self, address: str) -> tuple[Route, ...]:
         """The routes that a datagram to `address` takes: of those with the longest prefix that holds it the ones
@@ -267,7 +277,7 @@ class Routes:
                 return tuple(route for route in usable if route.metric == least)
         return ()
 
-    def _all_matching(self, address: str) -> Iterator[tuple[int, tuple[Route, ...]]]:
+    def _all_matching(self, address: str) -> Iterator[tuple[int, list[Route]]]:
         """In the order in which the kernel tries them."""
         for table in USUAL_TABLES:
             for length, routes in self._tables[table].matches(address) if table in self._tables else ():

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from vxtool.cluster.files import (
@@ -22,6 +22,7 @@ from vxtool.cluster.files import (
     looks_like_json,
     parse_json_values,
     read_text,
+    split_preamble,
 )
 from vxtool.cluster.knowledge import Source, canonical
 from vxtool.cluster.links import is_links
@@ -31,6 +32,7 @@ from vxtool.errors import UsageError
 
 _WANTED = "take `ip -j route show table all` on the machine that captured"
 _LARGEST_NUMBER = (1 << 32) - 1
+_LONGEST_QUOTE = 60
 
 # ip-route(8), "Route types"; one that is not named is a unicast route.
 _KINDS = frozenset(
@@ -42,6 +44,7 @@ _TABLES = {"local": "local", "255": "local", "main": "main", "254": "main", "def
 _ENCAPS_WITH_DST = frozenset({"ip", "ip6", "mpls"})
 _SECOND = "second "  # before a key that stood in an object for the second time
 
+_HOP = re.compile(r"\b(?:via|dev) \S")
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of `ip -c`
 _KERNEL_TABLE = re.compile(r"^Destination\s+(?:Gateway|Next Hop)\s", re.MULTILINE)  # of route and netstat
 _OF_ONE_ADDRESS = re.compile(r"^\s+cache\b|\buid \d+\s*$", re.MULTILINE)  # of `ip route get`
@@ -56,8 +59,7 @@ class Hop(NamedTuple):
     linkdown: bool = False  # its link has no carrier; the kernel uses it all the same, unless told not to
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(NamedTuple):
     """One route. `prefix` is in the spelling of `ipaddress`; `hops` are several where the route has several ways.
 
     `conditional` routes are for some sources or types of service only. `table` is None for main.
@@ -120,8 +122,10 @@ def load_routes(paths: Sequence[str]) -> Routes:
     """
     routes = Routes()
     for path in paths:
-        found, skipped = _read_routes(path)
-        routes.sources.append(Source(path, "routes", len(found), skipped, problem=_problem(found, skipped)))
+        found, unread = _read_routes(path)
+        if unread and not found:
+            raise UsageError(f"{path}: no route in it can be read, {unread[0]}; {_WANTED}")
+        routes.sources.append(Source(path, "routes", len(found), len(unread), problem=_problem(found, unread)))
         for route in found:
             routes.add(route)
     if paths and not routes.count:
@@ -129,10 +133,13 @@ def load_routes(paths: Sequence[str]) -> Routes:
     return routes
 
 
-def _problem(found: Sequence[Route], skipped: int) -> str | None:
+def _problem(found: Sequence[Route], unread: Sequence[str]) -> str | None:
     """What keeps conclusions from being drawn, and where."""
-    if skipped:
-        return f"{skipped:,} of the routes cannot be read: what they are for is not known, so none is relied upon"
+    if unread:
+        return (
+            f"{len(unread):,} of the routes cannot be read ({unread[0]}): what they are for is not known, so none "
+            "is relied upon"
+        )
     partial = sum(route.conditional or route.table not in USUAL_TABLES for route in found)
     if partial:
         return (
@@ -142,17 +149,30 @@ def _problem(found: Sequence[Route], skipped: int) -> str | None:
     return None
 
 
-def _read_routes(path: str) -> tuple[list[Route], int]:
-    text = read_text(path)
-    rows = _from_json(path, text) if looks_like_json(text) else _from_text(path, _COLORS.sub("", text))
-    found = [route for route in rows if route is not None]
-    return found, len(rows) - len(found)
+def _read_routes(path: str) -> tuple[list[Route], list[str]]:
+    """The routes of a file, and of what cannot be read, which it is and why."""
+    before, text = split_preamble(read_text(path))
+    rows: list[Route | str] = []
+    if looks_like_json(text):
+        if any(_begins_route(line.split()) for line in before):
+            rows += _from_text(path, "\n".join(before))
+        rows += _from_json(path, text)
+    else:
+        rows += _from_text(path, _COLORS.sub("", text))
+    found = [row for row in rows if isinstance(row, Route)]
+    return found, [f"entry {at}: {row}" for at, row in enumerate(rows, 1) if isinstance(row, str)]
+
+
+def _quoted(value: object) -> str:
+    """A value of a file on one short line."""
+    text = ascii(value)
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[:_LONGEST_QUOTE]}..."
 
 
 # JSON.
 
 
-def _from_json(path: str, text: str) -> list[Route | None]:
+def _from_json(path: str, text: str) -> list[Route | str]:
     documents = parse_json_values(path, text, _keep_both)
     for document in documents:
         if is_links(document):
@@ -170,28 +190,41 @@ def _from_json(path: str, text: str) -> list[Route | None]:
 def _keep_both(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """An object in which the first of two equal keys keeps its name: the route's own stands before its
     encapsulation's."""
-    item: dict[str, Any] = {}
+    item = dict(pairs)
+    if len(item) == len(pairs):
+        return item
+    item = {}
     for key, value in pairs:
         item[f"{_SECOND}{key}" if key in item else key] = value
     return item
 
 
-def _route_of(value: object) -> Route | None:
+def _route_of(value: object) -> Route | str:
+    """The route, or why it cannot be read."""
     item = as_mapping(value)
-    if item.get("encap") in _ENCAPS_WITH_DST and f"{_SECOND}dst" not in item:
+    if str(item.get("encap")) in _ENCAPS_WITH_DST and f"{_SECOND}dst" not in item:
         # What wrote the file anew kept one of the two, the encapsulation's: the route's own is lost.
-        return None
-    hops = [hop for entry in as_list(item.get("nexthops")) if (hop := _hop_of(entry)) is not None]
+        return 'only one "dst" is left of the two, that of its encapsulation: expected the file as `ip` wrote it'
+    several = as_list(item.get("nexthops"))
+    hops = [hop for entry in several if (hop := _hop_of(as_mapping(entry))) is not None]
     if not hops and "dev" in item and (hop := _hop_of(item)) is not None:
         hops.append(hop)
-    destination, source = item.get("dst"), canonical(item.get("prefsrc"))
-    # Of a default route the family has to be told by what else stands there; only IPv6 routes have a preference.
-    others = "via" in item or any("via" in as_mapping(entry) for entry in as_list(item.get("nexthops")))
-    ipv6 = "pref" in item or _is_ipv6(source, hops, others)
+    destination, source = item.get("dst"), item.get("prefsrc")
+    if source is not None:
+        source = canonical(source)
+    ipv6 = False
+    if destination == "default":
+        # Its family has to be told by what else stands there; only IPv6 routes have a preference.
+        others = "via" in item or any("via" in as_mapping(entry) for entry in several)
+        ipv6 = "pref" in item or _is_ipv6(source, hops, others)
     prefix = _prefix(destination, ipv6=ipv6)
     kind = item.get("type", "unicast")
-    if prefix is None or kind not in _KINDS or (kind == "unicast" and not hops):
-        return None
+    if prefix is None:
+        return _no_prefix(item["dst"]) if "dst" in item else f'{_quoted(value)}: expected an object with "dst"'
+    if not isinstance(kind, str) or kind not in _KINDS:
+        return f"type {_quoted(kind)}: expected one of {', '.join(sorted(_KINDS))}"
+    if kind == "unicast" and not hops:
+        return f'destination {_quoted(destination)}: expected the name of a device in "dev" or "nexthops"'
     metrics = [as_mapping(entry) for entry in as_list(item.get("metrics"))]
     return Route(
         prefix,
@@ -199,34 +232,51 @@ def _route_of(value: object) -> Route | None:
         tuple(hops),
         as_number(item.get("metric"), _LARGEST_NUMBER) or 0,
         source,
-        next((mtu for entry in metrics if (mtu := as_number(entry.get("mtu"), _LARGEST_NUMBER))), None),
+        next((mtu for entry in metrics if (mtu := as_number(entry.get("mtu"), _LARGEST_NUMBER))), None)
+        if metrics
+        else None,
         _table(item.get("table")),
         "encap" in item,
         _is_conditional(item.get("from"), "encap" not in item and item.get("tos", item.get("dsfield"))),
     )
 
 
-def _hop_of(value: object) -> Hop | None:
-    item = as_mapping(value)
-    flags = as_list(item.get("flags"))
-    via = item.get("gateway", as_mapping(item.get("via")).get("host"))
+def _hop_of(item: dict[str, Any]) -> Hop | None:
+    flags = item.get("flags")
+    via = item.get("gateway")
+    if "gateway" not in item and "via" in item:
+        via = as_mapping(item["via"]).get("host")
     device = as_name(item.get("dev"))
     if device is None:
         return None
-    return Hop(device, canonical(via), "dead" in flags, "linkdown" in flags)
+    if not isinstance(flags, list):
+        flags = ()
+    return _hop(device, via if isinstance(via, str) else None, "dead" in flags, "linkdown" in flags)
+
+
+@lru_cache(maxsize=1 << 12)
+def _hop(device: str, via: str | None, dead: bool, linkdown: bool) -> Hop:
+    """A table of a million routes has few hops, so that each is made once."""
+    return Hop(device, canonical(via), dead, linkdown)
 
 
 # Text.
 
 
-def _from_text(path: str, text: str) -> list[Route | None]:
+def _from_text(path: str, text: str) -> list[Route | str]:
     if _KERNEL_TABLE.search(text):
         raise UsageError(f"{path}: is the table that `route` or `netstat` prints, which lacks some; {_WANTED}")
     if _OF_ONE_ADDRESS.search(text):
         raise UsageError(f"{path}: is of `ip route get`, which tells of one address only; {_WANTED}")
     rows = [_parse_line(words) for words in _lines(text)]
-    if not any(rows):
-        raise UsageError(f"{path}: holds no route; {_WANTED}")
+    if not rows:
+        # A prompt with the command may come first.
+        lines = [(at, line.strip()) for at, line in enumerate(text.splitlines(), 1) if line.strip()]
+        at, line = next(((at, line) for at, line in lines if _HOP.search(line)), lines[0])
+        raise UsageError(
+            f"{path}: holds no route, line {at}: {_quoted(line)}: expected a line that begins with \"default\" or "
+            f"an IP prefix, such as 172.20.2.0/24; {_WANTED}"
+        )
     return rows
 
 
@@ -256,36 +306,67 @@ def _begins_route(words: list[str]) -> bool:
     return len(words) > at and _prefix(words[at], ipv6=False) is not None
 
 
-def _parse_line(words: list[str]) -> Route | None:
-    kind = words.pop(0) if words[0] in _KINDS else "unicast"
-    destination = words.pop(0)
+def _parse_line(words: list[str]) -> Route | str:
+    """The route, or why it cannot be read."""
+    kind, at = (words[0], 1) if words[0] in _KINDS else ("unicast", 0)
+    told = _told(tuple(words[at + 1 :]))
+    prefix = _prefix(words[at], ipv6=told.ipv6)
+    if prefix is None:
+        return _no_prefix(words[at])
+    if kind == "unicast" and not told.hops:
+        return f"destination {_quoted(words[at])}: expected a device behind it (`dev eth1`)"
+    return Route(
+        prefix,
+        kind,
+        told.hops,
+        told.metric,
+        told.source,
+        told.mtu,
+        told.table,
+        told.encapsulates,
+        told.conditional,
+    )
+
+
+class _Told(NamedTuple):
+    """What stands behind a route's destination."""
+
+    hops: tuple[Hop, ...]
+    metric: int
+    source: str | None
+    mtu: int | None
+    table: str | None
+    encapsulates: bool
+    conditional: bool
+    ipv6: bool  # so it says, which matters where the destination is "default"
+
+
+@lru_cache(maxsize=1 << 12)
+def _told(words: tuple[str, ...]) -> _Told:
+    """A table of a million routes has few hops, so that most of its lines end as others did."""
     parts: list[list[str]] = [[]]
     for word in words:
         if word == "nexthop":
             parts.append([])
         else:
             parts[-1].append(word)
-    own = _values(parts[0])
-    hops = [
-        Hop(device, canonical(value.get("via")), "dead" in value, "linkdown" in value)
-        for value in map(_values, parts)
+    values = [_values(part) for part in parts]
+    own = values[0]
+    hops = tuple(
+        _hop(device, value.get("via"), "dead" in value, "linkdown" in value)
+        for value in values
         if (device := as_name(value.get("dev"))) is not None
-    ]
+    )
     source = canonical(own.get("src"))
-    ipv6 = "pref" in own or _is_ipv6(source, hops, any("inet6" in part for part in parts))
-    prefix = _prefix(destination, ipv6=ipv6)
-    if prefix is None or (kind == "unicast" and not hops):
-        return None
-    return Route(
-        prefix,
-        kind,
-        tuple(hops),
+    return _Told(
+        hops,
         _number(own.get("metric")) or 0,
         source,
         _number(own.get("mtu")),
         _table(own.get("table")),
         "encap" in own,
         _is_conditional(own.get("from"), own.get("tos", own.get("dsfield"))),
+        "pref" in own or _is_ipv6(source, hops, any("inet6" in part for part in parts)),
     )
 
 
@@ -330,6 +411,10 @@ def _prefix(value: object, *, ipv6: bool) -> str | None:
     if value == "default":
         return "::/0" if ipv6 else "0.0.0.0/0"
     return canonical_prefix(value)
+
+
+def _no_prefix(value: object) -> str:
+    return f'destination {_quoted(value)}: expected "default" or an IP prefix, such as 172.20.2.0/24'
 
 
 def _is_ipv6(source: str | None, hops: Sequence[Hop], others: bool) -> bool:
