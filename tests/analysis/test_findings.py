@@ -47,6 +47,7 @@ from engine.generate import mss
 from vxtool import analyze
 from vxtool.analysis.model import Report
 from vxtool.capture.container import Interface
+from vxtool.report import RENDERERS, Target
 
 LATER = 100 * MS
 
@@ -186,7 +187,19 @@ class TestDropped:
         lost = [came(number * MS, tunnel(ping(number))) for number in range(400)]
         found = finding(run(tmp_path, [*lost, *passed(500 * MS, tunnel(ping(999)))]), "forwarding.dropped")
         assert found is not None
-        assert "(99 %)" in found["title"]
+        assert "(99.7 %)" in found["title"]  # 400 of 401 are 99.75 %
+
+    def test_a_share_has_the_same_digits_in_the_verdict(self, tmp_path: Path) -> None:
+        rows = [came(0, tunnel(ping(0)))]
+        rows += [row for each in range(1, 300) for row in passed(each * MS, tunnel(ping(each)))]
+        report = run(tmp_path, rows)
+        found = finding(report, "forwarding.dropped")
+        assert found is not None
+        assert "(0.3 %)" in found["title"]  # 1 of 300 is 0.333 %
+        page = RENDERERS["text"](report, Target(width=200))
+        assert "299 forwarded, 1 dropped (0.3 % dropped)" in page
+        assert page.count("0.3 %") >= 3
+        assert "0.33 %" not in page
 
     def test_without_interface_names_no_command_names_one(self, tmp_path: Path) -> None:
         """They left, by an interface that SLL version 1 does not tell."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from vxtool.analysis.shares import figures
+from vxtool.analysis.shares import percent as percent
+
 _DURATIONS = (("ns", 1), ("µs", 1_000), ("ms", 1_000_000))
 _SECOND = 1_000_000_000
 
@@ -41,9 +44,9 @@ def duration(nanoseconds: int) -> str:
     """Two or three figures and a unit: '16 µs', '1.2 ms', '3 s', '2 min 5 s', '3 h 12 min'."""
     for unit, length in _DURATIONS:
         if nanoseconds < 999.5 * length:
-            return f"{_figures(nanoseconds / length)} {unit}"
+            return f"{figures(nanoseconds / length)} {unit}"
     if nanoseconds < 59.5 * _SECOND:
-        return f"{_figures(nanoseconds / _SECOND)} s"
+        return f"{figures(nanoseconds / _SECOND)} s"
     minutes, seconds = divmod(round(nanoseconds / _SECOND), 60)
     if minutes < 60:
         return _two(minutes, "min", seconds, "s")
@@ -51,19 +54,8 @@ def duration(nanoseconds: int) -> str:
     return _two(hours, "h", minutes, "min") if hours < 48 else _two(hours // 24, "d", hours % 24, "h")
 
 
-def _figures(value: float) -> str:
-    return f"{value:.1f}".removesuffix(".0") if value < 9.95 else f"{value:.0f}"
-
-
 def _two(high: int, high_unit: str, low: int, low_unit: str) -> str:
     return f"{count(high)} {high_unit} {low} {low_unit}" if low else f"{count(high)} {high_unit}"
-
-
-def percent(value: float) -> str:
-    """A share in per cent: '37 %', '3.4 %', and 'under 0.1 %' for what would round to nothing."""
-    if 0 < value < 0.05:
-        return "under 0.1 %"
-    return f"{_figures(value)} %" if value < 99.5 or value == 100 else f"{int(value * 10) / 10} %"
 
 
 def clock(time: str) -> str:

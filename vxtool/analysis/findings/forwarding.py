@@ -11,6 +11,7 @@ from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.findings.ways import Ways, find_misrouted, find_no_answer
 from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.outcomes import DELIVERED_UNSEEN, Group, Judged
+from vxtool.analysis.shares import percent
 from vxtool.engine.answers import Wanted
 from vxtool.engine.tables import LOOPED, PARTIAL, InterfaceKey
 
@@ -185,7 +186,7 @@ def _dropped(case: Case) -> Iterator[Finding]:
         unknown += f"; and the capture itself {' and '.join(losses)}, so it may have missed some egresses too"
     if unweighed := case.tables.counters.unweighed_journeys:
         unknown += f"; {number(unweighed, 'segment')} too many were not compared with later acknowledgements"
-    title = f"{number(count, 'datagram')} ({_share(count, total)}) came in{_by(case, dropped)}"
+    title = f"{number(count, 'datagram')} ({percent(100 * count / total)}) came in{_by(case, dropped)}"
     if losses:
         title = f"up to {title}"
     if partial == count:
@@ -432,11 +433,6 @@ def _routes_tell(case: Case, dropped: Sequence[Judged]) -> str | None:
         f"the next hop answers (`ip neigh show dev {device}`), then look at `tc -s qdisc show dev {device}` and "
         "the drop counters of `nft list ruleset`"
     )
-
-
-def _share(count: int, total: int) -> str:
-    """Two digits; 100 only where it is all of them."""
-    return "100 %" if count == total else f"{min(100 * count / total, 99):.2g} %"
 
 
 def _by(case: Case, dropped: Sequence[Judged]) -> str:
