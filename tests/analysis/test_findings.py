@@ -121,7 +121,7 @@ SCENES: dict[str, tuple[str, int, list[int], Scene]] = {
     "identity.unknown": ("info", 1, [3], lambda path: run(path, exchange(), cluster=cluster(path))),
     "capture.truncated": ("warning", 1, [3], truncated),
     "capture.clipped": ("info", 4, [1], lambda path: clipped(path, 120)),
-    "capture.one-sided": ("warning", 3, [1, 2, 3], one_sided),
+    "capture.one-sided": ("info", 3, [1, 2, 3], one_sided),
     "capture.super-frames": ("info", 1, [1], lambda path: run(path, super_frames()[4:], links=links(path))),
     "capture.fragments-hidden": ("warning", 1, [5], lambda path: run(path, fragmented(hidden=True))),
 }

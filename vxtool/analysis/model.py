@@ -37,6 +37,7 @@ class Interface(TypedDict):
     records_in: int
     records_out: int
     records_unknown: int
+    records_inferred: int  # of those in and out: their direction is told by MACs or TTLs, not by link headers
 
 
 class Capture(TypedDict):

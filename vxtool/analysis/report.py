@@ -9,8 +9,9 @@ from vxtool.analysis.findings import find_all
 from vxtool.analysis.findings.choice import choose
 from vxtool.analysis.findings.evidence import Case
 from vxtool.analysis.forwarding import count_outcomes
+from vxtool.analysis.interfaces import describe_interfaces
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.analysis.outcomes import Group, Judge, group
+from vxtool.analysis.outcomes import Group, Judge, Judged, group
 from vxtool.analysis.sizes import find_super_frames, measure_mtu, measure_overhead, measured_mtus
 from vxtool.analysis.times import rfc3339
 from vxtool.analysis.traffic import (
@@ -24,7 +25,7 @@ from vxtool.analysis.traffic import (
 from vxtool.engine.tables import PLAIN, Tables
 
 if TYPE_CHECKING:
-    from vxtool.analysis.model import Capture, Input, Interface, Known, Report, Tool
+    from vxtool.analysis.model import Capture, Input, Known, Report, Tool
 
 SCHEMA = "vxtool.report/1"
 
@@ -97,7 +98,7 @@ def build_report(
         "schema": SCHEMA,
         "tool": tool,
         "inputs": list(inputs),
-        "capture": _describe_capture(tables, groups, knowledge),
+        "capture": _describe_capture(tables, judged, groups, knowledge),
         "tunnel": tunnel,
         "forwarding": {**counts, "other": other},
         "identities": identities,
@@ -113,7 +114,9 @@ def build_report(
     }
 
 
-def _describe_capture(tables: Tables, groups: Sequence[Group], knowledge: Knowledge) -> Capture:
+def _describe_capture(
+    tables: Tables, judged: Sequence[Judged], groups: Sequence[Group], knowledge: Knowledge
+) -> Capture:
     counters = tables.counters
     first, last = tables.first_time, tables.last_time
     return {
@@ -128,25 +131,8 @@ def _describe_capture(tables: Tables, groups: Sequence[Group], knowledge: Knowle
         "last_time": None if last is None else rfc3339(last),
         "duration_ns": None if first is None or last is None else last - first,
         "vantage": _tell_vantage(groups),
-        "interfaces": _describe_interfaces(tables, knowledge),
+        "interfaces": describe_interfaces(tables, judged, knowledge),
     }
-
-
-def _describe_interfaces(tables: Tables, knowledge: Knowledge) -> list[Interface]:
-    rows: list[Interface] = []
-    for key, row in sorted(tables.interfaces.items()):
-        name = knowledge.interface(key, tables)
-        rows.append(
-            {
-                "index": name.number,
-                "name": name.name,
-                "mtu": name.mtu,
-                "records_in": row.records_in,
-                "records_out": row.records_out,
-                "records_unknown": row.records_unknown,
-            }
-        )
-    return rows
 
 
 def _tell_vantage(groups: Sequence[Group]) -> Literal["router", "node", "link"] | None:

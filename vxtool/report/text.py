@@ -165,6 +165,7 @@ def _capture(page: Page, report: Report, rows: int) -> None:
                     Cell(count(item["records_in"]), "in"),
                     Cell(count(item["records_out"]), "out"),
                     _nonzero(item["records_unknown"], "direction unknown"),
+                    Cell("by MAC or TTL") if item["records_inferred"] else Cell(""),
                     Cell("mtu", str(item["mtu"])) if item["mtu"] is not None else Cell(""),
                 ),
             )

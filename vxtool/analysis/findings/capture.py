@@ -48,7 +48,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         summary="datagrams seen on one side only, where the other was not captured",
         cause="The capture was taken on one interface, or its files tell no directions.",
         proof="A datagram came in and no other for its destination was seen to leave, or the reverse, or nothing "
-        "tells which way it went. Where the other side was watched, it is a drop and not this.",
+        "tells which way it went. Where the other side was watched, it is a drop and not this. An info: one side "
+        "alone is a choice, and no fault of the network.",
         remedy="Capture on all interfaces at once: `tcpdump -i any -w vxlan.pcap`, or one file for each; give "
         "`--links` with the router's `ip -j addr`, whose MACs tell directions in Ethernet captures.",
         unknown="Whether these datagrams were forwarded or dropped.",
@@ -204,7 +205,7 @@ def _one_sided(case: Case) -> Iterator[Finding]:
         remedy += "; give `--links` with the router's `ip -j addr`, so that its MACs tell the directions"
     yield {
         "id": "capture.one-sided",
-        "severity": "warning",
+        "severity": "info",
         "title": title,
         "count": count,
         "evidence": evidence[:MOST_EVIDENCE],
