@@ -10,6 +10,10 @@ import pytest
 from analysis.scenes import (
     ETH1,
     ETH2,
+    MAC_1,
+    MAC_2,
+    MAC_A,
+    MAC_B,
     MS,
     POD_A,
     POD_B,
@@ -21,20 +25,24 @@ from analysis.scenes import (
     came,
     datagram,
     endpoints_file,
+    frame,
     left,
     passed,
     pcap,
+    pcapng,
     ping,
+    routed,
     router_links,
     segment,
     tunnel,
 )
-from captures.samples import Sample, samples
+from captures.samples import Sample, sample, samples
 from conftest import CAPTURES, CLUSTER_FILES
 
 import vxtool
 from vxtool import flows
 from vxtool.analysis.model import FlowList, ListedFlow
+from vxtool.capture.container import Interface
 from vxtool.errors import UsageError
 
 A, B = (POD_A, 32788), (POD_B, 80)
@@ -317,3 +325,52 @@ class TestChoice:
     def test_what_no_flow_can_have_is_wrong_usage(self, wanted: dict[str, Any], said: str) -> None:
         with pytest.raises(UsageError, match=said):
             flows([str(CAPTURES / "vxlan.pcap")], **wanted)
+
+
+class TestWhere:
+    """The node's capture: pod A pings and asks, the answers come out of the tunnel and leave by its interface."""
+
+    def told(self, one: Sample, **options: Any) -> tuple[set[tuple[str | None, str]], str | None]:
+        found = flows(one.paths, scope="tunnel", **options)
+        return {(flow["source"]["address"], flow["observation"]) for flow in found["flows"]}, found["node"]
+
+    @pytest.mark.parametrize(("links", "cluster"), [(False, True), (True, False), (True, True)])
+    def test_what_leaves_by_a_pods_own_interface_goes_to_an_endpoint(
+        self, links: bool, cluster: bool, engine: str
+    ) -> None:
+        """It is known by its name, lxc..., or by the pod, which the lists have on the node that captured."""
+        one = sample("node.pcap")
+        options = {**({"links": one.links} if links else {}), **({"cluster": one.cluster} if cluster else {})}
+        ends = {("172.20.0.107", "to-network"), ("172.20.2.4", "to-endpoint")}
+        assert self.told(one, **options) == (ends, "k8s-ctr" if cluster else None)
+
+    def test_where_nothing_says_that_an_interface_is_a_pods_it_went_to_the_network(self, engine: str) -> None:
+        ends = {("172.20.0.107", "to-network"), ("172.20.2.4", "to-network")}
+        assert self.told(sample("node.pcap")) == (ends, None)
+
+    def test_a_router_is_no_node(self, engine: str) -> None:
+        one = sample("ping-http.pcap")
+        ends = {("172.20.0.107", "to-network"), ("172.20.2.4", "to-network")}
+        assert self.told(one, links=one.links, cluster=one.cluster) == (ends, None)
+
+    def ethernet(self, tmp_path: Path, packet: bytes) -> FlowList:
+        rows = [frame(0, packet, MAC_A, MAC_1), frame(16 * US, routed(packet), MAC_2, MAC_B)._replace(interface=1)]
+        return flows([pcapng(tmp_path / "c.pcapng", [Interface(1, 0, "eth1"), Interface(1, 0, "eth2")], rows)])
+
+    def test_the_macs_are_those_where_it_left(self, tmp_path: Path, engine: str) -> None:
+        (flow,) = self.ethernet(tmp_path, ping())["flows"]
+        assert flow["ethernet"] == {"source": MAC_2.hex(":"), "destination": MAC_B.hex(":")}
+
+    def test_those_of_a_tunnels_packet_are_not_its_own(self, tmp_path: Path, engine: str) -> None:
+        (flow,) = self.ethernet(tmp_path, tunnel(ping()))["flows"]
+        assert flow["ethernet"] is None
+
+    def test_cooked_captures_tell_none(self, tmp_path: Path, engine: str) -> None:
+        (flow,) = run(tmp_path, passed(0, ping()))["flows"]
+        assert flow["ethernet"] is None
+
+    def test_of_several_source_ports_none_is_the_flows(self, tmp_path: Path, engine: str) -> None:
+        one = run(tmp_path, passed(0, tunnel(ping(), port=50001)) + passed(MS, tunnel(ping(2), port=50001)))
+        assert [flow["tunnel"] and flow["tunnel"]["source_port"] for flow in one["flows"]] == [50001]
+        two = run(tmp_path, passed(0, tunnel(ping(), port=50001)) + passed(MS, tunnel(ping(2), port=50002)))
+        assert [flow["tunnel"] and flow["tunnel"]["source_port"] for flow in two["flows"]] == [None]

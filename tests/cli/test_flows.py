@@ -89,6 +89,19 @@ class TestFoundingCase:
         assert reply["flow"]["tunnel"]["vni"] == 17701
         assert (request["flow"]["is_reply"], reply["flow"]["is_reply"]) == (False, True)
 
+    def test_the_json_tells_the_direction_and_the_one_source_port(
+        self, pods: list[str], capfd: pytest.CaptureFixture[str], engine: str
+    ) -> None:
+        request, reply = map(json.loads, out([VXLAN, *ENDPOINTS, *pods, "--format", "jsonpb"], capfd).splitlines())
+        # tshark -r vxlan.pcap -Y 'frame.number==1 || frame.number==3' -T fields -e udp.srcport
+        assert request["flow"]["tunnel"]["l4"] == {"UDP": {"source_port": 51213, "destination_port": 8472}}
+        assert reply["flow"]["tunnel"]["l4"] == {"UDP": {"source_port": 52674, "destination_port": 8472}}
+        # Both are of one connection, which leaves here towards the pod that was asked.
+        assert (request["flow"]["traffic_direction"], reply["flow"]["traffic_direction"]) == ("EGRESS", "INGRESS")
+        # A router is no node, and the MACs are those of the outer frame.
+        assert {"node_name", "ethernet"}.isdisjoint(request["flow"])
+        assert "node_name" not in request
+
     def test_as_a_table(self, pods: list[str], capfd: pytest.CaptureFixture[str]) -> None:
         text = out([VXLAN, *ENDPOINTS, *pods, *LINKS, "--namespace", "default"], capfd)
         assert "default/curl-pod (ID:36705) → default/webpod-697b545f57-8tcp6 (ID:17701)\n" in text
@@ -121,7 +134,7 @@ class TestFoundingCase:
 END = r"\S+ \((?:ID:\d+|[a-z-]+)\)"
 COMPACT = re.compile(
     rf"[A-Z][a-z]{{2}} [ 123]\d \d\d:\d\d:\d\d\.\d{{3}}: {END} (?:->|<-|<>) {END} "
-    r"(?:to-network|from-network|to-host) (?:FORWARDED|DROPPED|TRACED) \([^)]+\)"
+    r"(?:to-network|from-network|to-host|to-endpoint) (?:FORWARDED|DROPPED|TRACED) \([^)]+\)"
 )
 
 

@@ -41,14 +41,15 @@ def flow(**changes: Any) -> dict[str, Any]:
         "verdict": "FORWARDED", "observation": "to-network", "outcomes": {"forwarded": 1}, "is_reply": False,
         "protocol": "tcp", "icmp_id": None, "icmp_echo": None, "icmp": None, "tcp_flags": ["SYN"],
         "source": CURL | {"port": 32788}, "destination": WEB | {"port": 80},
-        "ingress": "eth1", "egress": "eth2", "interface": {"index": 4, "name": "eth2"}, "tunnel": TUNNEL,
+        "ingress": "eth1", "egress": "eth2", "interface": {"index": 4, "name": "eth2"}, "ethernet": None,
+        "tunnel": TUNNEL,
         "record": None, "datagrams": 1, "inner_bytes": 60,
         "first_time": "2025-08-09T16:31:03.834000000Z", "last_time": "2025-08-09T16:31:03.834000000Z",
     } | changes  # fmt: skip
 
 
-def rendered(format_: str, *flows: dict[str, Any], encoding: str = "utf-8") -> str:
-    listed: Any = {"flows": list(flows)}
+def rendered(format_: str, *flows: dict[str, Any], encoding: str = "utf-8", node: str | None = None) -> str:
+    listed: Any = {"flows": list(flows), "node": node}
     return FLOW_RENDERERS[format_](listed, Target(encoding=encoding))
 
 
@@ -152,7 +153,8 @@ ENUMS = {
     "Verdict": {"FORWARDED", "DROPPED", "TRACED"},
     "FlowType": {"L3_L4"},
     "IPVersion": {"IPv4", "IPv6"},
-    "TraceObservationPoint": {"TO_HOST", "FROM_NETWORK", "TO_NETWORK"},
+    "TraceObservationPoint": {"TO_HOST", "FROM_NETWORK", "TO_NETWORK", "TO_ENDPOINT"},
+    "TrafficDirection": {"INGRESS", "EGRESS"},
     "Protocol": {"VXLAN", "GENEVE"},
 }
 MESSAGES: dict[str, dict[str, str]] = {
@@ -162,7 +164,9 @@ MESSAGES: dict[str, dict[str, str]] = {
         "destination": "Endpoint", "Type": "FlowType", "event_type": "CiliumEventType",
         "trace_observation_point": "TraceObservationPoint", "is_reply": "BoolValue",
         "interface": "NetworkInterface", "tunnel": "Tunnel", "Summary": "string",
+        "ethernet": "Ethernet", "node_name": "string", "traffic_direction": "TrafficDirection",
     },
+    "Ethernet": {"source": "string", "destination": "string"},
     "IP": {"source": "string", "destination": "string", "ipVersion": "IPVersion"},
     "Layer4": {"TCP": "TCP", "UDP": "UDP", "ICMPv4": "ICMP", "ICMPv6": "ICMP", "SCTP": "UDP"},
     "TCP": {"source_port": "uint32", "destination_port": "uint32", "flags": "TCPFlags"},
@@ -223,6 +227,7 @@ class TestJson:
                 "Type": "L3_L4",
                 # pkg/monitor/api: MessageTypeTrace is 4, TraceToNetwork 11.
                 "event_type": {"type": 4, "sub_type": 11},
+                "traffic_direction": "EGRESS",
                 "trace_observation_point": "TO_NETWORK",
                 "is_reply": False,
                 "interface": {"index": 4, "name": "eth2"},
@@ -244,6 +249,50 @@ class TestJson:
         assert found["trace_observation_point"] == "FROM_NETWORK"
         assert "drop_reason" not in found
         assert "drop_reason_desc" not in found
+
+    def test_what_went_to_a_pod_of_this_node(self) -> None:
+        found = message(observation="to-endpoint")["flow"]
+        assert found["event_type"] == {"type": 4}  # TraceToLxc is 0, protobuf's default
+        assert found["trace_observation_point"] == "TO_ENDPOINT"
+        assert " to-endpoint FORWARDED " in compact(observation="to-endpoint")
+
+    @pytest.mark.parametrize(
+        ("observation", "is_reply", "direction"),
+        [
+            # As threefour's decodeTrafficDirection: a source behind the interface asks outwards, and an answer
+            # belongs to a connection of the other direction.
+            ("to-network", False, "EGRESS"),
+            ("to-network", True, "INGRESS"),
+            ("to-endpoint", False, "INGRESS"),
+            ("to-endpoint", True, "EGRESS"),
+            ("from-network", False, "INGRESS"),
+            ("from-network", True, "EGRESS"),
+            ("to-host", False, "INGRESS"),
+            ("to-network", None, None),
+            ("from-network", None, None),
+        ],
+    )
+    def test_the_direction_is_that_of_the_connection(
+        self, observation: str, is_reply: bool | None, direction: str | None
+    ) -> None:
+        found = message(observation=observation, is_reply=is_reply)["flow"]
+        assert found.get("traffic_direction") == direction
+
+    def test_without_a_direction_of_the_packet_there_is_none_of_the_connection(self) -> None:
+        changes = {"verdict": "TRACED", "observation": "from-network", "egress": None}
+        assert message(**changes)["flow"]["traffic_direction"] == "INGRESS"
+        assert "traffic_direction" not in message(**changes, ingress=None)["flow"]
+
+    def test_the_node_that_captured_is_named_twice(self) -> None:
+        found = json.loads(rendered("jsonpb", flow(), node="k8s-ctr"))
+        assert (found["node_name"], found["flow"]["node_name"]) == ("k8s-ctr", "k8s-ctr")
+        check(found, "GetFlowsResponse")
+
+    def test_macs_where_they_are_known(self) -> None:
+        macs = {"source": "02:00:00:00:00:01", "destination": "02:00:00:00:00:02"}
+        found = message(ethernet=macs, tunnel=None)
+        assert found["flow"]["ethernet"] == macs
+        check(found, "GetFlowsResponse")
 
     def test_what_was_for_this_machine_went_to_the_host(self) -> None:
         found = message(observation="to-host")["flow"]

@@ -38,7 +38,7 @@ def build_flow_list(
     scope = scope_of(question, tables)
     overlay = tell_overlay(question.overlay, tables, knowledge)
     judged, tunnelled = judge.judged(), scope == "tunnel"
-    describer = Describer(tables, judged, knowledge, overlay)
+    describer = Describer(tables, judged, knowledge, overlay, judge.own_addresses)
     counts: FlowPackets | None = None
     if packets:
         from vxtool.analysis.packet_list import list_packets  # here, because most lists are of flows
@@ -59,6 +59,7 @@ def build_flow_list(
         "inputs": list(inputs),
         "scope": scope,
         "overlay": overlay,
+        "node": describer.node,
         "flows": listing.flows,
         "packets": counts,
         "flows_shown": listing.shown,

@@ -2,7 +2,8 @@
 
 The verdicts are Hubble's words for the outcomes. A router is no node of Cilium's, so where Hubble would have seen a
 datagram is told as the nearest that there is: `to-network` where it left by an interface, `from-network` where it
-only came in, `to-host` where it was for this machine itself.
+only came in, `to-host` where it was for this machine itself. On a node, what left by a pod's own interface is told
+as `to-endpoint`, as far as the interface's name or the cluster's files say that it is one.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from vxtool.analysis.knowledge import Knowledge, address_text
+from vxtool.analysis.knowledge import Knowledge, address_text, packed
 from vxtool.analysis.outcomes import Judge, Judged, Outcome
 from vxtool.analysis.times import rfc3339
 from vxtool.analysis.traffic import FlowTotals, Labels, Overlay, identities_by_address, protocol_name
@@ -23,17 +24,18 @@ from vxtool.engine.tables import (
     WEAR_NAMES,
     FlowKey,
     FlowRow,
+    Stage,
     Tables,
 )
 
 if TYPE_CHECKING:
     from ipaddress import IPv4Network, IPv6Network
 
-    from vxtool.analysis.model import FlowEnd, FlowInterface, FlowTunnel, ListedFlow
+    from vxtool.analysis.model import FlowEnd, FlowEthernet, FlowInterface, FlowTunnel, ListedFlow
     from vxtool.engine.answers import Share, TopFlow
 
 Verdict = Literal["FORWARDED", "DROPPED", "TRACED"]
-Observation = Literal["to-network", "from-network", "to-host"]
+Observation = Literal["to-network", "from-network", "to-host", "to-endpoint"]
 Sorting = Literal["bytes", "packets", "start", "end", "drops"]
 
 VERDICTS: tuple[Verdict, ...] = ("FORWARDED", "DROPPED", "TRACED")
@@ -52,6 +54,7 @@ _VERDICT_OF: dict[Outcome, Verdict] = {
 _FLAGS = {"SYN": 0x02, "ACK": 0x10, "RST": 0x04, "FIN": 0x01, "PSH": 0x08, "URG": 0x20, "ECE": 0x40, "CWR": 0x80}
 _SYN, _ACK = _FLAGS["SYN"], _FLAGS["ACK"]
 _ICMP = frozenset({1, 58})
+_OF_POD, _OF_CILIUM = "lxc", "cilium_"  # how Cilium names a pod's interface, and its own devices
 _EVERY = 0xFFFFFFFF  # flows: more than an engine keeps
 
 
@@ -157,7 +160,12 @@ class Describer:
     """Puts flows into words. What is the same for many of them is found once."""
 
     def __init__(
-        self, tables: Tables, judged: Sequence[Judged], knowledge: Knowledge, overlay: Overlay | None
+        self,
+        tables: Tables,
+        judged: Sequence[Judged],
+        knowledge: Knowledge,
+        overlay: Overlay | None,
+        own_addresses: Collection[bytes],
     ) -> None:
         self._tables = tables
         self._judged = judged
@@ -169,6 +177,9 @@ class Describer:
         for source, destination, wear, port in tables.queries.tunnels:
             self._ports.setdefault((source, destination, wear), set()).add(port)
         self._ends: dict[tuple[bytes, int | None], FlowEnd] = {}
+        self._own_addresses = own_addresses
+        nodes = {name for address in own_addresses if (name := knowledge.node(address)) is not None}
+        self.node = nodes.pop() if len(nodes) == 1 else None  # the one that captured, where the files name it
         self._fits: dict[tuple[str, bytes, int | None], bool] = {}
 
     def wanted_parts(self, top: TopFlow, wanted: FlowFilter) -> _Parts:
@@ -189,7 +200,7 @@ class Describer:
             item = self._judged[share.bundle]
             verdict = _VERDICT_OF[item.outcome]
             if not wanted.verdicts or verdict in wanted.verdicts:
-                parts.setdefault((verdict, _observed(item)), []).append(share)
+                parts.setdefault((verdict, self._observed(item, flow)), []).append(share)
         return parts
 
     def _fits_end(self, what: str, address: bytes, identity: int | None, wanted: FlowFilter) -> bool:
@@ -229,6 +240,7 @@ class Describer:
             "ingress": ingress,
             "egress": egress,
             "interface": self._interface(self._judged[usual.bundle], observation),
+            "ethernet": self._ethernet(flow, shares, observation),
             "tunnel": self._tunnel(flow, row, self._judged[usual.bundle]),
             "record": None,
             "datagrams": totals.datagrams,
@@ -284,12 +296,41 @@ class Describer:
         }
 
     def _interface(self, item: Judged, observation: Observation) -> FlowInterface | None:
-        route = item.route
-        stage = (route.egress if observation == "to-network" else route.ingress) or route.measured
+        stage = _stage(item, observation)
         name = self._knowledge.interface(stage.interface, self._tables)
         if name.label is None:
             return None
         return {"index": name.number, "name": name.name}
+
+    def _observed(self, item: Judged, flow: FlowKey) -> Observation:
+        if item.outcome == "delivered":
+            return "to-host"
+        if item.outcome == "dropped" or item.route.egress is None:
+            return "from-network"
+        return "to-endpoint" if self._is_to_pod(item.route.egress, flow) else "to-network"
+
+    def _is_to_pod(self, egress: Stage, flow: FlowKey) -> bool:
+        """Whether an interface is a pod's own: by its name, or since what left there was for a pod of this node."""
+        if egress.wear != PLAIN:
+            return False
+        name = self._knowledge.interface(egress.interface, self._tables).name or ""
+        if name.startswith(_OF_POD):
+            return True
+        pod = self._knowledge.pod(flow.destination)
+        if pod is None or name.startswith(_OF_CILIUM):
+            return False
+        if self.node is not None and pod.node_name == self.node:
+            return True
+        return pod.node_address is not None and packed(pod.node_address) in self._own_addresses
+
+    def _ethernet(self, flow: FlowKey, shares: Sequence[Share], observation: Observation) -> FlowEthernet | None:
+        """The MACs where it was observed. Hubble gives those of the innermost frame, which are not kept of what was
+        in a tunnel."""
+        if flow.vni >= 0:
+            return None
+        macs = {_stage(self._judged[share.bundle], observation).macs for share in shares}
+        both = macs.pop()
+        return None if macs or not both else {"source": both[6:].hex(":"), "destination": both[:6].hex(":")}
 
     def _tunnel(self, flow: FlowKey, row: FlowRow | None, item: Judged) -> FlowTunnel | None:
         wear = next((stage.wear for stage in item.route.stages if stage.wear != PLAIN), PLAIN)
@@ -306,7 +347,7 @@ class Describer:
             "source_node": self._knowledge.node(source),
             "destination_node": self._knowledge.node(destination),
             "port": next(iter(ports)) if len(ports) == 1 else None,
-            "source_port": None,
+            "source_port": self._tables.queries.only_source_port.get(ends),
         }
 
 
@@ -322,12 +363,11 @@ def _ports(flow: FlowKey) -> tuple[int | None, int | None]:
     )
 
 
-def _observed(item: Judged) -> Observation:
-    if item.outcome == "delivered":
-        return "to-host"
-    if item.outcome == "dropped" or item.route.egress is None:
-        return "from-network"
-    return "to-network"
+def _stage(item: Judged, observation: Observation) -> Stage:
+    """Where that was."""
+    route = item.route
+    left = observation in ("to-network", "to-endpoint")
+    return (route.egress if left else route.ingress) or route.measured
 
 
 def tcp_flags(flags: int) -> list[str]:

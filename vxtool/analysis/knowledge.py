@@ -62,7 +62,7 @@ class Knowledge:
     @cached_property
     def own_addresses(self) -> frozenset[bytes]:
         """Of the machine that captured, as far as `ip addr` and `ip route` told."""
-        return frozenset(map(_packed, self.links.addresses | self.routes.addresses))
+        return frozenset(map(packed, self.links.addresses | self.routes.addresses))
 
     @cached_property
     def own_macs(self) -> frozenset[bytes]:
@@ -173,7 +173,9 @@ def address_text(address: bytes) -> str | None:
     return str(IPv6Address(address))
 
 
-def _packed(address: str) -> bytes:
+@lru_cache(maxsize=1 << 10)
+def packed(address: str) -> bytes:
+    """An address as headers hold it, of its text."""
     from ipaddress import ip_address
 
     return ip_address(address).packed

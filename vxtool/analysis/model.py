@@ -207,6 +207,11 @@ class FlowInterface(TypedDict):
     name: str | None
 
 
+class FlowEthernet(TypedDict):
+    source: str
+    destination: str
+
+
 class FlowRecord(TypedDict):
     """Where a packet stands: the record, of an input by its path, that it was first seen in."""
 
@@ -223,7 +228,7 @@ class ListedFlow(TypedDict):
     """The datagrams of one flow that had one verdict; or one of them, where they are listed one by one."""
 
     verdict: Literal["FORWARDED", "DROPPED", "TRACED"]
-    observation: Literal["to-network", "from-network", "to-host"]  # where Hubble would have seen it
+    observation: Literal["to-network", "from-network", "to-host", "to-endpoint"]  # where Hubble would have seen it
     outcomes: dict[str, int]  # as in `Counts`: datagrams
     is_reply: bool | None
     protocol: str
@@ -236,6 +241,7 @@ class ListedFlow(TypedDict):
     ingress: str | None
     egress: str | None
     interface: FlowInterface | None  # that of `observation`
+    ethernet: FlowEthernet | None  # the MACs there, of what was in no tunnel and has one pair of them
     tunnel: FlowTunnel | None
     record: FlowRecord | None  # of a packet
     datagrams: int
@@ -258,6 +264,7 @@ class FlowList(TypedDict):
     inputs: list[Input]
     scope: Literal["tunnel", "ip"]
     overlay: Literal["cilium", "vxlan"] | None
+    node: str | None  # the name of the node that captured, where files tell its addresses
     flows: Sequence[ListedFlow]
     packets: FlowPackets | None  # None: `flows` has flows
     flows_shown: int  # a flow with two verdicts is listed twice, and counts once

@@ -218,6 +218,11 @@ class Judge:
             and self._watches_all(route.egress)
         )
 
+    @property
+    def own_addresses(self) -> frozenset[bytes]:
+        """Of the machine that captured: told by files, or shown by what it sent and took out of tunnels."""
+        return self._own_addresses
+
     def judged(self) -> list[Judged]:
         items: list[Judged] = []
         settled: dict[int, tuple[Outcome, str | None]] = {}  # by route, where that alone decides

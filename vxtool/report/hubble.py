@@ -6,7 +6,9 @@ in UTC; the direction that asks always on the left, the arrow turned round for a
 known which of the two it is. https://docs.cilium.io/en/stable/_api/v1/flow/README/
 
 A router is no node of Cilium's: what left it is printed as `to-network`, what was lost here as `from-network` with
-the verdict DROPPED and no drop reason, since it was none of Cilium's drops.
+the verdict DROPPED and no drop reason, since it was none of Cilium's drops. The traffic's direction is that of the
+connection as it passes the interface: what leaves asks outwards (EGRESS), what comes in asks inwards (INGRESS), and
+an answer belongs to a connection of the other direction. Cilium's pkg/hubble/parser/threefour.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 # The kind of message that a trace event is, and its points: Cilium's pkg/monitor/api/types.go.
 _TRACE = 4
-_POINTS = {"to-host": 2, "from-network": 10, "to-network": 11}
+_POINTS = {"to-endpoint": 0, "to-host": 2, "from-network": 10, "to-network": 11}
 
 _LAYERS = {"tcp": "TCP", "udp": "UDP", "sctp": "SCTP", "icmp": "ICMPv4", "icmpv6": "ICMPv6"}
 _ECHO = {"ICMPv4": {"request": 8, "reply": 0}, "ICMPv6": {"request": 128, "reply": 129}}
@@ -42,8 +44,14 @@ def render_jsonpb(flows: FlowList) -> str:
     """An object a line for each listed flow, in ASCII."""
     encode = json.JSONEncoder(separators=(",", ":")).encode
     return "".join(
-        encode({"flow": message(flow), "time": _timestamp(flow["first_time"])}) + "\n" for flow in flows["flows"]
+        encode(_response(flow, flows["node"])) + "\n" for flow in flows["flows"]
     )
+
+
+def _response(flow: ListedFlow, node: str | None) -> dict[str, Any]:
+    """Cilium's message GetFlowsResponse."""
+    named = {"node_name": node} if node else {}
+    return {"flow": message(flow) | named, **named, "time": _timestamp(flow["first_time"])}
 
 
 def _compact(flow: ListedFlow) -> str:
@@ -96,6 +104,7 @@ def message(flow: ListedFlow) -> dict[str, Any]:
         {
             "time": _timestamp(flow["first_time"]),
             "verdict": flow["verdict"],
+            "ethernet": {**flow["ethernet"]} if flow["ethernet"] else None,
             "IP": _ip(flow["source"]["address"], flow["destination"]["address"]),
             "l4": _layer4(flow),
             "source": _endpoint(flow["source"]),
@@ -103,7 +112,8 @@ def message(flow: ListedFlow) -> dict[str, Any]:
             "Type": "L3_L4",
             "source_service": _service(flow["source"]),
             "destination_service": _service(flow["destination"]),
-            "event_type": {"type": _TRACE, "sub_type": _POINTS[flow["observation"]]},
+            "event_type": _numbers({"type": _TRACE, "sub_type": _POINTS[flow["observation"]]}),
+            "traffic_direction": _direction(flow),
             "trace_observation_point": flow["observation"].upper().replace("-", "_"),
             # A BoolValue: false is not the same as absent.
             "is_reply": flow["is_reply"],
@@ -112,6 +122,16 @@ def message(flow: ListedFlow) -> dict[str, Any]:
             "Summary": summary(flow),
         }
     )
+
+
+def _direction(flow: ListedFlow) -> str | None:
+    """Of the connection; None where it is not known which way it goes."""
+    came_in = flow["observation"] != "to-network"
+    if flow["is_reply"] is None:
+        return None
+    if flow["observation"] == "from-network" and flow["verdict"] == "TRACED" and flow["ingress"] is None:
+        return None
+    return "INGRESS" if came_in != flow["is_reply"] else "EGRESS"
 
 
 def _without_defaults(value: dict[str, Any]) -> dict[str, Any]:
