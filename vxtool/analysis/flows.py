@@ -316,8 +316,10 @@ class Describer:
         name = self._knowledge.interface(egress.interface, self._tables).name or ""
         if name.startswith(_OF_POD):
             return True
+        if not self._own_addresses or name.startswith(_OF_CILIUM):
+            return False
         pod = self._knowledge.pod(flow.destination)
-        if pod is None or name.startswith(_OF_CILIUM):
+        if pod is None:
             return False
         if self.node is not None and pod.node_name == self.node:
             return True

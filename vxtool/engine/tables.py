@@ -213,7 +213,10 @@ class FlowRow(_Row):
         mss: int = 0,  # smallest MSS option of its SYNs, 0 where none was seen
         options: int = 0,  # largest length of TCP options beside data
         data_bytes: int = 0,  # TCP payload, retransmissions included
-        ranges: list[tuple[int, int]] | None = None,  # sequence space covered, unwrapped
+        # Sequence space covered, unwrapped by what is nearest. Where a flow's numbers jump by 2^31 and more, as of
+        # ports that are used again, parts of a capture may unwrap them otherwise than one pass: only their order
+        # tells which of two numbers that far apart is the later one, and parts count in another order.
+        ranges: list[tuple[int, int]] | None = None,
         ranges_folded: bool = False,  # more gaps than are kept: data_bytes minus ranges is a lower bound
         acknowledged: int = 0,  # the highest number that it acknowledged, where `tcp_flags` has an ACK (RFC 1982)
     ) -> None:

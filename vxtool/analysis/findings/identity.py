@@ -50,8 +50,9 @@ EXPLANATIONS: dict[str, Explanation] = {
         "address was seen in the capture; where that was after the last record, its name is not used. Where "
         "only its CiliumEndpoint tells a time, which may be written anew while the pod lives on, it is an "
         "info. So it is where a list that tells when it was taken (a sysdump does) was taken more than an "
-        "hour before the first record or after the last one: that proves no name wrong. Lists without times "
-        "prove nothing, and are not judged.",
+        "hour before the first record or after the last one: that proves no name wrong. A time of an "
+        "unknown zone, as in the name of a sysdump, counts only where no zone brings the two together. Lists "
+        "without times prove nothing, and are not judged.",
         remedy="Take the lists while the capture runs, and keep them beside it.",
         unknown="Who had the addresses then, and whether the clocks of the cluster and of the machine that "
         "captured agree.",
