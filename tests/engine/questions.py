@@ -34,7 +34,7 @@ class _Asker:
         one, other, chance = self.one, self.other, self.chance
         self.share = chance.choice([0.0, 0.5, 0.9, 1.0])
         assert set(one.paths) == set(self.paths)
-        for name in ("told_mss", "sources", "pairs", "tunnels", "source_ports", "only_source_port", "tunnel_flows"):
+        for name in ("told_mss", "sources", "pairs", "tunnels", "source_ports", "tunnel_flows"):
             assert getattr(one, name) == getattr(other, name), name
         paths = self.some(self.paths)
         assert one.is_answered(paths) == other.is_answered(paths)

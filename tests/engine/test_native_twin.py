@@ -439,6 +439,38 @@ def test_all_source_ports_of_a_tunnel_are_kept() -> None:
     tables = _assert_twins(EngineOptions(), [_exchange(200, packet)])
     (tunnel,) = tables.tunnels.values()
     assert tunnel.source_ports == set(range(60000, 60200))
+    assert [flow.outer_source_port for flow in tables.flows.values()] == [-2]
+
+
+@pytest.mark.parametrize("name", ["pure", "native"])
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ([[50000, 50000]], 50000),
+        ([[50000], [50000]], 50000),
+        ([[], [50000]], 50000),
+        ([[50000], []], 50000),
+        ([[50000], [50001]], -2),
+        ([[50000, 50001], [50000]], -2),
+        ([[50001], [50000, 50001]], -2),
+        ([[50000], [50000], [50001], [50001]], -2),
+    ],
+)
+def test_a_flows_outer_source_port_is_told_where_it_is_one(name: str, parts: list[list[int]], told: int) -> None:
+    engines = []
+    for at, ports in enumerate(parts):
+
+        def packet(number: int, ttl: int, at: int = at, ports: list[int] = ports) -> bytes:
+            identification = 100 * at + number + 1
+            inner = ethernet(ipv4("10.0.0.1", "10.0.0.2", UDP, udp(1, 2, bytes(8)), identification=identification))
+            payload = udp(ports[number], 8472, vxlan(7, inner))
+            return ipv4("192.168.1.1", "192.168.2.1", UDP, payload, ttl=ttl, identification=identification)
+
+        engines.append(_run(name, EngineOptions(part=at > 0), [_exchange(len(ports), packet)]))
+    for later in engines[1:]:
+        engines[0].merge(later)
+    (flow,) = engines[0].tables().flows.values()
+    assert flow.outer_source_port == told
 
 
 @pytest.mark.parametrize("step", [1000, 3, -1000])

@@ -349,7 +349,7 @@ class Describer:
             "source_node": self._knowledge.node(source),
             "destination_node": self._knowledge.node(destination),
             "port": next(iter(ports)) if len(ports) == 1 else None,
-            "source_port": self._tables.queries.only_source_port.get(ends),
+            "source_port": row.outer_source_port if row.outer_source_port >= 0 else None,
         }
 
 

@@ -199,7 +199,7 @@ class FlowTunnel(TypedDict):
     source_node: str | None
     destination_node: str | None
     port: int | None  # UDP destination port, where it is one
-    source_port: int | None  # UDP source port, of a packet
+    source_port: int | None  # UDP source port; of a flow where it had one only
 
 
 class FlowInterface(TypedDict):

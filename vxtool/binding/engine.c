@@ -498,7 +498,7 @@ static PyObject *ranges_of(const vx_flow *flow) {
 }
 
 /* ((time, input, record), outer source, outer destination, TCP flags, MSS, options, data bytes, ranges,
- * folded, acknowledged) */
+ * folded, acknowledged, outer source port) */
 static PyObject *flow_of(const vx_tally *tally, uint32_t number) {
     const vx_flow *row = vx_map_at(&tally->flows, number);
     const uint8_t *addresses = NULL;
@@ -509,11 +509,12 @@ static PyObject *flow_of(const vx_tally *tally, uint32_t number) {
         addresses = underlay->addresses;
         size = underlay->ipv6 ? 16 : 4;
     }
-    return Py_BuildValue("((LIK)NNiiiKNNI)", (long long)row->first.time, input_of(row->first),
+    int port = row->ports_seen == 1 ? row->port : row->ports_seen == 0 ? -1 : -2;
+    return Py_BuildValue("((LIK)NNiiiKNNIi)", (long long)row->first.time, input_of(row->first),
                          record_of(row->first), octets(addresses, size),
                          octets(size > 0 ? addresses + size : NULL, size), (int)row->tcp_flags, (int)row->mss,
                          (int)row->options, (unsigned long long)row->data_bytes, ranges_of(row),
-                         PyBool_FromLong(row->ranges_folded), (unsigned)row->acknowledged);
+                         PyBool_FromLong(row->ranges_folded), (unsigned)row->acknowledged, port);
 }
 
 /* (flow, path, datagrams, inner bytes, outer bytes, wire packets, wire bytes, egress packets, smallest,

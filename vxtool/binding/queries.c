@@ -145,20 +145,11 @@ static PyObject *pair_count_of(const void *row) {
                          octets(pair->addresses + pair->size, pair->size), (unsigned)count->count);
 }
 
-/* (source, destination, count, port) */
-static PyObject *pair_ports_of(const void *row) {
-    const vx_pair_count *count = row;
-    const vx_pair *pair = &count->pair;
-    return Py_BuildValue("(NNII)", octets(pair->addresses, pair->size),
-                         octets(pair->addresses + pair->size, pair->size), (unsigned)count->count,
-                         (unsigned)count->port);
-}
-
 static PyObject *queries_source_ports(PyObject *object, PyObject *unused) {
     (void)unused;
     vx_map rows;
     int status = vx_query_source_ports(((Queries *)object)->tally, &rows);
-    return rows_of(&rows, status, pair_ports_of);
+    return rows_of(&rows, status, pair_count_of);
 }
 
 static PyObject *queries_tunnel_flows(PyObject *object, PyObject *unused) {
@@ -640,7 +631,7 @@ static void queries_dealloc(PyObject *object) {
 static PyMethodDef queries_methods[] = {
     {"tunnels", queries_tunnels, METH_NOARGS, "tunnels()\n--\n\nTunnels, without their source ports."},
     {"source_ports", queries_source_ports, METH_NOARGS,
-     "source_ports()\n--\n\nSource ports by outer addresses, and the highest of them."},
+     "source_ports()\n--\n\nSource ports by outer addresses."},
     {"tunnel_flows", queries_tunnel_flows, METH_NOARGS,
      "tunnel_flows()\n--\n\nFlows with ports by outer addresses."},
     {"bundles", queries_bundles, METH_VARARGS,

@@ -104,15 +104,7 @@ class NativeQueries:
 
     @cached_property
     def source_ports(self) -> dict[tuple[bytes, bytes], int]:
-        return {row[:2]: row[2] for row in self._source_ports}
-
-    @cached_property
-    def only_source_port(self) -> dict[tuple[bytes, bytes], int]:
-        return {row[:2]: row[3] for row in self._source_ports if row[2] == 1}
-
-    @cached_property
-    def _source_ports(self) -> list[tuple[bytes, bytes, int, int]]:
-        return self.ask.source_ports()
+        return {(source, destination): ports for source, destination, ports in self.ask.source_ports()}
 
     @cached_property
     def tunnel_flows(self) -> dict[tuple[bytes, bytes], int]:

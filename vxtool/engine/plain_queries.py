@@ -71,18 +71,10 @@ class PlainQueries:
 
     @cached_property
     def source_ports(self) -> dict[tuple[bytes, bytes], int]:
-        return {ends: len(ports) for ends, ports in self._source_ports.items()}
-
-    @cached_property
-    def only_source_port(self) -> dict[tuple[bytes, bytes], int]:
-        return {ends: min(ports) for ends, ports in self._source_ports.items() if len(ports) == 1}
-
-    @cached_property
-    def _source_ports(self) -> dict[tuple[bytes, bytes], set[int]]:
         ports: dict[tuple[bytes, bytes], set[int]] = defaultdict(set)
         for (source, destination, _, _), row in self._tunnels.items():
             ports[source, destination] |= row.source_ports
-        return ports
+        return {ends: len(numbers) for ends, numbers in ports.items()}
 
     @cached_property
     def tunnel_flows(self) -> dict[tuple[bytes, bytes], int]:

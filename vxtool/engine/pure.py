@@ -59,6 +59,7 @@ from vxtool.engine.tables import (
     PLAIN,
     SAMPLE_KINDS,
     SAMPLES,
+    SEVERAL_PORTS,
     TIMELINE_STEPS,
     TRANSLATED,
     UNKNOWN,
@@ -696,6 +697,8 @@ class PureEngine:
             tunnel.datagrams += 1
             tunnel.outer_bytes += measured.outer_length
             tunnel.source_ports.add(frame.source_port)
+            if flow is not None:
+                flow.outer_source_port = _one_port(flow.outer_source_port, frame.source_port)
         if self._options.most_datagrams:
             flow_key = FlowKey(vni, *frame.flow) if flow is not None else OTHER_FLOWS
             first = sightings[0].frame
@@ -1256,6 +1259,11 @@ def _acknowledge(flow: FlowRow, number: int) -> None:
         flow.acknowledged = number
 
 
+def _one_port(known: int, port: int) -> int:
+    """The source port of a flow's tunnel, where it is one."""
+    return port if known in (-1, port) else SEVERAL_PORTS
+
+
 def _merge_flow(mine: FlowRow, theirs: FlowRow) -> None:
     if theirs.first < mine.first:
         mine.first = theirs.first
@@ -1267,6 +1275,8 @@ def _merge_flow(mine: FlowRow, theirs: FlowRow) -> None:
     mine.options = max(mine.options, theirs.options)
     mine.data_bytes += theirs.data_bytes
     mine.ranges_folded |= theirs.ranges_folded
+    if theirs.outer_source_port != -1:
+        mine.outer_source_port = _one_port(mine.outer_source_port, theirs.outer_source_port)
     if mine.ranges and theirs.ranges:
         shift = _unwrap(theirs.ranges[0][0], mine.ranges[-1][1]) - theirs.ranges[0][0]
         for low, high in theirs.ranges:

@@ -85,10 +85,6 @@ class Queries(Protocol):
         """How many source ports the tunnels from one outer address to another used, all kinds together."""
 
     @property
-    def only_source_port(self) -> Mapping[tuple[bytes, bytes], int]:
-        """That port, between the two ends of which the tunnels used but one."""
-
-    @property
     def tunnel_flows(self) -> Mapping[tuple[bytes, bytes], int]:
         """How many flows with ports on both sides had their first datagram between these outer addresses."""
 

@@ -45,6 +45,9 @@ OPAQUE = 1 << 17
 
 TCP = 6  # the protocol number
 
+# In the place of a flow's outer source port, where it had several.
+SEVERAL_PORTS = -2
+
 # What a flow of ICMP echo was seen to hold, in the place of TCP's flags.
 ECHO_REQUEST, ECHO_REPLY = 1, 2
 
@@ -199,6 +202,7 @@ class FlowRow(_Row):
         "options",
         "outer_destination",
         "outer_source",
+        "outer_source_port",
         "ranges",
         "ranges_folded",
         "tcp_flags",
@@ -219,6 +223,7 @@ class FlowRow(_Row):
         ranges: list[tuple[int, int]] | None = None,
         ranges_folded: bool = False,  # more gaps than are kept: data_bytes minus ranges is a lower bound
         acknowledged: int = 0,  # the highest number that it acknowledged, where `tcp_flags` has an ACK (RFC 1982)
+        outer_source_port: int = -1,  # of its tunnel: -1 where plain, and SEVERAL_PORTS
     ) -> None:
         self.first = first
         self.outer_source = outer_source
@@ -230,6 +235,7 @@ class FlowRow(_Row):
         self.ranges = ranges if ranges is not None else []
         self.ranges_folded = ranges_folded
         self.acknowledged = acknowledged
+        self.outer_source_port = outer_source_port
 
 
 class DatagramRow(NamedTuple):

@@ -139,11 +139,8 @@ static void count_ports(const vx_tally *tally, vx_map *rows, const tunnel_chains
         for (uint32_t at = chains->last[i]; at != VX_NONE; at = chains->before[at])
             add_ports(ports, vx_map_at(&tally->underlays, at));
         vx_pair_count *row = vx_map_at(rows, i);
-        for (uint32_t word = 0; word < PORT_WORDS; word++) {
+        for (uint32_t word = 0; word < PORT_WORDS; word++)
             row->count += (uint32_t)__builtin_popcountll(ports[word]);
-            if (ports[word] != 0)
-                row->port = word * 64 + 63 - (uint32_t)__builtin_clzll(ports[word]);
-        }
     }
 }
 

@@ -34,7 +34,6 @@ typedef struct {
     vx_pair pair;
     /* end of the key */
     uint32_t count;
-    uint32_t port; /* of source ports the highest: where there is one, that */
 } vx_pair_count;
 enum { VX_PAIR_KEY = 36 };
 

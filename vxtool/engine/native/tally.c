@@ -851,6 +851,12 @@ static inline int count_latency(vx_tally *tally, const counted *journey) {
     return add_latency(path_at(tally, journey->path), went < came ? 0 : (uint64_t)went - (uint64_t)came);
 }
 
+/* That a flow's tunnel has this source port. */
+static void see_port(vx_flow *flow, uint16_t port) {
+    flow->ports_seen = flow->ports_seen == 0 || (flow->ports_seen == 1 && flow->port == port) ? 1 : 2;
+    flow->port = port;
+}
+
 /* `flow`: NULL beyond the limit. */
 static inline int count_tunnel(vx_tally *tally, const counted *journey, vx_flow *flow) {
     const vx_traits *measured = &journey->measured->traits;
@@ -866,7 +872,7 @@ static inline int count_tunnel(vx_tally *tally, const counted *journey, vx_flow 
         return 0;
     if (flow != NULL) {
         flow->port_underlay_up1 = number + 1;
-        flow->port = measured->source_port;
+        see_port(flow, measured->source_port);
     }
     return add_port(underlay, measured->source_port);
 }
@@ -1178,6 +1184,12 @@ static int merge_flow(vx_flow *mine, vx_flow *theirs) {
     mine->has_data |= theirs->has_data;
     mine->data_bytes += theirs->data_bytes;
     mine->ranges_folded |= theirs->ranges_folded;
+    if (theirs->ports_seen > 0) {
+        see_port(mine, theirs->port);
+        mine->port_underlay_up1 = 0;
+        if (theirs->ports_seen > mine->ports_seen)
+            mine->ports_seen = theirs->ports_seen;
+    }
     return add_ranges(mine, theirs);
 }
 

@@ -126,13 +126,14 @@ typedef struct {
     uint32_t last_cell;         /* the one that was counted last, + 1; 0: none */
     uint32_t port_underlay_up1; /* the underlay + 1 under which `port` was counted last; 0: none */
     uint16_t port;
-    bool ranges_folded;
-    bool has_data; /* the other line is needed again */
+    uint8_t ports_seen; /* source ports of its tunnels: 0; 1, which is `port`; or 2, for several */
+    bool has_data;      /* the other line is needed again */
     _Alignas(64) vx_sample first;
     uint32_t underlay;   /* of the first; VX_NONE: plain */
     uint32_t first_cell; /* the one that it had first, + 1 */
     /* Sequence space covered: pairs of start and end; the first in the row itself. */
     uint32_t range_count;
+    bool ranges_folded;
     int64_t range[2];
     int64_t *more_ranges; /* all of them, where there is more than one */
     uint64_t data_bytes;
