@@ -50,7 +50,7 @@ def flow(**changes: Any) -> dict[str, Any]:
 
 def rendered(format_: str, *flows: dict[str, Any], encoding: str = "utf-8", node: str | None = None) -> str:
     listed: Any = {"flows": list(flows), "node": node}
-    return FLOW_RENDERERS[format_](listed, Target(encoding=encoding))
+    return "".join(FLOW_RENDERERS[format_](listed, Target(encoding=encoding)))
 
 
 def compact(**changes: Any) -> str:

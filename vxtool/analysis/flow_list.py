@@ -44,7 +44,7 @@ def build_flow_list(
         from vxtool.analysis.packet_list import list_packets  # here, because most lists are of flows
 
         paths = [item["path"] for item in inputs]
-        each = list_packets(tables.queries, judged, judge, tunnelled, describer, wanted, paths, top)
+        each = list_packets(tables, judged, judge, tunnelled, describer, wanted, paths, top)
         counts = {
             "shown": len(each.packets),
             "matching": each.matching,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from vxtool.analysis.outcomes import Judge, Judged
     from vxtool.engine.answers import Datagram, Share, TopFlow
     from vxtool.engine.queries import Queries
-    from vxtool.engine.tables import FlowKey
+    from vxtool.engine.tables import FlowKey, Tables
 
 _EVERY = 0xFFFFFFFF  # flows: more than an engine keeps
 
@@ -52,7 +52,9 @@ class _Packets(Sequence["ListedFlow"]):
         parts: dict[tuple[FlowKey, int], _Part],
         inputs: Sequence[str],
         most: int | None,
+        matching: int | None,
     ) -> None:
+        """`matching`: how many there are, where the engine listed all; None where it did not."""
         self._bundles = judge.bundles
         self._describer = describer
         self._parts = parts
@@ -61,7 +63,8 @@ class _Packets(Sequence["ListedFlow"]):
         bundles = {bundle for _, bundle in parts}
         self._wanted = Wanted(bundles, flows=queries.these({flow for flow, _ in parts}))
         self._lines: dict[tuple[FlowKey, int], ListedFlow] = {}
-        self._length = sum(1 for _ in self._datagrams())
+        all_of_them = matching if matching is not None else sum(1 for _ in self._datagrams())
+        self._length = all_of_them if most is None else min(all_of_them, most)
 
     def __len__(self) -> int:
         return self._length
@@ -104,7 +107,7 @@ class _Packets(Sequence["ListedFlow"]):
 
 
 def list_packets(
-    queries: Queries,
+    tables: Tables,
     judged: Sequence[Judged],
     judge: Judge,
     tunnelled: bool,
@@ -125,5 +128,6 @@ def list_packets(
             for share in shares:
                 parts[share.flow, share.bundle] = _Part(row, verdict, observation, share)
                 matching += share.datagrams
-    packets = _Packets(queries, judge, describer, parts, inputs, top)
+    known = None if tables.counters.unlisted_datagrams else matching
+    packets = _Packets(tables.queries, judge, describer, parts, inputs, top, known)
     return PacketListing(packets, matching, flows, total)

@@ -90,7 +90,7 @@ def run_analysis(
     target = target_for(output, color, top or _TOP["text"])
     # JSON is UTF-8 by its own standard, whatever the terminal speaks.
     encoding = "utf-8" if format_ == "json" else target.encoding
-    write(output, RENDERERS[format_](report, target), encoding)
+    write(output, [RENDERERS[format_](report, target)], encoding)
     if unread:
         return EXIT_INPUT
     return EXIT_FOUND if failing and _fails(report["findings"], failing) else 0

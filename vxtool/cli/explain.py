@@ -43,9 +43,9 @@ def command(name: str | None, format_: str, color: str) -> int:
     target = target_for(STDOUT, color, rows=0)
     chosen = {key: text for key, text in explanations().items() if name in (None, key, family_of(key))}
     if format_ == "markdown":
-        write(STDOUT, render_markdown(chosen), "utf-8")
+        write(STDOUT, [render_markdown(chosen)], "utf-8")
     elif name in chosen:
-        write(STDOUT, render_one(name, chosen[name], target), target.encoding)
+        write(STDOUT, [render_one(name, chosen[name], target)], target.encoding)
     else:
-        write(STDOUT, render_list(chosen, target), target.encoding)
+        write(STDOUT, [render_list(chosen, target)], target.encoding)
     return 0

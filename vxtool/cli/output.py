@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 
 from vxtool.errors import UsageError
 from vxtool.report import Target
@@ -59,17 +60,18 @@ def _color_welcome() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def write(path: str, text: str, encoding: str) -> None:
-    """Write `text` in `encoding`. Raises UsageError where the file or stream takes no more."""
-    data = text.encode(encoding)
+def write(path: str, pieces: Iterable[str], encoding: str) -> None:
+    """Write a text in `encoding`. Raises UsageError where the file or stream takes no more."""
     try:
         if path == STDOUT:
             sys.stdout.flush()
-            sys.stdout.buffer.write(data)
+            for text in pieces:
+                sys.stdout.buffer.write(text.encode(encoding))
             sys.stdout.buffer.flush()
         else:
             with open(path, "wb") as file:
-                file.write(data)
+                for text in pieces:
+                    file.write(text.encode(encoding))
     except BrokenPipeError:
         raise
     except OSError as error:

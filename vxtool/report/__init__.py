@@ -6,7 +6,7 @@ the command line, a test and another program get the same text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -41,31 +41,32 @@ def _json(report: Report, target: Target) -> str:
 RENDERERS: Mapping[str, Callable[[Report, Target], str]] = {"text": _text, "json": _json}
 
 
-def _flows_as_text(flows: FlowList, target: Target) -> str:
+def _flows_as_text(flows: FlowList, target: Target) -> Iterator[str]:
     from vxtool.report.flows import render
 
-    return render(flows, target)
+    yield render(flows, target)
 
 
-def _flows_as_json(flows: FlowList, target: Target) -> str:
+def _flows_as_json(flows: FlowList, target: Target) -> Iterator[str]:
     from vxtool.report.json import render_flows
 
-    return render_flows(flows, target)
+    yield render_flows(flows, target)
 
 
-def _flows_compact(flows: FlowList, target: Target) -> str:
+def _flows_compact(flows: FlowList, target: Target) -> Iterator[str]:
     from vxtool.report.hubble import render_compact
 
     return render_compact(flows, target)
 
 
-def _flows_as_jsonpb(flows: FlowList, target: Target) -> str:
+def _flows_as_jsonpb(flows: FlowList, target: Target) -> Iterator[str]:
     from vxtool.report.hubble import render_jsonpb
 
     return render_jsonpb(flows)
 
 
-FLOW_RENDERERS: Mapping[str, Callable[[FlowList, Target], str]] = {
+# Each gives its text in pieces.
+FLOW_RENDERERS: Mapping[str, Callable[[FlowList, Target], Iterable[str]]] = {
     "text": _flows_as_text,
     "json": _flows_as_json,
     "compact": _flows_compact,

@@ -14,6 +14,8 @@ an answer belongs to a connection of the other direction. Cilium's pkg/hubble/pa
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from vxtool.cluster.identities import reserved_identity
@@ -30,22 +32,26 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _TRACE = 4
 _POINTS = {"to-endpoint": 0, "to-host": 2, "from-network": 10, "to-network": 11}
 
+_LINES = 4096  # written at once: packets may be millions
+
 _LAYERS = {"tcp": "TCP", "udp": "UDP", "sctp": "SCTP", "icmp": "ICMPv4", "icmpv6": "ICMPv6"}
 _ECHO = {"ICMPv4": {"request": 8, "reply": 0}, "ICMPv6": {"request": 128, "reply": 129}}
 
 
-def render_compact(flows: FlowList, target: Target) -> str:
-    """A line for each listed flow, each with a line feed."""
-    lines = [_compact(flow) for flow in flows["flows"]]
-    return "".join(escape(line, target.encoding) + "\n" for line in lines)
+def render_compact(flows: FlowList, target: Target) -> Iterator[str]:
+    """A line for each listed flow, each with a line feed; many of them at a time."""
+    return _pages(escape(_compact(flow), target.encoding) for flow in flows["flows"])
 
 
-def render_jsonpb(flows: FlowList) -> str:
-    """An object a line for each listed flow, in ASCII."""
+def render_jsonpb(flows: FlowList) -> Iterator[str]:
+    """An object a line for each listed flow, in ASCII; many of them at a time."""
     encode = json.JSONEncoder(separators=(",", ":")).encode
-    return "".join(
-        encode(_response(flow, flows["node"])) + "\n" for flow in flows["flows"]
-    )
+    return _pages(encode(_response(flow, flows["node"])) for flow in flows["flows"])
+
+
+def _pages(lines: Iterator[str]) -> Iterator[str]:
+    while page := list(islice(lines, _LINES)):
+        yield "\n".join(page) + "\n"
 
 
 def _response(flow: ListedFlow, node: str | None) -> dict[str, Any]:
