@@ -95,6 +95,14 @@ def test_flows_for_hubble_import_nothing_heavy(format_: str) -> None:
     assert among(HEAVY | LOADERS | others, modules) == set()
 
 
+def test_a_calculation_imports_nothing_of_captures() -> None:
+    modules = imported(["mtu"])
+    assert "vxtool.report.mtu" in modules
+    others = {"vxtool.analysis", "vxtool.report.text", "vxtool.report.json", "json", "difflib"}
+    # The codec, which is asked for the sizes of headers, has socket for addresses as text.
+    assert among(HEAVY - {"socket"} | LOADERS | others | LARGE, modules) == set()
+
+
 def test_the_native_engine_does_not_import_its_twin() -> None:
     pytest.importorskip("vxtool._native", reason="the C extension is not built")
     assert among(PURE | LARGE, imported(["analyze", FOUR_RECORDS], "native")) == set()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import FlowList, Report
+    from vxtool.overheads import MtuPlan
 
 
 class Target(NamedTuple):
@@ -72,3 +73,18 @@ FLOW_RENDERERS: Mapping[str, Callable[[FlowList, Target], Iterable[str]]] = {
     "compact": _flows_compact,
     "jsonpb": _flows_as_jsonpb,
 }
+
+
+def _mtu_as_text(plan: MtuPlan, target: Target) -> str:
+    from vxtool.report.mtu import render
+
+    return render(plan, target)
+
+
+def _mtu_as_json(plan: MtuPlan, target: Target) -> str:
+    from vxtool.report.json import render_mtu
+
+    return render_mtu(plan, target)
+
+
+MTU_RENDERERS: Mapping[str, Callable[[MtuPlan, Target], str]] = {"text": _mtu_as_text, "json": _mtu_as_json}

@@ -13,10 +13,13 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from types import SimpleNamespace
-from typing import Any, get_args, get_origin, get_type_hints, is_typeddict
+from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints, is_typeddict
 
 from vxtool.analysis.model import FlowList, Report
 from vxtool.report import Target
+
+if TYPE_CHECKING:
+    from vxtool.overheads import MtuPlan
 
 # C1 controls and DEL, zero-width and bidirectional marks, line and paragraph separators, surrogates.
 _UNSAFE = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
@@ -34,6 +37,13 @@ def render(report: Report, target: Target | None = None) -> str:
 def render_flows(flows: FlowList, target: Target | None = None) -> str:
     """The same of a list of flows."""
     return _safe(_written({**flows, "flows": list(flows["flows"])}, FlowList, "\n"))
+
+
+def render_mtu(plan: MtuPlan, target: Target | None = None) -> str:
+    """The same of what an MTU comes to."""
+    from vxtool.overheads import MtuPlan
+
+    return _safe(_written(plan, MtuPlan, "\n"))
 
 
 def _safe(text: str) -> str:
