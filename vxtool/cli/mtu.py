@@ -87,5 +87,5 @@ def command(format_: str, color: str, **options: Any) -> int:
     plan = mtu(**options)
     target = target_for(STDOUT, color, rows=0)
     encoding = "utf-8" if format_ == "json" else target.encoding
-    write(STDOUT, MTU_RENDERERS[format_](plan, target), encoding)
+    write(STDOUT, [MTU_RENDERERS[format_](plan, target)], encoding)
     return 0
