@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vxtool.analysis.shares import figures
-from vxtool.analysis.shares import percent as percent
+from vxtool.shares import figures
+from vxtool.shares import percent as percent
 
 _DURATIONS = (("ns", 1), ("µs", 1_000), ("ms", 1_000_000))
 _SECOND = 1_000_000_000

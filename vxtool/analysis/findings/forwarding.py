@@ -11,9 +11,9 @@ from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.findings.ways import Ways, find_misrouted, find_no_answer
 from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.outcomes import DELIVERED_UNSEEN, Group, Judged
-from vxtool.analysis.shares import percent
 from vxtool.engine.answers import Wanted
 from vxtool.engine.tables import LOOPED, PARTIAL, InterfaceKey
+from vxtool.shares import percent
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Evidence, Finding
