@@ -16,7 +16,7 @@ from vxtool import __version__
 from vxtool.capture.source import Source, open_source
 from vxtool.engine import Engine, engine_name, make_engine
 from vxtool.engine.options import DEFAULT_PORTS, EngineOptions
-from vxtool.engine.wears import WEAR_NAMES
+from vxtool.engine.wears import PORT_NAMES
 from vxtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def analyze(
     `cluster_id_bits` is how many of an identity's 24 bits tell its cluster in a ClusterMesh: 8, or 9 with up to 511
     clusters. `top` is how many flows the report lists, by bytes. Of the findings, those are reported that `select`
     names by id or family, or all without any, but for those that `ignore` names; of the others only that they are
-    there. `ports` maps further UDP ports to "vxlan" or "geneve". Times are ns of capture time. `jobs` is how many
-    threads may work: by default as many as there are cores, from a size on that is worth a second one. Two are made
-    use of, by the native engine; the report does not depend on it.
+    there. `ports` maps further UDP ports to "vxlan", "geneve" or "vxlan-gpe". Times are ns of capture time. `jobs`
+    is how many threads may work: by default as many as there are cores, from a size on that is worth a second one.
+    Two are made use of, by the native engine; the report does not depend on it.
 
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
@@ -201,9 +201,9 @@ def _observe(
     """What an engine makes of the captures, what became of each input, and which engine it was."""
     wears = dict(DEFAULT_PORTS)
     for port, wear in (ports or {}).items():
-        if wear not in WEAR_NAMES[1:]:
-            raise UsageError(f"port {port}={wear}: expected one of {', '.join(WEAR_NAMES[1:])}")
-        wears[port] = WEAR_NAMES.index(wear)
+        if wear not in PORT_NAMES[1:]:
+            raise UsageError(f"port {port}={wear}: expected one of {', '.join(PORT_NAMES[1:])}")
+        wears[port] = PORT_NAMES.index(wear)
     options = EngineOptions(
         inputs=len(paths), ports=wears, window=window_ns, settle=settle_ns, most_datagrams=most_datagrams
     )

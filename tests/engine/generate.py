@@ -452,7 +452,7 @@ def _cut(piece: int, cuts: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 V6_A, V6_B = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
-SPECIALS = 36
+SPECIALS = 38
 
 
 def internet_sum(*parts: bytes) -> int:
@@ -518,10 +518,17 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
         outer = ("192.168.1.1", "192.168.2.1")
         return ipv4(*outer, UDP, udp(50000, port, header + frame), ttl=ttl, identification=spec.outer_id)
 
+    v6 = ipv6(V6_A, V6_B, UDP, udp(1000, 2000, bytes([spec.datagram]) * 70), hop_limit=ttl)
+
+    def gpe(next_protocol: int, flags: bytes) -> bytes:
+        inner = {1: plain(UDP, udp(1000, 2000, bytes(70))), 2: v6}.get(next_protocol) or ethernet(v6, IPV6)
+        payload = flags + bytes(2) + bytes([next_protocol]) + b"\0\1\0\0" + inner
+        outer = ("192.168.1.1", "192.168.2.1")
+        return ipv4(*outer, UDP, udp(50000, 4790, payload), ttl=ttl, identification=spec.outer_id)
+
     sequence = (0xFFFFFFD8, 60, 160, 0x00FFFFFF)[spec.datagram]
     segment = tcp(4000, 80, sequence, bytes(100), options=timestamps(1, 2))
     big = ipv6(V6_A, V6_B, TCP, tcp(4000, 80, 1, bytes(70000)), hop_limit=ttl, length=0)
-    v6 = ipv6(V6_A, V6_B, UDP, udp(1000, 2000, bytes([spec.datagram]) * 70), hop_limit=ttl)
     v6_payload = udp(50000, 8472, vxlan(300, ethernet(v6, IPV6)))
     acknowledgement = (60, 160, 260, 0xFFFFFFD8)[spec.datagram]
     answer = ipv4(
@@ -573,6 +580,9 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
         31: (IPV6, checksummed(ipv6(V6_A, V6_B, UDP, v6_payload, hop_limit=ttl), wrong=spec.datagram == 1)),
         32: (IPV4, left_to_card(tunnelled(ethernet(plain(TCP, segment))), outer=spec.datagram % 2 == 0)),
         33: (IPV4, checksummed(tunnelled(ethernet(plain(UDP, bytes(1229 + spec.datagram)))), wrong=True)),
+        # VXLAN-GPE: IP without Ethernet, Ethernet, what is not known; with flags that mean nothing there.
+        37: (IPV4, gpe((1, 2, 3, 6)[spec.datagram], (b"\x0c", b"\x4c")[spec.hop % 2])),
+        38: (IPV4, gpe((2, 0, 4, 3)[spec.datagram], (b"\x08", b"\x2c")[spec.hop % 2])),
         # Acknowledgements of the segments above, in the tunnel under one of two VNIs, and outside.
         35: (IPV4, ipv4("192.168.2.1", "192.168.1.1", UDP,
                         udp(50000, 8472, vxlan(256 + spec.vtep, ethernet(answer))), ttl=ttl,

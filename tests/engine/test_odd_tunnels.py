@@ -104,6 +104,16 @@ class TestHeaders:
         """In the flags (0x04), in the first and the last of the 24 bits behind them."""
         assert seen(name, 23, datagram=datagram) == times("reserved_bits")
 
+    @pytest.mark.parametrize(("special", "datagram"), [(37, 0), (37, 1), (37, 2), (37, 3), (38, 1), (38, 2)])
+    def test_gpe_with_and_without_a_next_protocol(self, name: str, special: int, datagram: int) -> None:
+        """draft-ietf-nvo3-vxlan-gpe: flag P says that there is one; without it, its byte is reserved."""
+        odd = special == 38 and datagram == 2
+        assert seen(name, special, datagram=datagram) == (times("reserved_bits") if odd else {})
+
+    def test_gpe_of_another_version_or_with_reserved_bits(self, name: str) -> None:
+        assert seen(name, 38, datagram=3, hop=1) == times("invalid_headers")
+        assert seen(name, 37, datagram=0, hop=1) == times("reserved_bits")
+
     def test_reserved_bits_beside_a_group_policy(self, name: str) -> None:
         assert seen(name, 23, datagram=3) == times("group_policy_headers", "reserved_bits")
 

@@ -802,8 +802,9 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     if (wears_size != 65536)
         return PyErr_Format(PyExc_ValueError, "what %zd ports are: expected 65536", wears_size);
     for (Py_ssize_t i = 0; i < wears_size; i++)
-        if ((uint8_t)wears[i] > VX_GENEVE)
-            return PyErr_Format(PyExc_ValueError, "port %zd is %d: expected 0 to %d", i, wears[i], VX_GENEVE);
+        if ((uint8_t)wears[i] > VX_VXLAN_GPE)
+            return PyErr_Format(PyExc_ValueError, "port %zd is %d: expected 0 to %d", i, wears[i],
+                                VX_VXLAN_GPE);
     if (window < 0 || settle < 0 || window > VX_LONGEST_WAIT || settle > VX_LONGEST_WAIT)
         return PyErr_Format(PyExc_ValueError, "waiting times of %lld and %lld ns: expected 0 to %lld", window,
                             settle, (long long)VX_LONGEST_WAIT);

@@ -75,7 +75,8 @@ _JUDGING: Sequence[_Option] = (
         metavar="PORT=PROTOCOL",
         multiple=True,
         type=tunnel_port,
-        help="UDP port of a tunnel, as in 4789=vxlan or 6081=geneve. Repeatable.",
+        help="UDP port of a tunnel (vxlan, geneve, vxlan-gpe) beside 8472, 4789, 6081 and 4790, as in 8473=vxlan. "
+        "Repeatable.",
     ),
     click.option(
         "--window",

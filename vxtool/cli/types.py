@@ -10,7 +10,7 @@ import click
 _UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000}
 _LONGEST = 24 * 60 * _UNITS["m"]
 _DIGITS = "0123456789"
-_TUNNELS = ("vxlan", "geneve")
+_TUNNELS = ("vxlan", "geneve", "vxlan-gpe")
 
 
 def duration(value: str) -> int:
@@ -40,7 +40,8 @@ def tunnel_port(value: str) -> tuple[int, str]:
     number = int(port) if _is_number(port, 5) else 0
     if not (0 < number < 65_536 and protocol in _TUNNELS):
         raise click.BadParameter(
-            f"{value!r} is not a tunnel's port; give 1 to 65535, = and vxlan or geneve, as in 4789=vxlan."
+            f"{value!r} is not a tunnel's port; give 1 to 65535, = and vxlan, geneve or vxlan-gpe, as in "
+            "4789=vxlan."
         )
     return number, protocol
 

@@ -29,6 +29,7 @@ from vxtool.engine.tables import (
     TAIL_PORT,
     UNKNOWN,
     VXLAN,
+    VXLAN_GPE,
 )
 
 # Link types, https://www.tcpdump.org/linktypes.html
@@ -45,6 +46,11 @@ WITH_PORTS = frozenset({33, 132, 136})  # DCCP, SCTP, UDP-Lite: ports first, as 
 EXTENSIONS = frozenset({0, 43, 60, 135, 139, 140})
 AH, FRAGMENT = 51, 44
 MOST_EXTENSIONS = 16
+
+# What VXLAN-GPE holds, by its next protocol (draft-ietf-nvo3-vxlan-gpe, section 3.2), as EtherTypes: IPv4, IPv6,
+# Ethernet, NSH (RFC 8300), MPLS.
+GPE_NEXT = {1: ETHERTYPE_IPV4, 2: ETHERTYPE_IPV6, 3: ETHERTYPE_TEB, 4: 0x894F, 5: 0x8847}
+GPE_WITH_NEXT = 0x04  # flag P
 
 # SLL and SLL2 packet types (linux/if_packet.h PACKET_*) as directions.
 PACKET_TYPES = {0: IN, 1: BROADCAST, 2: MULTICAST, 3: OTHER, 4: OUT}
@@ -488,13 +494,15 @@ def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, ports: Mappin
             frame.malformed = True
             frame.odd |= INVALID_HEADER
             return False
+    elif wear == VXLAN_GPE and data[header] & GPE_WITH_NEXT:
+        ethertype = GPE_NEXT.get(data[header + 3], 0)
     frame_end = udp + udp_length  # of the inner frame: beyond this record where the outer packet is fragmented
     if inner > frame_end:
         frame.malformed = True
         frame.odd |= NO_TUNNEL
         return False
     frame.odd |= _odd_header(data[header : header + 8], wear)
-    frame.wear = wear
+    frame.wear = VXLAN if wear == VXLAN_GPE else wear
     frame.vni = _U32(data, header + 4)[0] >> 8
     frame.source_port = _U16(data, udp)[0]
     frame.destination_port = _U16(data, udp + 2)[0]
@@ -532,6 +540,11 @@ def _odd_header(header: bytes, wear: int) -> int:
     """What is odd about the header of a tunnel."""
     if wear == GENEVE:  # RFC 8926, section 3.4
         return RESERVED_BITS if header[1] & 0x3F or header[7] else 0
+    if wear == VXLAN_GPE:  # draft-ietf-nvo3-vxlan-gpe, section 3.1: flags R R Ver Ver I P B O
+        valid = header[0] & 0x38 == 0x08
+        reserved = header[0] & 0xC0 | header[1] | header[2] | header[7]
+        reserved |= 0 if header[0] & GPE_WITH_NEXT else header[3]
+        return (0 if valid else INVALID_HEADER) | (RESERVED_BITS if reserved else 0)
     # RFC 7348, section 5; draft-smith-vxlan-group-policy, section 2
     policy = header[0] & 0x80
     reserved = header[0] & 0x77 | header[7]
@@ -583,7 +596,7 @@ def _is_nested(octets: _Bytes, at: int, wear: int) -> bool:
     data = octets.data
     if wear == PLAIN or at + 16 > octets.captured or _U16(data, at + 4)[0] < 16:
         return False
-    if wear == VXLAN:
+    if wear != GENEVE:
         return bool(data[at + 8] & 0x08)
     ethertype = _U16(data, at + 10)[0]
     return data[at + 8] >> 6 == 0 and ethertype in (ETHERTYPE_TEB, ETHERTYPE_IPV4, ETHERTYPE_IPV6)

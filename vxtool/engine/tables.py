@@ -18,6 +18,7 @@ from vxtool.capture.damage import Damage
 from vxtool.engine.wears import GENEVE as GENEVE
 from vxtool.engine.wears import PLAIN as PLAIN
 from vxtool.engine.wears import VXLAN as VXLAN
+from vxtool.engine.wears import VXLAN_GPE as VXLAN_GPE
 from vxtool.engine.wears import WEAR_NAMES as WEAR_NAMES
 
 if TYPE_CHECKING:

@@ -19,9 +19,10 @@ enum { VX_MOST_INPUTS = 1 << 15 };
 #define VX_LONGEST_WAIT (INT64_MAX / 2)
 
 typedef struct {
-    uint32_t inputs;      /* at most VX_MOST_INPUTS */
-    const uint8_t *wears; /* by UDP destination port, 65,536 of them: VX_PLAIN, VX_VXLAN or VX_GENEVE */
-    uint64_t window;      /* ns, at most VX_LONGEST_WAIT */
+    uint32_t inputs; /* at most VX_MOST_INPUTS */
+    const uint8_t
+        *wears; /* by UDP destination port, 65,536 of them: VX_PLAIN, VX_VXLAN, VX_GENEVE or VX_VXLAN_GPE */
+    uint64_t window; /* ns, at most VX_LONGEST_WAIT */
     uint64_t settle;
     uint64_t most_journeys;
     uint64_t most_flows;

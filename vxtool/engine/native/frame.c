@@ -447,10 +447,25 @@ uint8_t vx_judge_sum(const vx_checked *checked) {
 
 /* Tunnels. */
 
+enum { GPE_WITH_NEXT = 0x04 }; /* flag P */
+
+/* What VXLAN-GPE holds, by its next protocol (draft-ietf-nvo3-vxlan-gpe, section 3.2): IPv4, IPv6, Ethernet,
+ * NSH (RFC 8300), MPLS; 0: what is not known. */
+static uint16_t gpe_ethertype(uint8_t next) {
+    static const uint16_t known[] = {0, VX_ETHERTYPE_IPV4, VX_ETHERTYPE_IPV6, ETHERTYPE_TEB, 0x894f, 0x8847};
+    return next < sizeof known / sizeof *known ? known[next] : 0;
+}
+
 /* What is odd about the header of a tunnel. */
 static uint8_t odd_header(const uint8_t *header, uint8_t wear) {
     if (wear == VX_GENEVE) /* RFC 8926, section 3.4 */
         return (header[1] & 0x3f) != 0 || header[7] != 0 ? VX_RESERVED_BITS : 0;
+    if (wear == VX_VXLAN_GPE) { /* draft-ietf-nvo3-vxlan-gpe, section 3.1: flags R R Ver Ver I P B O */
+        uint8_t left = (header[0] & 0xc0) | header[1] | header[2] | header[7];
+        left |= header[0] & GPE_WITH_NEXT ? 0 : header[3];
+        return (uint8_t)(((header[0] & 0x38) == 0x08 ? 0 : VX_INVALID_HEADER) |
+                         (left != 0 ? VX_RESERVED_BITS : 0));
+    }
     /* RFC 7348, section 5; draft-smith-vxlan-group-policy, section 2 */
     bool policy = header[0] & 0x80;
     uint8_t reserved = header[0] & 0x77;
@@ -464,7 +479,7 @@ static bool is_nested(const octets *bytes, int64_t at, uint8_t wear) {
     if (wear == VX_PLAIN || get16(bytes, at + 4) < 16 || at + 16 > bytes->captured)
         return false;
     const uint8_t *header = bytes->data + at + 8;
-    if (wear == VX_VXLAN)
+    if (wear != VX_GENEVE)
         return header[0] & 0x08;
     uint16_t ethertype = get16(bytes, at + 10);
     return header[0] >> 6 == 0 &&
@@ -561,6 +576,9 @@ static inline reading read_tunnel(vx_frame *frame, octets *bytes, const ip_heade
             frame->odd |= VX_INVALID_HEADER;
             return READ;
         }
+    } else if (wear == VX_VXLAN_GPE) {
+        if (bytes->data[header] & GPE_WITH_NEXT)
+            ethertype = gpe_ethertype(bytes->data[header + 3]);
     }
     int64_t frame_end = udp + udp_length; /* beyond this record where the outer packet is fragmented */
     if (inner > frame_end) {
@@ -570,6 +588,8 @@ static inline reading read_tunnel(vx_frame *frame, octets *bytes, const ip_heade
     }
     frame->odd |= odd_header(bytes->data + header, wear);
     *tunnel = true;
+    if (wear == VX_VXLAN_GPE)
+        wear = VX_VXLAN;
     frame->traits->wear = wear;
     frame->traits->vni = get32(bytes, header + 4) >> 8;
     frame->traits->source_port = get16(bytes, udp);

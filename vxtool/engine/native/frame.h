@@ -13,6 +13,8 @@
 enum { VX_UNKNOWN, VX_IN, VX_OUT, VX_OTHER, VX_BROADCAST, VX_MULTICAST };
 /* What a datagram wears. */
 enum { VX_PLAIN, VX_VXLAN, VX_GENEVE };
+/* A port's tunnel may be VXLAN-GPE too, which is worn as VXLAN. */
+enum { VX_VXLAN_GPE = 3 };
 /* What a frame is. */
 enum {
     VX_FRAME_NON_IP,
