@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
+from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -84,6 +85,7 @@ from vxtool.engine.tables import (
 
 LONGEST_IP = 40 + 65535  # of IPv6 without a jumbo payload, put together from fragments
 MOST_STAGES = 16  # of one journey
+MOST_VNIS = 8  # under which the same ends send and doubtful journeys are weighed
 MOST_RANGES = 32  # gaps in one flow's sequence space that are kept apart
 SHORTEST_END = 1_000_000  # ns: what came in this shortly before the end may have gone out after it
 
@@ -100,6 +102,7 @@ _SYN, _ACK = 0x02, 0x10  # RFC 9293, section 3.1
 
 _Key = TypeVar("_Key")
 _Place = tuple[InterfaceKey, int, int, bool, bytes]
+_Ends = tuple[bool, int, bytes, int, bytes, int]  # in a tunnel; protocol, addresses and ports as in FlowKey
 
 # As Sample._make, without a Python call for each.
 _sample = partial(tuple.__new__, Sample)
@@ -901,42 +904,40 @@ class PureEngine:
             self._count_doubtful(doubtful)
 
     def _count_doubtful(self, journeys: list[_Journey]) -> None:
-        """Count journeys that came in and not out, each knowing of those that came in before it."""
-        answers: dict[tuple[bool, tuple[object, ...]], FlowKey] = {}  # of several VNIs, the lowest
-        for key in self._flows:
-            tunnelled = key.vni >= 0
-            if (other := answers.get((tunnelled, key[1:]))) is None or key.vni < other.vni:
-                answers[tunnelled, key[1:]] = key
+        """Count journeys that came in and not out, now that it can be told which of them were acknowledged."""
+        acknowledged = self._find_acknowledged(journeys)
         rows = [(journey, _sides(journey)) for journey in journeys]
-        for journey, sides in sorted(rows, key=lambda row: _start(row[0], row[1]).sample):
-            acknowledged = self._is_acknowledged(journey, answers)
-            self._count(journey, sides, ACKNOWLEDGED if acknowledged else 0)
+        for journey, sides in sorted(rows, key=lambda row: _start(*row).sample):
+            self._count(journey, sides, ACKNOWLEDGED if journey in acknowledged else 0)
 
-    def _is_acknowledged(
-        self, journey: _Journey, answers: dict[tuple[bool, tuple[object, ...]], FlowKey]
-    ) -> bool:
-        """Whether the other end acknowledged its data, although none of it was seen in another that is counted:
-        this one must have arrived."""
-        frame = journey.sightings[0].frame
-        vni = next((sighting.frame.vni for sighting in journey.sightings if sighting.frame.wear != PLAIN), -1)
-        protocol, source, source_port, destination, destination_port = frame.flow
-        turned = (protocol, destination, destination_port, source, source_port)
-        own = FlowKey(vni, *turned)
-        answer = own if own in self._flows else answers.get((vni >= 0, turned))
-        if answer is None or not self._flows[answer].tcp_flags & _ACK:
-            return False
-        start = frame.sequence + (1 if frame.tcp_flags & _SYN else 0)
-        if _is_before(self._flows[answer].acknowledged, start + frame.payload_length):
-            return False
-        flow = self._flows.get(FlowKey(vni, *frame.flow))
-        if flow is None:
-            return self._counters.folded_flows == 0
-        if not flow.ranges:
-            return True
-        if flow.ranges[-1][1] - flow.ranges[0][0] >= 1 << 31:
-            return False  # sequence numbers have come round: which bytes were acknowledged is not sure
-        low = _unwrap(start & 0xFFFFFFFF, flow.ranges[-1][1])
-        return not any(begin < low + frame.payload_length and low < end for begin, end in flow.ranges)
+    def _find_acknowledged(self, journeys: list[_Journey]) -> set[_Journey]:
+        """Those whose data the other end acknowledged, although it was seen in no other: they must have arrived.
+
+        What tells it is the highest acknowledgement of the flow that answers: that of the same VNI, else that of
+        the lowest. All data from theirs up to it must have been seen, since ports are used again: the numbers of
+        another connection tell nothing.
+        """
+        if self._counters.folded_flows:
+            return set()
+        alike: dict[_Ends, list[_Journey]] = {}
+        for journey in journeys:
+            alike.setdefault(_ends(_vni(journey), *journey.sightings[0].frame.flow), []).append(journey)
+        flows: dict[_Ends, dict[int, FlowRow]] = {ends: {} for one in alike for ends in (one, _turned(one))}
+        for key, row in self._flows.items():
+            if (ends := _ends(*key)) in flows:
+                flows[ends][key.vni] = row
+        found: set[_Journey] = set()
+        for ends, group in alike.items():
+            answers = flows[_turned(ends)]
+            vnis = {_vni(journey) for journey in group}
+            if not answers or len(vnis) > MOST_VNIS:
+                continue
+            for vni in vnis:
+                answer = answers.get(vni) or answers[min(answers)]
+                if answer.tcp_flags & _ACK:
+                    covered = _covered(group, flows[ends].values(), answer.acknowledged)
+                    found |= {journey for journey in covered if _vni(journey) == vni}
+        return found
 
     def _input_row(self, index: int) -> InputRow:
         container = self._containers[index]
@@ -1247,6 +1248,50 @@ def _rebase(flow: FlowRow) -> None:
 def _unwrap(number: int, near: int) -> int:
     """The number equal to `number` modulo 2^32 that is nearest to `near`."""
     return near + ((number - near + (1 << 31)) & 0xFFFFFFFF) - (1 << 31)
+
+
+def _vni(journey: _Journey) -> int:
+    return next((sighting.frame.vni for sighting in journey.sightings if sighting.frame.wear != PLAIN), -1)
+
+
+def _ends(
+    vni: int, protocol: int, source: bytes, source_port: int, destination: bytes, destination_port: int
+) -> _Ends:
+    return vni >= 0, protocol, source, source_port, destination, destination_port
+
+
+def _turned(ends: _Ends) -> _Ends:
+    tunnelled, protocol, source, source_port, destination, destination_port = ends
+    return tunnelled, protocol, destination, destination_port, source, source_port
+
+
+def _covered(group: list[_Journey], flows: Iterable[FlowRow], acknowledged: int) -> list[_Journey]:
+    """Those of a group whose bytes were seen once, and from which on all bytes up to `acknowledged` were seen."""
+    spans: list[tuple[int, int, _Journey | None]] = []
+    for row in flows:
+        if row.ranges_folded or (row.ranges and row.ranges[-1][1] - row.ranges[0][0] >= 1 << 31):
+            return []  # what was seen is not known exactly, or numbers have come round
+        for low, high in row.ranges:
+            start = _unwrap(low & 0xFFFFFFFF, acknowledged)
+            spans.append((start, start + high - low, None))
+    for journey in group:
+        frame = journey.sightings[0].frame
+        start = frame.sequence + (1 if frame.tcp_flags & _SYN else 0)
+        start = _unwrap(start & 0xFFFFFFFF, acknowledged)
+        spans.append((start, start + frame.payload_length, journey))
+    spans.sort(key=lambda span: span[:2])
+    found: list[_Journey] = []
+    once: list[tuple[int, _Journey]] = []  # of what hangs together: end, and whose
+    before = spans[0][0]  # as far as those before this one reach
+    for at, (low, high, whose) in enumerate(spans):
+        if low > before:
+            found += [each for end, each in once if end <= acknowledged <= before + 1]  # a FIN takes a number
+            once = []
+        alone = low >= before and (at + 1 == len(spans) or spans[at + 1][0] >= high)
+        if whose is not None and alone:
+            once.append((high, whose))
+        before = max(before, high)
+    return found + [each for end, each in once if end <= acknowledged <= before + 1]
 
 
 def _is_before(number: int, other: int) -> bool:

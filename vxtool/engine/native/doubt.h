@@ -8,22 +8,25 @@
 /* As many are held back until the end. */
 enum { VX_MOST_DOUBTFUL = 1 << 16 };
 
-/* The other directions of the flows that are asked about. */
+/* One that is doubtful. Those of equal ends and VNI are weighed together, by what was seen of their ends. */
 typedef struct {
-    vx_map rows;
-} vx_doubts;
+    vx_sample start; /* of the journey */
+    uint32_t journey;
+    uint32_t ends; /* its place among all ends */
+    int32_t vni;
+    uint32_t sequence; /* of its first byte, and */
+    uint32_t length;
+    bool acknowledged;
+} vx_doubt;
 
-void vx_doubts_init(vx_doubts *doubts, uint64_t seed);
-void vx_doubts_free(vx_doubts *doubts);
-
-/* Whether this is such a journey. */
+/* Whether a journey is one. */
 bool vx_is_doubtful(const vx_view *view);
-/* Ask about one: 0, or -1: no memory. */
-int vx_doubts_ask(vx_doubts *doubts, const vx_view *view);
-/* Look for the other directions of all that was asked. */
-void vx_doubts_find(vx_doubts *doubts, const vx_tally *tally);
-/* Whether the other end acknowledged the data of a journey that was asked about, although none of it was seen
- * in another that is counted: this one must have arrived. */
-bool vx_doubts_is_acknowledged(const vx_doubts *doubts, const vx_tally *tally, const vx_view *view);
+/* All that one has for its own: its ends are interned in `ends`. 0, or -1: no memory. */
+int vx_doubt_of(vx_doubt *doubt, const vx_view *view, uint32_t journey, vx_map *ends);
+/* Such a map. */
+void vx_doubt_ends_init(vx_map *ends, uint64_t seed);
+/* Say of each whether the other end acknowledged its data, although it was seen in no other: then it must
+ * have arrived. They are put in another order. 0, or -1: no memory. */
+int vx_doubts_weigh(vx_doubt *doubts, size_t count, const vx_map *ends, const vx_tally *tally);
 
 #endif

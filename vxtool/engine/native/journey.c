@@ -1011,43 +1011,36 @@ static int count_late(vx_journeys *journeys, remaining rest, uint64_t grace) {
     return vx_tally_count(tally, &view, flags);
 }
 
-typedef struct {
-    vx_sample start;
-    uint32_t number;
-} dated;
-
 static int by_start(const void *one, const void *other) {
-    const dated *first = one, *second = other;
+    const vx_doubt *first = one, *second = other;
     return (int)vx_sample_before(second->start, first->start) -
            (int)vx_sample_before(first->start, second->start);
 }
 
-/* Count the doubtful ones, each knowing of those that came in before it. */
+/* Count the doubtful ones, now that it can be told which of them were acknowledged. */
 static int count_doubtful(vx_journeys *journeys, const uint32_t *numbers, size_t count) {
     if (count == 0)
         return 0;
-    dated *all = vx_allocate(count, sizeof *all);
-    if (all == NULL)
+    vx_doubt *doubts = vx_allocate(count, sizeof *doubts);
+    if (doubts == NULL)
         return -1;
-    vx_doubts doubts;
-    vx_doubts_init(&doubts, journeys->attached.seed);
+    vx_map ends;
+    vx_doubt_ends_init(&ends, journeys->attached.seed);
     int status = 0;
     for (size_t i = 0; i < count && status == 0; i++) {
         vx_view view = view_of(journeys, numbers[i]);
-        all[i] = (dated){vx_view_start(&view)->sample, numbers[i]};
-        status = vx_doubts_ask(&doubts, &view);
+        status = vx_doubt_of(&doubts[i], &view, numbers[i], &ends);
     }
-    if (status == 0) {
-        vx_doubts_find(&doubts, journeys->tally);
-        qsort(all, count, sizeof *all, by_start);
-    }
+    if (status == 0)
+        status = vx_doubts_weigh(doubts, count, &ends, journeys->tally);
+    if (status == 0)
+        qsort(doubts, count, sizeof *doubts, by_start);
     for (size_t i = 0; i < count && status == 0; i++) {
-        vx_view view = view_of(journeys, all[i].number);
-        bool acknowledged = vx_doubts_is_acknowledged(&doubts, journeys->tally, &view);
-        status = vx_tally_count(journeys->tally, &view, acknowledged ? VX_ACKNOWLEDGED : 0);
+        vx_view view = view_of(journeys, doubts[i].journey);
+        status = vx_tally_count(journeys->tally, &view, doubts[i].acknowledged ? VX_ACKNOWLEDGED : 0);
     }
-    vx_doubts_free(&doubts);
-    free(all);
+    vx_map_free(&ends);
+    free(doubts);
     return status;
 }
 

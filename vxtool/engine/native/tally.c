@@ -401,11 +401,6 @@ static inline uint32_t find_flow(const vx_tally *tally, const vx_ends *ends, int
     return number;
 }
 
-const vx_flow *vx_tally_flow(const vx_tally *tally, const vx_ends *ends, int32_t vni) {
-    uint32_t number = find_flow(tally, ends, vni, tag_of_flow(tally, ends, vni));
-    return number != VX_NONE ? flow_at(tally, number) : NULL;
-}
-
 /* A flow that is new; VX_NONE: no memory. */
 static VX_RARE uint32_t add_flow(vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag,
                                  vx_sample first, uint32_t underlay) {

@@ -410,9 +410,6 @@ static VX_ALWAYS_INLINE void vx_tally_prefetch_cell(const vx_tally *tally, uint3
         __builtin_prefetch(vx_cell_at(tally, flow->last_cell - 1), 1);
 }
 
-/* NULL: it was not counted. */
-const vx_flow *vx_tally_flow(const vx_tally *tally, const vx_ends *ends, int32_t vni);
-
 /* The number equal to `number` modulo 2^32 that is nearest to `near`. */
 static inline int64_t vx_unwrap(int64_t number, int64_t near) {
     return near + (int64_t)(((uint64_t)number - (uint64_t)near + (UINT64_C(1) << 31)) & UINT32_MAX) -
