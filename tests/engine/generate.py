@@ -452,7 +452,7 @@ def _cut(piece: int, cuts: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 V6_A, V6_B = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
-SPECIALS = 34
+SPECIALS = 37
 
 
 def internet_sum(*parts: bytes) -> int:
@@ -570,6 +570,16 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
         32: (IPV4, left_to_card(tunnelled(ethernet(plain(TCP, segment))), outer=spec.datagram % 2 == 0)),
         33: (IPV4, checksummed(tunnelled(ethernet(plain(UDP, bytes(1229 + spec.datagram)))), wrong=True)),
         34: (IPV4, checksummed(tunnelled(ethernet(plain(ICMP, echo(7, 1, b"odd"))), 6081), wrong=spec.vtep == 1)),
+        # Messages that a packet was too big, quoting a tunnel's, cut anywhere; in a tunnel; quoting little.
+        35: (
+            IPV4,
+            plain(
+                ICMP,
+                icmp(3, 4, 1400, tunnelled(ethernet(plain(TCP, segment)))[: (548, 78, 60, 28)[spec.datagram]]),
+            ),
+        ),
+        36: (IPV4, tunnelled(ethernet(ipv6(V6_A, V6_B, 58, icmp(2, 0, 1280, v6), hop_limit=ttl), IPV6))),
+        37: (IPV6, ipv6(V6_A, V6_B, 58, icmp(2, 0, 1400 + spec.hop, v6_payload[:20]), hop_limit=ttl)),
     }
     return (*packets[number], None)
 

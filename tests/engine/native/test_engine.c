@@ -152,6 +152,25 @@ static void put_tunnelled(capture *to) {
     to->bytes[ip + 3] = (uint8_t)length;
 }
 
+/* A message that a packet was too big, which quotes a tunnel's or a plain one, as far as it likes. */
+static void put_too_big(capture *to) {
+    size_t ip = to->size;
+    put_ipv4(to, VX_ICMP, 0, 0, 64);
+    put(to, 0x0304, 2);
+    put(to, 0, 4);
+    put(to, 1400 + chance(3), 2);
+    size_t quote = to->size;
+    if (chance(3) > 0)
+        put_tunnelled(to);
+    else
+        put_packet(to, chance(2) == 0);
+    if (chance(2) == 0)
+        to->size = quote + chance((uint32_t)(to->size - quote));
+    uint16_t length = (uint16_t)(to->size - ip);
+    to->bytes[ip + 2] = (uint8_t)(length >> 8);
+    to->bytes[ip + 3] = (uint8_t)length;
+}
+
 /* Records of SLL2, ms apart, of which about `damage` in a thousand bytes behind their headers are wrong. */
 static void make_capture(capture *to, uint32_t records, uint32_t damage) {
     to->size = 0;
@@ -177,6 +196,8 @@ static void make_capture(capture *to, uint32_t records, uint32_t damage) {
         put(to, 0, 9);
         if (kind < 5)
             put_tunnelled(to);
+        else if (kind == 5)
+            put_too_big(to);
         else
             put_packet(to, kind == 9);
         for (size_t i = frame; i < to->size; i++)

@@ -264,6 +264,12 @@ static reading read_icmp(vx_frame *frame, const octets *bytes, const ip_header *
         frame->key->ends.shape |= VX_KEY_SOURCE_PORT;
         frame->traits->tcp_flags = kind == 8 || kind == 128 ? VX_ECHO_REQUEST : VX_ECHO_REPLY;
     }
+    uint8_t code = bytes->data[at + 1];
+    if (ip->version == 4 ? kind == 3 && code == 4 : kind == 2 && code == 0) { /* RFC 1191, RFC 4443 */
+        frame->quote = bytes->data + *behind;
+        frame->quote_size = (uint32_t)(bytes->captured - *behind);
+        frame->quoted_mtu = ip->version == 4 ? get16(bytes, at + 6) : get32(bytes, at + 4);
+    }
     return READ;
 }
 
@@ -681,6 +687,7 @@ void vx_frame_read(vx_frame *frame, const vx_reading *told, const uint8_t *data,
     frame->odd = 0;
     frame->index = -1;
     frame->macs = NULL;
+    frame->quote = NULL;
     frame->traits->direction = direction;
     uint16_t ethertype;
     int64_t at;

@@ -137,6 +137,9 @@ typedef struct {
     uint32_t wire_length; /* its IP length there: where it is a fragment */
     const uint8_t *macs;  /* 12 bytes of the frame, where no direction is known but by them; else NULL */
     vx_fragment fragment;
+    const uint8_t *quote; /* of an ICMP error of a packet too big: what stands behind its header; else NULL */
+    uint32_t quote_size;  /* captured */
+    uint32_t quoted_mtu;
 } vx_frame;
 
 /* What hashes are mixed with: made of the seed, so that nobody can make captures whose hashes meet. */
