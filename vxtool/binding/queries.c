@@ -414,6 +414,39 @@ static PyObject *queries_told_mss(PyObject *object, PyObject *unused) {
     return rows_of(&rows, status, told_of);
 }
 
+static PyObject *queries_agreed_mss(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    given reverses;
+    if (!PyArg_ParseTuple(args, "O&:agreed_mss", bytes_or_none, &reverses) ||
+        check_reverses(self, reverses) < 0)
+        return NULL;
+    vx_map rows;
+    int status = vx_query_agreed_mss(self->tally, words(reverses), &rows);
+    return rows_of(&rows, status, told_of);
+}
+
+/* (flow, bytes sent again, datagrams, largest, answers, last time, that of the answers) */
+static PyObject *stalled_of(const void *row) {
+    const vx_stalled *stalled = row;
+    return Py_BuildValue("(lKKIKLL)", flow_number(stalled->flow), (unsigned long long)stalled->repeated,
+                         (unsigned long long)stalled->datagrams, (unsigned)stalled->largest,
+                         (unsigned long long)stalled->answers, (long long)stalled->last_time,
+                         (long long)stalled->answered_time);
+}
+
+static PyObject *queries_stalled(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    given reverses;
+    long long wait;
+    unsigned long long least, most;
+    if (!PyArg_ParseTuple(args, "O&LKK:stalled", bytes_or_none, &reverses, &wait, &least, &most) ||
+        check_reverses(self, reverses) < 0)
+        return NULL;
+    vx_map rows;
+    int status = vx_query_stalled(self->tally, words(reverses), wait, least, most, &rows);
+    return rows_of(&rows, status, stalled_of);
+}
+
 /* ---- one-sided journeys ---- */
 
 /* (flow, datagrams in, largest in, datagrams out, largest out) */
@@ -621,6 +654,10 @@ static PyMethodDef queries_methods[] = {
     {"pairs", queries_pairs, METH_VARARGS,
      "pairs(reverses)\n--\n\nSums by VNI and that of the other direction."},
     {"told_mss", queries_told_mss, METH_NOARGS, "told_mss()\n--\n\nFlows by MSS."},
+    {"agreed_mss", queries_agreed_mss, METH_VARARGS,
+     "agreed_mss(reverses)\n--\n\nFlows by the smaller MSS of both directions."},
+    {"stalled", queries_stalled, METH_VARARGS,
+     "stalled(reverses, wait, least, most)\n--\n\nFlows that repeat what nobody acknowledges."},
     {"two_sided", queries_two_sided, METH_VARARGS, "two_sided(sides)\n--\n\nFlows with both kinds of paths."},
     {"rewritten", queries_rewritten, METH_VARARGS,
      "rewritten(sides, own, reverses)\n--\n\nFlows that left under another address, and their answers."},

@@ -126,6 +126,18 @@ class Unanswered(NamedTuple):
     datagrams: int  # of them all
 
 
+class Stalled(NamedTuple):
+    """A TCP flow that repeats what nobody acknowledges."""
+
+    flow: FlowKey
+    repeated: int  # bytes of data that it sent again
+    datagrams: int
+    largest: int
+    answers: int  # datagrams of the other direction
+    last_time: int
+    answered_time: int  # of the last of `answers`
+
+
 class TwoSided(NamedTuple):
     """A flow that was seen to come in and not to go out, and to go out without having come in."""
 

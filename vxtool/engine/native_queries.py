@@ -19,6 +19,7 @@ from vxtool.engine.answers import (
     Proof,
     Sent,
     Share,
+    Stalled,
     TopFlow,
     TwoSided,
     Unanswered,
@@ -113,6 +114,12 @@ class NativeQueries:
         return {(tunnelled, ipv6, mss): flows for tunnelled, ipv6, mss, flows in self.ask.told_mss()}
 
     @cached_property
+    def agreed_mss(self) -> dict[tuple[bool, bool, int], int]:
+        if not self.told_mss:
+            return {}
+        return {row[:3]: row[3] for row in self.ask.agreed_mss(self._reverses)}
+
+    @cached_property
     def sources(self) -> dict[tuple[int, bytes], Sent]:
         return {(vni, source): Sent(*rest) for vni, _, source, *rest in self.ask.sources()}
 
@@ -148,6 +155,13 @@ class NativeQueries:
 
     def unanswered(self, wait: int, end: int) -> Unanswered:
         return Unanswered(*self.ask.unanswered(self._reverses, wait, end))
+
+    def stalled(self, wait: int, least: int, most: int) -> list[Stalled]:
+        rows = self.ask.stalled(self._reverses, wait, least, most)
+        return [Stalled(self.flow(number), *rest) for number, *rest in rows]
+
+    def named(self, flows: Collection[FlowKey]) -> object:
+        return self.by_flow(dict.fromkeys(flows, 1))
 
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         return self.ask.is_answered(self._sides(paths), self._reverses)

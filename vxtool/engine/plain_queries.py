@@ -15,6 +15,7 @@ from vxtool.engine.answers import (
     Proof,
     Sent,
     Share,
+    Stalled,
     TopFlow,
     TwoSided,
     Unanswered,
@@ -89,6 +90,16 @@ class PlainQueries:
         return dict(told)
 
     @cached_property
+    def agreed_mss(self) -> dict[tuple[bool, bool, int], int]:
+        agreed: dict[tuple[bool, bool, int], int] = defaultdict(int)
+        for flow, row in self.flows.items():
+            reverse = self.reverse(flow)
+            other = self.flows[reverse].mss if reverse is not None else 0
+            if row.mss and other:
+                agreed[flow.vni >= 0, len(flow.source) == 16, min(row.mss, other)] += 1
+        return dict(agreed)
+
+    @cached_property
     def sources(self) -> dict[tuple[int, bytes], Sent]:
         cells: dict[tuple[int, bytes], list[Cell]] = defaultdict(list)
         for flow, cell in self._tunnelled():
@@ -157,6 +168,38 @@ class PlainQueries:
                 found[flow] = datagrams
         connections = sum(flow.protocol == TCP for flow in found)
         return Unanswered(set(found), connections, len(found) - connections, sum(found.values()))
+
+    def stalled(self, wait: int, least: int, most: int) -> list[Stalled]:
+        reverses: dict[FlowKey, FlowKey] = {}
+        for flow, row in self.flows.items():
+            reverse = self.reverse(flow)
+            covered = sum(high - low for low, high in row.ranges)
+            if (
+                flow.protocol == TCP
+                and reverse is not None
+                and row.tcp_flags & self.flows[reverse].tcp_flags & _SYN
+                and covered <= most
+                and row.data_bytes - covered >= least
+            ):
+                reverses[flow] = reverse
+        wanted = {*reverses, *reverses.values()}
+        cells: dict[FlowKey, list[Cell]] = defaultdict(list)
+        for (flow, _), cell in self.cells.items() if reverses else ():
+            if flow in wanted:
+                cells[flow].append(cell)
+        found = []
+        for flow, reverse in reverses.items():
+            row, mine, theirs = self.flows[flow], cells[flow], cells[reverse]
+            last, answered = (max(cell.last_time for cell in side) for side in (mine, theirs))
+            if last - answered >= wait:
+                repeated = row.data_bytes - sum(high - low for low, high in row.ranges)
+                datagrams, answers = (sum(cell.datagrams for cell in side) for side in (mine, theirs))
+                largest = max(cell.largest for cell in mine)
+                found.append(Stalled(flow, repeated, datagrams, largest, answers, last, answered))
+        return found
+
+    def named(self, flows: Collection[FlowKey]) -> object:
+        return set(flows)
 
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         seen = self._along(paths)
