@@ -261,8 +261,20 @@ class SizeBin(TypedDict):
     datagrams: int
 
 
+class MtuEvidence(TypedDict):
+    """One thing that says how large the MTU is at least, or at most."""
+
+    source: Literal["links", "too-big", "fragments", "largest-packet", "mss"]
+    of: Literal["underlay", "pods"]  # what the path carries; or what the pods believe, as an inner size
+    at_least: int | None
+    at_most: int | None
+    text: str
+
+
 class Mtu(TypedDict):
     underlay: int | None
+    underlay_at_least: int | None  # where the tightest evidence gives a range of values: see `evidence`
+    underlay_at_most: int | None
     overlay: int | None
     underlay_evidence: str | None
     overlay_evidence: str | None
@@ -273,6 +285,7 @@ class Mtu(TypedDict):
     packet_too_big: int
     mss: list[Mss]
     inner_sizes: list[SizeBin]
+    evidence: list[MtuEvidence]
 
 
 class TimeStep(TypedDict):

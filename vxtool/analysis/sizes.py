@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge
+from vxtool.analysis.limits import Limit, tell_limits, tightest
 from vxtool.analysis.outcomes import RESEGMENTED, Group
 from vxtool.analysis.second_thoughts import largest_mss
 from vxtool.engine.answers import Wanted
@@ -33,7 +34,7 @@ LARGEST_JUMBO = 9216
 
 SIZE_EDGES = (64, 128, 256, 512, 768, 1024, 1280, 1400, 1450, 1500, 2048, 4096, 9000, 16384, 32768, 65535)
 
-_TOO_BIG = {(4, 3, 4), (6, 2, 0)}  # IP version, ICMP type, code: RFC 1191, RFC 4443
+TOO_BIG = {(4, 3, 4), (6, 2, 0)}  # IP version, ICMP type, code: RFC 1191, RFC 4443
 
 
 class SegmentSize(NamedTuple):
@@ -191,14 +192,19 @@ def measure_mtu(
     sizes = Counter({size: count for (inside, size), count in tables.sizes.items() if inside == tunnelled})
     sizes.subtract(found.sizes)
     sizes = +sizes
+    links = link_mtus(tables, groups, knowledge, tunnelled)
+    limits = tell_limits(tables, groups, knowledge, tunnelled, links, found.sizes)
+    tight = tightest(limits)
     told = {mss for inside, _, mss in tables.queries.told_mss if inside == tunnelled}
-    underlay, underlay_evidence = _underlay(tables, groups, knowledge, tunnelled)
+    underlay, underlay_evidence = _underlay(limits, tunnelled)
     overlay, overlay_evidence = _overlay(tables, groups, underlay, tunnelled)
     if underlay is None and overlay is not None and tunnelled and not _has_fragments(groups):
         underlay = overlay + _usual_overhead(tables)
         underlay_evidence = f"the overlay MTU of {overlay} and the tunnel's {underlay - overlay} bytes"
     return {
         "underlay": underlay,
+        "underlay_at_least": tight.at_least if tight is not None else None,
+        "underlay_at_most": tight.at_most if tight is not None else None,
         "overlay": overlay,
         "underlay_evidence": underlay_evidence,
         "overlay_evidence": overlay_evidence,
@@ -206,9 +212,10 @@ def measure_mtu(
         "at_overlay": None if overlay is None else sizes[overlay],
         "over_overlay": None if overlay is None else sum(count for size, count in sizes.items() if size > overlay),
         "super_frames": found.datagrams,
-        "packet_too_big": sum(count for key, count in tables.icmp_error_counts.items() if key[1:4] in _TOO_BIG),
+        "packet_too_big": sum(count for key, count in tables.icmp_error_counts.items() if key[1:4] in TOO_BIG),
         "mss": [{"value": mss, "segments": count} for mss, count in sorted(tables.mss.items()) if mss in told],
         "inner_sizes": [{"up_to": edge, "datagrams": count} for edge, count in _bins(sizes, overlay)],
+        "evidence": [limit._asdict() for limit in limits],  # type: ignore[misc]
     }
 
 
@@ -227,16 +234,10 @@ def _bins(sizes: Counter[int], overlay: int | None) -> list[tuple[int, int]]:
     return list(zip(edges, counts, strict=True))[filled[0] : filled[-1] + 1]
 
 
-def _underlay(
-    tables: Tables, groups: Sequence[Group], knowledge: Knowledge, tunnelled: bool
-) -> tuple[int | None, str | None]:
-    """The smallest MTU among the links that this traffic crossed."""
-    known = link_mtus(tables, groups, knowledge, tunnelled)
-    if not known:
-        return None, None
-    smallest = min(known.values())
-    where = ", ".join(sorted(label for label, mtu in known.items() if mtu == smallest))
-    return smallest, f"links file: {where} {smallest}"
+def _underlay(limits: Sequence[Limit], tunnelled: bool) -> tuple[int | None, str | None]:
+    """The smallest MTU among the links that this traffic crossed; without a links file, what ICMP tells of it."""
+    told = [limit for limit in limits if limit.source == "links" or (tunnelled and limit.source == "too-big")]
+    return (told[0].at_most, told[0].text) if told else (None, None)
 
 
 def link_mtus(tables: Tables, groups: Iterable[Group], knowledge: Knowledge, tunnelled: bool) -> dict[str, int]:
