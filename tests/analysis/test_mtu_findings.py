@@ -219,6 +219,14 @@ class TestBlackHole:
         )
         assert f"`tracepath {NODE_B}`" in found["remedy"]
 
+    def test_the_other_side_giving_up_is_no_progress(self, tmp_path: Path) -> None:
+        """As a server does whose client has sent nothing that arrived: FIN, which the client acknowledges."""
+        end = passed(4 * S, back(segment(1, 0, THERE, HERE, flags=0x11)), ingress=ETH2, egress=ETH1)
+        last = passed(4 * S + MS, tunnel(segment(1 + 3 * DATA, 0, identification=6000)))
+        found = finding(run(tmp_path, self.behind(*end, *last)), "mtu.black-hole")
+        assert found is not None
+        assert found["title"].endswith("and heard nothing for 4.0 s")
+
     def test_an_answer_is_progress(self, tmp_path: Path) -> None:
         answer = passed(1400 * MS, back(segment(1, 0, THERE, HERE)), ingress=ETH2, egress=ETH1)
         assert finding(run(tmp_path, self.behind(*answer)), "mtu.black-hole") is None
@@ -314,8 +322,8 @@ class TestNestedOverlays:
     @pytest.mark.parametrize(
         ("mtu", "says"),
         [
-            (1450, "1,450 is 1,500 less 50 bytes: the nodes may be on an overlay themselves"),
-            (1400, "1,400 is 1,500 less two tunnels of 50 bytes: the nodes may be on an overlay themselves"),
+            (1450, "1,450 is 1,500 less 50 bytes, as where the nodes are on an overlay themselves"),
+            (1400, "1,400 is 1,500 less two tunnels of 50 bytes, as where the nodes are on an overlay themselves"),
             (1420, "1,420 is 1,500 less the 80 bytes of WireGuard"),
             (1496, "1,496 is 1,500 less a VLAN tag of 4 bytes"),
         ],

@@ -38,10 +38,10 @@ class _Asker:
             assert getattr(one, name) == getattr(other, name), name
         paths = self.some(self.paths)
         assert one.agreed_mss == other.agreed_mss
-        for wait in (0, 1_000, 1_000_000):
+        for few in (0, 2, 1000):
             for least, most in ((0, 1 << 40), (1, 200), (100, 100)):
-                stalled = one.stalled(wait, least, most)
-                assert stalled == other.stalled(wait, least, most)
+                stalled = one.stalled(least, most, few)
+                assert stalled == other.stalled(least, most, few)
                 everyone = range(len(other.bundles().rows))
                 flows = [row.flow for row in stalled]
                 shares = [side.bundles().shares(Wanted(everyone, flows=side.named(flows))) for side in (one, other)]

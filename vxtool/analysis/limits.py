@@ -90,7 +90,8 @@ def nested(mtu: int) -> str | None:
         for headers in _TUNNEL:
             if less in (headers, 2 * headers, 3 * headers):
                 times = ("", "two tunnels of ", "three tunnels of ")[less // headers - 1]
-                return f"{mtu:,} is {link:,} less {times}{headers} bytes: the nodes may be on an overlay themselves"
+                less_text = f"{mtu:,} is {link:,} less {times}{headers} bytes"
+                return f"{less_text}, as where the nodes are on an overlay themselves"
         if less in _WIREGUARD:
             return f"{mtu:,} is {link:,} less the {less} bytes of WireGuard"
         if less == _TAG:

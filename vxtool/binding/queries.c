@@ -425,25 +425,25 @@ static PyObject *queries_agreed_mss(PyObject *object, PyObject *args) {
     return rows_of(&rows, status, told_of);
 }
 
-/* (flow, bytes sent again, datagrams, largest, answers, last time, that of the answers) */
+/* (flow, other direction, bytes sent again, datagrams, largest, answers, last time, that of the answers) */
 static PyObject *stalled_of(const void *row) {
     const vx_stalled *stalled = row;
-    return Py_BuildValue("(lKKIKLL)", flow_number(stalled->flow), (unsigned long long)stalled->repeated,
-                         (unsigned long long)stalled->datagrams, (unsigned)stalled->largest,
-                         (unsigned long long)stalled->answers, (long long)stalled->last_time,
-                         (long long)stalled->answered_time);
+    return Py_BuildValue("(llKKIKLLN)", flow_number(stalled->flow), flow_number(stalled->reverse),
+                         (unsigned long long)stalled->repeated, (unsigned long long)stalled->datagrams,
+                         (unsigned)stalled->largest, (unsigned long long)stalled->answers,
+                         (long long)stalled->last_time, (long long)stalled->answered_time,
+                         PyBool_FromLong(stalled->closed));
 }
 
 static PyObject *queries_stalled(PyObject *object, PyObject *args) {
     const Queries *self = (Queries *)object;
     given reverses;
-    long long wait;
-    unsigned long long least, most;
-    if (!PyArg_ParseTuple(args, "O&LKK:stalled", bytes_or_none, &reverses, &wait, &least, &most) ||
+    unsigned long long least, most, few;
+    if (!PyArg_ParseTuple(args, "O&KKK:stalled", bytes_or_none, &reverses, &least, &most, &few) ||
         check_reverses(self, reverses) < 0)
         return NULL;
     vx_map rows;
-    int status = vx_query_stalled(self->tally, words(reverses), wait, least, most, &rows);
+    int status = vx_query_stalled(self->tally, words(reverses), least, most, few, &rows);
     return rows_of(&rows, status, stalled_of);
 }
 
@@ -657,7 +657,7 @@ static PyMethodDef queries_methods[] = {
     {"agreed_mss", queries_agreed_mss, METH_VARARGS,
      "agreed_mss(reverses)\n--\n\nFlows by the smaller MSS of both directions."},
     {"stalled", queries_stalled, METH_VARARGS,
-     "stalled(reverses, wait, least, most)\n--\n\nFlows that repeat what nobody acknowledges."},
+     "stalled(reverses, least, most, few)\n--\n\nFlows that repeat what is hardly answered."},
     {"two_sided", queries_two_sided, METH_VARARGS, "two_sided(sides)\n--\n\nFlows with both kinds of paths."},
     {"rewritten", queries_rewritten, METH_VARARGS,
      "rewritten(sides, own, reverses)\n--\n\nFlows that left under another address, and their answers."},

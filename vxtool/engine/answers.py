@@ -127,15 +127,17 @@ class Unanswered(NamedTuple):
 
 
 class Stalled(NamedTuple):
-    """A TCP flow that repeats what nobody acknowledges."""
+    """A TCP flow that repeats what hardly anybody answers."""
 
     flow: FlowKey
+    reverse: FlowKey  # the other direction
     repeated: int  # bytes of data that it sent again
     datagrams: int
     largest: int
     answers: int  # datagrams of the other direction
     last_time: int
     answered_time: int  # of the last of `answers`
+    closed: bool  # one of those ends the connection: FIN or RST
 
 
 class TwoSided(NamedTuple):

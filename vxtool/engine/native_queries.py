@@ -156,9 +156,9 @@ class NativeQueries:
     def unanswered(self, wait: int, end: int) -> Unanswered:
         return Unanswered(*self.ask.unanswered(self._reverses, wait, end))
 
-    def stalled(self, wait: int, least: int, most: int) -> list[Stalled]:
-        rows = self.ask.stalled(self._reverses, wait, least, most)
-        return [Stalled(self.flow(number), *rest) for number, *rest in rows]
+    def stalled(self, least: int, most: int, few: int) -> list[Stalled]:
+        rows = self.ask.stalled(self._reverses, least, most, few)
+        return [Stalled(self.flow(number), self.flow(reverse), *rest) for number, reverse, *rest in rows]
 
     def named(self, flows: Collection[FlowKey]) -> object:
         return self.by_flow(dict.fromkeys(flows, 1))

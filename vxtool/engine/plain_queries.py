@@ -169,7 +169,7 @@ class PlainQueries:
         connections = sum(flow.protocol == TCP for flow in found)
         return Unanswered(set(found), connections, len(found) - connections, sum(found.values()))
 
-    def stalled(self, wait: int, least: int, most: int) -> list[Stalled]:
+    def stalled(self, least: int, most: int, few: int) -> list[Stalled]:
         reverses: dict[FlowKey, FlowKey] = {}
         for flow, row in self.flows.items():
             reverse = self.reverse(flow)
@@ -191,11 +191,12 @@ class PlainQueries:
         for flow, reverse in reverses.items():
             row, mine, theirs = self.flows[flow], cells[flow], cells[reverse]
             last, answered = (max(cell.last_time for cell in side) for side in (mine, theirs))
-            if last - answered >= wait:
+            datagrams, answers = (sum(cell.datagrams for cell in side) for side in (mine, theirs))
+            if answers <= few:
                 repeated = row.data_bytes - sum(high - low for low, high in row.ranges)
-                datagrams, answers = (sum(cell.datagrams for cell in side) for side in (mine, theirs))
                 largest = max(cell.largest for cell in mine)
-                found.append(Stalled(flow, repeated, datagrams, largest, answers, last, answered))
+                closed = bool(self.flows[reverse].tcp_flags & _ENDS)
+                found.append(Stalled(flow, reverse, repeated, datagrams, largest, answers, last, answered, closed))
         return found
 
     def named(self, flows: Collection[FlowKey]) -> object:
@@ -412,7 +413,7 @@ class PlainLarge:
 
 
 _SYNS, _ECHOES = 2, 3  # at least, to be asking again and again
-_SYN, _ECN_FLAGS = 0x02, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
+_SYN, _ENDS, _ECN_FLAGS = 0x02, 0x05, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
 
 
 def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:

@@ -132,9 +132,9 @@ class Queries(Protocol):
         asked lies so long behind the first, or before the end.
         """
 
-    def stalled(self, wait: int, least: int, most: int) -> list[Stalled]:
+    def stalled(self, least: int, most: int, few: int) -> list[Stalled]:
         """Flows of TCP, of whose connections both SYNs were seen, that sent at least `least` bytes again, of at
-        most `most` in all, and whose other direction said nothing in the last `wait` ns in which they sent."""
+        most `most` in all, and whose other direction has at most `few` datagrams."""
 
     def named(self, flows: Collection[FlowKey]) -> object:
         """These flows, for `Wanted`."""

@@ -616,7 +616,7 @@ static int ask_agreed_mss(const vx_tally *tally, const arrays *with, vx_map *row
 }
 
 static int ask_stalled(const vx_tally *tally, const arrays *with, vx_map *rows) {
-    return vx_query_stalled(tally, with->reverses, 0, 1, UINT64_MAX, rows);
+    return vx_query_stalled(tally, with->reverses, 1, UINT64_MAX, 9, rows);
 }
 
 static int ask_all(const vx_tally *tally, arrays *with) {

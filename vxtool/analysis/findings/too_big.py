@@ -50,8 +50,9 @@ EXPLANATIONS = {
         "router there sends no ICMP, or a filter drops what it sends. Connections open, and hang with the first "
         "full-size packet.",
         proof="Of the same flow, large datagrams came in and never went out while smaller ones did; or large "
-        "segments left this machine and were repeated while the other side, which had answered before, said "
-        "nothing more. Not where a message told the sender that they were too big.",
+        "segments left this machine and were sent again, three at least, while the other side, which had opened "
+        "the connection too, said nothing but that it gave up. Not where a message told the sender that they were "
+        "too big.",
         remedy="Find the link by `tracepath` between the nodes, or the rule by `nft list ruleset`; let ICMP type 3 "
         "code 4 and ICMPv6 type 2 pass, and set the pods' MTU to what passes.",
         unknown="Which size still passes, but for the largest that did. Where the capture holds no ICMP, whether "
@@ -74,8 +75,9 @@ _SEGMENT = LARGE + 1  # bytes of the smallest packet that counts as full-size: a
 _MOST_FLOWS = 1000  # that are looked into one by one
 _HEEDED = 1_000_000_000  # ns: by then, a sender that heeds a message has long done so
 _SILENCE = 1_000_000_000  # ns without an answer: longer than Linux waits before it repeats for the third time
+_COPIES = 3  # full-size segments that were sent again, at least
 _IN_FLIGHT = 1 << 17  # bytes that a sender may have sent before the first answer to them
-_FEW_ANSWERS = 8
+_FEW_ANSWERS = 5  # of which all times are known: the first four and the last
 
 
 def find(case: Case) -> Iterator[Finding]:
@@ -285,6 +287,13 @@ class _Hole(NamedTuple):
     passed: int  # its largest that went out
 
 
+class _Silent(NamedTuple):
+    """A connection that sends full-size segments again, and for how long nobody answered."""
+
+    row: Stalled
+    silence: int  # ns
+
+
 def _black_hole(case: Case) -> Iterator[Finding]:
     holes = _lost_by_size(case)
     stalled = _stalled(case, {hole.lost.flow for hole in holes})
@@ -305,17 +314,17 @@ def _black_hole(case: Case) -> Iterator[Finding]:
         )
         remedy = _find_hole(case, holes)
     if stalled:
-        flows = case.tables.queries.named({row.flow for row in stalled})
+        flows = case.tables.queries.named({each.row.flow for each in stalled})
         wanted = Wanted([item.number for item in case.in_scope], flows=flows, above=LARGE)
-        evidence += case.earliest(wanted, "{flow}, {size} bytes: left, was repeated and not acknowledged")
-        repeated = sum(row.repeated for row in stalled)
-        silence = max(row.last_time - row.answered_time for row in stalled) / 1e9
+        evidence += case.earliest(wanted, "{flow}, {size} bytes: of a connection whose full-size segments are sent again")
+        repeated = sum(each.row.repeated for each in stalled)
+        silence = max(each.silence for each in stalled) / 1e9
         titles.append(
             f"{number(len(stalled), 'connection')} sent {repeated:,} bytes again in packets of up to "
-            f"{max(row.largest for row in stalled):,}, and heard nothing for {silence:.1f} s"
+            f"{max(each.row.largest for each in stalled):,}, and heard nothing for {silence:.1f} s"
         )
         if not holes:
-            count = sum(row.datagrams for row in stalled)
+            count = sum(each.row.datagrams for each in stalled)
             remedy = _find_hole_behind(case, stalled)
     unknown = "which size still passes"
     if stalled:
@@ -380,29 +389,38 @@ def _told(case: Case, proof: Proof) -> bool:
     )
 
 
-def _stalled(case: Case, besides: set[FlowKey]) -> list[Stalled]:
-    """Connections that leave this machine whole, repeat full-size segments, and are not answered any more."""
+def _stalled(case: Case, besides: set[FlowKey]) -> list[_Silent]:
+    """Connections that leave this machine whole, repeat full-size segments, and are not answered for long."""
     rows = [
         row
-        for row in case.tables.queries.stalled(_SILENCE, 2 * _SEGMENT, _IN_FLIGHT)
-        if row.largest >= _SEGMENT
-        and row.answers <= _FEW_ANSWERS
-        and (row.flow.vni >= 0) == (case.scope == "tunnel")
-        and row.flow not in besides
-    ]
+        for row in case.tables.queries.stalled(_COPIES * _SEGMENT, _IN_FLIGHT, _FEW_ANSWERS)
+        if row.largest >= _SEGMENT and (row.flow.vni >= 0) == (case.scope == "tunnel") and row.flow not in besides
+    ][:_MOST_FLOWS]
     if not rows:
         return []
-    rows = rows[:_MOST_FLOWS]
-    flows = case.tables.queries.named({row.flow for row in rows})
-    everywhere = [item.number for item in case.in_scope]
-    proofs = case.judge.bundles.starts(Wanted(everywhere, flows=flows), 8 * _MOST_FLOWS)
+    everywhere = [item.number for item in case.judged]
+    named = case.tables.queries.named
+    mine = Wanted(everywhere, flows=named({row.flow for row in rows}))
     # Where any of it was not passed on, that is what is wrong; and with a message, who was told.
     other = {
         proof.flow
-        for proof in proofs
+        for proof in case.judge.bundles.starts(mine, 8 * _MOST_FLOWS)
         if case.judged[proof.bundle].outcome not in ("forwarded", "originated") or _told(case, proof)
     }
-    return [row for row in rows if row.flow not in other]
+    theirs = Wanted(everywhere, flows=named({row.reverse for row in rows}))
+    times: dict[FlowKey, list[int]] = {}
+    for proof in case.judge.bundles.earliest(theirs, _FEW_ANSWERS * len(rows)):
+        times.setdefault(proof.flow, []).append(proof.sample.time)
+    silent = []
+    for row in rows:
+        answers = sorted({*times.get(row.reverse, ()), row.answered_time})
+        # One that gives the connection up acknowledges nothing of it.
+        if row.closed and len(answers) > 1:
+            answers.pop()
+        silence = row.last_time - answers[-1]
+        if silence >= _SILENCE and row.flow not in other:
+            silent.append(_Silent(row, silence))
+    return silent
 
 
 def _egress(case: Case, items: Sequence[Judged]) -> tuple[str, int | None]:
@@ -435,8 +453,8 @@ def _find_hole(case: Case, holes: Sequence[_Hole]) -> str:
     return text
 
 
-def _find_hole_behind(case: Case, stalled: Sequence[Stalled]) -> str:
-    row = stalled[0]
+def _find_hole_behind(case: Case, stalled: Sequence[_Silent]) -> str:
+    row = stalled[0].row
     flows = case.tables.queries.named({row.flow})
     (proof,) = case.judge.bundles.starts(Wanted([item.number for item in case.in_scope], flows=flows), 1)
     vtep = address_text(proof.outer_destination) or address_text(row.flow.destination)

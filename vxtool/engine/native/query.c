@@ -775,7 +775,7 @@ int vx_query_is_answered(const vx_tally *tally, vx_set paths, const uint32_t *re
 
 /* What was never answered. */
 
-enum { SYN = 0x02, ECN_FLAGS = 0xc0, SYNS_LEAST = 2, ECHOES_LEAST = 3 };
+enum { SYN = 0x02, ENDS = 0x05, ECN_FLAGS = 0xc0, SYNS_LEAST = 2, ECHOES_LEAST = 3 };
 
 typedef struct {
     uint32_t flow;
@@ -898,8 +898,8 @@ static void add_to_stalled(vx_map *rows, const vx_cell *cell) {
     row->datagrams += cell->datagrams;
 }
 
-int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, int64_t wait, uint64_t least,
-                     uint64_t most, vx_map *rows) {
+int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, uint64_t least, uint64_t most,
+                     uint64_t few, vx_map *rows) {
     vx_map found, answers;
     vx_map_init(rows, sizeof(vx_stalled), tally->flows.seed);
     vx_map_init(&found, sizeof(vx_stalled), tally->flows.seed);
@@ -915,7 +915,8 @@ int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, int64_t wa
             vx_map_at(&answers, vx_map_find(&answers, &row->reverse, sizeof row->reverse));
         row->answers = answer->datagrams;
         row->answered_time = answer->last_time;
-        if (row->last_time - row->answered_time < wait)
+        row->closed = (flow_at(tally, row->reverse)->tcp_flags & ENDS) != 0;
+        if (row->answers > few)
             continue;
         uint32_t number = vx_map_add(rows, row, sizeof *row, row->flow);
         status = number == VX_NONE ? -1 : 0;

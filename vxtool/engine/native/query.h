@@ -177,13 +177,13 @@ typedef struct {
     uint64_t answers; /* datagrams of the other direction */
     int64_t last_time;
     int64_t answered_time; /* of the last of them */
+    bool closed;           /* one of them ends the connection: FIN or RST */
 } vx_stalled;
 
 /* Rows of vx_stalled: flows of TCP, of whose connections both SYNs were seen, that sent at least `least`
- * bytes again, of at most `most` in all, and whose other direction said nothing in the last `wait` ns in
- * which they sent. */
-int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, int64_t wait, uint64_t least,
-                     uint64_t most, vx_map *rows);
+ * bytes again, of at most `most` in all, and whose other direction has at most `few` datagrams. */
+int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, uint64_t least, uint64_t most,
+                     uint64_t few, vx_map *rows);
 
 typedef struct {
     int32_t vni;
