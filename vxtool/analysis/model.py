@@ -288,6 +288,18 @@ class Mtu(TypedDict):
     evidence: list[MtuEvidence]
 
 
+class WhatIf(TypedDict):
+    """The same data with another MTU, or without the tunnel: see `vxtool.analysis.what_if`."""
+
+    tunnel: bool  # False: routed as it is
+    underlay: int  # the MTU of the links
+    inner: int  # what that leaves for a packet inside
+    packets: int  # that would have been needed
+    bytes: int  # of IP, with all headers of each packet
+    percent_of_packets: float  # of those that crossed the wire
+    percent_of_bytes: float
+
+
 class TimeStep(TypedDict):
     time: str
     datagrams: int
@@ -359,6 +371,7 @@ class Report(TypedDict):
     flows_total: int
     overhead: Overhead
     mtu: Mtu
+    what_if: list[WhatIf]
     timeline: list[TimeStep]
     knowledge: Known
     findings: list[Finding]

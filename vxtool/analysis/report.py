@@ -21,6 +21,7 @@ from vxtool.analysis.traffic import (
     pair_identities,
     tell_overlay,
 )
+from vxtool.analysis.what_if import tell_what_if
 from vxtool.engine.tables import PLAIN, Tables
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Question(NamedTuple):
     top: int = 100
     select: Collection[str] = ()  # findings wanted, by id or family; all, if empty
     ignore: Collection[str] = ()  # and those not wanted
+    mtus: Collection[int] = ()  # of an underlay, to tell what if; beside the usual ones
     window: int = 1_000_000_000  # ns: how long an egress was waited for
 
 
@@ -106,6 +108,7 @@ def build_report(
         "flows_total": flows_total,
         "overhead": overhead,
         "mtu": mtu,
+        "what_if": tell_what_if(tables, large, in_tunnels, mtu, overhead, question.mtus) if tunnelled else [],
         "timeline": describe_timeline(tables, judge, in_scope, tunnelled),
         "knowledge": known,
         "findings": findings,

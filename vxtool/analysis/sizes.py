@@ -50,8 +50,8 @@ class SuperFrames:
 
     def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int) -> None:
         self._large = large
-        self._rows = rows
-        self._largest_mss = largest_mss
+        self.rows = rows
+        self.largest_mss = largest_mss
         self.datagrams = 0
         self.extra_packets = 0
         self.extra_overhead = 0
@@ -70,7 +70,7 @@ class SuperFrames:
     @cached_property
     def flows(self) -> object:
         """Those that sent any, for `Wanted`."""
-        return self._large.flows(self._rows)
+        return self._large.flows(self.rows)
 
     def cells_of(self, bundles: Collection[int]) -> Wanted:
         """The cells of these bundles that hold super-frames: each one's largest datagram is of such a length."""
@@ -79,10 +79,10 @@ class SuperFrames:
     def extra_packets_of(self, flows: Collection[FlowKey]) -> dict[FlowKey, int]:
         """How many more packets than records these flows were on the wire, as far as they have super-frames."""
         extra: dict[FlowKey, int] = {}
-        for flow, parts in (self._large.of(flows) if self._rows else {}).items():
+        for flow, parts in (self._large.of(flows) if self.rows else {}).items():
             ordinary = self._ordinary(parts)
             for number, datagrams in parts:
-                if number in self._rows:
+                if number in self.rows:
                     row = self._large.rows[number]
                     packets = _packets(row.payload, self._segment_size(row, ordinary))
                     extra[flow] = extra.get(flow, 0) + (packets - 1) * datagrams
@@ -94,16 +94,16 @@ class SuperFrames:
         packets = []
         for share in shares:
             parts = large[share.flow]
-            row = self._large.rows[next(number for number, _ in reversed(parts) if number in self._rows)]
+            row = self._large.rows[next(number for number, _ in reversed(parts) if number in self.rows)]
             payload = self._segment_size(row, self._ordinary(parts)).size
             packets.append(-(-(share.inner_bytes - share.datagrams * (row.inner - row.payload)) // payload))
         return packets
 
     def _ordinary(self, parts: Sequence[tuple[int, int]]) -> int:
-        return max((self._large.rows[number].payload for number, _ in parts if number not in self._rows), default=0)
+        return max((self._large.rows[number].payload for number, _ in parts if number not in self.rows), default=0)
 
     def _segment_size(self, row: LargeRow, ordinary: int) -> SegmentSize:
-        return segment_size(row, ordinary, self._largest_mss)
+        return segment_size(row, ordinary, self.largest_mss)
 
 
 def _packets(payload: int, segment: SegmentSize) -> int:

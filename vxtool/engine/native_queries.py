@@ -158,7 +158,7 @@ class NativeQueries:
 
     def stalled(self, least: int, most: int, few: int) -> list[Stalled]:
         rows = self.ask.stalled(self._reverses, least, most, few)
-        return [Stalled(self.flow(number), self.flow(reverse), *rest) for number, reverse, *rest in rows]
+        return [Stalled._make((self.flow(row[0]), self.flow(row[1]), *row[2:])) for row in rows]
 
     def named(self, flows: Collection[FlowKey]) -> object:
         return self.by_flow(dict.fromkeys(flows, 1))

@@ -316,7 +316,7 @@ def _black_hole(case: Case) -> Iterator[Finding]:
     if stalled:
         flows = case.tables.queries.named({each.row.flow for each in stalled})
         wanted = Wanted([item.number for item in case.in_scope], flows=flows, above=LARGE)
-        evidence += case.earliest(wanted, "{flow}, {size} bytes: of a connection whose full-size segments are sent again")
+        evidence += case.earliest(wanted, "{flow}, {size} bytes: of a connection that sends full segments again")
         repeated = sum(each.row.repeated for each in stalled)
         silence = max(each.silence for each in stalled) / 1e9
         titles.append(
