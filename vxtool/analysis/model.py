@@ -166,6 +166,8 @@ class Flow(TypedDict):
     datagrams: int
     inner_bytes: int
     wire_packets: int
+    overhead_bytes: int  # of the tunnel's headers, in each packet that crossed the wire; 0 outside of tunnels
+    percent_of_wire_bytes: float | None  # those of all bytes of IP
     forwarded: int
     dropped: int
     retransmitted_bytes: int | None
@@ -261,6 +263,18 @@ class SizeBin(TypedDict):
     datagrams: int
 
 
+class Efficiency(TypedDict):
+    """What part of all that crosses the wire is the tunnel's: of its datagrams alone."""
+
+    wire_bytes: int  # of IP, each packet with all of its headers
+    percent_of_wire_bytes: float | None  # `wire_overhead_bytes` of those
+    fragments: int  # packets that there would not be if nothing were fragmented
+    percent_of_wire_packets: float | None  # those of `wire_packets`
+    ethernet_bytes: int  # `wire_bytes` and 38 a packet: preamble, header, check sequence and gap
+    ethernet_overhead_bytes: int  # `wire_overhead_bytes` and what frames those fragments
+    percent_of_ethernet_bytes: float | None
+
+
 class MtuEvidence(TypedDict):
     """One thing that says how large the MTU is at least, or at most."""
 
@@ -305,6 +319,8 @@ class TimeStep(TypedDict):
     datagrams: int
     outer_bytes: int
     dropped: int
+    datagrams_per_second: float  # over the whole step, and
+    bits_per_second: float  # of whole IP packets
 
 
 class Evidence(TypedDict):
@@ -370,6 +386,7 @@ class Report(TypedDict):
     flows: list[Flow]
     flows_total: int
     overhead: Overhead
+    efficiency: Efficiency
     mtu: Mtu
     what_if: list[WhatIf]
     timeline: list[TimeStep]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from vxtool.analysis.efficiency import measure_efficiency
 from vxtool.analysis.findings import find_all
 from vxtool.analysis.findings.choice import choose
 from vxtool.analysis.findings.evidence import Case
@@ -21,7 +22,7 @@ from vxtool.analysis.traffic import (
     pair_identities,
     tell_overlay,
 )
-from vxtool.analysis.what_if import tell_what_if
+from vxtool.analysis.what_if import count_wire_bytes, tell_what_if
 from vxtool.engine.tables import PLAIN, Tables
 
 if TYPE_CHECKING:
@@ -107,6 +108,9 @@ def build_report(
         "flows": flows,
         "flows_total": flows_total,
         "overhead": overhead,
+        "efficiency": measure_efficiency(
+            overhead, count_wire_bytes(tables, large, in_tunnels, mtu, overhead), in_tunnels.extra_packets
+        ),
         "mtu": mtu,
         "what_if": tell_what_if(tables, large, in_tunnels, mtu, overhead, question.mtus) if tunnelled else [],
         "timeline": describe_timeline(tables, judge, in_scope, tunnelled),

@@ -167,7 +167,7 @@ def measure_overhead(tables: Tables, groups: Sequence[Group], found: SuperFrames
                 packets += bundle.datagrams
                 estimated = True
                 wire += bundle.outer_bytes - bundle.inner_bytes
-                wire += bundle.datagrams * _fragment_header(bundle.source)
+                wire += bundle.datagrams * fragment_header(bundle.source)
             else:
                 # Where a tail was lost on the way to the capture, less is there than the headers claim.
                 estimated |= bundle.wire_bytes < bundle.whole_bytes
@@ -308,5 +308,11 @@ def _ip_header(ipv6: bool) -> int:
     return IPV6_HEADER if ipv6 else IPV4_HEADER
 
 
-def _fragment_header(outer_source: bytes) -> int:
+def fragment_header(outer_source: bytes) -> int:
     return IPV6_HEADER + IPV6_FRAGMENT_HEADER if len(outer_source) == 16 else IPV4_HEADER
+
+
+def headers_inside(flow: FlowKey, options: int) -> int:
+    """Bytes of IP and transport headers in each packet of a flow that has data, as `options` of TCP go with it."""
+    transport = TCP_HEADER + options if flow.protocol == TCP else UDP_HEADER
+    return _ip_header(len(flow.source) == 16) + transport

@@ -71,6 +71,11 @@ def tell_what_if(
     return rows
 
 
+def count_wire_bytes(tables: Tables, large: Large, found: SuperFrames, mtu: Mtu, overhead: Overhead) -> int:
+    """Bytes of IP of all packets of tunnels that crossed the wire, each with all of its headers."""
+    return _as_it_was(*_take_apart(tables, large, found, mtu), overhead, found).bytes
+
+
 def _describe(kind: str, underlay: int, tunnel: int, total: _Total, actual: _Total) -> WhatIf:
     return {
         "tunnel": kind == "tunnel",

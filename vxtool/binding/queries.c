@@ -235,14 +235,16 @@ static PyObject *queries_earliest(PyObject *object, PyObject *args) {
     return list;
 }
 
-/* (`number`, flow, bundle, datagrams, inner bytes, wire packets, first time, last time) */
+/* (`number`, flow, bundle, datagrams, inner bytes, wire packets, first time, last time, outer bytes, wire
+ * bytes) */
 static PyObject *share_of(const vx_tally *tally, const vx_wanted *wanted, uint32_t number, uint32_t at) {
     const vx_cell *cell = vx_cell_at(tally, at);
-    return Py_BuildValue("(IlIKKKLL)", (unsigned)number, flow_number(cell->flow),
+    const vx_wire wire = vx_cell_wire(tally, at);
+    return Py_BuildValue("(IlIKKKLLKK)", (unsigned)number, flow_number(cell->flow),
                          (unsigned)wanted->numbers[at], (unsigned long long)cell->datagrams,
-                         (unsigned long long)cell->inner_bytes,
-                         (unsigned long long)vx_cell_wire(tally, at).packets,
-                         (long long)vx_first_time(tally, at), (long long)cell->last_time);
+                         (unsigned long long)cell->inner_bytes, (unsigned long long)wire.packets,
+                         (long long)vx_first_time(tally, at), (long long)cell->last_time,
+                         (unsigned long long)cell->outer_bytes, (unsigned long long)wire.bytes);
 }
 
 /* Each cell as above, by its own number. */

@@ -68,6 +68,8 @@ class Share(NamedTuple):
     wire_packets: int
     first_time: int
     last_time: int
+    outer_bytes: int
+    wire_bytes: int
 
 
 class TopFlow(NamedTuple):

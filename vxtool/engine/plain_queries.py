@@ -466,7 +466,17 @@ def _overhead(cell: Cell) -> int:
 
 
 def _share(flow: FlowKey, cell: Cell, bundle: int) -> Share:
-    return Share(flow, bundle, cell.datagrams, cell.inner_bytes, cell.wire_packets, cell.first_time, cell.last_time)
+    return Share(
+        flow,
+        bundle,
+        cell.datagrams,
+        cell.inner_bytes,
+        cell.wire_packets,
+        cell.first_time,
+        cell.last_time,
+        cell.outer_bytes,
+        cell.wire_bytes,
+    )
 
 
 def _owners_of_tails(flows: Collection[FlowKey]) -> dict[FlowKey, FlowKey]:

@@ -441,6 +441,8 @@ def _overhead(page: Page, report: Report) -> None:
     if overhead["percent_of_outer"] is not None:
         sent = human(overhead["outer_bytes"])
         details.append(f"{percent(overhead['percent_of_outer'])} of the {sent} sent")
+    if (framed := report["efficiency"]["percent_of_ethernet_bytes"]) is not None:
+        details.append(f"{percent(framed)} with Ethernet's framing")
     page.prose(f"{exact} ({', '.join(details)})")
     packets = overhead["wire_packets"]
     if packets != overhead["datagrams"] or overhead["wire_packets_estimated"]:
