@@ -73,6 +73,7 @@ EXPLANATIONS = {
 
 _SEGMENT = LARGE + 1  # bytes of the smallest packet that counts as full-size: all must carry 1,280 (RFC 8200)
 _MOST_FLOWS = 1000  # that are looked into one by one
+_MOST_MESSAGES = 64  # for which it is looked whether they were heeded
 _HEEDED = 1_000_000_000  # ns: by then, a sender that heeds a message has long done so
 _SILENCE = 1_000_000_000  # ns without an answer: longer than Linux waits before it repeats for the third time
 _COPIES = 3  # full-size segments that were sent again, at least
@@ -189,7 +190,8 @@ class _Ignored(NamedTuple):
 
 
 def _too_big_ignored(case: Case) -> Iterator[Finding]:
-    ignored = [found for key, row in _messages(case) if (found := _still_sent(case, key, row)) is not None]
+    messages = _messages(case)[:_MOST_MESSAGES]
+    ignored = [found for key, row in messages if (found := _still_sent(case, key, row)) is not None]
     if not ignored:
         return
     first = ignored[0]
@@ -248,25 +250,26 @@ def _still_sent(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
         smallest_too=True,
     )
     told = row.samples[0].time
-    late = [
-        share
-        for share in case.judge.bundles.shares(wanted)
-        if share.last_time - told > _HEEDED and (not flow.source or _is_of(share.flow, flow))
-    ]
+    bundles, named = case.judge.bundles, case.tables.queries.named
+    proofs = bundles.starts(wanted._replace(smallest_too=False), _MOST_FLOWS)
+    wanted = wanted._replace(
+        flows=named({proof.flow for proof in proofs if not flow.source or _is_of(proof.flow, flow)})
+    )
+    late = [share for share in bundles.shares(wanted) if share.last_time - told > _HEEDED]
     # Those whose small packets are counted along, but which had none at all before the message.
     late += [
         share
-        for share in case.judge.bundles.shares(wanted._replace(smallest_too=False))
-        if share.first_time - told > _HEEDED and (not flow.source or _is_of(share.flow, flow)) and share not in late
+        for share in bundles.shares(wanted._replace(smallest_too=False))
+        if share.first_time - told > _HEEDED and share not in late
     ]
     if not late:
         return None
-    flows = case.tables.queries.named({share.flow for share in late})
+    flows = named({share.flow for share in late})
     dropped = any(case.judged[share.bundle].outcome == "dropped" for share in late)
-    bundles = sorted({share.bundle for share in late})
+    numbers = sorted({share.bundle for share in late})
     whatever = any(share.first_time - told > _HEEDED for share in late)
     return _Ignored(
-        key, row, late, dropped, wanted._replace(bundles=bundles, flows=flows, smallest_too=not whatever)
+        key, row, late, dropped, wanted._replace(bundles=numbers, flows=flows, smallest_too=not whatever)
     )
 
 
@@ -350,7 +353,7 @@ def _black_hole(case: Case) -> Iterator[Finding]:
 def _dropped_large(case: Case) -> Wanted:
     """The cells whose datagrams are all large and were dropped, and not in part."""
     items = [item.number for item in case.in_scope if item.outcome == "dropped" and not item.route.flags & PARTIAL]
-    return Wanted(items, above=LARGE, smallest_too=True)
+    return Wanted(items, above=LARGE, beyond=case.super_frames.sizes.keys(), smallest_too=True)
 
 
 def _lost_by_size(case: Case) -> list[_Hole]:
