@@ -51,8 +51,8 @@ EXPLANATIONS = {
         "full-size packet.",
         proof="Of the same flow, large datagrams came in and never went out while smaller ones did; or large "
         "segments left this machine and were sent again, three at least, while the other side, which had opened "
-        "the connection too, said nothing but that it gave up. Not where a message told the sender that they were "
-        "too big.",
+        "the connection too, said nothing but that it gave up (a warning, since it may have died). Not where a "
+        "message told the sender that they were too big.",
         remedy="Find the link by `tracepath` between the nodes, or the rule by `nft list ruleset`; let ICMP type 3 "
         "code 4 and ICMPv6 type 2 pass, and set the pods' MTU to what passes.",
         unknown="Which size still passes, but for the largest that did. Where the capture holds no ICMP, whether "
@@ -341,7 +341,7 @@ def _black_hole(case: Case) -> Iterator[Finding]:
         )
     yield {
         "id": "mtu.black-hole",
-        "severity": "error",
+        "severity": "error" if holes else "warning",
         "title": "; and ".join(titles),
         "count": count,
         "evidence": sorted(evidence, key=lambda entry: entry["time"] or "")[:MOST_EVIDENCE],
