@@ -156,6 +156,20 @@ class TestTooBigIgnored:
         records = self.repeated(1600 * MS, size=DATA - 100)  # 1350 inside
         assert finding(run(tmp_path, records), "mtu.too-big-ignored") is None
 
+    def test_a_sender_that_fragments_has_heard_it(self, tmp_path: Path) -> None:
+        """As a VXLAN device does without DF: the packets inside stay as large, and each fragment fits."""
+        packet = full(0)
+        pieces = fragments(full(0, 1), 1376)
+        records = [*opening(), came(10 * MS, packet), left(10 * MS, told(packet, size=28), ETH1)]
+        records += [row for at, piece in enumerate(pieces) for row in passed(2 * S + at * MS, piece)]
+        assert finding(run(tmp_path, [*records, *exchange(9 * S)]), "mtu.too-big-ignored") is None
+
+    def test_what_did_not_leave_here_told_nobody(self, tmp_path: Path) -> None:
+        packet = full(0)
+        lost = came(11 * MS, told(packet), ETH2)
+        records = [*opening(), *passed(10 * MS, packet), lost, came(2 * S, full(0, 1)), *exchange(9 * S)]
+        assert finding(run(tmp_path, records), "mtu.too-big-ignored") is None
+
     def test_another_flow_of_the_same_size_is_another_matter(self, tmp_path: Path) -> None:
         packet = full(0)
         other = tunnel(segment(1, DATA, (POD_A, 999), THERE, options=bytes([1]) * 12))

@@ -12,7 +12,7 @@ from vxtool.analysis.limits import longest_fragments, nested
 from vxtool.analysis.outcomes import Judged
 from vxtool.analysis.sizes import IPV4_HEADER, IPV6_HEADER, TCP_HEADER
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import LARGE, PARTIAL, PLAIN, FlowKey, TooBig, TooBigRow
+from vxtool.engine.tables import LARGE, PARTIAL, PLAIN, WHOLE, FlowKey, TooBig, TooBigRow
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Evidence, Finding
@@ -229,7 +229,8 @@ def _too_big_ignored(case: Case) -> Iterator[Finding]:
 
 def _still_sent(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
     """What is larger than a message says, of the flow (or the tunnel) that it is about, and was sent well after."""
-    if not key.mtu or not key.quoted_source:
+    reached = row.records_out or row.records_unknown or key.destination in case.knowledge.own_addresses
+    if not key.mtu or not key.quoted_source or not reached:
         return None
     tunnelled = key.wear != PLAIN or key.tunnelled
     ends = key.quoted_source, key.quoted_destination
@@ -237,6 +238,7 @@ def _still_sent(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
         item
         for item in case.judged
         if item.route.tunnelled == tunnelled
+        and item.route.measured.form == WHOLE  # who fragments has heard the message
         and (key.tunnelled or (item.bundle.source, item.bundle.destination) == ends)
     ]
     headers = case.tunnel_headers(*ends) if key.wear != PLAIN else 0
