@@ -149,6 +149,28 @@ class TestTooBigIgnored:
         assert "set the pods' MTU to 1350" in found["remedy"]
         assert finding(report, "mtu.black-hole") is None
 
+    def test_a_message_within_the_tunnel_is_for_the_pod(self, tmp_path: Path) -> None:
+        """A node tells the pod itself, and the tunnel carries that: what it quotes has none."""
+        quoted = full(0)[50:]  # behind IPv4, UDP, VXLAN and Ethernet
+        message = ipv4("172.20.2.1", POD_A, ICMP, icmp(3, 4, 1300, quoted[:548]), identification=900)
+        records = [
+            *opening(),
+            *passed(10 * MS, full(0)),
+            *passed(11 * MS, back(message), ingress=ETH2, egress=ETH1),
+        ]
+        report = run(tmp_path, [*records, *passed(2 * S, full(0, 1)), *exchange(9 * S)])
+        assert finding(report, "mtu.too-big-ignored") is None  # its small packets are counted along: not sure
+        (told,) = (each for each in report["findings"] if each["id"] == "mtu.packet-too-big")
+        assert (told["severity"], told["count"]) == ("info", 1)
+        assert f"of {POD_A}:32788 → {POD_B}:80 tcp, 1,450 bytes" in told["evidence"][0]["text"]
+        late = [came(2 * S + at * MS, full(0, 1 + at)) for at in range(2)]
+        found = finding(run(tmp_path, [*records, *late, *exchange(9 * S)]), "mtu.too-big-ignored")
+        assert found is not None
+        assert found["title"].startswith(
+            f"{POD_A} was told that no more than 1,300 bytes fit, and sent packets of up to 1,450"
+        )
+        assert f"set the MTU of {POD_A} to 1300" in found["remedy"]
+
     def test_what_was_on_its_way_is_no_sign(self, tmp_path: Path) -> None:
         assert finding(run(tmp_path, self.repeated(900 * MS)), "mtu.too-big-ignored") is None
 

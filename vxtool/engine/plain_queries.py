@@ -93,9 +93,9 @@ class PlainQueries:
     def agreed_mss(self) -> dict[tuple[bool, bool, int], int]:
         agreed: dict[tuple[bool, bool, int], int] = defaultdict(int)
         for flow, row in self.flows.items():
-            reverse = self.reverse(flow)
+            reverse = self.reverse(flow) if row.mss else None
             other = self.flows[reverse].mss if reverse is not None else 0
-            if row.mss and other:
+            if other:
                 agreed[flow.vni >= 0, len(flow.source) == 16, min(row.mss, other)] += 1
         return dict(agreed)
 
@@ -172,15 +172,11 @@ class PlainQueries:
     def stalled(self, least: int, most: int, few: int) -> list[Stalled]:
         reverses: dict[FlowKey, FlowKey] = {}
         for flow, row in self.flows.items():
-            reverse = self.reverse(flow)
             covered = sum(high - low for low, high in row.ranges)
-            if (
-                flow.protocol == TCP
-                and reverse is not None
-                and row.tcp_flags & self.flows[reverse].tcp_flags & _SYN
-                and covered <= most
-                and row.data_bytes - covered >= least
-            ):
+            if flow.protocol != TCP or covered > most or row.data_bytes - covered < least:
+                continue
+            reverse = self.reverse(flow)
+            if reverse is not None and row.tcp_flags & self.flows[reverse].tcp_flags & _SYN:
                 reverses[flow] = reverse
         wanted = {*reverses, *reverses.values()}
         cells: dict[FlowKey, list[Cell]] = defaultdict(list)
