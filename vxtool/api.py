@@ -40,6 +40,8 @@ LINK_TYPES = {
 }
 
 MOST_PACKETS = 8_000_000  # that `flows` lists one by one: 32 bytes each
+# Of an underlay: what every host takes in one piece (RFC 791), and the longest IPv4 packet.
+LEAST_MTU, MOST_MTU = 576, 65535
 
 # Called with the bytes read, the bytes in all (None where that is not known) and the records so far.
 ProgressCallback = Callable[[int, int | None, int], None]
@@ -57,6 +59,7 @@ def analyze(
     top: int = 100,
     select: Collection[str] = (),
     ignore: Collection[str] = (),
+    mtus: Collection[int] = (),
     scope: Literal["auto", "tunnel", "ip"] = "auto",
     overlay: Literal["auto", "cilium", "vxlan"] = "auto",
     ports: Mapping[int, str] | None = None,
@@ -73,9 +76,10 @@ def analyze(
     `cluster_id_bits` is how many of an identity's 24 bits tell its cluster in a ClusterMesh: 8, or 9 with up to 511
     clusters. `top` is how many flows the report lists, by bytes. Of the findings, those are reported that `select`
     names by id or family, or all without any, but for those that `ignore` names; of the others only that they are
-    there. `ports` maps further UDP ports to "vxlan", "geneve" or "vxlan-gpe". Times are ns of capture time. `jobs`
-    is how many threads may work: by default as many as there are cores, from a size on that is worth a second one.
-    Two are made use of, by the native engine; the report does not depend on it.
+    there. `mtus` are MTUs of an underlay for which the report tells how many packets the same data would have been
+    (`what_if`), beside 1500 and 9000. `ports` maps further UDP ports to "vxlan", "geneve" or "vxlan-gpe". Times are
+    ns of capture time. `jobs` is how many threads may work: by default as many as there are cores, from a size on
+    that is worth a second one. Two are made use of, by the native engine; the report does not depend on it.
 
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
@@ -87,10 +91,13 @@ def analyze(
         from vxtool.analysis.findings.choice import check_names
 
         check_names([*select, *ignore])
+    for mtu in mtus:
+        if not LEAST_MTU <= mtu <= MOST_MTU:
+            raise UsageError(f"an MTU of {mtu}: expected {LEAST_MTU} to {MOST_MTU}")
     tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress)
     from vxtool.analysis import Knowledge, Question, build_report
 
-    question = Question(scope, overlay, top, select, ignore, window_ns)
+    question = Question(scope, overlay, top, select, ignore, mtus, window_ns)
     with _no_collector():
         return build_report(tables, inputs, tool, knowledge or Knowledge(paths), question)
 

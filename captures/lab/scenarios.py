@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import truth
-from taps import TUNNEL, TUNNEL_AND_ICMP, TUNNEL_AND_TAILS, Disagreement, Tap, Taps
+from taps import TUNNEL, TUNNEL_AND_ICMP, TUNNEL_AND_ICMPV6, TUNNEL_AND_TAILS, Disagreement, Tap, Taps
 from topology import LXC_A, POD_A, POD_A6, POD_B, POD_B6, Lab
 
 CLUSTER = ["cluster/ciliumendpoints.json", "cluster/ciliumidentities.json", "cluster/ciliumnodes.json"]
@@ -371,9 +371,7 @@ def black_hole(run: Run) -> None:
     run.traffic.append({"on": "router", "command": f"nft '{rule}'"})
     with run.capturing(filter=TUNNEL_AND_ICMP), run.web_server("pod-b"):
         run.ping("pod-a", POD_B)
-        run.fetch("pod-a", f"http://{POD_B}/", options="-X POST -H Expect: --data-binary @/dev/zero".replace(
-            "@/dev/zero", "x" * 4000), seconds=4)  # fmt: skip
-        run.traffic[-1]["command"] = f"curl -X POST with 4000 bytes, http://{POD_B}/, given up after 4 s"
+        _post(run)
     run.check()
     run.expect_sizes(largest_inner=1450, syn_mss=1410)
 
@@ -428,6 +426,82 @@ def router_mtu_1400_df(run: Run) -> None:
         },
         other=run.counted.outcomes("other"),
     )
+
+
+def ipv6_router_mtu_1400(run: Run) -> None:
+    """the same link under an IPv6 underlay, which no router fragments: it answers that packets are too big"""
+    run.lab.build(ipv6=True, pod_mtu=1430)
+    run.lab.overlay(underlay=6, ipv6=True, mtu="1430")
+    _small_link(run)
+    run.lab.offloads_off()
+    with run.capturing(filter=TUNNEL_AND_ICMPV6, snaplen=640), run.web_server("pod-b"):
+        run.ping("pod-a", POD_B)
+        _post(run)
+    run.check()
+    run.expect_sizes(largest_inner=1430, syn_mss=1390)
+    run.expect({"dropped": "nft: in * less forward *; equal to snmp Ip6FragFails of router"})
+
+
+def too_big_ignored(run: Run) -> None:
+    """the router answers that fragmentation is needed, and the node's netfilter drops the answers"""
+    run.lab.build()
+    run.lab.overlay_with_df()
+    _small_link(run)
+    run.lab.offloads_off()
+    rule = (
+        "table inet deaf { chain deaf { type filter hook input priority -10; "
+        "icmp type destination-unreachable drop; }; }"
+    )
+    run.lab.run("k8s-ctr", ["nft", rule])
+    run.traffic.append({"on": "k8s-ctr", "command": f"nft '{rule}'"})
+    with run.capturing(filter=TUNNEL_AND_ICMP, snaplen=640), run.web_server("pod-b"):
+        run.ping("pod-a", POD_B)
+        _post(run)
+    run.check()
+    run.expect_sizes(largest_inner=1450, syn_mss=1410)
+    run.expect(
+        {
+            "dropped": "nft: in * less forward *; equal to snmp IpFragFails of router",
+            "other": "the same nft counters, less those of the tunnel: the router's ICMP errors, equal to snmp "
+            "IcmpOutDestUnreachs of router",
+        },
+        other=run.counted.outcomes("other"),
+    )
+
+
+def black_hole_behind(run: Run) -> None:
+    """netfilter on the receiving node drops large packets in silence: they leave the router"""
+    run.lab.build()
+    run.lab.overlay()
+    run.lab.offloads_off()
+    rule = (
+        "table inet hole { chain hole { type filter hook input priority -10; "
+        "udp dport 8472 meta length > 1400 drop; }; }"
+    )
+    run.lab.run("k8s-w0", ["nft", rule])
+    run.traffic.append({"on": "k8s-w0", "command": f"nft '{rule}'"})
+    with run.capturing(filter=TUNNEL_AND_ICMP), run.web_server("pod-b"):
+        run.ping("pod-a", POD_B)
+        _post(run)
+    run.check()
+    run.expect_sizes(largest_inner=1450, syn_mss=1410)
+
+
+def ipv6_pods_mtu_1500(run: Run) -> None:
+    """pods left at MTU 1500 over an IPv6 underlay: their node tells them that 1430 fit"""
+    run.lab.build(ipv6=True, pod_mtu=1500)
+    run.lab.overlay(underlay=6, ipv6=True, mtu="lock 1500")
+    run.lab.offloads_off()
+    with run.capturing(filter=TUNNEL_AND_ICMPV6):
+        run.iperf("-n 64K -l 16K -b 8M", target=POD_B6)
+    run.check()
+    run.expect_sizes(largest_inner=1430, syn_mss=1440)
+
+
+def _post(run: Run) -> None:
+    """4000 bytes to pod-b's web server, which never arrive."""
+    run.fetch("pod-a", f"http://{POD_B}/", options="-X POST -H Expect: --data-binary " + "x" * 4000, seconds=4)
+    run.traffic[-1]["command"] = f"curl -X POST with 4000 bytes, http://{POD_B}/, given up after 4 s"
 
 
 def _small_link(run: Run) -> None:
@@ -635,7 +709,8 @@ SCENARIOS: dict[str, Scenario] = {
     for function in (
         ping_http, drops, drops_udp, drops_offload_on, iperf_offload_off, iperf_offload_on, iperf_resegmented,
         pods_mtu_1500, native_misroute, four_ways, four_ways_drops,
-        router_mtu_1400, router_mtu_1400_df, black_hole, inner_fragments, ipv6_pods, ipv6_underlay,
+        router_mtu_1400, router_mtu_1400_df, ipv6_router_mtu_1400, ipv6_pods_mtu_1500, too_big_ignored,
+        black_hole, black_hole_behind, inner_fragments, ipv6_pods, ipv6_underlay,
         unfiltered, bridge, rewrite, node,
     )
 }  # fmt: skip

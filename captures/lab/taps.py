@@ -17,6 +17,7 @@ from topology import Lab, LabError
 TUNNEL = "udp port 8472"
 TUNNEL_AND_TAILS = "udp port 8472 or (ip[6:2] & 0x1fff != 0)"
 TUNNEL_AND_ICMP = "udp port 8472 or icmp"
+TUNNEL_AND_ICMPV6 = "udp port 8472 or icmp6 or ip6[6] = 44"
 
 
 class Disagreement(LabError):

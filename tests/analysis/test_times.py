@@ -157,6 +157,7 @@ class TestTimeline:
         ]
         assert steps[2] == {
             "time": "2025-08-09T17:27:50.002000000Z", "datagrams": 1, "outer_bytes": 134, "dropped": 1,
+            "datagrams_per_second": 1000, "bits_per_second": 134 * 8 * 1000,
         }  # fmt: skip
 
     def test_only_the_scope_counts(self, tmp_path: Path) -> None:

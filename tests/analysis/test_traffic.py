@@ -194,6 +194,8 @@ class TestFlows:
             "datagrams": 1,
             "inner_bytes": 84,
             "wire_packets": 1,
+            "overhead_bytes": 50,
+            "percent_of_wire_bytes": 37.31,  # of 134
             "forwarded": 1,
             "dropped": 0,
             "retransmitted_bytes": None,

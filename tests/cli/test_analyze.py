@@ -121,6 +121,7 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
         "top": 10,
         "select": [],
         "ignore": [],
+        "mtus": (),
         "scope": "auto",
         "overlay": "auto",
         "ports": None,
@@ -135,7 +136,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
     arguments += " --interface 3=eth1 --interface 4=eth2"
     arguments += " --namespace shop --top 7 --scope ip --overlay vxlan --port 4789=vxlan --port 6081=geneve"
     arguments += " --select forwarding,mtu.fragmented-at-source --select identity --ignore capture.clipped"
-    arguments += " --window 2.5s --settle 500us --jobs 2 --cluster-id-bits 9"
+    arguments += " --mtu 1400 --window 2.5s --settle 500us --jobs 2 --cluster-id-bits 9"
     assert run(arguments.split()) == 0
     api.options.pop("progress")
     assert api.options == {
@@ -148,6 +149,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "top": 7,
         "select": ["forwarding", "mtu.fragmented-at-source", "identity"],
         "ignore": ["capture.clipped"],
+        "mtus": (1400,),
         "scope": "ip",
         "overlay": "vxlan",
         "ports": {4789: "vxlan", 6081: "geneve"},

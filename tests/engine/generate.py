@@ -452,7 +452,7 @@ def _cut(piece: int, cuts: tuple[int, int], size: int) -> tuple[int, int]:
 
 
 V6_A, V6_B = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
-SPECIALS = 38
+SPECIALS = 41
 
 
 def internet_sum(*parts: bytes) -> int:
@@ -589,6 +589,16 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
                         identification=spec.outer_id)),
         36: (IPV4, answer),
         34: (IPV4, checksummed(tunnelled(ethernet(plain(ICMP, echo(7, 1, b"odd"))), 6081), wrong=spec.vtep == 1)),
+        # Messages that a packet was too big, quoting a tunnel's, cut anywhere; in a tunnel; quoting little.
+        39: (
+            IPV4,
+            plain(
+                ICMP,
+                icmp(3, 4, 1400, tunnelled(ethernet(plain(TCP, segment)))[: (548, 78, 60, 28)[spec.datagram]]),
+            ),
+        ),
+        40: (IPV4, tunnelled(ethernet(ipv6(V6_A, V6_B, 58, icmp(2, 0, 1280, v6), hop_limit=ttl), IPV6))),
+        41: (IPV6, ipv6(V6_A, V6_B, 58, icmp(2, 0, 1400 + spec.hop, v6_payload[:20]), hop_limit=ttl)),
     }
     return (*packets[number], None)
 

@@ -37,6 +37,16 @@ class _Asker:
         for name in ("told_mss", "sources", "pairs", "tunnels", "source_ports", "tunnel_flows"):
             assert getattr(one, name) == getattr(other, name), name
         paths = self.some(self.paths)
+        assert one.agreed_mss == other.agreed_mss
+        for few in (0, 2, 1000):
+            for least, most in ((0, 1 << 40), (1, 200), (100, 100)):
+                stalled = one.stalled(least, most, few)
+                assert stalled == other.stalled(least, most, few)
+                everyone = range(len(other.bundles().rows))
+                flows = [row.flow for row in stalled]
+                shares = [side.bundles().shares(Wanted(everyone, flows=side.named(flows))) for side in (one, other)]
+                assert shares[0] == shares[1]
+                assert {share.flow for share in shares[1]} == set(flows)
         assert one.is_answered(paths) == other.is_answered(paths)
         ends = [cell.last_time for cell in other.cells.values()]  # type: ignore[attr-defined]
         waits = chance.choice([0, 1_000, 1_000_000, 1_000_000_000]), max(ends, default=0)

@@ -143,7 +143,7 @@ def test_sections_with_nothing_to_say_are_left_out(founding: Any) -> None:
     founding["tunnel"]["tunnels"] = []
     founding["knowledge"]["sources"] = []
     founding["overhead"]["datagrams"] = 0
-    founding["mtu"].update(underlay=None, overlay=None, largest_inner=None)
+    founding["mtu"].update(underlay=None, underlay_at_most=None, overlay=None, largest_inner=None)
     headings = [line for line in page(founding).splitlines()[1:] if line and not line.startswith(" ")]
     assert headings == ["Capture", "Forwarding"]
 
@@ -219,6 +219,46 @@ def test_the_histogram_shows_where_the_limit_lies(founding: Any) -> None:
     ]
     founding["mtu"]["overlay"] = 1400
     assert "    ─── overlay MTU 1400 lies within the bar above\n" in page(founding)
+
+
+def test_all_that_is_said_of_the_mtu_fits_a_screen() -> None:
+    """A terminal of 80 columns and 24 lines, with everything that there may be."""
+    value = report("big")
+    edges = (64, 128, 256, 512, 768, 1024, 1280, 1350, 1400, 1450, 1500, 2048, 4096, 9000)
+    value["mtu"]["inner_sizes"] = [{"up_to": edge, "datagrams": edge} for edge in edges]
+    told = {"inner": 1, "bytes": 1, "percent_of_packets": 1, "percent_of_bytes": 1}
+    value["what_if"] = [
+        {"tunnel": mtu > 0, "underlay": mtu, "packets": 10_000_000 + mtu, **told} for mtu in (0, 1500, 9000, 1400)
+    ]
+    lines = section(page(value), "MTU").splitlines()
+    assert len(lines) + 1 <= 24  # and the heading
+    assert "    ─── overlay MTU 1350" in lines
+    shown = [int(line.split()[2].replace(",", "")) for line in lines if line.startswith("    ≤")]
+    assert sum(shown) == sum(edges)
+
+
+def test_bins_without_any_are_put_together_up_to_the_limit(founding: Any) -> None:
+    counts = [(64, 5), (128, 0), (256, 0), (1450, 0), (1500, 0), (2048, 0), (4096, 7)]
+    founding["mtu"]["inner_sizes"] = [{"up_to": edge, "datagrams": number} for edge, number in counts]
+    lines = section(page(founding), "MTU").splitlines()[-5:]
+    assert [line.split()[:3] for line in lines] == [
+        ["≤", "64", "5"],
+        ["≤", "1450", "0"],
+        ["───", "overlay", "MTU"],
+        ["≤", "2048", "0"],
+        ["≤", "4096", "7"],
+    ]
+
+
+def test_a_range_is_told_where_fragments_alone_tell_the_mtu(founding: Any) -> None:
+    text = "fragments of 1396 bytes out by eth2: cut for 1396 to 1403"
+    founding["mtu"].update(underlay=None, underlay_at_least=1396, underlay_at_most=1403)
+    founding["mtu"]["evidence"] = [
+        {"source": "fragments", "of": "underlay", "at_least": 1396, "at_most": 1403, "text": text}
+    ]
+    lines = section(page(founding), "MTU").splitlines()
+    assert lines[0] == "  underlay        1396 to 1403  is the largest packet that the path carries"
+    assert lines[1].strip() == f"({text})"
 
 
 def test_a_finding_has_its_four_parts(founding: Any) -> None:

@@ -168,6 +168,8 @@ class Flow(TypedDict):
     datagrams: int
     inner_bytes: int
     wire_packets: int
+    overhead_bytes: int  # of the tunnel's headers, in each packet that crossed the wire; 0 outside of tunnels
+    percent_of_wire_bytes: float | None  # those of all bytes of IP
     forwarded: int
     dropped: int
     retransmitted_bytes: int | None
@@ -294,8 +296,32 @@ class SizeBin(TypedDict):
     datagrams: int
 
 
+class Efficiency(TypedDict):
+    """What part of all that crosses the wire is the tunnel's: of its datagrams alone."""
+
+    wire_bytes: int  # of IP, each packet with all of its headers
+    percent_of_wire_bytes: float | None  # `wire_overhead_bytes` of those
+    fragments: int  # packets that there would not be if nothing were fragmented
+    percent_of_wire_packets: float | None  # those of `wire_packets`
+    ethernet_bytes: int  # `wire_bytes` and 38 a packet: preamble, header, check sequence and gap
+    ethernet_overhead_bytes: int  # `wire_overhead_bytes` and what frames those fragments
+    percent_of_ethernet_bytes: float | None
+
+
+class MtuEvidence(TypedDict):
+    """One thing that says how large the MTU is at least, or at most."""
+
+    source: Literal["links", "too-big", "fragments", "largest-packet", "mss"]
+    of: Literal["underlay", "pods"]  # what the path carries; or what the pods believe, as an inner size
+    at_least: int | None
+    at_most: int | None
+    text: str
+
+
 class Mtu(TypedDict):
     underlay: int | None
+    underlay_at_least: int | None  # where the tightest evidence gives a range of values: see `evidence`
+    underlay_at_most: int | None
     overlay: int | None
     underlay_evidence: str | None
     overlay_evidence: str | None
@@ -306,6 +332,19 @@ class Mtu(TypedDict):
     packet_too_big: int
     mss: list[Mss]
     inner_sizes: list[SizeBin]
+    evidence: list[MtuEvidence]
+
+
+class WhatIf(TypedDict):
+    """The same data with another MTU, or without the tunnel: see `vxtool.analysis.what_if`."""
+
+    tunnel: bool  # False: routed as it is
+    underlay: int  # the MTU of the links
+    inner: int  # what that leaves for a packet inside
+    packets: int  # that would have been needed
+    bytes: int  # of IP, with all headers of each packet
+    percent_of_packets: float  # of those that crossed the wire
+    percent_of_bytes: float
 
 
 class TimeStep(TypedDict):
@@ -313,6 +352,8 @@ class TimeStep(TypedDict):
     datagrams: int
     outer_bytes: int
     dropped: int
+    datagrams_per_second: float  # over the whole step, and
+    bits_per_second: float  # of whole IP packets
 
 
 class Evidence(TypedDict):
@@ -379,7 +420,9 @@ class Report(TypedDict):
     flows: list[Flow]
     flows_total: int
     overhead: Overhead
+    efficiency: Efficiency
     mtu: Mtu
+    what_if: list[WhatIf]
     timeline: list[TimeStep]
     knowledge: Known
     findings: list[Finding]

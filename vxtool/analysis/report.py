@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from vxtool.analysis.efficiency import measure_efficiency
 from vxtool.analysis.findings import find_all
 from vxtool.analysis.findings.choice import choose
 from vxtool.analysis.findings.evidence import Case
@@ -22,6 +23,7 @@ from vxtool.analysis.traffic import (
     pair_identities,
     tell_overlay,
 )
+from vxtool.analysis.what_if import count_wire_bytes, tell_what_if
 from vxtool.engine.tables import PLAIN, Tables
 
 if TYPE_CHECKING:
@@ -38,6 +40,7 @@ class Question(NamedTuple):
     top: int = 100
     select: Collection[str] = ()  # findings wanted, by id or family; all, if empty
     ignore: Collection[str] = ()  # and those not wanted
+    mtus: Collection[int] = ()  # of an underlay, to tell what if; beside the usual ones
     window: int = 1_000_000_000  # ns: how long an egress was waited for
 
 
@@ -106,7 +109,11 @@ def build_report(
         "flows": flows,
         "flows_total": flows_total,
         "overhead": overhead,
+        "efficiency": measure_efficiency(
+            overhead, count_wire_bytes(tables, large, in_tunnels, mtu, overhead), in_tunnels.extra_packets
+        ),
         "mtu": mtu,
+        "what_if": tell_what_if(tables, large, in_tunnels, mtu, overhead, question.mtus) if tunnelled else [],
         "timeline": describe_timeline(tables, judge, in_scope, tunnelled),
         "knowledge": known,
         "findings": findings,

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge
+from vxtool.analysis.limits import Limit, tell_limits, tightest
 from vxtool.analysis.outcomes import RESEGMENTED, Group
 from vxtool.analysis.second_thoughts import largest_mss
 from vxtool.engine.answers import Wanted
@@ -33,7 +34,7 @@ LARGEST_JUMBO = 9216
 
 SIZE_EDGES = (64, 128, 256, 512, 768, 1024, 1280, 1400, 1450, 1500, 2048, 4096, 9000, 16384, 32768, 65535)
 
-_TOO_BIG = {(4, 3, 4), (6, 2, 0)}  # IP version, ICMP type, code: RFC 1191, RFC 4443
+TOO_BIG = {(4, 3, 4), (6, 2, 0)}  # IP version, ICMP type, code: RFC 1191, RFC 4443
 
 
 class SegmentSize(NamedTuple):
@@ -49,8 +50,8 @@ class SuperFrames:
 
     def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int) -> None:
         self._large = large
-        self._rows = rows
-        self._largest_mss = largest_mss
+        self.rows = rows
+        self.largest_mss = largest_mss
         self.datagrams = 0
         self.extra_packets = 0
         self.extra_overhead = 0
@@ -69,7 +70,7 @@ class SuperFrames:
     @cached_property
     def flows(self) -> object:
         """Those that sent any, for `Wanted`."""
-        return self._large.flows(self._rows)
+        return self._large.flows(self.rows)
 
     def cells_of(self, bundles: Collection[int]) -> Wanted:
         """The cells of these bundles that hold super-frames: each one's largest datagram is of such a length."""
@@ -78,10 +79,10 @@ class SuperFrames:
     def extra_packets_of(self, flows: Collection[FlowKey]) -> dict[FlowKey, int]:
         """How many more packets than records these flows were on the wire, as far as they have super-frames."""
         extra: dict[FlowKey, int] = {}
-        for flow, parts in (self._large.of(flows) if self._rows else {}).items():
+        for flow, parts in (self._large.of(flows) if self.rows else {}).items():
             ordinary = self._ordinary(parts)
             for number, datagrams in parts:
-                if number in self._rows:
+                if number in self.rows:
                     row = self._large.rows[number]
                     packets = _packets(row.payload, self._segment_size(row, ordinary))
                     extra[flow] = extra.get(flow, 0) + (packets - 1) * datagrams
@@ -93,16 +94,16 @@ class SuperFrames:
         packets = []
         for share in shares:
             parts = large[share.flow]
-            row = self._large.rows[next(number for number, _ in reversed(parts) if number in self._rows)]
+            row = self._large.rows[next(number for number, _ in reversed(parts) if number in self.rows)]
             payload = self._segment_size(row, self._ordinary(parts)).size
             packets.append(-(-(share.inner_bytes - share.datagrams * (row.inner - row.payload)) // payload))
         return packets
 
     def _ordinary(self, parts: Sequence[tuple[int, int]]) -> int:
-        return max((self._large.rows[number].payload for number, _ in parts if number not in self._rows), default=0)
+        return max((self._large.rows[number].payload for number, _ in parts if number not in self.rows), default=0)
 
     def _segment_size(self, row: LargeRow, ordinary: int) -> SegmentSize:
-        return segment_size(row, ordinary, self._largest_mss)
+        return segment_size(row, ordinary, self.largest_mss)
 
 
 def _packets(payload: int, segment: SegmentSize) -> int:
@@ -166,7 +167,7 @@ def measure_overhead(tables: Tables, groups: Sequence[Group], found: SuperFrames
                 packets += bundle.datagrams
                 estimated = True
                 wire += bundle.outer_bytes - bundle.inner_bytes
-                wire += bundle.datagrams * _fragment_header(bundle.source)
+                wire += bundle.datagrams * fragment_header(bundle.source)
             else:
                 # Where a tail was lost on the way to the capture, less is there than the headers claim.
                 estimated |= bundle.wire_bytes < bundle.whole_bytes
@@ -191,14 +192,19 @@ def measure_mtu(
     sizes = Counter({size: count for (inside, size), count in tables.sizes.items() if inside == tunnelled})
     sizes.subtract(found.sizes)
     sizes = +sizes
+    links = link_mtus(tables, groups, knowledge, tunnelled)
+    limits = tell_limits(tables, groups, knowledge, tunnelled, links, found.sizes)
+    tight = tightest(limits)
     told = {mss for inside, _, mss in tables.queries.told_mss if inside == tunnelled}
-    underlay, underlay_evidence = _underlay(tables, groups, knowledge, tunnelled)
+    underlay, underlay_evidence = _underlay(limits, tunnelled)
     overlay, overlay_evidence = _overlay(tables, groups, underlay, tunnelled)
     if underlay is None and overlay is not None and tunnelled and not _has_fragments(groups):
         underlay = overlay + _usual_overhead(tables)
         underlay_evidence = f"the overlay MTU of {overlay} and the tunnel's {underlay - overlay} bytes"
     return {
         "underlay": underlay,
+        "underlay_at_least": tight.at_least if tight is not None else None,
+        "underlay_at_most": tight.at_most if tight is not None else None,
         "overlay": overlay,
         "underlay_evidence": underlay_evidence,
         "overlay_evidence": overlay_evidence,
@@ -206,9 +212,10 @@ def measure_mtu(
         "at_overlay": None if overlay is None else sizes[overlay],
         "over_overlay": None if overlay is None else sum(count for size, count in sizes.items() if size > overlay),
         "super_frames": found.datagrams,
-        "packet_too_big": sum(count for key, count in tables.icmp_error_counts.items() if key[1:4] in _TOO_BIG),
+        "packet_too_big": sum(count for key, count in tables.icmp_error_counts.items() if key[1:4] in TOO_BIG),
         "mss": [{"value": mss, "segments": count} for mss, count in sorted(tables.mss.items()) if mss in told],
         "inner_sizes": [{"up_to": edge, "datagrams": count} for edge, count in _bins(sizes, overlay)],
+        "evidence": [limit._asdict() for limit in limits],  # type: ignore[misc]
     }
 
 
@@ -227,16 +234,10 @@ def _bins(sizes: Counter[int], overlay: int | None) -> list[tuple[int, int]]:
     return list(zip(edges, counts, strict=True))[filled[0] : filled[-1] + 1]
 
 
-def _underlay(
-    tables: Tables, groups: Sequence[Group], knowledge: Knowledge, tunnelled: bool
-) -> tuple[int | None, str | None]:
-    """The smallest MTU among the links that this traffic crossed."""
-    known = link_mtus(tables, groups, knowledge, tunnelled)
-    if not known:
-        return None, None
-    smallest = min(known.values())
-    where = ", ".join(sorted(label for label, mtu in known.items() if mtu == smallest))
-    return smallest, f"links file: {where} {smallest}"
+def _underlay(limits: Sequence[Limit], tunnelled: bool) -> tuple[int | None, str | None]:
+    """The smallest MTU among the links that this traffic crossed; without a links file, what ICMP tells of it."""
+    told = [limit for limit in limits if limit.source == "links" or (tunnelled and limit.source == "too-big")]
+    return (told[0].at_most, told[0].text) if told else (None, None)
 
 
 def link_mtus(tables: Tables, groups: Iterable[Group], knowledge: Knowledge, tunnelled: bool) -> dict[str, int]:
@@ -307,5 +308,11 @@ def _ip_header(ipv6: bool) -> int:
     return IPV6_HEADER if ipv6 else IPV4_HEADER
 
 
-def _fragment_header(outer_source: bytes) -> int:
+def fragment_header(outer_source: bytes) -> int:
     return IPV6_HEADER + IPV6_FRAGMENT_HEADER if len(outer_source) == 16 else IPV4_HEADER
+
+
+def headers_inside(flow: FlowKey, options: int) -> int:
+    """Bytes of IP and transport headers in each packet of a flow that has data, as `options` of TCP go with it."""
+    transport = TCP_HEADER + options if flow.protocol == TCP else UDP_HEADER
+    return _ip_header(len(flow.source) == 16) + transport

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from heapq import nsmallest
 from typing import TYPE_CHECKING, Literal
 
+from vxtool.analysis.efficiency import percent_of
 from vxtool.analysis.forwarding import interface_label
 from vxtool.analysis.knowledge import Knowledge, address_text
 from vxtool.analysis.outcomes import Judge, Judged, Route
-from vxtool.analysis.sizes import SuperFrames
+from vxtool.analysis.sizes import SuperFrames, fragment_header, headers_inside
 from vxtool.analysis.times import rfc3339
 from vxtool.cluster.identities import cluster_id_of, kind_of
 from vxtool.engine.tables import (
@@ -190,12 +191,16 @@ class FlowTotals:
         self.wire_packets = sum(share.wire_packets for share in shares)
         self.first_time = min(share.first_time for share in shares)
         self.last_time = max(share.last_time for share in shares)
+        # Where a tail was lost, the headers tell how long the whole was.
+        self.wire_bytes = sum(max(share.outer_bytes, share.wire_bytes) for share in shares)
+        self.headers = (sum(share.outer_bytes for share in shares) - self.inner_bytes) // max(1, self.datagrams)
         self.forwarded = self.dropped = 0
         self._paths: dict[tuple[str | None, str | None], int] = {}
         for share in shares:
             item = judged[share.bundle]
             if item.route.measured.form == FIRST_ONLY:
                 self.wire_packets += share.datagrams
+                self.wire_bytes += share.datagrams * fragment_header(item.bundle.source)
             if item.outcome == "forwarded":
                 self.forwarded += share.datagrams
             elif item.outcome == "dropped":
@@ -270,6 +275,10 @@ def _describe_flow(
     ingress, egress = totals.ends()
     vni = flow.vni if overlay == "cilium" and flow.vni >= 0 else None
     is_echo = flow.source_port >= 0 and flow.destination_port < 0
+    # Of what stands for several packets, each has all of the headers.
+    inside = headers_inside(flow, row.options if row is not None else 0)
+    wire_bytes = totals.wire_bytes + extra_packets * (inside + totals.headers)
+    overhead = wire_bytes - totals.inner_bytes - extra_packets * inside if flow.vni >= 0 else 0
     return {
         "vni": flow.vni if flow.vni >= 0 else None,
         "source": address_text(flow.source),
@@ -291,6 +300,8 @@ def _describe_flow(
         "datagrams": totals.datagrams,
         "inner_bytes": totals.inner_bytes,
         "wire_packets": totals.wire_packets + extra_packets,
+        "overhead_bytes": overhead,
+        "percent_of_wire_bytes": percent_of(overhead, wire_bytes),
         "forwarded": totals.forwarded,
         "dropped": totals.dropped,
         "retransmitted_bytes": None if row is None or flow in judge.resegmented else _retransmitted(flow, row),
@@ -332,7 +343,14 @@ def describe_timeline(tables: Tables, judge: Judge, judged: Sequence[Judged], tu
     if not steps:
         return []
     return [
-        {"time": rfc3339(number * step), "datagrams": row[0], "outer_bytes": row[1], "dropped": row[2]}
+        {
+            "time": rfc3339(number * step),
+            "datagrams": row[0],
+            "outer_bytes": row[1],
+            "dropped": row[2],
+            "datagrams_per_second": round(row[0] * 1e9 / step, 3),
+            "bits_per_second": round(row[1] * 8e9 / step, 3),
+        }
         for number in range(min(steps), max(steps) + 1)
         for row in (steps.get(number, [0, 0, 0]),)
     ]

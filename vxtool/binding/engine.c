@@ -471,10 +471,8 @@ static PyObject *path_of(const vx_tally *tally, uint32_t number) {
 }
 
 /* (VNI, protocol, source, source port, destination, destination port), as FlowKey of tables.py has them */
-static PyObject *flow_key_of(const vx_tally *tally, uint32_t number) {
+static PyObject *flow_key(int vni, const vx_ends *ends) {
     enum { NON_IP = 1 << 16, OPAQUE = 1 << 17, NO_PORT = -1, TAIL_PORT = -2 };
-    const vx_flow *row = vx_map_at(&tally->flows, number);
-    const vx_ends *ends = &row->ends;
     bool is_ip = !(ends->shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP));
     size_t size = !is_ip ? 0 : ends->shape & VX_KEY_IPV6 ? 16 : 4;
     unsigned protocol = ends->shape & VX_KEY_OPAQUE ? OPAQUE
@@ -484,8 +482,13 @@ static PyObject *flow_key_of(const vx_tally *tally, uint32_t number) {
     if (is_ip && ends->fragment_offset > 0)
         source_port = TAIL_PORT;
     int destination_port = ends->shape & VX_KEY_DESTINATION_PORT ? ends->destination_port : NO_PORT;
-    return Py_BuildValue("(iINiNi)", (int)row->vni, protocol, octets(ends->addresses, size), source_port,
+    return Py_BuildValue("(iINiNi)", vni, protocol, octets(ends->addresses, size), source_port,
                          octets(ends->addresses + size, size), destination_port);
+}
+
+static PyObject *flow_key_of(const vx_tally *tally, uint32_t number) {
+    const vx_flow *row = vx_map_at(&tally->flows, number);
+    return flow_key(row->vni, &row->ends);
 }
 
 static PyObject *ranges_of(const vx_flow *flow) {
@@ -625,6 +628,27 @@ static PyObject *wrong_of(const vx_tally *tally, uint32_t number) {
                          octets(underlay->key.addresses + size, size), (unsigned long long)row->count);
 }
 
+/* (place, IP length, records) */
+static PyObject *fragments_of(const vx_tally *tally, uint32_t number) {
+    const vx_count *row = vx_map_at(&tally->fragments, number);
+    return Py_BuildValue("(IIK)", (unsigned)(row->key >> 32), (unsigned)(row->key & UINT32_MAX),
+                         (unsigned long long)row->count);
+}
+
+/* (in a tunnel, source, destination, MTU, quoted: source, destination, wear, flow key; largest, records in,
+ * out, unknown, last time, samples) */
+static PyObject *too_big_of(const vx_tally *tally, uint32_t number) {
+    const vx_too_big *row = vx_map_at(&tally->too_big, number);
+    size_t size = row->version == 6 ? 16 : 4;
+    size_t quoted = row->quoted_version == 6 ? 16 : row->quoted_version == 4 ? 4 : 0;
+    return Py_BuildValue("(NNNINNiNIKKKLN)", PyBool_FromLong(row->tunnelled), octets(row->addresses, size),
+                         octets(row->addresses + size, size), (unsigned)row->mtu, octets(row->quoted, quoted),
+                         octets(row->quoted + quoted, quoted), (int)row->wear, flow_key(row->vni, &row->flow),
+                         (unsigned)row->largest, (unsigned long long)row->records[0],
+                         (unsigned long long)row->records[1], (unsigned long long)row->records[2],
+                         (long long)row->last_time, samples_of(&row->samples));
+}
+
 /* (step, path, outer destination or nothing, datagrams, outer bytes) */
 static PyObject *step_of(const vx_tally *tally, uint32_t number) {
     const vx_step *row = vx_map_at(&tally->timeline, number);
@@ -712,6 +736,8 @@ static PyObject *engine_tables(PyObject *object, PyObject *unused) {
     put(&tables, "paths", rows_of(tally, &tally->paths, path_of));
     put(&tables, "latencies", rows_of(tally, &tally->paths, latencies_of));
     put(&tables, "icmp", rows_of(tally, &tally->icmp, icmp_of));
+    put(&tables, "fragments", rows_of(tally, &tally->fragments, fragments_of));
+    put(&tables, "too_big", rows_of(tally, &tally->too_big, too_big_of));
     put(&tables, "wrong", rows_of(tally, &tally->wrong, wrong_of));
     put(&tables, "timeline", rows_of(tally, &tally->timeline, step_of));
     put(&tables, "overheads", counts_of(&tally->overheads));

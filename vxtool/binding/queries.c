@@ -235,14 +235,16 @@ static PyObject *queries_earliest(PyObject *object, PyObject *args) {
     return list;
 }
 
-/* (`number`, flow, bundle, datagrams, inner bytes, wire packets, first time, last time) */
+/* (`number`, flow, bundle, datagrams, inner bytes, wire packets, first time, last time, outer bytes, wire
+ * bytes) */
 static PyObject *share_of(const vx_tally *tally, const vx_wanted *wanted, uint32_t number, uint32_t at) {
     const vx_cell *cell = vx_cell_at(tally, at);
-    return Py_BuildValue("(IlIKKKLL)", (unsigned)number, flow_number(cell->flow),
+    const vx_wire wire = vx_cell_wire(tally, at);
+    return Py_BuildValue("(IlIKKKLLKK)", (unsigned)number, flow_number(cell->flow),
                          (unsigned)wanted->numbers[at], (unsigned long long)cell->datagrams,
-                         (unsigned long long)cell->inner_bytes,
-                         (unsigned long long)vx_cell_wire(tally, at).packets,
-                         (long long)vx_first_time(tally, at), (long long)cell->last_time);
+                         (unsigned long long)cell->inner_bytes, (unsigned long long)wire.packets,
+                         (long long)vx_first_time(tally, at), (long long)cell->last_time,
+                         (unsigned long long)cell->outer_bytes, (unsigned long long)wire.bytes);
 }
 
 /* Each cell as above, by its own number. */
@@ -444,6 +446,39 @@ static PyObject *queries_told_mss(PyObject *object, PyObject *unused) {
     vx_map rows;
     int status = vx_query_told_mss(((Queries *)object)->tally, &rows);
     return rows_of(&rows, status, told_of);
+}
+
+static PyObject *queries_agreed_mss(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    given reverses;
+    if (!PyArg_ParseTuple(args, "O&:agreed_mss", bytes_or_none, &reverses) ||
+        check_reverses(self, reverses) < 0)
+        return NULL;
+    vx_map rows;
+    int status = vx_query_agreed_mss(self->tally, words(reverses), &rows);
+    return rows_of(&rows, status, told_of);
+}
+
+/* (flow, other direction, bytes sent again, datagrams, largest, answers, last time, that of the answers) */
+static PyObject *stalled_of(const void *row) {
+    const vx_stalled *stalled = row;
+    return Py_BuildValue("(llKKIKLLN)", flow_number(stalled->flow), flow_number(stalled->reverse),
+                         (unsigned long long)stalled->repeated, (unsigned long long)stalled->datagrams,
+                         (unsigned)stalled->largest, (unsigned long long)stalled->answers,
+                         (long long)stalled->last_time, (long long)stalled->answered_time,
+                         PyBool_FromLong(stalled->closed));
+}
+
+static PyObject *queries_stalled(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    given reverses;
+    unsigned long long least, most, few;
+    if (!PyArg_ParseTuple(args, "O&KKK:stalled", bytes_or_none, &reverses, &least, &most, &few) ||
+        check_reverses(self, reverses) < 0)
+        return NULL;
+    vx_map rows;
+    int status = vx_query_stalled(self->tally, words(reverses), least, most, few, &rows);
+    return rows_of(&rows, status, stalled_of);
 }
 
 /* ---- one-sided journeys ---- */
@@ -655,6 +690,10 @@ static PyMethodDef queries_methods[] = {
     {"pairs", queries_pairs, METH_VARARGS,
      "pairs(reverses)\n--\n\nSums by VNI and that of the other direction."},
     {"told_mss", queries_told_mss, METH_NOARGS, "told_mss()\n--\n\nFlows by MSS."},
+    {"agreed_mss", queries_agreed_mss, METH_VARARGS,
+     "agreed_mss(reverses)\n--\n\nFlows by the smaller MSS of both directions."},
+    {"stalled", queries_stalled, METH_VARARGS,
+     "stalled(reverses, least, most, few)\n--\n\nFlows that repeat what is hardly answered."},
     {"two_sided", queries_two_sided, METH_VARARGS, "two_sided(sides)\n--\n\nFlows with both kinds of paths."},
     {"rewritten", queries_rewritten, METH_VARARGS,
      "rewritten(sides, own, reverses)\n--\n\nFlows that left under another address, and their answers."},

@@ -28,6 +28,15 @@ from vxtool.report import RENDERERS
     type=click.IntRange(min=1),
     help="Flows reported, and rows of the other tables of the text.  [default: 10; json: 100]",
 )
+@click.option(
+    "--mtu",
+    "mtus",
+    metavar="N",
+    multiple=True,
+    type=int,
+    help="Also say how many packets the same data would have been over links of this MTU; 1500 and 9000 are always "
+    "told. Repeatable.",
+)
 @judging_options
 @click.option(
     "--select",

@@ -68,6 +68,8 @@ class Share(NamedTuple):
     wire_packets: int
     first_time: int
     last_time: int
+    outer_bytes: int
+    wire_bytes: int
 
 
 class Datagram(NamedTuple):
@@ -136,6 +138,20 @@ class Unanswered(NamedTuple):
     connections: int  # how many of TCP
     echoes: int  # and of ICMP echo
     datagrams: int  # of them all
+
+
+class Stalled(NamedTuple):
+    """A TCP flow that repeats what hardly anybody answers."""
+
+    flow: FlowKey
+    reverse: FlowKey  # the other direction
+    repeated: int  # bytes of data that it sent again
+    datagrams: int
+    largest: int
+    answers: int  # datagrams of the other direction
+    last_time: int
+    answered_time: int  # of the last of `answers`
+    closed: bool  # one of those ends the connection: FIN or RST
 
 
 class TwoSided(NamedTuple):

@@ -62,6 +62,8 @@ DEEPEST_IP = 102
 
 ICMP_ERRORS = {4: frozenset({3, 4, 5, 11, 12}), 6: frozenset({1, 2, 3, 4})}
 
+TOO_BIG = frozenset({(4, 3, 4), (6, 2, 0)})  # RFC 1191, RFC 4443: IP version, type, code
+
 # What a frame is.
 NON_IP_FRAME, MALFORMED, CUT, UNKNOWN_LINK, TAIL, DATAGRAM = range(6)
 
@@ -126,6 +128,7 @@ class Frame:
     options = 0
     icmp_kind = -1  # type << 8 | code
     icmp_error: tuple[int, int, int, int] | None = None  # IP version, type, code, MTU
+    quote: bytes | None = None  # of an ICMP error of a packet too big: what stands behind its header
 
 
 class _Short(Exception):
@@ -712,6 +715,8 @@ def _read_transport(frame: Frame, octets: _Bytes, ip: _Ip) -> tuple[int, tuple[i
             elif ip.version == 4 and (kind, code) == (3, 4):
                 mtu = rest & 0xFFFF
             frame.icmp_error = (ip.version, kind, code, mtu)
+            if frame.icmp_error[:3] in TOO_BIG:
+                frame.quote = data[behind : octets.captured]
         transport = (kind, code, rest)
     elif ip.protocol in WITH_PORTS:
         octets.need(at, 4)

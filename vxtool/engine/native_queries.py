@@ -20,6 +20,7 @@ from vxtool.engine.answers import (
     Proof,
     Sent,
     Share,
+    Stalled,
     TopFlow,
     TwoSided,
     Unanswered,
@@ -115,6 +116,12 @@ class NativeQueries:
         return {(tunnelled, ipv6, mss): flows for tunnelled, ipv6, mss, flows in self.ask.told_mss()}
 
     @cached_property
+    def agreed_mss(self) -> dict[tuple[bool, bool, int], int]:
+        if not self.told_mss:
+            return {}
+        return {row[:3]: row[3] for row in self.ask.agreed_mss(self._reverses)}
+
+    @cached_property
     def sources(self) -> dict[tuple[int, bytes], Sent]:
         return {(vni, source): Sent(*rest) for vni, _, source, *rest in self.ask.sources()}
 
@@ -153,6 +160,13 @@ class NativeQueries:
 
     def unanswered(self, wait: int, end: int) -> Unanswered:
         return Unanswered(*self.ask.unanswered(self._reverses, wait, end))
+
+    def stalled(self, least: int, most: int, few: int) -> list[Stalled]:
+        rows = self.ask.stalled(self._reverses, least, most, few)
+        return [Stalled._make((self.flow(row[0]), self.flow(row[1]), *row[2:])) for row in rows]
+
+    def named(self, flows: Collection[FlowKey]) -> object:
+        return self.by_flow(dict.fromkeys(flows, 1))
 
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         return self.ask.is_answered(self._sides(paths), self._reverses)

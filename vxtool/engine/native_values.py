@@ -19,6 +19,8 @@ from vxtool.engine.tables import (
     SAMPLE_KINDS,
     Counters,
     DatagramRow,
+    FirstFragments,
+    FlowKey,
     InputRow,
     InterfaceKey,
     InterfaceRow,
@@ -27,6 +29,8 @@ from vxtool.engine.tables import (
     Sample,
     Stage,
     Tables,
+    TooBig,
+    TooBigRow,
 )
 
 if TYPE_CHECKING:
@@ -142,6 +146,8 @@ def tables_of(engine: _native.Engine, names: dict[str, str], ahead: bool = False
             for number, path, destination, datagrams, octets in raw["timeline"]
         },
         wrong_checksums=_wrong_checksums(raw["wrong"]),
+        fragments=_fragments(raw["fragments"], raw["places"], interface_keys),
+        too_big=dict(starmap(_too_big, raw["too_big"])),
         samples={name: _samples(samples) for name, samples in zip(SAMPLE_KINDS, raw["samples"], strict=True)},
         datagrams=_LaterRows(large),
     )
@@ -155,6 +161,25 @@ def _wrong_checksums(rows: Iterable[tuple[bytes, bytes, int]]) -> dict[tuple[byt
     for source, destination, records in rows:
         counts[source, destination] = counts.get((source, destination), 0) + records
     return counts
+
+
+def _fragments(
+    rows: Iterable[tuple[int, int, int]],
+    places: list[tuple[int, int, int, bool, bytes]],
+    interfaces: list[InterfaceKey],
+) -> dict[FirstFragments, int]:
+    """Whatever MACs they had."""
+    counts: dict[FirstFragments, int] = {}
+    for place, length, records in rows:
+        interface, direction, wear = places[place][:3]
+        key = FirstFragments(interfaces[interface], direction, wear, length)
+        counts[key] = counts.get(key, 0) + records
+    return counts
+
+
+def _too_big(*row: Any) -> tuple[TooBig, TooBigRow]:
+    key, counts = (*row[:7], FlowKey(*row[7])), (*row[8:13], _samples(row[13]))
+    return TooBig._make(key), TooBigRow(*counts)
 
 
 def _samples(rows: Iterable[tuple[int, int, int]]) -> list[Sample]:

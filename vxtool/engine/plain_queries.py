@@ -16,6 +16,7 @@ from vxtool.engine.answers import (
     Proof,
     Sent,
     Share,
+    Stalled,
     TopFlow,
     TwoSided,
     Unanswered,
@@ -93,6 +94,16 @@ class PlainQueries:
         return dict(told)
 
     @cached_property
+    def agreed_mss(self) -> dict[tuple[bool, bool, int], int]:
+        agreed: dict[tuple[bool, bool, int], int] = defaultdict(int)
+        for flow, row in self.flows.items():
+            reverse = self.reverse(flow) if row.mss else None
+            other = self.flows[reverse].mss if reverse is not None else 0
+            if other:
+                agreed[flow.vni >= 0, len(flow.source) == 16, min(row.mss, other)] += 1
+        return dict(agreed)
+
+    @cached_property
     def sources(self) -> dict[tuple[int, bytes], Sent]:
         cells: dict[tuple[int, bytes], list[Cell]] = defaultdict(list)
         for flow, cell in self._tunnelled():
@@ -161,6 +172,35 @@ class PlainQueries:
                 found[flow] = datagrams
         connections = sum(flow.protocol == TCP for flow in found)
         return Unanswered(set(found), connections, len(found) - connections, sum(found.values()))
+
+    def stalled(self, least: int, most: int, few: int) -> list[Stalled]:
+        reverses: dict[FlowKey, FlowKey] = {}
+        for flow, row in self.flows.items():
+            covered = sum(high - low for low, high in row.ranges)
+            if flow.protocol != TCP or covered > most or row.data_bytes - covered < least:
+                continue
+            reverse = self.reverse(flow)
+            if reverse is not None and row.tcp_flags & self.flows[reverse].tcp_flags & _SYN:
+                reverses[flow] = reverse
+        wanted = {*reverses, *reverses.values()}
+        cells: dict[FlowKey, list[Cell]] = defaultdict(list)
+        for (flow, _), cell in self.cells.items() if reverses else ():
+            if flow in wanted:
+                cells[flow].append(cell)
+        found = []
+        for flow, reverse in reverses.items():
+            row, mine, theirs = self.flows[flow], cells[flow], cells[reverse]
+            last, answered = (max(cell.last_time for cell in side) for side in (mine, theirs))
+            datagrams, answers = (sum(cell.datagrams for cell in side) for side in (mine, theirs))
+            if answers <= few:
+                repeated = row.data_bytes - sum(high - low for low, high in row.ranges)
+                largest = max(cell.largest for cell in mine)
+                closed = bool(self.flows[reverse].tcp_flags & _ENDS)
+                found.append(Stalled(flow, reverse, repeated, datagrams, largest, answers, last, answered, closed))
+        return found
+
+    def named(self, flows: Collection[FlowKey]) -> object:
+        return set(flows)
 
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         seen = self._along(paths)
@@ -386,7 +426,7 @@ class PlainLarge:
 
 
 _SYNS, _ECHOES = 2, 3  # at least, to be asking again and again
-_SYN, _ECN_FLAGS = 0x02, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
+_SYN, _ENDS, _ECN_FLAGS = 0x02, 0x05, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
 
 
 def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:
@@ -439,7 +479,17 @@ def _overhead(cell: Cell) -> int:
 
 
 def _share(flow: FlowKey, cell: Cell, bundle: int) -> Share:
-    return Share(flow, bundle, cell.datagrams, cell.inner_bytes, cell.wire_packets, cell.first_time, cell.last_time)
+    return Share(
+        flow,
+        bundle,
+        cell.datagrams,
+        cell.inner_bytes,
+        cell.wire_packets,
+        cell.first_time,
+        cell.last_time,
+        cell.outer_bytes,
+        cell.wire_bytes,
+    )
 
 
 def _owners_of_tails(flows: Collection[FlowKey]) -> dict[FlowKey, FlowKey]:

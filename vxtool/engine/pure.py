@@ -42,6 +42,7 @@ from vxtool.engine.frame import (
     read_frame,
 )
 from vxtool.engine.options import EngineOptions
+from vxtool.engine.quote import read_quote
 from vxtool.engine.tables import (
     ACKNOWLEDGED,
     AT_END,
@@ -54,8 +55,10 @@ from vxtool.engine.tables import (
     LARGE,
     LOOPED,
     MOST_DOUBTFUL,
+    MOST_TOO_BIG,
     OTHER_FLOWS,
     OUT,
+    OVERTAKEN,
     PARTIAL,
     PLAIN,
     SAMPLE_KINDS,
@@ -68,6 +71,7 @@ from vxtool.engine.tables import (
     Cell,
     Counters,
     DatagramRow,
+    FirstFragments,
     FlowKey,
     FlowRow,
     InputRow,
@@ -78,6 +82,8 @@ from vxtool.engine.tables import (
     Sample,
     Stage,
     Tables,
+    TooBig,
+    TooBigRow,
     TunnelRow,
     latency_bucket,
     timeline_step,
@@ -120,6 +126,7 @@ class _Sighting:
         "looped",
         "order",
         "outer_length",
+        "overtaken",
         "packets",
         "place",
         "sample",
@@ -141,6 +148,7 @@ class _Sighting:
         self.outer_length = frame.outer_length
         self.closed = False
         self.looped = False  # seen again at this stage with a lower TTL
+        self.overtaken = False  # as the first fragment, by one that came before it
 
     @property
     def time(self) -> int:
@@ -282,6 +290,8 @@ class PureEngine:
         self._step_span = self._step * (TIMELINE_STEPS - 1)  # from here on, steps must be wider
         self._timeline: dict[tuple[int, _Path, bytes], tuple[int, int]] = {}
         self._wrong_checksums: dict[tuple[bytes, bytes], int] = {}
+        self._fragments: dict[FirstFragments, int] = {}
+        self._too_big: dict[TooBig, TooBigRow] = {}
         self._samples: dict[str, list[Sample]] = {name: [] for name in SAMPLE_KINDS}
         self._datagrams: list[DatagramRow] = []
 
@@ -381,6 +391,11 @@ class PureEngine:
                 counters.ip_records += 1
             else:
                 counters.tunnel_records += 1
+            if frame.fragmented:
+                first = FirstFragments(interface, frame.direction, frame.wear, frame.wire_length)
+                self._fragments[first] = self._fragments.get(first, 0) + 1
+            if frame.quote is not None:
+                self._count_too_big(frame, frame.quote, side, sample)
             self._order += 1
             self._see(_Sighting(frame, interface, sample, self._clock, self._order))
         elif kind == TAIL:
@@ -409,6 +424,32 @@ class PureEngine:
         for bits, name in _ODD_SAMPLES:
             if odd & bits:
                 _keep(self._samples[name], sample)
+
+    def _count_too_big(self, frame: Frame, quoted: bytes, side: int, sample: Sample) -> None:
+        quote = read_quote(quoted, self._options.ports)
+        assert frame.icmp_error is not None
+        _, source, _, destination, _ = frame.flow
+        mtu = frame.icmp_error[3]
+        flow = FlowKey(quote.vni, *quote.flow)
+        tunnelled = frame.wear != PLAIN
+        key = TooBig(tunnelled, source, destination, mtu, quote.source, quote.destination, quote.wear, flow)
+        row = TooBigRow(quote.length, side == 0, side == 1, side == 2, sample.time, [sample])
+        self._add_too_big(key, row)
+
+    def _add_too_big(self, key: TooBig, more: TooBigRow) -> None:
+        row = self._too_big.get(key)
+        if row is None:
+            if len(self._too_big) == MOST_TOO_BIG:
+                self._counters.folded_quotes += more.records_in + more.records_out + more.records_unknown
+                return
+            row = self._too_big[key] = TooBigRow(last_time=more.last_time)
+        row.largest = max(row.largest, more.largest)
+        row.records_in += more.records_in
+        row.records_out += more.records_out
+        row.records_unknown += more.records_unknown
+        row.last_time = max(row.last_time, more.last_time)
+        for sample in more.samples:
+            _keep(row.samples, sample)
 
     def _interface(self, key: tuple[int, int, int], name: str | None, link_type: int) -> InterfaceKey:
         """The interface of this key, the same object each time."""
@@ -511,6 +552,7 @@ class PureEngine:
         waiting = self._groups.get(key)
         if waiting is not None:
             for tails in waiting.pending:
+                sighting.overtaken |= tails.sample.time < sighting.sample.time
                 self._add_tails(sighting, tails)
             waiting.pending = []
         group = _Group(sighting.clock)
@@ -665,6 +707,8 @@ class PureEngine:
         for sighting in sightings:
             if sighting.looped:
                 flags |= LOOPED
+            if sighting.overtaken:
+                flags |= OVERTAKEN
         path = self._path(sightings, sides.directions, flags)
         vni = tunnelled[0].frame.vni if tunnelled else -1
         flow, cell = self._flow_and_cell((vni, *frame.flow), path, start.sample, frame if tunnelled else None)
@@ -860,6 +904,8 @@ class PureEngine:
                 for (number, path, destination), counts in self._timeline.items()
             },
             wrong_checksums=self._wrong_checksums,
+            fragments=self._fragments,
+            too_big=self._too_big,
             samples=self._samples,
             datagrams=sorted(self._datagrams),
         )
@@ -1079,6 +1125,10 @@ class PureEngine:
         _add_counts(self._mss, other._mss)
         _add_counts(self._wrong_checksums, other._wrong_checksums)
         _add_counts(self._icmp_error_counts, other._icmp_error_counts)
+        _add_counts(self._fragments, other._fragments)
+        for told, messages in other._too_big.items():
+            messages.samples = [_renumber(sample, base) for sample in messages.samples]
+            self._add_too_big(told, messages)
         for error, samples in other._icmp_errors.items():
             for sample in samples:
                 _keep(self._icmp_errors.setdefault(error, []), _renumber(sample, base))

@@ -20,6 +20,7 @@ from vxtool.engine.answers import (
     Proof,
     Sent,
     Share,
+    Stalled,
     TopFlow,
     TwoSided,
     Unanswered,
@@ -93,6 +94,10 @@ class Queries(Protocol):
         """How many flows told which MSS: (in a tunnel, IPv6, MSS) -> flows."""
 
     @property
+    def agreed_mss(self) -> Mapping[tuple[bool, bool, int], int]:
+        """The same of flows whose other direction told one too: the smaller of both, which is what they use."""
+
+    @property
     def sources(self) -> Mapping[tuple[int, bytes], Sent]:
         """Who sends under which VNI: by VNI and innermost source."""
 
@@ -133,6 +138,13 @@ class Queries(Protocol):
         those that sent nothing but requests, three at least. `wait` and `end` in ns: the last time that it was
         asked lies so long behind the first, or before the end.
         """
+
+    def stalled(self, least: int, most: int, few: int) -> list[Stalled]:
+        """Flows of TCP, of whose connections both SYNs were seen, that sent at least `least` bytes again, of at
+        most `most` in all, and whose other direction has at most `few` datagrams."""
+
+    def named(self, flows: Collection[FlowKey]) -> object:
+        """These flows, for `Wanted`."""
 
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         """Whether both directions of any conversation were seen along these paths."""

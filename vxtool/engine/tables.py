@@ -38,6 +38,7 @@ LOOPED = 4  # a stage saw it again with a lower TTL
 AT_END = 8  # came in, and the capture ended within the longest latency seen
 AT_START = 16  # went out within the longest latency of the capture's start
 ACKNOWLEDGED = 32  # came in alone, with TCP data that its other end acknowledged and that nobody sent again
+OVERTAKEN = 64  # at a stage a later fragment came, and was stamped, before its first
 
 # Protocol numbers from here on are NON_IP + EtherType: inner frames that hold no IP packet.
 NON_IP = 1 << 16
@@ -57,6 +58,7 @@ EXACT_LATENCIES = 1000  # a path keeps every latency up to this many
 SAMPLES = 4  # record numbers kept as evidence
 TIMELINE_STEPS = 200
 MOST_VERIFIED = 1280  # outer UDP datagrams above this are not verified: such sizes may be super-frames
+MOST_TOO_BIG = 1024  # rows
 LARGE = 1280  # above the IPv6 minimum MTU a packet may be a super-frame; its exact size is kept for each flow
 
 
@@ -260,6 +262,53 @@ class TunnelRow(_Row):
         self.source_ports = source_ports if source_ports is not None else set()
 
 
+class FirstFragments(NamedTuple):
+    """First fragments of one length at one stage. Whoever cut them may have filled them: payloads of fragments but
+    the last are multiples of 8, so the MTU is the length or up to 7 bytes more."""
+
+    interface: InterfaceKey
+    direction: int
+    wear: int
+    length: int  # of the IP packet
+
+
+class TooBig(NamedTuple):
+    """ICMP messages that a packet was too big (IPv4 type 3 code 4, IPv6 type 2), alike in all that they tell.
+
+    What they quote may end anywhere: `quoted_source` is empty where not even an IP header is there, `flow` has no
+    addresses where the innermost packet is not, and its VNI is -1 where that is not or where there is none.
+    """
+
+    tunnelled: bool  # the message itself
+    source: bytes
+    destination: bytes
+    mtu: int  # 0: the sender of an old kind does not tell it
+    quoted_source: bytes
+    quoted_destination: bytes
+    wear: int  # of the quoted packet, going by its UDP port
+    flow: FlowKey
+
+
+class TooBigRow(_Row):
+    __slots__ = ("largest", "last_time", "records_in", "records_out", "records_unknown", "samples")
+
+    def __init__(
+        self,
+        largest: int = 0,  # of the lengths in the quoted IP headers
+        records_in: int = 0,  # each message once for each stage where it was seen
+        records_out: int = 0,
+        records_unknown: int = 0,
+        last_time: int = 0,
+        samples: list[Sample] | None = None,  # the earliest, at most SAMPLES
+    ) -> None:
+        self.largest = largest
+        self.records_in = records_in
+        self.records_out = records_out
+        self.records_unknown = records_unknown
+        self.last_time = last_time
+        self.samples = samples if samples is not None else []
+
+
 class InterfaceRow(NamedTuple):
     name: str | None  # as a pcapng file names it
     link_type: int
@@ -304,6 +353,7 @@ _COUNTERS = (
     "wrong_checksums",
     "unlisted_datagrams",
     "unweighed_journeys",
+    "folded_quotes",
 )
 
 # Of what records are kept as evidence, in the order of the C engine.
@@ -349,6 +399,7 @@ class Counters(_Row):
     wrong_checksums: int  # of these; those that offload left to the sender's card are not wrong
     unweighed_journeys: int  # that might have been ACKNOWLEDGED, beyond MOST_DOUBTFUL
     unlisted_datagrams: int  # beyond `EngineOptions.most_datagrams`, where datagrams are listed
+    folded_quotes: int  # records of ICMP messages beyond MOST_TOO_BIG
 
     def __init__(self, *counts: int) -> None:
         for name, count in zip(_COUNTERS, counts or (0,) * len(_COUNTERS), strict=True):
@@ -376,6 +427,8 @@ class _Tables(NamedTuple):
     timeline: dict[tuple[int, PathKey, bytes], tuple[int, int]]
     # (time // step, path, outer destination where only one side was seen) -> (datagrams, outer bytes)
     wrong_checksums: dict[tuple[bytes, bytes], int]  # outer source, destination -> `Counters.wrong_checksums`
+    fragments: dict[FirstFragments, int]  # records
+    too_big: dict[TooBig, TooBigRow]
     samples: dict[str, list[Sample]]  # by SAMPLE_KINDS: the earliest of each
     datagrams: Sequence[DatagramRow]  # in order of their samples; empty unless they were asked for
 

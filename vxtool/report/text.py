@@ -15,7 +15,18 @@ from vxtool.report.layout import GAP, INDENT, Cell, Page, Row, cells
 from vxtool.report.units import clock, count, counted, date, duration, human, percent, plural, size
 
 if TYPE_CHECKING:
-    from vxtool.analysis.model import Counts, Evidence, Finding, Identity, Input, KnownFile, Latency, Path, Report
+    from vxtool.analysis.model import (
+        Counts,
+        Evidence,
+        Finding,
+        Identity,
+        Input,
+        KnownFile,
+        Latency,
+        Path,
+        Report,
+        SizeBin,
+    )
 
 _COLORS = {"error": "red", "warning": "yellow", "info": "cyan"}
 _SEVERITIES = tuple(_COLORS)
@@ -432,6 +443,8 @@ def _overhead(page: Page, report: Report) -> None:
     if overhead["percent_of_outer"] is not None:
         sent = human(overhead["outer_bytes"])
         details.append(f"{percent(overhead['percent_of_outer'])} of the {sent} sent")
+    if (framed := report["efficiency"]["percent_of_ethernet_bytes"]) is not None:
+        details.append(f"{percent(framed)} with Ethernet's framing")
     page.prose(f"{exact} ({', '.join(details)})")
     packets = overhead["wire_packets"]
     if packets != overhead["datagrams"] or overhead["wire_packets_estimated"]:
@@ -446,12 +459,17 @@ def _overhead(page: Page, report: Report) -> None:
 def _mtu(page: Page, report: Report) -> None:
     mtu = report["mtu"]
     lines: list[tuple[str, str]] = []
-    for name, value, evidence in (
-        ("underlay", mtu["underlay"], mtu["underlay_evidence"]),
-        ("overlay", mtu["overlay"], mtu["overlay_evidence"]),
-    ):
-        if value is not None:
-            lines.append((name, f"{value}  {evidence}" if evidence else str(value)))
+    at_least, at_most = mtu["underlay_at_least"], mtu["underlay_at_most"]
+    if mtu["underlay"] is not None:
+        lines.append(("underlay", f"{mtu['underlay']}  is the largest packet that the links carry"))
+        lines.append(("", _from(mtu["underlay_evidence"])))
+    elif at_most is not None:
+        told = next((item["text"] for item in mtu["evidence"] if item["at_most"] == at_most), None)
+        lines.append(("underlay", f"{at_least} to {at_most}  is the largest packet that the path carries"))
+        lines.append(("", _from(told)))
+    if mtu["overlay"] is not None:
+        lines.append(("overlay", f"{mtu['overlay']}  is the largest that a pod may send through the tunnel"))
+        lines.append(("", _from(mtu["overlay_evidence"])))
     if mtu["largest_inner"] is not None:
         against = [
             f"{counted(number, 'datagram')} {where}"
@@ -461,14 +479,24 @@ def _mtu(page: Page, report: Report) -> None:
             )
             if number
         ]
-        lines.append(("largest inner", "  ".join([str(mtu["largest_inner"]), ", ".join(against)]).rstrip()))
+        what = "a pod" if report["tunnel"]["datagrams"] else "anyone"
+        lines.append(
+            ("largest inner", ", ".join([f"{mtu['largest_inner']}  is the largest that {what} did send", *against]))
+        )
     if mtu["mss"]:
         values = [f"{item['value']} ({counted(item['segments'], 'segment')})" for item in mtu["mss"]]
-        lines.append(("TCP MSS", _listed(values, 4)))
+        lines.append(
+            ("TCP MSS", f"{_listed(values, 4)}: what TCP puts into a packet, beside 40 bytes of headers (IPv6: 60)")
+        )
     if mtu["super_frames"]:
         lines.append(("super-frames", f"{count(mtu['super_frames'])}, each several packets on the wire"))
     if mtu["packet_too_big"]:
-        lines.append(("too big", counted(mtu["packet_too_big"], "ICMP packet-too-big message")))
+        lines.append(
+            ("too big", f"{counted(mtu['packet_too_big'], 'ICMP message')} that a packet did not fit a link")
+        )
+    if told := _what_if(report):
+        lines.append(("other MTUs", told))
+    lines = [(name, text) for name, text in lines if text]
     if not lines:
         return
     page.heading("MTU")
@@ -478,21 +506,43 @@ def _mtu(page: Page, report: Report) -> None:
     _histogram(page, report)
 
 
+def _from(evidence: str | None) -> str:
+    return f"({evidence})" if evidence else ""
+
+
+def _what_if(report: Report) -> str:
+    """How many packets others would have been, as far as that is another number."""
+    packets = report["overhead"]["wire_packets"]
+    about = "about " if report["overhead"]["wire_packets_estimated"] else ""
+    told = [
+        f"{count(row['packets'])} "
+        + (f"over links of {row['underlay']}" if row["tunnel"] else "without the tunnel")
+        for row in report["what_if"]
+        if row["packets"] != packets
+    ]
+    if not told:
+        return ""
+    return f"the same data was {about}{counted(packets, 'packet')}; it would be {_listed(told, 4)}"
+
+
+_MOST_BINS = 8  # so that all that is said of the MTU fits a screen of 24 lines
+
+
 def _histogram(page: Page, report: Report) -> None:
     limit = report["mtu"]["overlay"]
     bins = report["mtu"]["inner_sizes"]
-    filled = [index for index, item in enumerate(bins) if item["datagrams"]]
+    shown = _fewer_bins(bins, limit)
     # One bar compares with nothing.
-    if len(filled) < 2:
+    if sum(item["datagrams"] > 0 for item in shown) < 2:
         return
-    shown = bins[filled[0] : filled[-1] + 1]
     most = max(item["datagrams"] for item in shown)
     label = max(len(str(item["up_to"])) for item in shown)
     number = max(len(count(item["datagrams"])) for item in shown)
     unit = page.clean("█")
     upto = page.clean("≤")
     page.line("  inner sizes in bytes, by datagrams")
-    below = bins[filled[0] - 1]["up_to"] if filled[0] else 0
+    first = next(index for index, item in enumerate(bins) if item["datagrams"])
+    below = bins[first - 1]["up_to"] if first else 0
     for item in shown:
         # A bin that is not empty shows at least one mark, however small it is beside the largest.
         bar = unit * -(-item["datagrams"] * _BAR // most)
@@ -503,6 +553,27 @@ def _histogram(page: Page, report: Report) -> None:
             where = "" if limit == item["up_to"] else " lies within the bar above"
             page.line(page.style(page.clean(f"    ─── overlay MTU {limit}{where}"), dim=True))
         below = item["up_to"]
+
+
+def _fewer_bins(bins: Sequence[SizeBin], limit: int | None) -> list[SizeBin]:
+    """From the first that is not empty to the last; of empty ones in a row one, and then as few as fit, none of
+    which crosses the limit: a bin that takes in the one before it begins where that did."""
+    filled = [index for index, item in enumerate(bins) if item["datagrams"]]
+    if not filled:
+        return []
+    shown = list(bins[filled[0] : filled[-1] + 1])
+
+    def joined(at: int) -> int:
+        """What the bin at `at` would hold with the one before it."""
+        return shown[at - 1]["datagrams"] + shown[at]["datagrams"]
+
+    while True:
+        free = [at for at in range(1, len(shown)) if shown[at - 1]["up_to"] != limit]
+        empty = [at for at in free if joined(at) == 0]
+        if not empty and (len(shown) <= _MOST_BINS or not free):
+            return shown
+        at = empty[0] if empty else min(free, key=joined)
+        shown[at - 1 : at + 1] = [{"up_to": shown[at]["up_to"], "datagrams": joined(at)}]
 
 
 def _knowledge(page: Page, report: Report, rows: int) -> None:

@@ -152,6 +152,25 @@ static void put_tunnelled(capture *to) {
     to->bytes[ip + 3] = (uint8_t)length;
 }
 
+/* A message that a packet was too big, which quotes a tunnel's or a plain one, as far as it likes. */
+static void put_too_big(capture *to) {
+    size_t ip = to->size;
+    put_ipv4(to, VX_ICMP, 0, 0, 64);
+    put(to, 0x0304, 2);
+    put(to, 0, 4);
+    put(to, 1400 + chance(3), 2);
+    size_t quote = to->size;
+    if (chance(3) > 0)
+        put_tunnelled(to);
+    else
+        put_packet(to, chance(2) == 0);
+    if (chance(2) == 0)
+        to->size = quote + chance((uint32_t)(to->size - quote));
+    uint16_t length = (uint16_t)(to->size - ip);
+    to->bytes[ip + 2] = (uint8_t)(length >> 8);
+    to->bytes[ip + 3] = (uint8_t)length;
+}
+
 /* Records of SLL2, ms apart, of which about `damage` in a thousand bytes behind their headers are wrong. */
 static void make_capture(capture *to, uint32_t records, uint32_t damage) {
     to->size = 0;
@@ -177,6 +196,8 @@ static void make_capture(capture *to, uint32_t records, uint32_t damage) {
         put(to, 0, 9);
         if (kind < 5)
             put_tunnelled(to);
+        else if (kind == 5)
+            put_too_big(to);
         else
             put_packet(to, kind == 9);
         for (size_t i = frame; i < to->size; i++)
@@ -590,12 +611,21 @@ static int ask_unanswered(const vx_tally *tally, const arrays *with, vx_map *row
     return 0;
 }
 
+static int ask_agreed_mss(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    return vx_query_agreed_mss(tally, with->reverses, rows);
+}
+
+static int ask_stalled(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    return vx_query_stalled(tally, with->reverses, 1, UINT64_MAX, 9, rows);
+}
+
 static int ask_all(const vx_tally *tally, arrays *with) {
     if (ask_bundles(tally, with) < 0 || vx_query_reverses(tally, with->reverses) < 0)
         return -1;
     check_reverses(tally, with->reverses);
-    const question questions[] = {ask_sources, ask_told_mss, ask_source_ports, ask_pairs,     ask_two_sided,
-                                  ask_large,   ask_beside,   ask_rewritten,    ask_unanswered};
+    const question questions[] = {ask_sources,    ask_told_mss,   ask_source_ports, ask_pairs,
+                                  ask_two_sided,  ask_large,      ask_beside,       ask_rewritten,
+                                  ask_unanswered, ask_agreed_mss, ask_stalled};
     int status = 0;
     for (size_t i = 0; i < sizeof questions / sizeof *questions && status == 0; i++) {
         vx_map rows;

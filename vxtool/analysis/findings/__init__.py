@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from vxtool.analysis.findings import capture, forwarding, identity, mtu, tunnel
+from vxtool.analysis.findings import capture, forwarding, identity, mtu, too_big, tunnel
 from vxtool.analysis.findings.choice import family_of as family_of
 from vxtool.analysis.findings.evidence import Case
 from vxtool.analysis.findings.explanation import Explanation
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from vxtool.analysis.model import Finding
 
 # Each has `find` and `EXPLANATIONS`.
-_FAMILIES = (forwarding, mtu, identity, tunnel, capture)
+_FAMILIES = (forwarding, mtu, too_big, identity, tunnel, capture)
 
 _SEVERITIES = {"error": 0, "warning": 1, "info": 2}
 

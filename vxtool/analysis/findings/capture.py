@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 LINUX_SLL = 113
 
-# What a filter on the tunnel's port hides: later fragments, which have no UDP header, and the router's ICMP errors.
-_BESIDE_PORTS = "icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44"
 _WHOLE_SNAPLEN = 65535  # from here on a snaplen is no choice of the operator's
 
 EXPLANATIONS: dict[str, Explanation] = {
@@ -255,11 +253,7 @@ def _fragments_hidden(case: Case) -> Iterator[Finding]:
         )
     else:
         title = f"{what}: the capture has no such fragment at all, so its filter hides them"
-        ports = sorted({port for *_, port in case.tables.queries.tunnels})
-        wanted = " or ".join([*(f"udp port {port}" for port in ports), _BESIDE_PORTS])
-        remedy = "a filter on ports cannot match later fragments: capture with " + (
-            f"`tcpdump -i any '{wanted}'`" if ports else "`tcpdump -i any`, without one"
-        )
+        remedy = f"a filter on ports cannot match later fragments: capture with {case.capture_command}"
     yield {
         "id": "capture.fragments-hidden",
         "severity": "warning",
@@ -338,8 +332,6 @@ def _icmp_hidden(case: Case) -> Iterator[Finding]:
     if not reasons:
         return
     wanted = Wanted([item.number for item in items or case.in_scope])
-    ports = sorted({port for *_, port in case.tables.queries.tunnels})
-    filters = " or ".join([*(f"udp port {port}" for port in ports), _BESIDE_PORTS])
     yield {
         "id": "capture.icmp-hidden",
         "severity": "info",
@@ -347,7 +339,7 @@ def _icmp_hidden(case: Case) -> Iterator[Finding]:
         f"no error tells of {' and '.join(reasons)}",
         "count": sum(item.bundle.datagrams for item in items) or over,
         "evidence": case.earliest(wanted, "{flow}, {size} bytes: an ICMP error on it may be left out", most=1),
-        "remedy": f"capture with `tcpdump -i any '{filters}'`",
+        "remedy": f"capture with {case.capture_command}",
         "unknown": "which filter was used, and so whether the router sent ICMP errors such as packet too big",
     }
 

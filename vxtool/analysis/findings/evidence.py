@@ -12,12 +12,15 @@ from vxtool.analysis.sizes import SuperFrames
 from vxtool.analysis.times import rfc3339
 from vxtool.analysis.traffic import Overlay, protocol_name
 from vxtool.engine.answers import Proof, Wanted
-from vxtool.engine.tables import Sample, Tables
+from vxtool.engine.tables import FlowKey, Sample, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Counts, Evidence, Input, Mtu, Overhead
 
 MOST_EVIDENCE = 5
+
+# What a filter on the tunnel's port hides: later fragments, which have no UDP header, and the router's ICMP errors.
+_BESIDE_PORTS = "icmp or icmp6 or (ip[6:2] & 0x1fff != 0) or ip6[6]=44"
 
 
 class Case(NamedTuple):
@@ -41,6 +44,23 @@ class Case(NamedTuple):
     @property
     def lost_records(self) -> int:
         return lost_records(self.tables)
+
+    @property
+    def capture_command(self) -> str:
+        """What captures these tunnels with all that tells of them; everything where there is none."""
+        ports = sorted({port for *_, port in self.tables.queries.tunnels})
+        if not ports:
+            return "`tcpdump -i any`, without a filter"
+        wanted = " or ".join([*(f"udp port {port}" for port in ports), _BESIDE_PORTS])
+        return f"`tcpdump -i any '{wanted}'`"
+
+    def tunnel_headers(self, source: bytes, destination: bytes) -> int:
+        """What the tunnel between these adds to a packet: as measured, else what VXLAN does."""
+        for item in self.in_scope:
+            bundle = item.bundle
+            if item.route.tunnelled and (bundle.source, bundle.destination) == (source, destination):
+                return (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
+        return 70 if len(source) == 16 else 50
 
     def label(self, item: Judged, side: Literal["ingress", "egress"]) -> str:
         stage = item.route.ingress if side == "ingress" else item.route.egress
@@ -86,9 +106,13 @@ class Case(NamedTuple):
     def flow(self, proof: Proof) -> str:
         """`curl-pod 172.20.0.107:32788 → 172.20.2.4:80 tcp`; the outer addresses where the inside holds no IP."""
         flow = proof.flow
-        if not flow.source:
-            ends = f"{address_text(proof.outer_source) or '?'} → {address_text(proof.outer_destination) or '?'}"
-            return f"{ends} {protocol_name(flow.protocol)}"
+        if flow.source:
+            return self.flow_text(flow)
+        ends = f"{address_text(proof.outer_source) or '?'} → {address_text(proof.outer_destination) or '?'}"
+        return f"{ends} {protocol_name(flow.protocol)}"
+
+    def flow_text(self, flow: FlowKey) -> str:
+        """The same of one that has addresses."""
         return (
             f"{self.end(flow.source, flow.source_port, flow.destination_port)} → "
             f"{self.end(flow.destination, flow.destination_port, flow.destination_port)} "
@@ -102,6 +126,14 @@ class Case(NamedTuple):
             text = f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"
         name = self.knowledge.endpoint_name(address, port=port)
         return f"{name} {text}" if name else text
+
+
+def set_pods_mtu(mtu: int) -> str:
+    """The change where a node's pods get their MTU from."""
+    return (
+        f"set the pods' MTU to {mtu} (Cilium: `mtu: {mtu}` in its Helm values, then restart its agents and "
+        "the pods)"
+    )
 
 
 def number(count: int, what: str, plural: str | None = None) -> str:

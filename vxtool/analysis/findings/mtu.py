@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from vxtool.analysis.findings.evidence import Case, number
+from vxtool.analysis.findings.evidence import Case, number, set_pods_mtu
 from vxtool.analysis.findings.explanation import Explanation
+from vxtool.analysis.limits import longest_fragments, nested
 from vxtool.analysis.outcomes import Judged
 from vxtool.analysis.sizes import USUAL_OVERHEAD, link_mtus
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import WHOLE
+from vxtool.engine.tables import OVERTAKEN, WHOLE
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Finding
@@ -26,7 +27,7 @@ EXPLANATIONS = {
         remedy="Set the pods' MTU to that of the smallest link between the nodes less the tunnel's headers, such "
         "as 1450 for 1500 (Cilium: `mtu` in its Helm values), or raise the MTU of the links.",
         unknown="Which MTU made the sender fragment: its own link's, or one learned for the path; "
-        "`ip route get VTEP` on the node shows the latter.",
+        "`ip route get VTEP` on the node shows the latter. The fragments' length tells it within 8 bytes.",
     ),
     "mtu.fragmented-by-router": Explanation(
         summary="datagrams left this machine in fragments that were made here",
@@ -37,6 +38,18 @@ EXPLANATIONS = {
         "the pods' MTU so that packets and tunnel headers fit it.",
         unknown="Whether the fragments arrive: many networks drop them, and Cilium drops a datagram whose later "
         "fragments overtake the first.",
+    ),
+    "mtu.fragments-reordered": Explanation(
+        summary="later fragments overtook the first of their datagram",
+        cause="Only the first fragment has ports. Where queues, cards or equal-cost paths are chosen by them, the "
+        "others go another way, and may be faster.",
+        proof="Of a datagram in fragments, a later one was captured at some place, and stamped, before the first. "
+        "Records whose times do not tell it do not count: processors that capture side by side may hand them over "
+        "in another order.",
+        remedy="Avoid fragments: set the pods' MTU to the overlay's (Cilium: `mtu` in its Helm values), or raise "
+        "the MTU of the links.",
+        unknown="Whether the receiving node puts them together: Linux does, Cilium's datapath drops what it cannot "
+        "match to a first fragment.",
     ),
     "mtu.inner-exceeds-overlay": Explanation(
         summary="packets of pods are too large to be tunnelled in one packet",
@@ -53,15 +66,14 @@ EXPLANATIONS = {
 }
 
 
-# Where a node's pods get their MTU from.
-_SET_MTU = (
-    "set the pods' MTU to {mtu} (Cilium: `mtu: {mtu}` in its Helm values, then restart its agents and the pods)"
-)
+_MOST_FLOWS = 100  # that are looked through for who sent them
+_MOST_SENDERS = 3  # that are named
 
 
 def find(case: Case) -> Iterator[Finding]:
     yield from _fragmented_at_source(case)
     yield from _fragmented_by_router(case)
+    yield from _fragments_reordered(case)
     yield from _inner_exceeds_overlay(case)
 
 
@@ -79,23 +91,23 @@ def _fragmented_at_source(case: Case) -> Iterator[Finding]:
         unknown = f"why the sender fragments; the largest datagram has {largest:,} bytes"
     else:
         text = "{flow}, {size} bytes inside, sent in fragments"
-        unknown = (
-            "which MTU made the sender fragment: its own link's, or one that it learned for the path "
-            f"(`ip route get VTEP` on the node shows it); the largest packet inside has {largest:,} bytes"
-        )
+        cut = _cut_for(case, items, "ingress")
+        unknown = _which_mtu(case, cut)
         title = f"{number(count, 'datagram')} left the sending node in fragments: the tunnel's headers did not fit"
+        title += f" (up to {largest:,} bytes inside, of {_senders(case, items)})"
+        sure = f"; {cut.text}{_sure_fit(case, items, cut)}" if cut else ""
         if overlay is None:
             remedy = (
                 "lower the pods' MTU by what the tunnel adds "
-                f"({USUAL_OVERHEAD} bytes over IPv4), or raise the MTU of the links between the nodes"
+                f"({USUAL_OVERHEAD} bytes over IPv4), or raise the MTU of the links between the nodes{sure}"
             )
         elif largest > overlay:
-            remedy = _SET_MTU.format(mtu=overlay)
+            remedy = set_pods_mtu(overlay)
         else:
             remedy = (
                 f"none has more than the {overlay:,} bytes that fit here, so a smaller link lies beyond: "
                 "`tracepath` from one node to the other finds it; raise its MTU, or set the pods' MTU to it less "
-                f"{USUAL_OVERHEAD} bytes over IPv4"
+                f"{USUAL_OVERHEAD} bytes over IPv4{sure}"
             )
     yield {
         "id": "mtu.fragmented-at-source",
@@ -106,6 +118,70 @@ def _fragmented_at_source(case: Case) -> Iterator[Finding]:
         "remedy": remedy,
         "unknown": unknown,
     }
+
+
+class _Cut(NamedTuple):
+    """The longest first fragments that crossed an interface, and the MTU of its link."""
+
+    label: str
+    length: int
+    link: int | None
+
+    @property
+    def text(self) -> str:
+        """Fragments but the last hold multiples of 8 bytes, and Linux fills them."""
+        return f"fragments of {self.length:,} bytes come from an MTU of {self.length:,} to {self.length + 7:,}"
+
+
+def _cut_for(case: Case, items: Sequence[Judged], side: Literal["ingress", "egress"]) -> _Cut | None:
+    """What the first fragments of these datagrams tell: of the interface where they are the shortest."""
+    longest = longest_fragments(case.tables, case.scope == "tunnel")
+    found = []
+    for item in items:
+        stage = item.route.ingress if side == "ingress" else item.route.egress
+        stage = stage or item.route.measured
+        length = longest.get((stage.interface, stage.direction))
+        if length is not None:
+            name = case.knowledge.interface(stage.interface, case.tables)
+            found.append(_Cut(name.label or "an unnamed interface", length, name.mtu))
+    return min(found, key=lambda cut: (cut.length, cut.label), default=None)
+
+
+def _which_mtu(case: Case, cut: _Cut | None) -> str:
+    """By which MTU a node fragments, as far as its fragments and this machine's end of the link tell."""
+    told = "`ip route get VTEP` on the node shows it"
+    if cut is None:
+        return f"which MTU made the sender fragment: its own link's, or one that it learned for the path ({told})"
+    if cut.link is not None and cut.length + 7 < cut.link:
+        return (
+            f"whether the node learned an MTU for the path ({told}) or has a smaller link itself: {cut.text}, and "
+            f"{cut.label} has {cut.link:,} here"
+        )
+    if cut.link is not None and cut.length <= cut.link:
+        return (
+            f"whether the node goes by its own link, as the {cut.link:,} of {cut.label} here suggest ({cut.text}), "
+            f"or learned the same for the path ({told})"
+        )
+    return f"whether the node goes by its own link or by an MTU that it learned for the path ({told}): {cut.text}"
+
+
+def _sure_fit(case: Case, items: Sequence[Judged], cut: _Cut) -> str:
+    bundle = items[0].bundle
+    fits = cut.length - (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
+    hint = f", and {told}" if (told := nested(cut.length)) else ""
+    return f"{hint}: inside the tunnel {fits} fit for sure"
+
+
+def _senders(case: Case, items: Sequence[Judged]) -> str:
+    """The pods that sent these, by name or address."""
+    proofs = case.judge.bundles.starts(Wanted([item.number for item in items]), _MOST_FLOWS)
+    names = dict.fromkeys(case.end(proof.flow.source, -1, -1) for proof in proofs if proof.flow.source)
+    shown = list(names)[:_MOST_SENDERS]
+    if not shown:
+        return "its pods"
+    if len(names) > len(shown):
+        shown.append(f"{len(names) - len(shown)} more")
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)
 
 
 def _fragmented_by_router(case: Case) -> Iterator[Finding]:
@@ -121,9 +197,15 @@ def _fragmented_by_router(case: Case) -> Iterator[Finding]:
         return
     egresses = sorted({case.label(item, "egress") for item in items})
     where = " and ".join(egresses)
-    remedy = f"raise the MTU of {where} to that of the other links"
+    cut = _cut_for(case, items, "egress")
+    mtu = ""
+    if cut is not None:
+        mtu = f" ({cut.link:,} by the links file; {cut.text})" if cut.link is not None else f" ({cut.text})"
+    remedy = f"raise the MTU of {where}{mtu} to that of the other links"
     if case.scope == "tunnel" and case.mtu["overlay"]:
-        remedy += ", or " + _SET_MTU.format(mtu=case.mtu["overlay"])
+        remedy += ", or " + set_pods_mtu(case.mtu["overlay"])
+    elif case.scope == "tunnel" and cut is not None:
+        remedy += f"{_sure_fit(case, items, cut)}, as the pods' MTU"
     yield {
         "id": "mtu.fragmented-by-router",
         "severity": "warning",
@@ -133,6 +215,37 @@ def _fragmented_by_router(case: Case) -> Iterator[Finding]:
         "remedy": remedy,
         "unknown": "whether the fragments arrive: many networks drop them, and the receiving node drops a datagram "
         "whose first fragment is overtaken",
+    }
+
+
+def _fragments_reordered(case: Case) -> Iterator[Finding]:
+    items = [item for group in case.groups_in_scope if group.route.flags & OVERTAKEN for item in group.items]
+    count = sum(item.bundle.datagrams for item in items)
+    if not count:
+        return
+    here = [item for item in items if item.route.ingress is not None and item.route.ingress.form == WHOLE]
+    tunnelled = case.scope == "tunnel"
+    fits = case.mtu["overlay"]
+    cut = _cut_for(case, items, "egress")
+    if fits is None and cut is not None:
+        bundle = items[0].bundle
+        fits = cut.length - (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
+    remedy = (
+        "let nothing be fragmented: "
+        + (set_pods_mtu(fits) if tunnelled and fits else "lower the sender's packet size")
+        + "; fragments change places where queues or equal-cost paths are chosen by ports, which only the first has"
+    )
+    total = sum(item.bundle.datagrams for item in case.in_scope if item.route.has_fragments)
+    yield {
+        "id": "mtu.fragments-reordered",
+        "severity": "warning" if tunnelled else "info",
+        "title": f"of {number(total, 'datagram')} in fragments, {count:,} had a later one that overtook the first"
+        + (": Cilium drops such datagrams" if tunnelled else ""),
+        "count": count,
+        "evidence": case.samples(items, "{flow}, {size} bytes: a later fragment came before this one"),
+        "remedy": remedy,
+        "unknown": "whether the receiving node puts them together: Linux does, and Cilium's datapath does not"
+        + ("" if here else "; where on the way they changed places, unless it was before this machine"),
     }
 
 
@@ -162,6 +275,7 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
     )
     evidence = proof or case.starts(wanted, "{flow}: packets of {size} bytes inside, from here on")
     largest = case.mtu["largest_inner"]
+    hint = f"; {told}" if (told := nested(case.mtu["underlay"] or 0)) else ""
     yield {
         "id": "mtu.inner-exceeds-overlay",
         "severity": "warning",
@@ -169,8 +283,8 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
         f"{'exceeds' if count == 1 else 'exceed'} the overlay MTU of {overlay}",
         "count": count,
         "evidence": evidence,
-        "remedy": _SET_MTU.format(mtu=overlay) + "; on the nodes `ip route` should show mtu "
-        f"{overlay} on routes to other nodes' pods",
+        "remedy": set_pods_mtu(overlay) + "; on the nodes `ip route` should show mtu "
+        f"{overlay} on routes to other nodes' pods{hint}",
         "unknown": f"the MTU of links that this machine does not see; {overlay} is {case.mtu['overlay_evidence']}",
     }
 

@@ -76,7 +76,9 @@ struct vx_engine {
     vx_scene scene;
     vx_counters counters; /* of what was read, until they are brought into the tally */
     vx_samples samples[VX_SAMPLE_KINDS];
-    vx_map wrong; /* of vx_count, by the scene's underlay: records whose outer checksum is wrong */
+    vx_map wrong;     /* of vx_count, by the scene's underlay: records whose outer checksum is wrong */
+    vx_map fragments; /* of vx_count, by the scene's place << 32 | IP length: first fragments */
+    vx_map too_big;   /* of vx_too_big */
 
     /* Of the half that counts. */
     bool failed;
@@ -101,6 +103,8 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
     vx_reading_init(&engine->reading, engine->wears, options->seed);
     vx_scene_init(&engine->scene, options->seed);
     vx_map_init(&engine->wrong, sizeof(vx_count), options->seed);
+    vx_map_init(&engine->fragments, sizeof(vx_count), options->seed);
+    vx_map_init(&engine->too_big, sizeof(vx_too_big), options->seed);
     vx_tally_init(&engine->tally, options->most_flows, options->most_datagrams, options->seed);
     vx_journey_options waits = {
         .window = options->window,
@@ -140,6 +144,8 @@ void vx_engine_free(vx_engine *engine) {
     vx_batch_free(engine->few);
     vx_scene_free(&engine->scene);
     vx_map_free(&engine->wrong);
+    vx_map_free(&engine->fragments);
+    vx_map_free(&engine->too_big);
     vx_journeys_free(&engine->journeys);
     vx_tally_free(&engine->tally);
     vx_stock_free(engine->stock);
@@ -375,6 +381,34 @@ static inline void tag_record(const vx_engine *engine, vx_read_record *record) {
     vx_tag_key(&record->key, vx_vni_of(&record->sighting.traits), &engine->tally.secrets);
 }
 
+static inline int count_fragment(vx_engine *engine, uint32_t place, uint32_t wire_length) {
+    return vx_map_count_up(&engine->fragments, (uint64_t)place << 32 | wire_length, 1);
+}
+
+/* Count a message that a packet was too big. */
+static VX_RARE int count_too_big(vx_engine *engine, const vx_frame *frame, vx_sample sample) {
+    vx_quote quote;
+    vx_read_quote(&quote, frame->quote, frame->quote_size, engine->wears);
+    const vx_ends *ends = &frame->key->ends;
+    const vx_traits *traits = frame->traits;
+    vx_too_big row = {
+        .flow = quote.flow,
+        .vni = quote.vni,
+        .mtu = frame->quoted_mtu,
+        .tunnelled = traits->wear != VX_PLAIN,
+        .version = ends->shape & VX_KEY_IPV6 ? 6 : 4,
+        .quoted_version = quote.version,
+        .wear = quote.wear,
+        .largest = quote.length,
+        .last_time = sample.time,
+        .samples = {.samples = {sample}, .count = 1},
+    };
+    memcpy(row.addresses, ends->addresses, sizeof row.addresses);
+    memcpy(row.quoted, quote.addresses, sizeof row.quoted);
+    row.records[traits->direction == VX_OUT ? 1 : traits->direction != VX_UNKNOWN ? 0 : 2] = 1;
+    return vx_too_big_add(&engine->too_big, &row, NULL, &engine->counters.folded_quotes);
+}
+
 /* Whatever it is. */
 static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_record *next,
                                    vx_read_record *record, vx_piece *piece) {
@@ -415,6 +449,10 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
         if (!plain && (underlay = vx_scene_underlay(&engine->scene, frame.outer)) == VX_NONE)
             return -1;
         if (VX_RARELY(frame.odd & VX_WRONG_CHECKSUM) && vx_map_count_up(&engine->wrong, underlay, 1) < 0)
+            return -1;
+        if (frame.fragmented && count_fragment(engine, origin->place, frame.wire_length) < 0)
+            return -1;
+        if (frame.quote != NULL && count_too_big(engine, &frame, sighting->sample) < 0)
             return -1;
     }
     place_sighting(sighting, origin->place, underlay);
@@ -525,7 +563,8 @@ static VX_RARE bool read_usual_fragment(vx_engine *engine, engine_input *input, 
                           &engine->reading) == VX_NOT_USUAL)
             return false;
         underlay = vx_scene_underlay(&engine->scene, outer);
-        if (underlay == VX_NONE)
+        if (underlay == VX_NONE ||
+            count_fragment(engine, origin->place, (uint32_t)vx_usual_length(link.ip, 4)) < 0)
             return false;
         engine->counters.tunnel_records++;
     } else {
@@ -921,6 +960,20 @@ static int settle_reading(vx_engine *engine) {
     }
     vx_map_free(&engine->wrong);
     vx_map_init(&engine->wrong, sizeof(vx_count), engine->options.seed);
+    for (uint32_t i = 0; i < vx_map_count(&engine->fragments); i++) {
+        const vx_count *row = vx_map_at(&engine->fragments, i);
+        uint64_t key = (uint64_t)engine->places.numbers[row->key >> 32] << 32 | (row->key & UINT32_MAX);
+        if (vx_map_count_up(&tally->fragments, key, row->count) < 0)
+            return -1;
+    }
+    vx_map_free(&engine->fragments);
+    vx_map_init(&engine->fragments, sizeof(vx_count), engine->options.seed);
+    for (uint32_t i = 0; i < vx_map_count(&engine->too_big); i++)
+        if (vx_too_big_add(&tally->too_big, vx_map_at(&engine->too_big, i), NULL,
+                           &tally->counters.folded_quotes) < 0)
+            return -1;
+    vx_map_free(&engine->too_big);
+    vx_map_init(&engine->too_big, sizeof(vx_too_big), engine->options.seed);
     return 0;
 }
 

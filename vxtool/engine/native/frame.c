@@ -264,6 +264,12 @@ static reading read_icmp(vx_frame *frame, const octets *bytes, const ip_header *
         frame->key->ends.shape |= VX_KEY_SOURCE_PORT;
         frame->traits->tcp_flags = kind == 8 || kind == 128 ? VX_ECHO_REQUEST : VX_ECHO_REPLY;
     }
+    uint8_t code = bytes->data[at + 1];
+    if (ip->version == 4 ? kind == 3 && code == 4 : kind == 2 && code == 0) { /* RFC 1191, RFC 4443 */
+        frame->quote = bytes->data + *behind;
+        frame->quote_size = (uint32_t)(bytes->captured - *behind);
+        frame->quoted_mtu = ip->version == 4 ? get16(bytes, at + 6) : get32(bytes, at + 4);
+    }
     return READ;
 }
 
@@ -447,11 +453,7 @@ uint8_t vx_judge_sum(const vx_checked *checked) {
 
 /* Tunnels. */
 
-enum { GPE_WITH_NEXT = 0x04 }; /* flag P */
-
-/* What VXLAN-GPE holds, by its next protocol (draft-ietf-nvo3-vxlan-gpe, section 3.2): IPv4, IPv6, Ethernet,
- * NSH (RFC 8300), MPLS; 0: what is not known. */
-static uint16_t gpe_ethertype(uint8_t next) {
+uint16_t vx_gpe_ethertype(uint8_t next) {
     static const uint16_t known[] = {0, VX_ETHERTYPE_IPV4, VX_ETHERTYPE_IPV6, ETHERTYPE_TEB, 0x894f, 0x8847};
     return next < sizeof known / sizeof *known ? known[next] : 0;
 }
@@ -462,7 +464,7 @@ static uint8_t odd_header(const uint8_t *header, uint8_t wear) {
         return (header[1] & 0x3f) != 0 || header[7] != 0 ? VX_RESERVED_BITS : 0;
     if (wear == VX_VXLAN_GPE) { /* draft-ietf-nvo3-vxlan-gpe, section 3.1: flags R R Ver Ver I P B O */
         uint8_t left = (header[0] & 0xc0) | header[1] | header[2] | header[7];
-        left |= header[0] & GPE_WITH_NEXT ? 0 : header[3];
+        left |= header[0] & VX_GPE_WITH_NEXT ? 0 : header[3];
         return (uint8_t)(((header[0] & 0x38) == 0x08 ? 0 : VX_INVALID_HEADER) |
                          (left != 0 ? VX_RESERVED_BITS : 0));
     }
@@ -577,8 +579,8 @@ static inline reading read_tunnel(vx_frame *frame, octets *bytes, const ip_heade
             return READ;
         }
     } else if (wear == VX_VXLAN_GPE) {
-        if (bytes->data[header] & GPE_WITH_NEXT)
-            ethertype = gpe_ethertype(bytes->data[header + 3]);
+        if (bytes->data[header] & VX_GPE_WITH_NEXT)
+            ethertype = vx_gpe_ethertype(bytes->data[header + 3]);
     }
     int64_t frame_end = udp + udp_length; /* beyond this record where the outer packet is fragmented */
     if (inner > frame_end) {
@@ -701,6 +703,7 @@ void vx_frame_read(vx_frame *frame, const vx_reading *told, const uint8_t *data,
     frame->odd = 0;
     frame->index = -1;
     frame->macs = NULL;
+    frame->quote = NULL;
     frame->traits->direction = direction;
     uint16_t ethertype;
     int64_t at;

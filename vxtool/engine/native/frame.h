@@ -15,6 +15,11 @@ enum { VX_UNKNOWN, VX_IN, VX_OUT, VX_OTHER, VX_BROADCAST, VX_MULTICAST };
 enum { VX_PLAIN, VX_VXLAN, VX_GENEVE };
 /* A port's tunnel may be VXLAN-GPE too, which is worn as VXLAN. */
 enum { VX_VXLAN_GPE = 3 };
+enum { VX_GPE_WITH_NEXT = 0x04 }; /* flag P of VXLAN-GPE */
+
+/* What VXLAN-GPE holds, by its next protocol (draft-ietf-nvo3-vxlan-gpe, section 3.2): IPv4, IPv6, Ethernet,
+ * NSH (RFC 8300), MPLS; 0: what is not known. */
+uint16_t vx_gpe_ethertype(uint8_t next);
 /* What a frame is. */
 enum {
     VX_FRAME_NON_IP,
@@ -139,6 +144,9 @@ typedef struct {
     uint32_t wire_length; /* its IP length there: where it is a fragment */
     const uint8_t *macs;  /* 12 bytes of the frame, where no direction is known but by them; else NULL */
     vx_fragment fragment;
+    const uint8_t *quote; /* of an ICMP error of a packet too big: what stands behind its header; else NULL */
+    uint32_t quote_size;  /* captured */
+    uint32_t quoted_mtu;
 } vx_frame;
 
 /* What hashes are mixed with: made of the seed, so that nobody can make captures whose hashes meet. */

@@ -305,12 +305,14 @@ static inline uint32_t add_group(vx_journeys *journeys, const vx_tagged_group *t
 }
 
 /* Its first fragment takes the tails that waited for it, and waits a window for more from here on. */
-static VX_RARE int open_group_again(vx_journeys *journeys, uint32_t number, uint32_t pieces) {
+static VX_RARE int open_group_again(vx_journeys *journeys, uint32_t number, const vx_sighting *first) {
     vx_group *group = group_at(journeys, number);
+    uint32_t pieces = first->pieces;
     while (group->pending != VX_NONE) {
         uint32_t pending = group->pending;
         const vx_tail *tail = vx_pool_at(&journeys->tails, pending);
         group->pending = tail->next;
+        pieces_at(journeys, pieces)->overtaken |= tail->sample.time < first->sample.time;
         add_tail(journeys, pieces, tail->covered, tail->wire_bytes);
         vx_pool_give_back(&journeys->tails, pending);
     }
@@ -320,12 +322,12 @@ static VX_RARE int open_group_again(vx_journeys *journeys, uint32_t number, uint
     return enter_ring(journeys, &journeys->group_order, number, journeys->clock, &group->order_at);
 }
 
-static inline int open_group(vx_journeys *journeys, const vx_tagged_group *tagged, uint32_t pieces) {
-    pieces_at(journeys, pieces)->holders++;
+static inline int open_group(vx_journeys *journeys, const vx_tagged_group *tagged, const vx_sighting *first) {
+    pieces_at(journeys, first->pieces)->holders++;
     uint32_t number = find_group(journeys, tagged);
     if (VX_RARELY(number != VX_NONE))
-        return open_group_again(journeys, number, pieces);
-    return add_group(journeys, tagged, pieces) == VX_NONE ? -1 : 0;
+        return open_group_again(journeys, number, first);
+    return add_group(journeys, tagged, first->pieces) == VX_NONE ? -1 : 0;
 }
 
 /* A tail whose first fragment was not yet seen. */
@@ -905,7 +907,7 @@ static int see_in_part(vx_journeys *journeys, const vx_tagged_key *key, const vx
             return -1;
         return 1;
     }
-    if (open_group(journeys, group, sighting->pieces) < 0)
+    if (open_group(journeys, group, sighting) < 0)
         return -1;
     if (!held)
         return 0;
@@ -931,7 +933,7 @@ static VX_RARE int see(vx_journeys *journeys, const vx_tagged_key *key, const vx
                        const vx_tagged_group *group, const vx_moment *moment) {
     if (journeys->part)
         return see_or_hold(journeys, key, sighting, group, moment);
-    if (group != NULL && open_group(journeys, group, sighting->pieces) < 0)
+    if (group != NULL && open_group(journeys, group, sighting) < 0)
         return -1;
     return join(journeys, key, sighting, moment);
 }

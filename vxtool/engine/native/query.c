@@ -785,7 +785,7 @@ int vx_query_is_answered(const vx_tally *tally, vx_set paths, const uint32_t *re
 
 /* What was never answered. */
 
-enum { SYN = 0x02, ECN_FLAGS = 0xc0, SYNS_LEAST = 2, ECHOES_LEAST = 3 };
+enum { SYN = 0x02, ENDS = 0x05, ECN_FLAGS = 0xc0, SYNS_LEAST = 2, ECHOES_LEAST = 3 };
 
 typedef struct {
     uint32_t flow;
@@ -858,6 +858,81 @@ int vx_query_unanswered(const vx_tally *tally, const uint32_t *reverses, int64_t
         sum->datagrams += row->datagrams;
     }
     vx_map_free(&rows);
+    return status;
+}
+
+/* What is repeated and never acknowledged. */
+
+/* Bytes of data that a flow sent again; -1: it is none of TCP that was seen to open and sent `most` at most.
+ */
+static int64_t repeated_by(const vx_tally *tally, uint32_t number, uint32_t reverse, uint64_t most) {
+    const vx_flow *flow = flow_at(tally, number);
+    if (flow->ends.protocol != VX_TCP || reverse == VX_NONE ||
+        (flow->tcp_flags & flow_at(tally, reverse)->tcp_flags & SYN) == 0)
+        return -1;
+    const int64_t *ranges = vx_flow_ranges(flow);
+    uint64_t covered = 0;
+    for (uint32_t i = 0; i < flow->range_count; i++)
+        covered += (uint64_t)(ranges[2 * i + 1] - ranges[2 * i]);
+    return covered <= most ? (int64_t)(flow->data_bytes - covered) : -1;
+}
+
+/* Those that sent so much again, and in `answers` the rows of their other directions. */
+static int find_repeating(const vx_tally *tally, const uint32_t *reverses, uint64_t least, uint64_t most,
+                          vx_map *found, vx_map *answers) {
+    for (uint32_t i = 0; i < flow_count(tally); i++) {
+        if (flow_at(tally, i)->data_bytes < least)
+            continue;
+        int64_t repeated = repeated_by(tally, i, reverses[i], most);
+        if (repeated < 0 || (uint64_t)repeated < least)
+            continue;
+        bool made;
+        uint32_t number = vx_map_intern(found, &i, sizeof i, &made);
+        if (number == VX_NONE || vx_map_intern(answers, &reverses[i], sizeof reverses[i], &made) == VX_NONE)
+            return -1;
+        vx_stalled *row = vx_map_at(found, number);
+        row->reverse = reverses[i];
+        row->repeated = (uint64_t)repeated;
+    }
+    return 0;
+}
+
+static void add_to_stalled(vx_map *rows, const vx_cell *cell) {
+    uint32_t number = vx_map_find(rows, &cell->flow, sizeof cell->flow);
+    if (number == VX_NONE)
+        return;
+    vx_stalled *row = vx_map_at(rows, number);
+    if (row->datagrams == 0 || cell->last_time > row->last_time)
+        row->last_time = cell->last_time;
+    row->largest = cell->largest > row->largest ? cell->largest : row->largest;
+    row->datagrams += cell->datagrams;
+}
+
+int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, uint64_t least, uint64_t most,
+                     uint64_t few, vx_map *rows) {
+    vx_map found, answers;
+    vx_map_init(rows, sizeof(vx_stalled), tally->flows.seed);
+    vx_map_init(&found, sizeof(vx_stalled), tally->flows.seed);
+    vx_map_init(&answers, sizeof(vx_stalled), tally->flows.seed);
+    int status = find_repeating(tally, reverses, least, most, &found, &answers);
+    for (uint32_t i = 0; status == 0 && vx_map_count(&found) > 0 && i < cell_count(tally); i++) {
+        add_to_stalled(&found, vx_cell_at(tally, i));
+        add_to_stalled(&answers, vx_cell_at(tally, i));
+    }
+    for (uint32_t i = 0; status == 0 && i < vx_map_count(&found); i++) {
+        vx_stalled *row = vx_map_at(&found, i);
+        const vx_stalled *answer =
+            vx_map_at(&answers, vx_map_find(&answers, &row->reverse, sizeof row->reverse));
+        row->answers = answer->datagrams;
+        row->answered_time = answer->last_time;
+        row->closed = (flow_at(tally, row->reverse)->tcp_flags & ENDS) != 0;
+        if (row->answers > few)
+            continue;
+        uint32_t number = vx_map_add(rows, row, sizeof *row, row->flow);
+        status = number == VX_NONE ? -1 : 0;
+    }
+    vx_map_free(&found);
+    vx_map_free(&answers);
     return status;
 }
 
@@ -935,6 +1010,21 @@ int vx_query_told_mss(const vx_tally *tally, vx_map *rows) {
             continue;
         flow_view flow = view_of(tally, i);
         uint64_t key = (uint64_t)(flow.vni >= 0) << 33 | (uint64_t)(flow.size == 16) << 32 | mss;
+        if (vx_map_count_up(rows, key, 1) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+int vx_query_agreed_mss(const vx_tally *tally, const uint32_t *reverses, vx_map *rows) {
+    vx_map_init(rows, sizeof(vx_count), tally->flows.seed);
+    for (uint32_t i = 0; tally->has_mss && i < flow_count(tally); i++) {
+        uint32_t mss = mss_of(tally, i), other = reverses[i] != VX_NONE ? mss_of(tally, reverses[i]) : 0;
+        if (mss == 0 || other == 0)
+            continue;
+        flow_view flow = view_of(tally, i);
+        uint64_t key =
+            (uint64_t)(flow.vni >= 0) << 33 | (uint64_t)(flow.size == 16) << 32 | (mss < other ? mss : other);
         if (vx_map_count_up(rows, key, 1) < 0)
             return -1;
     }

@@ -172,6 +172,24 @@ int vx_query_unanswered(const vx_tally *tally, const uint32_t *reverses, int64_t
                         uint8_t *found, vx_unanswered *sum);
 
 typedef struct {
+    uint32_t flow;
+    /* end of the key */
+    uint32_t reverse;
+    uint32_t largest;
+    uint64_t repeated; /* bytes of data that were sent again */
+    uint64_t datagrams;
+    uint64_t answers; /* datagrams of the other direction */
+    int64_t last_time;
+    int64_t answered_time; /* of the last of them */
+    bool closed;           /* one of them ends the connection: FIN or RST */
+} vx_stalled;
+
+/* Rows of vx_stalled: flows of TCP, of whose connections both SYNs were seen, that sent at least `least`
+ * bytes again, of at most `most` in all, and whose other direction has at most `few` datagrams. */
+int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, uint64_t least, uint64_t most,
+                     uint64_t few, vx_map *rows);
+
+typedef struct {
     int32_t vni;
     int32_t reverse_vni; /* -1: the other direction was not seen; of sources always */
     uint32_t size;       /* of the address; 0 where it is not told */
@@ -191,6 +209,8 @@ int vx_query_pairs(const vx_tally *tally, const uint32_t *reverses, vx_map *rows
 
 /* Rows of vx_count by in a tunnel << 33 | IPv6 << 32 | MSS. */
 int vx_query_told_mss(const vx_tally *tally, vx_map *rows);
+/* The same of flows whose other direction told one too: the smaller of both. */
+int vx_query_agreed_mss(const vx_tally *tally, const uint32_t *reverses, vx_map *rows);
 
 /* ---- one-sided journeys that may belong together ---- */
 

@@ -64,6 +64,7 @@ typedef struct {
     uint8_t holders;        /* its sighting, its group */
     uint8_t wear;
     bool closed;      /* the journey is counted: more comes late */
+    bool overtaken;   /* a tail came before the first fragment, and was stamped so */
     bool joined_late; /* their journey had settled before they came, so that their age does not tell its */
 } vx_pieces;
 

@@ -33,6 +33,8 @@ void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams
     vx_map_init(&tally->wrong, sizeof(vx_count), seed);
     vx_map_init(&tally->large, sizeof(vx_large), seed);
     vx_map_init(&tally->icmp, sizeof(vx_icmp), seed);
+    vx_map_init(&tally->fragments, sizeof(vx_count), seed);
+    vx_map_init(&tally->too_big, sizeof(vx_too_big), seed);
     vx_map_init(&tally->timeline, sizeof(vx_step), seed);
 }
 
@@ -84,6 +86,8 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->wrong);
     vx_map_free(&tally->large);
     vx_map_free(&tally->icmp);
+    vx_map_free(&tally->fragments);
+    vx_map_free(&tally->too_big);
     vx_map_free(&tally->timeline);
     free(tally->datagrams);
 }
@@ -213,6 +217,10 @@ static inline const vx_pieces *pieces_of(const vx_pool *pieces, const vx_sightin
 
 static inline uint64_t covered_by(const vx_pieces *pieces, const vx_sighting *sighting) {
     return pieces != NULL ? pieces->covered : sighting->traits.outer_length - sighting->traits.outer_header;
+}
+
+static inline uint32_t overtaken_in(const vx_pieces *pieces) {
+    return pieces != NULL && pieces->overtaken ? VX_OVERTAKEN : 0;
 }
 
 static inline uint64_t packets_of(const vx_pieces *pieces) { return pieces != NULL ? pieces->packets : 1; }
@@ -963,6 +971,7 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
             tunnelled = view->sightings[i];
         if (view->sightings[i]->looped)
             flags |= VX_LOOPED;
+        flags |= overtaken_in(pieces_of(view->pieces, view->sightings[i]));
     }
     const vx_ends *ends = &view->key->key.ends;
     if (tunnelled == NULL && ends->fragment_offset > 0)
@@ -1021,8 +1030,9 @@ static VX_ALWAYS_INLINE int count_usual(vx_tally *tally, const vx_journey *journ
         return 1; /* counted with its first fragment, as vx_tally_count has it */
     bool translated = tunnelled && (came->underlay != went->underlay ||
                                     came->traits.source_port != went->traits.source_port);
-    uint32_t path = path_of_two(tally, stage_of(came_in, came->place), stage_of(went_in, went->place),
-                                translated ? VX_TRANSLATED : 0);
+    uint32_t path =
+        path_of_two(tally, stage_of(came_in, came->place), stage_of(went_in, went->place),
+                    (translated ? VX_TRANSLATED : 0) | overtaken_in(came_in) | overtaken_in(went_in));
     if (path == VX_NONE)
         return -1;
     const counted usual = {
@@ -1297,6 +1307,16 @@ static int add_wrong(vx_tally *tally, const vx_tally *other, const vx_numbers *n
     return 0;
 }
 
+static int add_fragments(vx_tally *tally, const vx_tally *other, const vx_numbers *numbers) {
+    for (uint32_t i = 0; i < vx_map_count(&other->fragments); i++) {
+        const vx_count *row = vx_map_at(&other->fragments, i);
+        uint64_t key = (uint64_t)numbers->places[row->key >> 32] << 32 | (row->key & UINT32_MAX);
+        if (vx_map_count_up(&tally->fragments, key, row->count) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int add_counts(vx_map *mine, const vx_map *theirs) {
     for (uint32_t i = 0; i < vx_map_count(theirs); i++) {
         const vx_count *row = vx_map_at(theirs, i);
@@ -1317,6 +1337,36 @@ static int add_icmp(vx_tally *tally, const vx_tally *other, const uint64_t *base
         mine->count += theirs->count;
         add_samples(&mine->samples, &theirs->samples, base);
     }
+    return 0;
+}
+
+int vx_too_big_add(vx_map *rows, const vx_too_big *more, const uint64_t *base, uint64_t *folded) {
+    uint32_t number = vx_map_find(rows, more, VX_TOO_BIG_KEY);
+    if (number == VX_NONE && vx_map_count(rows) == VX_MOST_TOO_BIG) {
+        *folded += more->records[0] + more->records[1] + more->records[2];
+        return 0;
+    }
+    bool made;
+    number = vx_map_intern(rows, more, VX_TOO_BIG_KEY, &made);
+    if (number == VX_NONE)
+        return -1;
+    vx_too_big *row = vx_map_at(rows, number);
+    for (unsigned side = 0; side < 3; side++)
+        row->records[side] += more->records[side];
+    row->largest = more->largest > row->largest ? more->largest : row->largest;
+    row->last_time = made || more->last_time > row->last_time ? more->last_time : row->last_time;
+    for (unsigned i = 0; i < more->samples.count; i++) {
+        vx_sample sample = more->samples.samples[i];
+        vx_samples_keep(&row->samples, base != NULL ? vx_renumber(sample, base) : sample);
+    }
+    return 0;
+}
+
+static int add_too_big(vx_tally *tally, const vx_tally *other, const uint64_t *base) {
+    for (uint32_t i = 0; i < vx_map_count(&other->too_big); i++)
+        if (vx_too_big_add(&tally->too_big, vx_map_at(&other->too_big, i), base,
+                           &tally->counters.folded_quotes) < 0)
+            return -1;
     return 0;
 }
 
@@ -1352,7 +1402,8 @@ int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, co
         add_timeline(tally, other, paths) == 0 && add_underlays(tally, other, numbers) == 0 &&
         add_wrong(tally, other, numbers) == 0 && add_counts(&tally->overheads, &other->overheads) == 0 &&
         add_counts(&tally->sizes, &other->sizes) == 0 && add_counts(&tally->mss, &other->mss) == 0 &&
-        add_icmp(tally, other, base) == 0)
+        add_icmp(tally, other, base) == 0 && add_fragments(tally, other, numbers) == 0 &&
+        add_too_big(tally, other, base) == 0)
         status = 0;
     free(paths);
     free(flows);

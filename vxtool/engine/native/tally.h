@@ -6,6 +6,7 @@
 #ifndef VXTOOL_TALLY_H
 #define VXTOOL_TALLY_H
 
+#include "quote.h"
 #include "sighting.h"
 
 enum {
@@ -17,6 +18,7 @@ enum {
     VX_FEW_PORTS = 12,
     VX_SMALL_SIZES = 1536, /* inner sizes below this are counted in an array */
     VX_RECENT_PATHS = 64,
+    VX_MOST_TOO_BIG = 1024, /* rows */
 };
 
 /* Flags of a path. */
@@ -26,7 +28,8 @@ enum {
     VX_LOOPED = 4,
     VX_AT_END = 8,
     VX_AT_START = 16,
-    VX_ACKNOWLEDGED = 32
+    VX_ACKNOWLEDGED = 32,
+    VX_OVERTAKEN = 64,
 };
 
 /* How a datagram was seen at a stage. */
@@ -198,6 +201,31 @@ typedef struct {
     vx_samples samples;
 } vx_icmp;
 
+/* Messages that a packet was too big, which are alike in all that they tell. */
+typedef struct {
+    vx_ends flow; /* quoted, as is what follows */
+    int32_t vni;
+    uint32_t mtu;
+    uint8_t addresses[32];  /* of the message: source, then destination */
+    uint8_t quoted[32];     /* of the packet that was too big */
+    bool tunnelled;         /* the message itself */
+    uint8_t version;        /* of its IP, and */
+    uint8_t quoted_version; /* of what it quotes; 0: not even an IP header */
+    uint8_t wear;
+    /* end of the key */
+    uint32_t largest;    /* of the quoted lengths */
+    uint64_t records[3]; /* in, out, unknown */
+    int64_t last_time;
+    vx_samples samples;
+} vx_too_big;
+enum { VX_TOO_BIG_KEY = 116 };
+
+_Static_assert(offsetof(vx_too_big, largest) == VX_TOO_BIG_KEY, "not as said");
+
+/* Add to the row of the same key, records numbered on from `base` (NULL: as they are). Rows beyond the limit
+ * are not kept, but counted. 0, or -1: no memory. */
+int vx_too_big_add(vx_map *rows, const vx_too_big *more, const uint64_t *base, uint64_t *folded);
+
 typedef struct {
     int64_t step;
     uint32_t path;
@@ -265,6 +293,7 @@ typedef struct {
     uint64_t wrong_checksums;
     uint64_t unlisted_datagrams;
     uint64_t unweighed_journeys;
+    uint64_t folded_quotes;
 } vx_counters;
 
 void vx_counters_add(vx_counters *mine, const vx_counters *theirs);
@@ -307,6 +336,8 @@ typedef struct vx_tally {
     vx_map icmp;          /* of vx_icmp */
     vx_map timeline;      /* of vx_step */
     vx_map wrong;         /* of vx_count, by underlay: records whose outer checksum is wrong */
+    vx_map fragments;     /* of vx_count, by place << 32 | IP length: first fragments */
+    vx_map too_big;       /* of vx_too_big */
     vx_samples samples[VX_SAMPLE_KINDS];
     vx_datagram *datagrams; /* in the order in which they were counted, until vx_tally_sort_datagrams */
     uint64_t datagram_count;

@@ -1,0 +1,96 @@
+"""How many packets the same data would have been: against what crossed the wire, and against sums by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from analysis.scenes import (
+    ETH1,
+    ETH2,
+    MS,
+    POD_A,
+    POD_B,
+    Seen,
+    back,
+    datagram,
+    passed,
+    pcap,
+    router_links,
+    segment,
+    tunnel,
+)
+from captures.samples import sample
+from engine.generate import mss
+
+from vxtool import analyze
+from vxtool.analysis.model import WhatIf
+from vxtool.errors import UsageError
+
+HERE, THERE = (POD_A, 32788), (POD_B, 80)
+
+
+def ask(tmp_path: Path, records: list[Seen], *mtus: int) -> dict[tuple[bool, int], WhatIf]:
+    report = analyze([pcap(tmp_path / "c.pcap", records)], links=[router_links(tmp_path / "links.json")], mtus=mtus)
+    return {(row["tunnel"], row["underlay"]): row for row in report["what_if"]}
+
+
+def transfer(segments: int, data: int = 1410) -> list[Seen]:
+    """SYN and SYN with ACK, 44 bytes inside each, then full segments without options."""
+    rows = [
+        *passed(0, tunnel(segment(0, 0, flags=2, options=mss(1410)))),
+        *passed(MS, back(segment(0, 0, THERE, HERE, flags=0x12, options=mss(1410))), ingress=ETH2, egress=ETH1),
+    ]
+    for number in range(segments):
+        rows += passed((2 + number) * MS, tunnel(segment(1 + number * data, data)))
+    return rows
+
+
+def test_full_segments_are_cut_anew(tmp_path: Path) -> None:
+    """100 segments of 1,410 bytes are 141,000: 1,460 go into 1500 without a tunnel, 8,910 into 9000 less 90."""
+    rows = ask(tmp_path, transfer(100), 1400)
+    native, usual, jumbo, small = rows[False, 1500], rows[True, 1500], rows[True, 9000], rows[True, 1400]
+    assert [row["packets"] for row in (native, usual, jumbo, small)] == [2 + 97, 102, 2 + 16, 2 + 108]
+    # 40 bytes of TCP and IP in each packet, 44 in each SYN, 50 of the tunnel.
+    assert native["bytes"] == 141_000 + 97 * 40 + 2 * 44
+    assert usual["bytes"] == 141_000 + 100 * 90 + 2 * 94
+    assert jumbo["bytes"] == 141_000 + 16 * 90 + 2 * 94
+    assert (usual["percent_of_packets"], usual["percent_of_bytes"]) == (100, 100)
+    assert jumbo["percent_of_packets"] == 17.65  # 18 of 102
+    assert [row["inner"] for row in (native, usual, jumbo, small)] == [1500, 1450, 8950, 1350]
+
+
+def test_what_was_not_full_stays_as_it_is(tmp_path: Path) -> None:
+    rows = ask(tmp_path, transfer(10, data=1300))
+    assert {row["packets"] for row in rows.values()} == {12}
+
+
+def test_other_protocols_keep_their_sizes_and_are_fragmented(tmp_path: Path) -> None:
+    """1,450 bytes inside are 1,500 outside, so 1,480 behind the header: 1,376 of them fit 1400, 552 fit 576."""
+    records = [row for at in range(5) for row in passed(at * MS, tunnel(datagram(1450, at + 1)))]
+    rows = ask(tmp_path, records, 1400, 576)
+    assert [rows[True, mtu]["packets"] for mtu in (9000, 1500, 1400, 576)] == [5, 5, 10, 15]
+    assert rows[True, 1400]["bytes"] == 5 * (1500 + 20)
+    assert rows[True, 576]["bytes"] == 5 * (1500 + 40)
+    assert rows[False, 1500]["bytes"] == 5 * 1450
+
+
+@pytest.mark.parametrize(
+    "name", ["iperf-offload-off", "iperf-offload-on", "pods-mtu-1500", "ipv6-pods", "ipv6-underlay", "ping-http"]
+)
+def test_with_the_mtu_that_there_was_it_is_what_there_was(name: str) -> None:
+    """Segments, super-frames and fragments of the kernel's, over links of 1500."""
+    report = sample(f"{name}.pcap").analyze()
+    (row,) = (row for row in report["what_if"] if row["tunnel"] and row["underlay"] == 1500)
+    assert row["packets"] == report["overhead"]["wire_packets"]
+    assert (row["percent_of_packets"], row["percent_of_bytes"]) == (100, 100)
+
+
+def test_without_a_tunnel_there_is_nothing_to_compare(tmp_path: Path) -> None:
+    assert ask(tmp_path, passed(0, segment(1, 1000))) == {}
+
+
+@pytest.mark.parametrize("mtu", [0, 575, 65536])
+def test_an_mtu_that_no_link_has_is_refused(tmp_path: Path, mtu: int) -> None:
+    with pytest.raises(UsageError, match=f"an MTU of {mtu}: expected 576 to 65535"):
+        ask(tmp_path, transfer(1), mtu)
