@@ -60,7 +60,8 @@ def read_quote(data: bytes, ports: Mapping[int, int]) -> Quote:
     if ip.protocol == _UDP and not ip.is_tail and ip.payload + 4 <= len(data):
         kind = ports.get(_U16(data, ip.payload + 2)[0], PLAIN)
         if kind != PLAIN:
-            return _read_tunnel(quote._replace(wear=GENEVE if kind == GENEVE else VXLAN), data, ip.payload + 8, kind)
+            wear = GENEVE if kind == GENEVE else VXLAN
+            return _read_tunnel(quote._replace(wear=wear), data, ip.payload + 8, kind)
     return quote._replace(flow=_read_flow(data, ip))
 
 

@@ -119,6 +119,21 @@ class Case(NamedTuple):
             f"{protocol_name(flow.protocol)}"
         )
 
+    def set_pods_mtu(self, mtu: int) -> str:
+        """The change where a node's pods get their MTU from.
+
+        Cilium is told the MTU of the nodes' links, off which it takes itself what its tunnel adds (its pkg/mtu).
+        """
+        change = f"set the pods' MTU to {mtu}"
+        if self.overlay == "vxlan":
+            return change
+        over_ipv6 = any(len(source) == 16 for source, *_ in self.tables.queries.tunnels)
+        reserve = 70 if over_ipv6 else 50
+        return (
+            f"{change} (Cilium: `MTU: {mtu + reserve}` in its Helm values, off which it takes {reserve} for the "
+            "tunnel; then restart its agents and the pods)"
+        )
+
     def end(self, address: bytes, port: int, other_port: int) -> str:
         text = address_text(address) or "?"
         # An ICMP echo has an identifier, and no ports.
@@ -126,14 +141,6 @@ class Case(NamedTuple):
             text = f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"
         name = self.knowledge.endpoint_name(address, port=port)
         return f"{name} {text}" if name else text
-
-
-def set_pods_mtu(mtu: int) -> str:
-    """The change where a node's pods get their MTU from."""
-    return (
-        f"set the pods' MTU to {mtu} (Cilium: `mtu: {mtu}` in its Helm values, then restart its agents and "
-        "the pods)"
-    )
 
 
 def number(count: int, what: str, plural: str | None = None) -> str:

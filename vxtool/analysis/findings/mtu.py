@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from vxtool.analysis.findings.evidence import Case, number, set_pods_mtu
+from vxtool.analysis.findings.evidence import Case, number
 from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.limits import longest_fragments, nested
 from vxtool.analysis.outcomes import Judged
@@ -25,7 +25,8 @@ EXPLANATIONS = {
         proof="The outer packets came in as fragments. Where a filter hides the later ones, the first ones "
         "prove it.",
         remedy="Set the pods' MTU to that of the smallest link between the nodes less the tunnel's headers, such "
-        "as 1450 for 1500 (Cilium: `mtu` in its Helm values), or raise the MTU of the links.",
+        "as 1450 for 1500 (Cilium: `MTU` in its Helm values, which is that of the nodes' links), or raise the MTU "
+        "of the links.",
         unknown="Which MTU made the sender fragment: its own link's, or one learned for the path; "
         "`ip route get VTEP` on the node shows the latter. The fragments' length tells it within 8 bytes.",
     ),
@@ -46,8 +47,8 @@ EXPLANATIONS = {
         proof="Of a datagram in fragments, a later one was captured at some place, and stamped, before the first. "
         "Records whose times do not tell it do not count: processors that capture side by side may hand them over "
         "in another order.",
-        remedy="Avoid fragments: set the pods' MTU to the overlay's (Cilium: `mtu` in its Helm values), or raise "
-        "the MTU of the links.",
+        remedy="Avoid fragments: set the pods' MTU to the overlay's (Cilium: `MTU` in its Helm values, which is "
+        "that of the nodes' links), or raise the MTU of the links.",
         unknown="Whether the receiving node puts them together: Linux does, Cilium's datapath drops what it cannot "
         "match to a first fragment.",
     ),
@@ -59,8 +60,9 @@ EXPLANATIONS = {
         proof="Inner packets larger than the underlay MTU less the tunnel's headers. Super-frames, which "
         "segmentation offload hands to the capture as one packet, are not among them; nor is it raised where all "
         "of them passed whole and no links file tells the underlay MTU.",
-        remedy="Set the pods' MTU to the overlay's (Cilium: `mtu` in its Helm values), restart its agents and the "
-        "pods, and see that `ip route` on the nodes shows that mtu on routes to other nodes' pods.",
+        remedy="Set the pods' MTU to the overlay's (Cilium: `MTU` in its Helm values, which is that of the nodes' "
+        "links), restart its agents and the pods, and see that `ip route` on the nodes shows that mtu on routes "
+        "to other nodes' pods.",
         unknown="The MTU of links that this machine does not see.",
     ),
 }
@@ -102,7 +104,7 @@ def _fragmented_at_source(case: Case) -> Iterator[Finding]:
                 f"({USUAL_OVERHEAD} bytes over IPv4), or raise the MTU of the links between the nodes{sure}"
             )
         elif largest > overlay:
-            remedy = set_pods_mtu(overlay)
+            remedy = case.set_pods_mtu(overlay)
         else:
             remedy = (
                 f"none has more than the {overlay:,} bytes that fit here, so a smaller link lies beyond: "
@@ -203,7 +205,7 @@ def _fragmented_by_router(case: Case) -> Iterator[Finding]:
         mtu = f" ({cut.link:,} by the links file; {cut.text})" if cut.link is not None else f" ({cut.text})"
     remedy = f"raise the MTU of {where}{mtu} to that of the other links"
     if case.scope == "tunnel" and case.mtu["overlay"]:
-        remedy += ", or " + set_pods_mtu(case.mtu["overlay"])
+        remedy += ", or " + case.set_pods_mtu(case.mtu["overlay"])
     elif case.scope == "tunnel" and cut is not None:
         remedy += f"{_sure_fit(case, items, cut)}, as the pods' MTU"
     yield {
@@ -232,7 +234,7 @@ def _fragments_reordered(case: Case) -> Iterator[Finding]:
         fits = cut.length - (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
     remedy = (
         "let nothing be fragmented: "
-        + (set_pods_mtu(fits) if tunnelled and fits else "lower the sender's packet size")
+        + (case.set_pods_mtu(fits) if tunnelled and fits else "lower the sender's packet size")
         + "; fragments change places where queues or equal-cost paths are chosen by ports, which only the first has"
     )
     total = sum(item.bundle.datagrams for item in case.in_scope if item.route.has_fragments)
@@ -283,7 +285,7 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
         f"{'exceeds' if count == 1 else 'exceed'} the overlay MTU of {overlay}",
         "count": count,
         "evidence": evidence,
-        "remedy": set_pods_mtu(overlay) + "; on the nodes `ip route` should show mtu "
+        "remedy": case.set_pods_mtu(overlay) + "; on the nodes `ip route` should show mtu "
         f"{overlay} on routes to other nodes' pods{hint}",
         "unknown": f"the MTU of links that this machine does not see; {overlay} is {case.mtu['overlay_evidence']}",
     }

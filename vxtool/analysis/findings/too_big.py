@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number, set_pods_mtu
+from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.limits import longest_fragments, nested
@@ -28,7 +28,7 @@ EXPLANATIONS = {
         "router quotes more (Linux: 548 bytes of it) its VNI and the flow inside. A warning where the packet was a "
         "tunnel's or this machine sent the message; else a path that finds its MTU as it should.",
         remedy="Raise the MTU of the link to that of the others, or set the pods' MTU to the one that was told "
-        "less the tunnel's headers (Cilium: `mtu` in its Helm values).",
+        "less the tunnel's headers (Cilium: `MTU` in its Helm values, which is that of the nodes' links).",
         unknown="Whether the sender heeds the message: see mtu.too-big-ignored. Where only 28 bytes are quoted, "
         "which flow inside the tunnel it was.",
     ),
@@ -65,8 +65,8 @@ EXPLANATIONS = {
         proof="The smaller of both sides' MSS with the headers of TCP and IP is more than the underlay's MTU less "
         "the tunnel's headers. A warning where no packet of such a size was seen yet, else the other findings say "
         "what became of those.",
-        remedy="Set the pods' MTU to the overlay's (Cilium: `mtu` in its Helm values), or clamp the MSS "
-        "on the node.",
+        remedy="Set the pods' MTU to the overlay's (Cilium: `MTU` in its Helm values, which is that of the nodes' "
+        "links), or clamp the MSS on the node.",
         unknown="Whether a machine on the way lowers the MSS behind this one.",
     ),
 }
@@ -178,7 +178,7 @@ def _remedy(case: Case, key: TooBig, row: TooBigRow) -> str:
     if key.wear == PLAIN:
         return f"{text}{hint}, or set the sender's MTU to {key.mtu}"
     fits = key.mtu - case.tunnel_headers(key.quoted_source, key.quoted_destination)
-    return f"{text}{hint}, or {set_pods_mtu(fits)}"
+    return f"{text}{hint}, or {case.set_pods_mtu(fits)}"
 
 
 class _Ignored(NamedTuple):
@@ -214,7 +214,7 @@ def _too_big_ignored(case: Case) -> Iterator[Finding]:
         f"let ICMP (type 3 code 4, ICMPv6 type 2) in on {where}, and see whether `ip route get "
         f"{address_text(key.quoted_destination)}` shows mtu {key.mtu} there; "
     )
-    remedy += set_pods_mtu(mtu) if headers else f"or set the MTU of {where} to {mtu}"
+    remedy += case.set_pods_mtu(mtu) if headers else f"or set the MTU of {where} to {mtu}"
     yield {
         "id": "mtu.too-big-ignored",
         "severity": "error" if any(found.dropped for found in ignored) else "warning",
@@ -503,8 +503,8 @@ def _mss_too_large(case: Case) -> Iterator[Finding]:
         f"{mss + _headers(ipv6):,} bytes, and {mtu:,} fit into the tunnel",
         "count": connections,
         "evidence": sorted(evidence, key=lambda entry: entry["time"] or "")[:MOST_EVIDENCE],
-        "remedy": f"{set_pods_mtu(mtu)}, from which an MSS of {mtu - _headers(ipv6):,} follows; or clamp it on "
-        f"the nodes: `nft add rule ... tcp flags syn tcp option maxseg size set {mtu - _headers(ipv6)}`",
+        "remedy": f"{case.set_pods_mtu(mtu)}, from which an MSS of {mtu - _headers(ipv6):,} follows; or clamp it "
+        f"on the nodes: `nft add rule ... tcp flags syn tcp option maxseg size set {mtu - _headers(ipv6)}`",
         "unknown": f"whether a machine behind this one lowers it; what fits is told by {certain}",
     }
 
