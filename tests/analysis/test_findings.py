@@ -60,6 +60,11 @@ def links(tmp_path: Path, **options: int) -> list[str]:
     return [router_links(tmp_path / "links.json", **options)]  # type: ignore[arg-type]
 
 
+def too_large() -> list[Seen]:
+    """Records 1 to 4 are an exchange, 5 and 6 a ping that is too large for the tunnel, and in one piece."""
+    return [*exchange(), *passed(LATER, tunnel(ping(60, size=1500, identifier=7)))]
+
+
 def lossy() -> list[Seen]:
     """Records 1 to 4 are an exchange, 5 and 6 are lost."""
     lost = [came(LATER + number * MS, tunnel(ping(50 + number))) for number in range(2)]
@@ -117,7 +122,7 @@ SCENES: dict[str, tuple[str, int, list[int], Scene]] = {
     "forwarding.dropped": ("error", 2, [5, 6], lambda path: run(path, lossy())),
     "mtu.fragmented-at-source": ("warning", 1, [5], lambda path: run(path, fragmented())),
     "mtu.fragmented-by-router": ("warning", 1, [5], lambda path: run(path, by_router())),
-    "mtu.inner-exceeds-overlay": ("warning", 1, [5], lambda path: run(path, fragmented(), links=links(path))),
+    "mtu.inner-exceeds-overlay": ("warning", 1, [5], lambda path: run(path, too_large(), links=links(path))),
     "identity.unknown": ("info", 1, [3], lambda path: run(path, exchange(), cluster=cluster(path))),
     "capture.truncated": ("warning", 1, [3], truncated),
     "capture.clipped": ("info", 4, [1], lambda path: clipped(path, 120)),
@@ -297,7 +302,7 @@ class TestFragmented:
 
 class TestInnerExceedsOverlay:
     def test_counts_and_names_them(self, tmp_path: Path) -> None:
-        report = run(tmp_path, fragmented(), links=links(tmp_path))
+        report = run(tmp_path, too_large(), links=links(tmp_path))
         found = finding(report, "mtu.inner-exceeds-overlay")
         assert found is not None
         assert found["title"] == "1 inner packet of up to 1500 bytes exceeds the overlay MTU of 1450"

@@ -382,23 +382,14 @@ class TestNestedOverlays:
 
 # What the sample captures show, each made for it in the lab.
 _EXPECTED = {
-    "black-hole": {"mtu.black-hole", "forwarding.dropped"},
-    "pods-mtu-1500": {"mtu.fragmented-at-source", "mtu.inner-exceeds-overlay"},
-    "pods-mtu-1500-filtered": {
-        "mtu.fragmented-at-source",
-        "mtu.inner-exceeds-overlay",
-        "capture.fragments-hidden",
-    },
-    "router-mtu-1400": {"mtu.fragmented-by-router", "mtu.fragmented-at-source", "mtu.inner-exceeds-overlay"},
-    "router-mtu-1400-df": {"mtu.packet-too-big", "mtu.inner-exceeds-overlay", "forwarding.dropped"},
-    "too-big-ignored": {
-        "mtu.packet-too-big",
-        "mtu.too-big-ignored",
-        "mtu.inner-exceeds-overlay",
-        "forwarding.dropped",
-    },
+    "black-hole": {"mtu.black-hole"},
+    "pods-mtu-1500": {"mtu.fragmented-at-source"},
+    "pods-mtu-1500-filtered": {"mtu.fragmented-at-source", "capture.fragments-hidden"},
+    "router-mtu-1400": {"mtu.fragmented-by-router", "mtu.fragmented-at-source"},
+    "router-mtu-1400-df": {"mtu.packet-too-big"},
+    "too-big-ignored": {"mtu.too-big-ignored"},
     "black-hole-behind": {"mtu.black-hole"},
-    "ipv6-router-mtu-1400": {"mtu.packet-too-big", "mtu.inner-exceeds-overlay", "forwarding.dropped"},
+    "ipv6-router-mtu-1400": {"mtu.packet-too-big"},
     "ipv6-pods-mtu-1500": {"mtu.mss-too-large"},
     "ipv6-pods": set(),
     "ipv6-underlay": set(),
@@ -411,6 +402,31 @@ _EXPECTED = {
 def test_a_sample_capture_shows_what_it_was_made_for_and_no_more(name: str) -> None:
     report = sample(f"{name}.pcap").analyze()
     assert {each["id"] for each in report["findings"] if each["severity"] != "info"} == _EXPECTED[name]
+
+
+def test_what_another_finding_tells_all_of_is_information_and_says_so() -> None:
+    """Once it is known why datagrams were dropped, or what came of their size, there is one thing to mend."""
+    for name, told, by in (
+        ("black-hole", "forwarding.dropped", "mtu.black-hole"),
+        ("too-big-ignored", "mtu.packet-too-big", "mtu.too-big-ignored"),
+        ("router-mtu-1400", "mtu.inner-exceeds-overlay", "mtu.fragmented-by-router and mtu.fragmented-at-source"),
+    ):
+        found = finding(sample(f"{name}.pcap").analyze(), told)
+        assert found is not None
+        assert found["severity"] == "info"
+        assert found["title"].endswith(f" (see {by})")
+
+
+def test_drops_of_another_cause_beside_a_black_hole_stay_an_error(tmp_path: Path) -> None:
+    """A ping that is lost in the same capture is none of its full-size datagrams."""
+    one = sample("black-hole.pcap")
+    path = tmp_path / "more.pcap"
+    lost = [came(0, tunnel(ping(9)))]
+    report = analyze([*one.paths, pcap(path, lost)], links=one.links)
+    dropped, hole = finding(report, "forwarding.dropped"), finding(report, "mtu.black-hole")
+    assert dropped is not None
+    assert hole is not None
+    assert (dropped["severity"], dropped["count"]) == ("error", hole["count"] + 1)
 
 
 @pytest.mark.parametrize("name", ["too-big-ignored", "black-hole-behind", "ipv6-router-mtu-1400"])

@@ -204,7 +204,10 @@ def test_findings_say_no_more_and_no_less_than_the_kernel(one: Sample) -> None:
         assert named(findings, "forwarding.dropped") == []
     else:
         (dropped,) = named(findings, "forwarding.dropped")
-        assert dropped["severity"] == "error"
+        # Unless one of the findings on sizes tells all of them, and why.
+        why = [each for each in findings if f"(see {each['id']})" in dropped["title"]]
+        assert dropped["severity"] == ("info" if why else "error")
+        assert all(each["severity"] != "info" and each["count"] >= dropped["count"] for each in why)
         assert dropped["count"] == one.stated.get("dropped", dropped["count"])
     for key, id in (
         ("fragmented_at_source", "mtu.fragmented-at-source"),

@@ -22,9 +22,32 @@ _FAMILIES = (forwarding, mtu, too_big, identity, tunnel, capture)
 _SEVERITIES = {"error": 0, "warning": 1, "info": 2}
 
 
+# What also tells all that a finding does, and why: then that is to be mended, and the finding itself is
+# information. Those in one tuple tell it together.
+_TOLD_BY: dict[str, tuple[tuple[str, ...], ...]] = {
+    "forwarding.dropped": (("mtu.black-hole",), ("mtu.too-big-ignored",), ("mtu.packet-too-big",)),
+    "mtu.packet-too-big": (("mtu.too-big-ignored",),),
+    "mtu.inner-exceeds-overlay": (
+        ("mtu.fragmented-by-router", "mtu.fragmented-at-source"),
+        ("mtu.too-big-ignored",),
+        ("mtu.packet-too-big",),
+        ("mtu.black-hole",),
+    ),
+}
+
+
 def find_all(case: Case) -> list[Finding]:
     """All findings, the gravest first."""
     found = [finding for family in _FAMILIES for finding in family.find(case)]
+    grave = {finding["id"]: finding["count"] for finding in found if finding["severity"] != "info"}
+    for finding in found:
+        for others in _TOLD_BY.get(finding["id"], ()) if finding["severity"] != "info" else ():
+            there = [other for other in others if other in grave]
+            # All of it, not some: what remains has another cause.
+            if there and sum(grave[other] for other in there) >= finding["count"]:
+                finding["severity"] = "info"
+                finding["title"] += f" (see {' and '.join(there)})"
+                break
     return sorted(found, key=lambda finding: (_SEVERITIES[finding["severity"]], -finding["count"], finding["id"]))
 
 
