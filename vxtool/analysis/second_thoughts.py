@@ -29,21 +29,25 @@ _USUAL = 1500  # the largest packet of most links, where no MSS tells it
 _FEW = 3  # fewer may be missed by chance
 
 
-def find_resegmented(flows: Sequence[TwoSided], queries: Queries) -> frozenset[FlowKey]:
+def find_resegmented(flows: Sequence[TwoSided], queries: Queries, followed: int) -> frozenset[FlowKey]:
     """TCP flows of which super-frames were seen on one side only, and packets on the other side only.
 
-    The router's segmentation offload cut them, or put them together: none of them need be lost.
+    Segmentation offload cut them, or put them together, and the engine could not follow it: none of them need be
+    lost. `followed`: datagrams that it did follow; where these are most, what remains was lost.
     """
     if not flows:
         return frozenset()
     usual = {inside: max(_USUAL, largest_mss(queries, inside) + _HEADERS) for inside in (False, True)}
-    return frozenset(
-        row.flow
+    found = [
+        row
         for row in flows
         if row.flow.protocol == TCP
         and row.out_largest
         and min(row.in_largest, row.out_largest) <= usual[row.flow.vni >= 0] < max(row.in_largest, row.out_largest)
-    )
+    ]
+    if followed > sum(min(row.in_datagrams, row.out_datagrams) for row in found):
+        return frozenset()
+    return frozenset(row.flow for row in found)
 
 
 def largest_mss(queries: Queries, tunnelled: bool) -> int:

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge
 from vxtool.analysis.limits import Limit, tell_limits, tightest
-from vxtool.analysis.outcomes import RESEGMENTED, Group
+from vxtool.analysis.outcomes import RESEGMENTED, Group, Judged
 from vxtool.analysis.second_thoughts import largest_mss
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import FIRST_ONLY, PLAIN, TCP, FlowKey, PathKey, Tables
+from vxtool.engine.tables import FIRST_ONLY, PLAIN, SEGMENTED, TCP, FlowKey, PathKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Mtu, Overhead
@@ -45,14 +45,16 @@ class SegmentSize(NamedTuple):
 class SuperFrames:
     """The super-frames among the unfragmented datagrams of a scope.
 
-    `rows` are those of `large` that are; `largest_mss` is the largest that any flow of the scope told.
+    `rows` are those of `large` that are; `largest_mss` is the largest that any flow of the scope told. `cut` are
+    bundles of those whose packets were seen to leave: the engine has counted these, and none of them is in `large`.
     """
 
-    def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int) -> None:
+    def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int, cut: Sequence[Judged] = ()) -> None:
         self._large = large
         self.rows = rows
         self.largest_mss = largest_mss
-        self.datagrams = 0
+        self.cut = [item.number for item in cut]
+        self.datagrams = sum(item.bundle.datagrams for item in cut)
         self.extra_packets = 0
         self.extra_overhead = 0
         self.estimated = False
@@ -110,13 +112,19 @@ def _packets(payload: int, segment: SegmentSize) -> int:
     return max(1, -(-payload // segment.size))
 
 
-def find_super_frames(queries: Queries, large: Large, tunnelled: bool) -> SuperFrames:
+def find_super_frames(queries: Queries, large: Large, groups: Iterable[Group], tunnelled: bool) -> SuperFrames:
     """`large` has for limits the MTUs of the links where its paths were measured."""
+    cut = [
+        item
+        for group in groups
+        if group.route.flags & SEGMENTED and group.route.tunnelled == tunnelled
+        for item in group.items
+    ]
     rows = [
         (number, row) for number, row in enumerate(large.rows) if row.tunnelled == tunnelled and row.payload > 0
     ]
     mss = largest_mss(queries, tunnelled) if rows else 0
-    return SuperFrames(large, {number for number, row in rows if _is_super(row, row.told_mss or mss)}, mss)
+    return SuperFrames(large, {number for number, row in rows if _is_super(row, row.told_mss or mss)}, mss, cut)
 
 
 def _is_super(row: LargeRow, mss: int) -> bool:
@@ -152,7 +160,7 @@ def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
 def measure_overhead(tables: Tables, groups: Sequence[Group], found: SuperFrames) -> Overhead:
     """The tunnel's cost: once for each datagram, and for each packet that crossed the wire."""
     datagrams = inner = outer = packets = wire = 0
-    # What was cut or joined on its way is counted as it came in and as it left: nothing tells them apart yet.
+    # What was cut or joined on its way and could not be followed is counted as it came in and as it left.
     estimated = found.estimated or any(group.route.tunnelled and group.reason == RESEGMENTED for group in groups)
     for group in groups:
         if not group.route.tunnelled:
