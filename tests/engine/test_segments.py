@@ -15,6 +15,8 @@ from engine.generate import (
     V6_A,
     V6_B,
     Entry,
+    Spec,
+    build,
     ethernet,
     ipv4,
     ipv6,
@@ -266,3 +268,23 @@ def test_parts_give_what_one_pass_gives(engine: str, gap: int) -> None:
     for first in range(1, len(records)):
         parts = observe(engine, *records, cut=[first, min(first + 3, len(records))])
         assert parts._replace(inputs=[]) == whole._replace(inputs=[]), first
+
+
+def test_a_side_of_a_journey_is_of_its_own_network() -> None:
+    """What went out first, plain, stands apart from what came in by the tunnel, once segments are told from it."""
+    require_native()
+    records = [
+        Spec(0, outer_id=1, special=103, direction=OUT),
+        *(Spec(1, outer_id=outer_id, special=101) for outer_id in (1, 2)),
+        Spec(0, outer_id=1, special=102, direction=OUT),
+        Spec(0, outer_id=2, special=101),
+    ]
+    made = build(records, SLL2, EngineOptions(window=1000, settle=100))
+    tables = []
+    for name in ("pure", "native"):
+        engine = make_engine(made.options, name)
+        engine.feed(0, *made.files())
+        engine.end(0)
+        tables.append(engine.tables())
+    assert tables[0] == tables[1]
+    assert len(tables[0].flows) == 1

@@ -556,6 +556,9 @@ static uint32_t split_egress(vx_journeys *journeys, uint32_t number) {
     }
     journey->count = (uint8_t)kept;
     journey->sides = VX_CAME_IN;
+    const vx_secrets *secrets = &journeys->tally->secrets;
+    vx_tag_key(&journey->key, vx_vni_of(&journey->sightings[0].traits), secrets);
+    vx_tag_key(&other->key, vx_vni_of(&other->sightings[0].traits), secrets);
     return other_number;
 }
 
