@@ -741,6 +741,18 @@ class TestResegmented:
         assert report["forwarding"]["resegmented"] == 3
         assert sum(step["dropped"] for step in report["timeline"]) == 0
 
+    def test_of_udp_it_cannot_be_followed_and_is_no_loss(self, tmp_path: Path) -> None:
+        """Segments of UDP have no sequence numbers; a flow that comes in large and leaves small was cut."""
+        ends = ((POD_A, 4000), (POD_B, 5000))
+        records = [
+            came(LATER, tunnel(datagram(2800, 1, *ends))),
+            left(LATER + 9 * US, routed(tunnel(datagram(1400, 1, *ends)))),
+            left(LATER + 10 * US, routed(tunnel(datagram(1400, 2, *ends)))),
+        ]
+        report = run(tmp_path, [*exchange(), *records, *exchange(2 * LATER, 2)])
+        assert outcomes(report) == {"forwarded": 4, "unresolved": 3}
+        assert report["forwarding"]["unresolved_because"] == {"resegmented": 3}
+
     def test_a_lost_super_frame_counts_as_its_segments(self, tmp_path: Path) -> None:
         """MSS 1410 both ways, no timestamps: 14,100 bytes of data were 10 packets."""
         syn, mss = 0x02, b"\x02\x04\x05\x82"

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.engine.tables import OUT, PLAIN, TCP, FlowKey, InterfaceKey, Tables
+from vxtool.engine.tables import OUT, PLAIN, TCP, UDP, FlowKey, InterfaceKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.outcomes import Route
@@ -30,10 +30,10 @@ _FEW = 3  # fewer may be missed by chance
 
 
 def find_resegmented(flows: Sequence[TwoSided], queries: Queries, followed: int) -> frozenset[FlowKey]:
-    """TCP flows of which super-frames were seen on one side only, and packets on the other side only.
+    """Flows of TCP or UDP of which super-frames were seen on one side only, and packets on the other side only.
 
     Segmentation offload cut them, or put them together, and the engine could not follow it: none of them need be
-    lost. `followed`: datagrams that it did follow; where these are most, what remains was lost.
+    lost. `followed`: TCP datagrams that it did follow; where these are most, what remains was lost.
     """
     if not flows:
         return frozenset()
@@ -41,12 +41,13 @@ def find_resegmented(flows: Sequence[TwoSided], queries: Queries, followed: int)
     found = [
         row
         for row in flows
-        if row.flow.protocol == TCP
+        if row.flow.protocol in (TCP, UDP)
         and row.out_largest
         and min(row.in_largest, row.out_largest) <= usual[row.flow.vni >= 0] < max(row.in_largest, row.out_largest)
     ]
-    if followed > sum(min(row.in_datagrams, row.out_datagrams) for row in found):
-        return frozenset()
+    tcp = [row for row in found if row.flow.protocol == TCP]
+    if followed > sum(min(row.in_datagrams, row.out_datagrams) for row in tcp):
+        found = [row for row in found if row.flow.protocol != TCP]
     return frozenset(row.flow for row in found)
 
 

@@ -19,6 +19,7 @@ from typing import Generic, Protocol, TypeVar
 from vxtool.engine.tables import Sample
 
 MOST_AROUND = 64  # of one flow, that hold one byte: older ones among more are not looked at
+MOST_PIECES = 1024  # of one super-frame: more than BIG TCP's 512 KiB hold of 536 bytes
 
 
 class _Sighting(Protocol):
@@ -236,6 +237,6 @@ def _sample_of(item: Loose[_Journey, _End]) -> Sample:
 def _has_room(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> bool:
     start = around.offset_of(inside)
     end = start + inside.length
-    return all(
+    return len(around.pieces) < MOST_PIECES and all(
         around.offset_of(piece) >= end or around.offset_of(piece) + piece.length <= start for piece in around.pieces
     )

@@ -47,7 +47,7 @@ NON_IP = 1 << 16
 # The protocol of an inner frame whose headers were not captured, or are malformed.
 OPAQUE = 1 << 17
 
-TCP = 6  # the protocol number
+TCP, UDP = 6, 17  # protocol numbers
 
 # In the place of a flow's outer source port, where it had several.
 SEVERAL_PORTS = -2

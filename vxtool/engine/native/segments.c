@@ -5,7 +5,8 @@
 
 #include <stdlib.h>
 
-enum { MOST_AROUND = 64 }; /* of one flow, that hold one byte: older ones among more are not looked at */
+enum { MOST_AROUND = 64 };   /* of one flow, that hold one byte: older ones among more are not looked at */
+enum { MOST_PIECES = 1024 }; /* of one super-frame: more than BIG TCP's 512 KiB hold of 536 bytes */
 enum { FEWEST_EDGES = 64 };
 
 vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighting *end) {
@@ -213,6 +214,8 @@ static int find_edges(const vx_loose *all, uint32_t count, const vx_pool *journe
 
 static bool has_room(const vx_loose *all, const vx_loose *around, const vx_loose *inside) {
     uint64_t start = offset_of(around, inside), end = start + inside->length;
+    if (around->piece_count >= MOST_PIECES)
+        return false;
     for (uint32_t i = around->first_piece; i != VX_NONE; i = all[i].next_piece) {
         uint64_t begins = offset_of(around, &all[i]);
         if (begins < end && begins + all[i].length > start)
