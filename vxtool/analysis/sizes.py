@@ -145,7 +145,8 @@ def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
     header = _ip_header(row.ipv6)
     inner_mtu = max(row.limit, 0) - (row.outer - row.inner)  # where positive what the link carries
     if row.protocol != TCP:
-        return SegmentSize(max(1, (inner_mtu if inner_mtu > 0 else 1450) - header - UDP_HEADER), estimated=True)
+        full = max(1, (inner_mtu if inner_mtu > 0 else 1450) - header - UDP_HEADER)
+        return SegmentSize(ordinary or full, estimated=True)
     options = TIMESTAMPS if row.options >= TIMESTAMPS else 0
     if row.told_mss:
         size = max(1, row.told_mss - options)
