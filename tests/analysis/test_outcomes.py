@@ -711,6 +711,8 @@ class TestResegmented:
         assert not report["overhead"]["wire_packets_estimated"]
         assert report["mtu"]["super_frames"] == 1
         assert report["mtu"]["largest_inner"] == 84
+        # Neither the super-frame's length, nor anything else of it, says what passed in one piece.
+        assert [row["at_least"] for row in report["mtu"]["evidence"]] == [134]
         assert [finding["id"] for finding in report["findings"]] == ["capture.super-frames"]
 
     def test_a_super_frame_of_which_a_segment_is_missing_was_dropped_in_part(self, tmp_path: Path) -> None:

@@ -421,3 +421,7 @@ def test_super_frames_are_counted_as_the_packets_that_tcp_sent(name: str) -> Non
     assert overhead["wire_packets"] == sum(row["TcpOutSegs"] + row.get("TcpRetransSegs", 0) for row in sent)
     each = 70 if name.endswith("ipv6") else 50
     assert overhead["wire_overhead_bytes"] == each * overhead["wire_packets"]
+    # With the MTU that there was, what would have been sent is what was sent.
+    (same,) = (row for row in one.analyze()["what_if"] if row["tunnel"] and row["underlay"] == 1500)
+    assert same["packets"] <= overhead["wire_packets"]
+    assert same["percent_of_packets"] > 90

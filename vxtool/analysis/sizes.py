@@ -22,7 +22,7 @@ from vxtool.engine.tables import FIRST_ONLY, PLAIN, SEGMENTED, TCP, FlowKey, Pat
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Mtu, Overhead
-    from vxtool.engine.answers import LargeRow, Share
+    from vxtool.engine.answers import Bundle, LargeRow, Share
     from vxtool.engine.queries import Large, Queries
 
 IPV4_HEADER, IPV6_HEADER, TCP_HEADER, UDP_HEADER = 20, 40, 20, 8
@@ -54,6 +54,7 @@ class SuperFrames:
         self.rows = rows
         self.largest_mss = largest_mss
         self.cut = [item.number for item in cut]
+        self.cut_bundles = [item.bundle for item in cut]
         self.datagrams = sum(item.bundle.datagrams for item in cut)
         self.extra_packets = 0
         self.extra_overhead = 0
@@ -158,6 +159,11 @@ def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
     return SegmentSize(max(1, (largest_mss or 1450 - header - TCP_HEADER) - options), estimated=True)
 
 
+def tunnel_bytes(bundle: Bundle) -> int:
+    """What the tunnel adds to each of these datagrams; on average, where they differ in that."""
+    return (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
+
+
 def measure_overhead(tables: Tables, groups: Sequence[Group], found: SuperFrames) -> Overhead:
     """The tunnel's cost: once for each datagram, and for each packet that crossed the wire."""
     datagrams = inner = outer = packets = wire = 0
@@ -177,6 +183,8 @@ def measure_overhead(tables: Tables, groups: Sequence[Group], found: SuperFrames
                 estimated = True
                 wire += bundle.outer_bytes - bundle.inner_bytes
                 wire += bundle.datagrams * fragment_header(bundle.source)
+            elif group.route.flags & SEGMENTED:
+                wire += tunnel_bytes(bundle) * bundle.wire_packets
             else:
                 # Where a tail was lost on the way to the capture, less is there than the headers claim.
                 estimated |= bundle.wire_bytes < bundle.whole_bytes

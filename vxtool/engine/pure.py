@@ -1403,7 +1403,8 @@ def _add_to_cell(
     else:
         packets, left = cut
         cell.wire_packets += packets
-        cell.wire_bytes += measured.outer_length + (packets - 1) * (measured.outer_length - length)
+        headers = measured.outer_length - measured.frame.payload_length
+        cell.wire_bytes += measured.outer_length + (packets - 1) * headers
         cell.egress_packets += left
     _keep(cell.samples, start.sample)
 

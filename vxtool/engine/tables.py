@@ -153,8 +153,7 @@ class Cell(_Row):
         inner_bytes: int = 0,
         outer_bytes: int = 0,  # of whole outer packets, once for each datagram
         wire_packets: int = 0,  # records at the measured side: fragments one by one; what SEGMENTED was cut into
-        # Their IP lengths, each with its own header; of SEGMENTED with inner headers once.
-        wire_bytes: int = 0,
+        wire_bytes: int = 0,  # their IP lengths, each with its own headers
         egress_packets: int = 0,  # records at the last Out stage
         smallest: int = 0,  # inner length
         largest: int = 0,

@@ -999,8 +999,8 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
     uint64_t packets = packets_of(pieces), wire_bytes = wire_bytes_of(pieces, measured);
     if (view->packets > 0) {
         packets = view->packets;
-        wire_bytes += (packets - 1) *
-                      (uint64_t)((int64_t)measured->traits.outer_length - measured->traits.inner_length);
+        wire_bytes +=
+            (packets - 1) * (uint64_t)(measured->traits.outer_length - measured->traits.payload_length);
     }
     const counted journey = {
         .key = view->key,
