@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scenarios import ON_REQUEST, SCENARIOS, play
+from scenarios import SCENARIOS, play
 from taps import Disagreement
 from topology import LabError
 
@@ -63,7 +63,7 @@ def main() -> int:
     # Termination takes the same way out as Ctrl-C, so that the lab is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        for name in options.scenario or [name for name in SCENARIOS if name not in ON_REQUEST]:
+        for name in options.scenario or SCENARIOS:
             _play(name, options.out)
     except KeyboardInterrupt:
         return _refuse("interrupted; the lab is removed", 130)

@@ -688,18 +688,72 @@ class TestPcapng:
         assert report["forwarding"]["unresolved_because"] == {"egress-not-captured": 3}
 
 
+def cut(came_at: int, left_at: int) -> list[Seen]:
+    """A super-frame of 2,800 bytes of data comes in, and leaves as two segments."""
+    return [
+        came(came_at, tunnel(segment(1000, 2800, identification=1000))),
+        left(left_at, routed(tunnel(segment(1000, 1400, identification=1000)))),
+        left(left_at + US, routed(tunnel(segment(2400, 1400, identification=1001)))),
+    ]
+
+
 class TestResegmented:
     def test_a_super_frame_in_and_its_segments_out_are_no_loss(self, tmp_path: Path) -> None:
-        """Segmentation offload on the router's egress: what it cut is not followed, and not called lost."""
-        records = exchange()
-        records.append(came(LATER, tunnel(segment(1000, 2800))))
-        for number, sequence in enumerate((1000, 2400)):
-            records.append(left(LATER + 9 * US + number, routed(tunnel(segment(sequence, 1400)))))
-        report = run(tmp_path, [*records, *exchange(2 * LATER, 2)])
+        """Segmentation offload on the router's egress."""
+        report = run(tmp_path, [*exchange(), *cut(LATER, LATER + 9 * US), *exchange(2 * LATER, 2)])
+        assert outcomes(report) == {"forwarded": 5}
+        assert report["forwarding"]["resegmented"] == 1
+        (path,) = (path for path in report["forwarding"]["paths"] if path["ingress"] == "#3")
+        assert path["latency_ns"] is not None
+        assert path["latency_ns"]["max"] == 16 * US
+        assert report["overhead"]["wire_packets"] == 6
+        assert report["overhead"]["wire_overhead_bytes"] == 6 * 50
+        assert not report["overhead"]["wire_packets_estimated"]
+        assert report["mtu"]["super_frames"] == 1
+        assert report["mtu"]["largest_inner"] == 84
+        # Neither the super-frame's length, nor anything else of it, says what passed in one piece.
+        assert [row["at_least"] for row in report["mtu"]["evidence"]] == [134]
+        assert [finding["id"] for finding in report["findings"]] == ["capture.super-frames"]
+
+    def test_a_super_frame_of_which_a_segment_is_missing_was_dropped_in_part(self, tmp_path: Path) -> None:
+        records = [*exchange(), *cut(LATER, LATER + 9 * US)[:-1], *exchange(2 * LATER, 2)]
+        report = run(tmp_path, records)
+        assert outcomes(report) == {"forwarded": 4, "dropped": 1}
+        assert report["forwarding"]["wire_packets_lost"] == 1
+        assert report["overhead"]["wire_packets"] == 6
+
+    def test_what_is_put_together_is_no_loss(self, tmp_path: Path) -> None:
+        records = [
+            came(LATER, tunnel(segment(1000, 1400, identification=1000))),
+            came(LATER + US, tunnel(segment(2400, 1400, identification=1001))),
+            left(LATER + 9 * US, routed(tunnel(segment(1000, 2800, identification=1000)))),
+        ]
+        report = run(tmp_path, [*exchange(), *records, *exchange(2 * LATER, 2)])
+        assert outcomes(report) == {"forwarded": 6}
+        assert report["forwarding"]["resegmented"] == 2
+        assert report["overhead"]["wire_packets"] == 6
+        assert report["mtu"]["super_frames"] == 0
+        assert report["findings"] == []
+
+    def test_segments_that_leave_too_late_to_be_followed_are_no_loss(self, tmp_path: Path) -> None:
+        records = [*exchange(), *cut(LATER, LATER + 1_100 * MS), *exchange(2 * LATER, 2)]
+        report = run(tmp_path, records)
         assert outcomes(report) == {"forwarded": 4, "unresolved": 3}
         assert report["forwarding"]["unresolved_because"] == {"resegmented": 3}
         assert report["forwarding"]["resegmented"] == 3
         assert sum(step["dropped"] for step in report["timeline"]) == 0
+
+    def test_of_udp_it_cannot_be_followed_and_is_no_loss(self, tmp_path: Path) -> None:
+        """Segments of UDP have no sequence numbers; a flow that comes in large and leaves small was cut."""
+        ends = ((POD_A, 4000), (POD_B, 5000))
+        records = [
+            came(LATER, tunnel(datagram(2800, 1, *ends))),
+            left(LATER + 9 * US, routed(tunnel(datagram(1400, 1, *ends)))),
+            left(LATER + 10 * US, routed(tunnel(datagram(1400, 2, *ends)))),
+        ]
+        report = run(tmp_path, [*exchange(), *records, *exchange(2 * LATER, 2)])
+        assert outcomes(report) == {"forwarded": 4, "unresolved": 3}
+        assert report["forwarding"]["unresolved_because"] == {"resegmented": 3}
 
     def test_a_lost_super_frame_counts_as_its_segments(self, tmp_path: Path) -> None:
         """MSS 1410 both ways, no timestamps: 14,100 bytes of data were 10 packets."""

@@ -198,6 +198,22 @@ class TestSuperFrames:
         assert report["mtu"]["super_frames"] == 1
         assert report["mtu"]["mss"] == [{"value": 1410, "segments": 2}]
 
+    def test_a_udp_flow_tells_by_its_ordinary_datagrams(self, tmp_path: Path) -> None:
+        """26,000 bytes in pieces of 1,300 are 20; the overlay MTU leaves room for 1,422, and so for 19."""
+        links = [router_links(tmp_path / "links.json")]
+        large = passed(0, tunnel(datagram(26_028, 1)))
+        report = run(tmp_path, [*large, *passed(MS, tunnel(datagram(1328, 12)))], links=links)
+        assert report["mtu"]["super_frames"] == 1
+        assert report["overhead"]["wire_packets"] == 20 + 1
+        assert report["overhead"]["wire_packets_estimated"]
+
+    def test_a_udp_flow_of_large_datagrams_alone_is_reckoned_by_the_overlay_mtu(self, tmp_path: Path) -> None:
+        """15,642 bytes are 11 times 1,422."""
+        links = [router_links(tmp_path / "links.json")]
+        report = run(tmp_path, passed(0, tunnel(datagram(15_670, 1))), links=links)
+        assert report["overhead"]["wire_packets"] == 11
+        assert report["overhead"]["wire_packets_estimated"]
+
     def test_full_segments_are_none(self, tmp_path: Path) -> None:
         report = run(tmp_path, [*self.syns(), *self.data(1410), *self.data(1398, 1412, STAMPS, 3 * MS)])
         assert report["mtu"]["super_frames"] == 0

@@ -221,16 +221,19 @@ class TestFlows:
         (flow,) = run(tmp_path, records)["flows"]
         assert flow["retransmitted_bytes"] == 100
 
-    def test_a_flow_cut_into_other_segments_tells_nothing_of_that(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(("wait", "repeated"), [(9 * US, 0), (1_100 * MS, None)])
+    def test_a_flow_cut_into_other_segments_tells_of_that_what_could_be_followed(
+        self, tmp_path: Path, wait: int, repeated: int | None
+    ) -> None:
         records = [
             *exchange(),
-            came(50 * MS, tunnel(segment(1000, 2800))),
-            left(50 * MS + 9 * US, routed(tunnel(segment(1000, 1400)))),
-            left(50 * MS + 10 * US, routed(tunnel(segment(2400, 1400)))),
-            *exchange(90 * MS, 2),
+            came(50 * MS, tunnel(segment(1000, 2800, identification=1))),
+            left(50 * MS + wait, routed(tunnel(segment(1000, 1400, identification=1)))),
+            left(50 * MS + wait + US, routed(tunnel(segment(2400, 1400, identification=2)))),
+            *exchange(90 * MS + wait, 2),
         ]
         (flow,) = (flow for flow in run(tmp_path, records)["flows"] if flow["protocol"] == "tcp")
-        assert flow["retransmitted_bytes"] is None
+        assert flow["retransmitted_bytes"] == repeated
         assert (flow["ingress"], flow["egress"]) == ("#3", "#4")
 
     def test_the_path_is_one_that_was_taken_even_where_most_was_lost(self, tmp_path: Path) -> None:

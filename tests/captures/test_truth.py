@@ -391,3 +391,40 @@ def test_the_founding_case_is_told_as_it_was() -> None:
     assert names == {36705: "curl-pod", 17701: "webpod"}
     assert report["mtu"]["mss"] == []
     assert report["findings"] == []
+
+
+def test_super_frames_that_came_in_tell_how_many_packets_left(tmp_path: Path) -> None:
+    """Of the incoming side alone, nothing shows the segments: they are reckoned from the MSS of the two SYNs."""
+    (one,) = (one for one in samples() if one.name == "iperf-resegmented.pcap")
+    whole = Path(*one.paths).read_bytes()
+    kept, at = whole[:24], 24
+    while at < len(whole):
+        (captured,) = struct.unpack_from("<I", whole, at + 8)
+        record = whole[at : at + 16 + captured]
+        if record[16 + 10] != 4:  # SLL2's packet type: outgoing
+            kept += record
+        at += len(record)
+    capture = tmp_path / "in.pcap"
+    capture.write_bytes(kept)
+    for links in (one.links, []):
+        report = vxtool.analyze([str(capture)], links=links)
+        assert report["overhead"]["wire_packets"] == one.stated["wire_packets"]
+        assert not report["overhead"]["wire_packets_estimated"]
+        came_by = {flow["ingress"]: 0 for flow in report["flows"]}
+        for flow in report["flows"]:
+            came_by[flow["ingress"]] += flow["wire_packets"]
+        assert came_by["eth1" if links else f"#{one.indexes['eth1']}"] == one.stated["egress_records"]
+
+
+@pytest.mark.parametrize("name", ["iperf-resegmented", "drops-offload-on", "drops-offload-on-ipv6"])
+def test_super_frames_are_counted_as_the_packets_that_tcp_sent(name: str) -> None:
+    (one,) = (one for one in samples() if one.name == f"{name}.pcap")
+    overhead = one.analyze()["overhead"]
+    sent = [one.truth["counters"][pod]["snmp"] for pod in ("pod-a", "pod-b")]
+    assert overhead["wire_packets"] == sum(row["TcpOutSegs"] + row.get("TcpRetransSegs", 0) for row in sent)
+    each = 70 if name.endswith("ipv6") else 50
+    assert overhead["wire_overhead_bytes"] == each * overhead["wire_packets"]
+    # With the MTU that there was, what would have been sent is what was sent.
+    (same,) = (row for row in one.analyze()["what_if"] if row["tunnel"] and row["underlay"] == 1500)
+    assert same["packets"] <= overhead["wire_packets"]
+    assert same["percent_of_packets"] > 90

@@ -453,6 +453,7 @@ def _cut(piece: int, cuts: tuple[int, int], size: int) -> tuple[int, int]:
 
 V6_A, V6_B = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
 SPECIALS = 41
+SEGMENTS = range(101, 106)  # super-frames of TCP and pieces of them
 
 
 def internet_sum(*parts: bytes) -> int:
@@ -600,7 +601,30 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
         40: (IPV4, tunnelled(ethernet(ipv6(V6_A, V6_B, 58, icmp(2, 0, 1280, v6), hop_limit=ttl), IPV6))),
         41: (IPV6, ipv6(V6_A, V6_B, 58, icmp(2, 0, 1400 + spec.hop, v6_payload[:20]), hop_limit=ttl)),
     }
+    if number in SEGMENTS:
+        return IPV4, _piece_of_super_frame(spec), None
     return (*packets[number], None)
+
+
+def _piece_of_super_frame(spec: Spec) -> bytes:
+    """300 bytes of TCP data, in one piece or several, in a tunnel or plain; its numbers wrap where `vtep` is 1."""
+    step, length, wears = {
+        101: (0, 300, True),
+        102: (spec.datagram, 100, True),
+        103: (0, 300, False),
+        104: (spec.datagram, 100, False),
+        105: (0, (200, 250, 299, 1)[spec.datagram], True),
+    }[spec.special]
+    start = 0xFFFFFF80 if spec.vtep else 1000
+    data = bytes([7]) * length
+    segment = tcp(4000, 80, (start + 100 * step) & 0xFFFFFFFF, data, options=timestamps(1, spec.hop // 2))
+    identification = 0 if spec.outer_id == 0 else 500 + step
+    packet = ipv4("10.0.0.1", "10.0.1.1", TCP, segment, ttl=64 - spec.hop, identification=identification)
+    if not wears:
+        return packet
+    payload = udp(50000, 8472, vxlan(256, ethernet(packet)))
+    outer_id = (spec.outer_id + step) & 0xFFFF if spec.outer_id else 0
+    return ipv4("192.168.1.1", "192.168.2.1", UDP, payload, ttl=64 - spec.hop, identification=outer_id)
 
 
 # Strategies. Shrinking goes towards few records, whole datagrams, and no gaps.
@@ -641,7 +665,8 @@ def records(draw: st.DrawFn, options: EngineOptions, special: bool, most: int) -
     def few(values: Sequence[int], most: int = 4) -> st.SearchStrategy[int]:
         return st.sampled_from(draw(st.lists(st.sampled_from(values), min_size=1, max_size=most)))
 
-    numbers = draw(st.lists(st.integers(0, SPECIALS), max_size=4)) if special else []
+    odd = st.integers(0, SPECIALS) | st.sampled_from(SEGMENTS)
+    numbers = draw(st.lists(odd, max_size=4)) if special else []
     spec = st.builds(
         Spec,
         gap=few(gaps(options), 6),
@@ -670,6 +695,25 @@ def captures(draw: st.DrawFn, special: bool = True, most: int = 30) -> Made:
     )
     snaplens = draw(st.lists(st.sampled_from([262144, 166]), min_size=3, max_size=3)) if special else [262144] * 3
     return build(draw(records(options, special, most)), link_type, options, pcapng=pcapng, snaplens=snaplens)
+
+
+@st.composite
+def super_frames(draw: st.DrawFn, most: int = 30) -> Made:
+    """A capture of TCP data in large and in small pieces alone."""
+    options = draw(waits())
+    waiting = st.sampled_from(draw(st.lists(st.sampled_from(gaps(options)), min_size=1, max_size=6)))
+    spec = st.builds(
+        Spec,
+        gap=waiting,
+        interface=st.sampled_from([1, 2]),
+        direction=st.sampled_from(_DIRECTIONS),
+        datagram=st.sampled_from([0, 1, 2, 3]),
+        hop=st.sampled_from([0, 1]),
+        outer_id=st.sampled_from(draw(st.sampled_from([(0,), (1,), (1, 2), (0, 1), (0xFFFE,)]))),
+        vtep=st.just(draw(st.sampled_from([0, 1]))),
+        special=st.sampled_from([101, 102, 102, *draw(st.lists(st.sampled_from(SEGMENTS), max_size=3))]),
+    )
+    return build(draw(st.lists(spec, min_size=most // 4, max_size=most)), SLL2, options)
 
 
 @st.composite

@@ -16,7 +16,7 @@ from itertools import pairwise
 
 import pytest
 from conftest import require_native
-from engine.generate import EN10MB, FIRST, IN, LAST, SLL2, Made, Seen, Spec, build, captures, splits
+from engine.generate import EN10MB, FIRST, IN, LAST, SLL2, Made, Seen, Spec, build, captures, splits, super_frames
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -140,6 +140,15 @@ def _assert_merges(name: str, made: Made, edges: Sequence[tuple[int, int]], choo
 @examples
 @given(made=captures(most=40), data=st.data())
 def test_parts_merge_in_any_grouping_to_one_pass(name: str, made: Made, data: st.DataObject) -> None:
+    edges = data.draw(splits(len(made.entries)))
+    _assert_merges(name, made, edges, lambda last: data.draw(st.integers(0, last)))
+
+
+@examples
+@given(made=super_frames(most=40), data=st.data())
+def test_parts_of_super_frames_merge_in_any_grouping_to_one_pass(
+    name: str, made: Made, data: st.DataObject
+) -> None:
     edges = data.draw(splits(len(made.entries)))
     _assert_merges(name, made, edges, lambda last: data.draw(st.integers(0, last)))
 
@@ -494,7 +503,7 @@ def _join(book: _Book, sighting: _Sighting, options: EngineOptions) -> None:
 
 
 @examples
-@given(made=captures(most=40))
+@given(made=captures(most=40) | super_frames(most=40))
 def test_both_engines_give_equal_tables(made: Made) -> None:
     require_native()
     _assert_equal(_tables("pure", made), _tables("native", made))

@@ -198,12 +198,18 @@ def test_a_first_fragment_may_claim_more_than_it_has(decode, encode):
     assert packet.payload == bytes(100)
 
 
-def test_big_tcp_takes_the_record_s_length(decode, encode):
-    inner = (Ethernet(A, B), IPv4(*PODS), TCP(1, 2))
-    data = encode(Ethernet(A, B), IPv6("fd00::1", "fd00::2"), UDP(9, 8472), VXLAN(5), *inner, payload=bytes(70000))
+@pytest.mark.parametrize("outside", [IPv4(*NODES), IPv6("fd00::1", "fd00::2")], ids=["v4", "v6"])
+@pytest.mark.parametrize("inside", [IPv4(*PODS), IPv6("fd00::3", "fd00::4")], ids=["v4", "v6"])
+@pytest.mark.parametrize("tunnel", [VXLAN(5), Geneve(5, options=bytes(8))], ids=["vxlan", "geneve"])
+def test_big_tcp_takes_the_record_s_length(decode, encode, outside, inside, tunnel):
+    port = 8472 if isinstance(tunnel, VXLAN) else 6081
+    layers = (Ethernet(A, B), outside, UDP(9, port), tunnel, Ethernet(A, B), inside, TCP(1, 2))
+    data = encode(*layers, payload=bytes(70000))
     packet = decode(data)
-    assert packet[IPv6].payload_length == packet[UDP].length == packet.inner_ip.total_length == 0
-    assert (packet.problems, len(packet.payload)) == ((), 70000)
+    for ip in (packet.outer_ip, packet.inner_ip):
+        assert (ip.total_length if isinstance(ip, IPv4) else ip.payload_length) == 0
+    assert packet[UDP].length == 0
+    assert (packet.vni, packet.problems, len(packet.payload)) == (5, (), 70000)
     cut = decode(data[:200], length=len(data))
     assert cut.problems == (f"record at offset 0: expected {len(data)} bytes, found 200",)
 

@@ -14,6 +14,7 @@ from vxtool.engine.tables import (
     EXACT_LATENCIES,
     FRAGMENTS,
     PARTIAL,
+    SEGMENTED,
     TRANSLATED,
     WHOLE,
     Latencies,
@@ -51,7 +52,7 @@ def count_outcomes(
     """The counts of one scope; `groups` holds its journeys alone, `found` its super-frames."""
     outcomes: Counter[Outcome] = Counter()
     reasons: Counter[str] = Counter()
-    lost = at_source = by_router = translated = 0
+    lost = at_source = by_router = resegmented = translated = 0
     for group in groups:
         outcomes[group.outcome] += group.datagrams
         if group.reason is not None:
@@ -62,6 +63,8 @@ def count_outcomes(
             at_source += group.datagrams
         if group.route.has_fragments:
             by_router += sum(item.bundle.datagrams for item in group.items if item.fragmented_by_router)
+        if group.route.resegmented:
+            resegmented += group.datagrams
         if group.route.flags & TRANSLATED:
             translated += group.datagrams
     return {
@@ -77,7 +80,7 @@ def count_outcomes(
         "wire_packets_lost": lost - _tails_that_left(tables, groups),
         "fragmented_at_source": at_source,
         "fragmented_by_router": by_router,
-        "resegmented": reasons[RESEGMENTED],
+        "resegmented": resegmented + reasons[RESEGMENTED],
         "translated": translated,
         "paths": _paths(tables, judge, groups, knowledge),
         "drops": _drops(tables, groups, judge.bundles, knowledge),
@@ -105,7 +108,7 @@ def _wire_packets_lost(group: Group, bundles: Bundles, found: SuperFrames) -> in
             packets = found.packets_of(shares)
             lost += sum(max(0, more - share.wire_packets) for share, more in zip(shares, packets, strict=True))
         return lost
-    if route.ingress is not None and route.ingress.form == WHOLE:
+    if route.ingress is not None and route.ingress.form == WHOLE and not route.flags & SEGMENTED:
         return group.datagrams  # the router fragmented them: at least one fragment of each is missing
     return sum(item.bundle.missing_packets for item in items)
 

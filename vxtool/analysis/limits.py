@@ -129,7 +129,7 @@ def _by_largest(groups: Sequence[Group], super_frames: Collection[int], tunnelle
         whole = route.ingress is not None and route.egress is not None
         if route.tunnelled != tunnelled or group.outcome != "forwarded" or not whole:
             continue
-        if any(stage.form != WHOLE for stage in route.stages):
+        if route.resegmented or any(stage.form != WHOLE for stage in route.stages):
             continue
         for item in group.items:
             bundle = item.bundle

@@ -24,12 +24,14 @@ from vxtool.engine.tables import (
     FIRST_ONLY,
     IN,
     INGRESS,
+    JOINED,
     LOOPED,
     MULTICAST,
     OTHER,
     OUT,
     PARTIAL,
     PLAIN,
+    SEGMENTED,
     UNKNOWN,
     WHOLE,
     FlowKey,
@@ -79,6 +81,11 @@ class Route(NamedTuple):
     def fragmented_at_source(self) -> bool:
         """It came in fragments; or this machine put it into the tunnel and fragmented it there."""
         return self.measured.form != WHOLE
+
+    @property
+    def resegmented(self) -> bool:
+        """It was cut into segments, or put together, between In and Out."""
+        return bool(self.flags & (SEGMENTED | JOINED))
 
     @property
     def has_fragments(self) -> bool:
@@ -172,7 +179,10 @@ class Judge:
         self.resegmented: frozenset[FlowKey] = frozenset()
         if only_in and only_out:
             both = queries.two_sided(only_in, only_out)
-            self.resegmented = find_resegmented(both, queries)
+            followed = sum(
+                row.count for path, row in self._tables.latencies.items() if self.route(path).resegmented
+            )
+            self.resegmented = find_resegmented(both, queries, followed)
             for note, flows in (
                 (_RESEGMENTED, self.resegmented),
                 (_TRANSLATED, queries.rewritten(only_in, only_out, self._own_addresses)),
@@ -259,7 +269,7 @@ class Judge:
         if one_sided and bundle.apart & _TRANSLATED:
             return "unresolved", ADDRESS_TRANSLATED
         if outcome in ("dropped", "missed"):
-            if bundle.apart & _RESEGMENTED:
+            if bundle.apart & _RESEGMENTED and not route.resegmented:
                 return "unresolved", RESEGMENTED
             if one_sided and bundle.apart & _UNMATCHED:
                 return "unresolved", UNMATCHED

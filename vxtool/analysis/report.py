@@ -64,7 +64,7 @@ def build_report(
     elsewhere = [each for each in groups if each.route.tunnelled != tunnelled]
     in_scope = [item for item in judged if item.route.tunnelled == tunnelled]
     large = tables.queries.large(measured_mtus(tables, groups, knowledge))
-    in_tunnels, outside = (find_super_frames(tables.queries, large, tunnelled=inside) for inside in (True, False))
+    in_tunnels, outside = (find_super_frames(tables.queries, large, groups, inside) for inside in (True, False))
     found, found_elsewhere = (in_tunnels, outside) if tunnelled else (outside, in_tunnels)
     counts = count_outcomes(scope, tables, judge, here, knowledge, found)
     other_scope: Literal["tunnel", "ip"] = "ip" if tunnelled else "tunnel"

@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.engine.tables import OUT, PLAIN, TCP, FlowKey, InterfaceKey, Tables
+from vxtool.engine.tables import OUT, PLAIN, TCP, UDP, FlowKey, InterfaceKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.outcomes import Route
@@ -29,21 +29,26 @@ _USUAL = 1500  # the largest packet of most links, where no MSS tells it
 _FEW = 3  # fewer may be missed by chance
 
 
-def find_resegmented(flows: Sequence[TwoSided], queries: Queries) -> frozenset[FlowKey]:
-    """TCP flows of which super-frames were seen on one side only, and packets on the other side only.
+def find_resegmented(flows: Sequence[TwoSided], queries: Queries, followed: int) -> frozenset[FlowKey]:
+    """Flows of TCP or UDP of which super-frames were seen on one side only, and packets on the other side only.
 
-    The router's segmentation offload cut them, or put them together: none of them need be lost.
+    Segmentation offload cut them, or put them together, and the engine could not follow it: none of them need be
+    lost. `followed`: TCP datagrams that it did follow; where these are most, what remains was lost.
     """
     if not flows:
         return frozenset()
     usual = {inside: max(_USUAL, largest_mss(queries, inside) + _HEADERS) for inside in (False, True)}
-    return frozenset(
-        row.flow
+    found = [
+        row
         for row in flows
-        if row.flow.protocol == TCP
+        if row.flow.protocol in (TCP, UDP)
         and row.out_largest
         and min(row.in_largest, row.out_largest) <= usual[row.flow.vni >= 0] < max(row.in_largest, row.out_largest)
-    )
+    ]
+    tcp = [row for row in found if row.flow.protocol == TCP]
+    if followed > sum(min(row.in_datagrams, row.out_datagrams) for row in tcp):
+        found = [row for row in found if row.flow.protocol != TCP]
+    return frozenset(row.flow for row in found)
 
 
 def largest_mss(queries: Queries, tunnelled: bool) -> int:

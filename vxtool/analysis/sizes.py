@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge
 from vxtool.analysis.limits import Limit, tell_limits, tightest
-from vxtool.analysis.outcomes import RESEGMENTED, Group
+from vxtool.analysis.outcomes import RESEGMENTED, Group, Judged
 from vxtool.analysis.second_thoughts import largest_mss
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import FIRST_ONLY, PLAIN, TCP, FlowKey, PathKey, Tables
+from vxtool.engine.tables import FIRST_ONLY, PLAIN, SEGMENTED, TCP, FlowKey, PathKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Mtu, Overhead
-    from vxtool.engine.answers import LargeRow, Share
+    from vxtool.engine.answers import Bundle, LargeRow, Share
     from vxtool.engine.queries import Large, Queries
 
 IPV4_HEADER, IPV6_HEADER, TCP_HEADER, UDP_HEADER = 20, 40, 20, 8
@@ -45,14 +45,17 @@ class SegmentSize(NamedTuple):
 class SuperFrames:
     """The super-frames among the unfragmented datagrams of a scope.
 
-    `rows` are those of `large` that are; `largest_mss` is the largest that any flow of the scope told.
+    `rows` are those of `large` that are; `largest_mss` is the largest that any flow of the scope told. `cut` are
+    bundles of those whose packets were seen to leave: the engine has counted these, and none of them is in `large`.
     """
 
-    def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int) -> None:
+    def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int, cut: Sequence[Judged] = ()) -> None:
         self._large = large
         self.rows = rows
         self.largest_mss = largest_mss
-        self.datagrams = 0
+        self.cut = [item.number for item in cut]
+        self.cut_bundles = [item.bundle for item in cut]
+        self.datagrams = sum(item.bundle.datagrams for item in cut)
         self.extra_packets = 0
         self.extra_overhead = 0
         self.estimated = False
@@ -110,13 +113,19 @@ def _packets(payload: int, segment: SegmentSize) -> int:
     return max(1, -(-payload // segment.size))
 
 
-def find_super_frames(queries: Queries, large: Large, tunnelled: bool) -> SuperFrames:
+def find_super_frames(queries: Queries, large: Large, groups: Iterable[Group], tunnelled: bool) -> SuperFrames:
     """`large` has for limits the MTUs of the links where its paths were measured."""
+    cut = [
+        item
+        for group in groups
+        if group.route.flags & SEGMENTED and group.route.tunnelled == tunnelled
+        for item in group.items
+    ]
     rows = [
         (number, row) for number, row in enumerate(large.rows) if row.tunnelled == tunnelled and row.payload > 0
     ]
     mss = largest_mss(queries, tunnelled) if rows else 0
-    return SuperFrames(large, {number for number, row in rows if _is_super(row, row.told_mss or mss)}, mss)
+    return SuperFrames(large, {number for number, row in rows if _is_super(row, row.told_mss or mss)}, mss, cut)
 
 
 def _is_super(row: LargeRow, mss: int) -> bool:
@@ -137,7 +146,8 @@ def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
     header = _ip_header(row.ipv6)
     inner_mtu = max(row.limit, 0) - (row.outer - row.inner)  # where positive what the link carries
     if row.protocol != TCP:
-        return SegmentSize(max(1, (inner_mtu if inner_mtu > 0 else 1450) - header - UDP_HEADER), estimated=True)
+        full = max(1, (inner_mtu if inner_mtu > 0 else 1450) - header - UDP_HEADER)
+        return SegmentSize(ordinary or full, estimated=True)
     options = TIMESTAMPS if row.options >= TIMESTAMPS else 0
     if row.told_mss:
         size = max(1, row.told_mss - options)
@@ -149,10 +159,15 @@ def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
     return SegmentSize(max(1, (largest_mss or 1450 - header - TCP_HEADER) - options), estimated=True)
 
 
+def tunnel_bytes(bundle: Bundle) -> int:
+    """What the tunnel adds to each of these datagrams; on average, where they differ in that."""
+    return (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
+
+
 def measure_overhead(tables: Tables, groups: Sequence[Group], found: SuperFrames) -> Overhead:
     """The tunnel's cost: once for each datagram, and for each packet that crossed the wire."""
     datagrams = inner = outer = packets = wire = 0
-    # What was cut or joined on its way is counted as it came in and as it left: nothing tells them apart yet.
+    # What was cut or joined on its way and could not be followed is counted as it came in and as it left.
     estimated = found.estimated or any(group.route.tunnelled and group.reason == RESEGMENTED for group in groups)
     for group in groups:
         if not group.route.tunnelled:
@@ -168,6 +183,8 @@ def measure_overhead(tables: Tables, groups: Sequence[Group], found: SuperFrames
                 estimated = True
                 wire += bundle.outer_bytes - bundle.inner_bytes
                 wire += bundle.datagrams * fragment_header(bundle.source)
+            elif group.route.flags & SEGMENTED:
+                wire += tunnel_bytes(bundle) * bundle.wire_packets
             else:
                 # Where a tail was lost on the way to the capture, less is there than the headers claim.
                 estimated |= bundle.wire_bytes < bundle.whole_bytes

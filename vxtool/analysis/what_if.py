@@ -19,6 +19,7 @@ from vxtool.analysis.sizes import (
     TCP_HEADER,
     SuperFrames,
     segment_size,
+    tunnel_bytes,
 )
 from vxtool.engine.tables import TCP, Tables
 
@@ -104,6 +105,11 @@ def _take_apart(tables: Tables, large: Large, found: SuperFrames, mtu: Mtu) -> t
             bulks.append(_Bulk(row.payload * row.datagrams, header, tunnel, packets * row.datagrams))
         else:
             singles.append(_Single(row.inner, tunnel, row.datagrams, tunnel >= 70, packets))
+    for bundle in found.cut_bundles:  # super-frames whose packets were seen to leave
+        tunnel, more = tunnel_bytes(bundle), bundle.wire_packets - bundle.datagrams
+        header = (bundle.wire_bytes - bundle.outer_bytes) // more - tunnel
+        data = bundle.inner_bytes - bundle.datagrams * header
+        bulks.append(_Bulk(data, header, tunnel, bundle.wire_packets))
     singles += [_Single(size, usual, count, usual_ipv6, 1) for size, count in sizes.items() if count > 0]
     return bulks, singles
 
@@ -122,6 +128,7 @@ def _as_it_was(
     size = sum(bulk.data + bulk.packets * (bulk.inner_header + bulk.tunnel) for bulk in bulks)
     size += sum(one.datagrams * (one.inner + one.packets * one.tunnel) for one in singles)
     fragments = overhead["wire_overhead_bytes"] - overhead["overhead_bytes"] - found.extra_overhead
+    fragments -= sum(tunnel_bytes(one) * (one.wire_packets - one.datagrams) for one in found.cut_bundles)
     return _Total(max(1, overhead["wire_packets"]), size + fragments)
 
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 from bisect import insort
 from collections import deque
 from collections.abc import Iterable
+from copy import copy
 from functools import partial
 from typing import NamedTuple, TypeVar
 
@@ -43,6 +44,7 @@ from vxtool.engine.frame import (
 )
 from vxtool.engine.options import EngineOptions
 from vxtool.engine.quote import read_quote
+from vxtool.engine.segments import Loose, decide
 from vxtool.engine.tables import (
     ACKNOWLEDGED,
     AT_END,
@@ -52,6 +54,7 @@ from vxtool.engine.tables import (
     FRAGMENTS,
     IN,
     INGRESS,
+    JOINED,
     LARGE,
     LOOPED,
     MOST_DOUBTFUL,
@@ -63,6 +66,7 @@ from vxtool.engine.tables import (
     PLAIN,
     SAMPLE_KINDS,
     SAMPLES,
+    SEGMENTED,
     SEVERAL_PORTS,
     TIMELINE_STEPS,
     TRANSLATED,
@@ -207,6 +211,12 @@ class _Journey:
         return OUT in directions and any(direction != OUT for direction in directions)
 
 
+class _Sides(NamedTuple):
+    ingress: _Sighting | None
+    egress: _Sighting | None
+    directions: list[int]  # of each sighting, inferred where the capture does not tell
+
+
 class _Chain:
     """The open journeys of one key.
 
@@ -265,11 +275,15 @@ class PureEngine:
         self._open_count = 0
         self._undecided: list[_Journey] = []  # went out right after the start
         self._doubtful: list[_Journey] = []  # came in and not out, and may be acknowledged
+        self._loose: list[Loose[_Journey, _Sighting]] = []  # closed, and may be of one super-frame
+        self._loose_clock = 0  # when they were last looked at
+        self._directions: set[int] = set()  # of all sightings so far
         self._groups: dict[tuple[object, ...], _Group] = {}
         self._group_order: deque[tuple[tuple[object, ...], _Group]] = deque()
 
         self._attached: dict[tuple[object, ...], int] = {}
         self._held: list[_Sighting | _Tails] = []
+        self._last_held: int | None = None  # the clock of the last of them that may be of a super-frame
 
         self._counters = Counters()
         self._interface_keys: dict[tuple[int, int, int], InterfaceKey] = {}
@@ -517,9 +531,15 @@ class PureEngine:
                 if held:
                     self._hold_group(group_key, sighting.clock)
         if held:
-            self._held.append(sighting)
+            self._hold(sighting)
         else:
             self._join(sighting)
+
+    def _hold(self, sighting: _Sighting) -> None:
+        self._held.append(sighting)
+        self._directions.add(sighting.place[1])
+        if _has_segment(sighting.frame) and (self._last_held is None or sighting.clock > self._last_held):
+            self._last_held = sighting.clock
 
     def _take_back(self, key: tuple[object, ...]) -> None:
         """Undo what is open of this key: its sightings are held as if they had been from the start."""
@@ -527,7 +547,7 @@ class PureEngine:
             journey.closed = True
             self._open_count -= 1
             for sighting in journey.sightings:
-                self._held.append(sighting)
+                self._hold(sighting)
                 if sighting.frame.fragmented:
                     group_key = _group_key(sighting.frame, sighting.place[0])
                     group = self._groups.get(group_key)
@@ -597,6 +617,7 @@ class PureEngine:
     # Journeys.
 
     def _join(self, sighting: _Sighting) -> None:
+        self._directions.add(sighting.place[1])
         ttl = sighting.frame.outer_ttl
         chain = self._chains.get(sighting.frame.key)
         if chain is None:
@@ -663,6 +684,9 @@ class PureEngine:
             if self._groups.get(key) is group:
                 del self._groups[key]
             self._orphan(group)
+        if clock - self._loose_clock > window:
+            self._loose_clock = clock
+            self._decide_loose(at_once=False)
 
     def _close(self, journey: _Journey) -> None:
         journey.closed = True
@@ -672,12 +696,112 @@ class PureEngine:
         if not chain.journeys:
             del self._chains[journey.key]
         sides = _sides(journey)
+        if self._may_be_loose(journey, sides):
+            self._set_loose(journey, is_open=False)
+            if len(self._loose) > self._options.most_journeys:
+                self._counters.evicted_journeys += len(self._loose)
+                self._decide_loose(at_once=True)
+        else:
+            self._count_alone(journey, sides)
+        for sighting in journey.sightings:
+            sighting.closed = True
+
+    def _count_alone(self, journey: _Journey, sides: _Sides) -> None:
         if sides.ingress is None and not self._options.part and journey.clock <= self._options.window:
             self._undecided.append(journey)
         elif not _is_doubtful(journey, sides) or not self._doubt(journey):
             self._count(journey, sides, 0)
-        for sighting in journey.sightings:
-            sighting.closed = True
+
+    # Super-frames that were cut on their way, or put together: see segments.py.
+
+    def _may_be_loose(self, journey: _Journey, sides: _Sides) -> bool:
+        """Whether a journey may be one side of a super-frame's: TCP data of which one side alone was seen, or more
+        on one side than on the other. The first segment of a super-frame may have its key, since a router may cut
+        IPv4 without DF into fragments, and so its length tells nothing."""
+        ingress, egress = sides.ingress, sides.egress
+        if ingress and egress:
+            one, other = ingress.frame, egress.frame
+            if one.payload_length == other.payload_length or one.wear != other.wear:
+                return False
+            if ingress.covered == egress.covered:
+                return False
+        if not all(
+            _has_segment(sighting.frame)
+            and not sighting.frame.fragmented
+            and not sighting.looped
+            and sighting.place[1] != UNKNOWN
+            for sighting in journey.sightings
+        ):
+            return False
+        # Else there is nothing that it might belong to.
+        return OUT in self._directions and not self._directions.isdisjoint(INGRESS)
+
+    def _set_loose(self, journey: _Journey, is_open: bool) -> None:
+        for went_out in (False, True):
+            sightings = [sighting for sighting in journey.sightings if (sighting.place[1] == OUT) == went_out]
+            if not sightings:
+                continue
+            side = _Journey(sightings[0])
+            side.sightings, side.closed = sightings, journey.closed
+            end = sightings[-1 if went_out else 0]
+            frame = end.frame
+            version, identification, transport = frame.key[0], frame.key[6], frame.key[9]
+            self._loose.append(
+                Loose(
+                    journey=side,
+                    end=end,
+                    identity=(version, frame.flow, transport[1:]),  # type: ignore[index]
+                    start=frame.sequence,
+                    length=frame.payload_length,
+                    outer_id=frame.outer_id,
+                    inner_id=identification,  # type: ignore[arg-type]
+                    vni=frame.vni,
+                    went_out=went_out,
+                    is_open=is_open,
+                )
+            )
+
+    def _decide_loose(self, at_once: bool) -> list[Loose[_Journey, _Sighting]]:
+        """Count those of which nothing more can come. Returns those of them that were open at the capture's end and
+        whose other side is missing, all of it or a part."""
+        if not self._loose:
+            return []
+        clock, window = self._clock, self._options.window
+        closed_by = clock - 2 * window - self._options.settle
+        held_by = None if self._last_held is None else self._last_held + window
+
+        def may_decide(first: int, last: int) -> bool:
+            return at_once or (last < closed_by and (held_by is None or first > held_by))
+
+        decided, self._loose = decide(self._loose, window, may_decide)
+        rest = []
+        for item in decided:
+            if not item.pieces and item.around is None:
+                if item.is_open:
+                    rest.append(item)
+                else:
+                    self._count_alone(item.journey, _sides(item.journey))
+            elif not item.went_out:
+                if item.is_open and item.pieces and item.is_partial():
+                    rest.append(item)
+                else:
+                    self._count_super(item, 0)
+        return rest
+
+    def _count_super(self, item: Loose[_Journey, _Sighting], flags: int) -> None:
+        """Count what came in as one super-frame and went out in pieces, or the reverse."""
+        if item.around is not None:
+            flags |= JOINED
+            first, last, cut = item.around, item.around, None
+        else:
+            flags |= SEGMENTED | (PARTIAL if item.is_partial() else 0)
+            first = min(item.pieces, key=lambda piece: piece.sample)
+            last = max(item.pieces, key=lambda piece: piece.sample)
+            cut = item.packets(), len(item.pieces)
+        whole = _Journey(item.end)
+        whole.sightings = [*item.journey.sightings, *first.journey.sightings][:MOST_STAGES]
+        directions = [sighting.place[1] for sighting in whole.sightings]
+        self._count(whole, _Sides(item.end, _as_long_as(last.end, item.end), directions), flags, cut)
 
     def _doubt(self, journey: _Journey) -> bool:
         """Hold back one that is doubtful, unless there are too many."""
@@ -689,7 +813,8 @@ class PureEngine:
 
     # Counting.
 
-    def _count(self, journey: _Journey, sides: _Sides, flags: int) -> None:
+    def _count(self, journey: _Journey, sides: _Sides, flags: int, cut: tuple[int, int] | None = None) -> None:
+        """Count a journey along its path; `cut`: packets into which it was, and how many of these went out."""
         sightings, ingress, egress = journey.sightings, sides.ingress, sides.egress
         tunnelled = [sighting for sighting in sightings if sighting.frame.wear != PLAIN]
         if not tunnelled and sightings[0].frame.tail_of_datagram:
@@ -714,7 +839,7 @@ class PureEngine:
         flow, cell = self._flow_and_cell((vni, *frame.flow), path, start.sample, frame if tunnelled else None)
         if flow is not None:
             self._describe_flow(flow, sightings[0].frame)
-        _add_to_cell(cell, measured, start, egress)
+        _add_to_cell(cell, measured, start, egress, cut)
         if ingress and egress:
             latency = egress.sample.time - ingress.sample.time
             if latency < 0:
@@ -722,9 +847,10 @@ class PureEngine:
                 latency = 0
             _add_latency(path.latencies, latency)
 
-        size = (bool(tunnelled), measured.inner_length)
-        self._sizes[size] = self._sizes.get(size, 0) + 1
-        if measured.inner_length > LARGE and not frame.fragmented:
+        if cut is None:
+            size = (bool(tunnelled), measured.inner_length)
+            self._sizes[size] = self._sizes.get(size, 0) + 1
+        if measured.inner_length > LARGE and not frame.fragmented and cut is None:
             flow_key = FlowKey(vni, *frame.flow) if flow is not None else OTHER_FLOWS
             large = (flow_key, measured.outer_length, measured.inner_length, frame.payload_length)
             self._large[large] = self._large.get(large, 0) + 1
@@ -919,12 +1045,16 @@ class PureEngine:
         self._fit_timeline()
         rest = [journey for journey in self._open if not journey.closed]
         rest += [journey for journey in self._settled if not journey.closed and journey.settled is not None]
+        alone = []
+        for journey in dict.fromkeys(rest):
+            if self._may_be_loose(journey, _sides(journey)):
+                self._set_loose(journey, is_open=True)
+            else:
+                alone.append(journey)
+        waiting = self._decide_loose(at_once=True)
+        alone += [item.journey for item in waiting if not item.pieces]
         later = []
-        seen: set[int] = set()
-        for journey in self._undecided + rest:
-            if id(journey) in seen:
-                continue
-            seen.add(id(journey))
+        for journey in alone + self._undecided:
             sides = _sides(journey)
             if sides.ingress and sides.egress and not _is_partial(sides.ingress, sides.egress):
                 self._count(journey, sides, 0)
@@ -946,6 +1076,9 @@ class PureEngine:
                 doubtful.append(journey)
             else:
                 self._count(journey, sides, flags)
+        for item in waiting:
+            if item.pieces:
+                self._count_super(item, AT_END if self._last_time - item.end.time <= grace else 0)
         if doubtful:
             self._count_doubtful(doubtful)
 
@@ -1028,6 +1161,7 @@ class PureEngine:
                 self._first_time = min(self._first_time, other._first_time)  # type: ignore[type-var]
                 self._last_time = max(self._last_time, other._last_time)  # type: ignore[type-var]
             self._last_record_time = other._last_record_time
+            self._take_over_loose(other, shift, base)
             self._replay(other, shift, base)
             self._clock = shift + other._clock
             self._expire(self._clock)
@@ -1059,6 +1193,15 @@ class PureEngine:
                 self._see_tails(event)
             else:
                 self._see(event)
+
+    def _take_over_loose(self, other: PureEngine, shift: int, base: list[int]) -> None:
+        """Before anything is replayed: what hangs together with it may be decided then."""
+        self._directions |= other._directions
+        for item in other._loose:
+            item.journey.clock += shift
+            for sighting in item.journey.sightings:
+                sighting.sample = _renumber(sighting.sample, base)
+        self._loose += other._loose
 
     def _adopt(self, other: PureEngine, shift: int, base: list[int]) -> None:
         """Go on with what is open there. None of its keys is open here: it would have been held back."""
@@ -1143,12 +1286,6 @@ class PureEngine:
             self._add_step(number * other._step // self._step, mine_too, destination, count, size)
 
 
-class _Sides(NamedTuple):
-    ingress: _Sighting | None
-    egress: _Sighting | None
-    directions: list[int]  # of each sighting, inferred where the capture does not tell
-
-
 def _sides(journey: _Journey) -> _Sides:
     """Which sighting came in, and which went out.
 
@@ -1185,6 +1322,22 @@ def _is_doubtful(journey: _Journey, sides: _Sides) -> bool:
     frame = journey.sightings[0].frame
     alone = sides.ingress is not None and sides.egress is None
     return alone and frame.flow[0] == TCP and frame.payload_length > 0
+
+
+def _has_segment(frame: Frame) -> bool:
+    return frame.flow[0] == TCP and frame.payload_length > 0
+
+
+def _as_long_as(egress: _Sighting, ingress: _Sighting) -> _Sighting:
+    """As if all that came in had gone out in one piece, like this piece."""
+    whole = copy(egress)
+    whole.frame = copy(egress.frame)
+    whole.frame.payload_length = ingress.frame.payload_length
+    whole.inner_length = ingress.inner_length
+    whole.outer_length = ingress.inner_length + egress.outer_length - egress.inner_length
+    whole.wire_bytes = whole.outer_length
+    whole.covered += whole.outer_length - egress.outer_length
+    return whole
 
 
 def _is_partial(ingress: _Sighting, egress: _Sighting) -> bool:
@@ -1225,7 +1378,9 @@ def _renumber(sample: Sample, base: list[int]) -> Sample:
     return Sample(sample.time, sample.input, sample.record + base[sample.input])
 
 
-def _add_to_cell(cell: Cell, measured: _Sighting, start: _Sighting, egress: _Sighting | None) -> None:
+def _add_to_cell(
+    cell: Cell, measured: _Sighting, start: _Sighting, egress: _Sighting | None, cut: tuple[int, int] | None
+) -> None:
     length = measured.inner_length
     time = start.sample.time
     if not cell.datagrams:
@@ -1241,9 +1396,16 @@ def _add_to_cell(cell: Cell, measured: _Sighting, start: _Sighting, egress: _Sig
     cell.datagrams += 1
     cell.inner_bytes += length
     cell.outer_bytes += measured.outer_length
-    cell.wire_packets += measured.packets
-    cell.wire_bytes += measured.wire_bytes
-    cell.egress_packets += egress.packets if egress else 0
+    if cut is None:
+        cell.wire_packets += measured.packets
+        cell.wire_bytes += measured.wire_bytes
+        cell.egress_packets += egress.packets if egress else 0
+    else:
+        packets, left = cut
+        cell.wire_packets += packets
+        headers = measured.outer_length - measured.frame.payload_length
+        cell.wire_bytes += measured.outer_length + (packets - 1) * headers
+        cell.egress_packets += left
     _keep(cell.samples, start.sample)
 
 

@@ -39,13 +39,15 @@ AT_END = 8  # came in, and the capture ended within the longest latency seen
 AT_START = 16  # went out within the longest latency of the capture's start
 ACKNOWLEDGED = 32  # came in alone, with TCP data that its other end acknowledged and that nobody sent again
 OVERTAKEN = 64  # at a stage a later fragment came, and was stamped, before its first
+SEGMENTED = 128  # a super-frame came in, and packets cut out of it went out: `wire_packets` are those
+JOINED = 256  # came in as one of the packets that went out as one super-frame
 
 # Protocol numbers from here on are NON_IP + EtherType: inner frames that hold no IP packet.
 NON_IP = 1 << 16
 # The protocol of an inner frame whose headers were not captured, or are malformed.
 OPAQUE = 1 << 17
 
-TCP = 6  # the protocol number
+TCP, UDP = 6, 17  # protocol numbers
 
 # In the place of a flow's outer source port, where it had several.
 SEVERAL_PORTS = -2
@@ -150,8 +152,8 @@ class Cell(_Row):
         datagrams: int = 0,
         inner_bytes: int = 0,
         outer_bytes: int = 0,  # of whole outer packets, once for each datagram
-        wire_packets: int = 0,  # records at the measured side: fragments one by one
-        wire_bytes: int = 0,  # their IP lengths, each with its own header
+        wire_packets: int = 0,  # records at the measured side: fragments one by one; what SEGMENTED was cut into
+        wire_bytes: int = 0,  # their IP lengths, each with its own headers
         egress_packets: int = 0,  # records at the last Out stage
         smallest: int = 0,  # inner length
         largest: int = 0,

@@ -101,7 +101,8 @@ static void put_transport(capture *to, uint8_t protocol, uint16_t payload) {
     put(to, 4000 + chance(2), 2);
     put(to, 80, 2);
     if (protocol == VX_TCP) {
-        put(to, chance(64) * 1000, 4);
+        /* Such that some hold others, as super-frames do their segments, and some leave gaps. */
+        put(to, chance(2) > 0 ? chance(8) * 40 : chance(64) * 1000, 4);
         put(to, 0, 4);
         put(to, 0x6012, 2); /* SYN and ACK, with one word of options */
         put(to, 0xffff00000000, 6);

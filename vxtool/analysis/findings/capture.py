@@ -217,11 +217,17 @@ def _super_frames(case: Case) -> Iterator[Finding]:
     if not found.datagrams:
         return
     cells = found.cells_of([item.number for item in case.in_scope])
+    followed = Wanted(found.cut)  # these were super-frames for sure
     # The records of these are super-frames for sure; else the first of a flow, which may have been small.
-    proof = case.earliest(cells._replace(smallest_too=True), "{flow}, {size} bytes inside")
+    proof = case.earliest(followed, "{flow}, {size} bytes inside") if found.cut else []
+    proof += case.earliest(cells._replace(smallest_too=True), "{flow}, {size} bytes inside") if found.sizes else []
     evidence = proof or case.starts(cells, "{flow}: packets of {size} bytes inside, from here on")
     unknown = "how the card cut them: packets on the wire are " + (
-        "estimated, since not both SYNs told the segment size" if found.estimated else "counted from the flow's MSS"
+        "estimated, since not both SYNs told the segment size"
+        if found.estimated
+        else "counted from the flow's MSS"
+        if found.sizes
+        else "those that were seen to leave"
     )
     unfollowed = sum(group.datagrams for group in case.groups_in_scope if group.reason == RESEGMENTED)
     if unfollowed:
@@ -232,7 +238,7 @@ def _super_frames(case: Case) -> Iterator[Finding]:
         "title": f"{number(found.datagrams, 'record stands', 'records stand')} for several packets: segmentation "
         "offload hands the capture one large packet",
         "count": found.datagrams,
-        "evidence": evidence,
+        "evidence": sorted(evidence, key=lambda row: row["time"] or "")[:MOST_EVIDENCE],
         "remedy": "nothing is wrong; for one record a packet, capture after "
         "`ethtool -K INTERFACE tso off gso off gro off tx-udp_tnl-segmentation off`",
         "unknown": unknown,

@@ -11,7 +11,7 @@ from vxtool.analysis.limits import longest_fragments, nested
 from vxtool.analysis.outcomes import Judged
 from vxtool.analysis.sizes import USUAL_OVERHEAD, link_mtus
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import OVERTAKEN, WHOLE
+from vxtool.engine.tables import OVERTAKEN, SEGMENTED, WHOLE
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Finding
@@ -258,7 +258,7 @@ def _inner_exceeds_overlay(case: Case) -> Iterator[Finding]:
     # Not those of a super-frame's size, nor those whose own tunnel headers leave room for them: the overlay MTU is
     # that of the usual ones, and IPv6 beside IPv4, or VLAN tags, cost other numbers of bytes.
     wanted = Wanted(
-        [item.number for item in case.in_scope],
+        [item.number for item in case.in_scope if not item.route.flags & SEGMENTED],
         above=overlay,
         beyond=case.super_frames.sizes.keys(),
         room=case.mtu["underlay"],

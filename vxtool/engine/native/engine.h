@@ -16,7 +16,7 @@
 
 enum { VX_MOST_INPUTS = 1 << 15 };
 /* The longest waiting times, so that no sum of them overflows. */
-#define VX_LONGEST_WAIT (INT64_MAX / 2)
+#define VX_LONGEST_WAIT (INT64_MAX / 8)
 
 typedef struct {
     uint32_t inputs; /* at most VX_MOST_INPUTS */

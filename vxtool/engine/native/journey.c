@@ -56,6 +56,8 @@ void vx_journeys_free(vx_journeys *journeys) {
     free(journeys->settled.entries);
     free(journeys->group_order.entries);
     free(journeys->events);
+    free(journeys->loose);
+    journeys->loose = NULL;
     journeys->open = journeys->settled = journeys->group_order = (vx_ring){0};
     journeys->events = NULL;
 }
@@ -477,8 +479,8 @@ static bool doubt(vx_journeys *journeys, uint32_t number) {
     return true;
 }
 
-/* Count a journey that stands nowhere any more, and give it back. */
-static VX_RARE int count_closed(vx_journeys *journeys, uint32_t number) {
+/* Count a journey that stands nowhere any more and waits for no other, and give it back. */
+static int count_alone(vx_journeys *journeys, uint32_t number) {
     const vx_journey *journey = journey_at(journeys, number);
     vx_view view = view_of(journeys, number);
     if (view.ingress == NULL && !journeys->part && journey->clock <= journeys->window) {
@@ -490,6 +492,219 @@ static VX_RARE int count_closed(vx_journeys *journeys, uint32_t number) {
     int status = vx_tally_count(journeys->tally, &view, 0);
     free_journey(journeys, number);
     return status;
+}
+
+/* Super-frames that were cut on their way, or put together. */
+
+static bool has_segment(const vx_key *key, const vx_sighting *sighting) {
+    return key->ends.protocol == VX_TCP && sighting->traits.payload_length > 0;
+}
+
+/* Whether a journey may be one side of a super-frame's: TCP data of which one side alone was seen, or more on
+ * one side than on the other. The first segment of a super-frame may have its key, since a router may cut
+ * IPv4 without DF into fragments, and so its length tells nothing. */
+static bool may_be_loose(vx_journeys *journeys, uint32_t number) {
+    const vx_journey *journey = journey_at(journeys, number);
+    if (journey->key.key.ends.protocol != VX_TCP || journey->sides & (VX_SIDE_UNKNOWN | VX_IN_PIECES))
+        return false;
+    for (unsigned i = 0; i < journey->count; i++) {
+        const vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);
+        if (!has_segment(&journey->key.key, sighting) || sighting->looped)
+            return false;
+    }
+    vx_view view = view_of(journeys, number);
+    if (view.ingress != NULL && view.egress != NULL) {
+        const vx_traits *came = &view.ingress->traits, *went = &view.egress->traits;
+        if (came->payload_length == went->payload_length || came->wear != went->wear ||
+            came->outer_length - came->outer_header == went->outer_length - went->outer_header)
+            return false;
+    }
+    const uint8_t both = VX_CAME_IN | VX_WENT_OUT;
+    return (journeys->sides & both) == both; /* else there is nothing that it might belong to */
+}
+
+/* Give what went out of a journey one of its own, where something else came in: its number, or VX_NONE. What
+ * was seen later opens when the journey settled: no ring has been entered since it left that one. */
+static uint32_t split_egress(vx_journeys *journeys, uint32_t number) {
+    uint32_t other_number = vx_pool_take(&journeys->journeys);
+    if (other_number == VX_NONE)
+        return VX_NONE;
+    vx_journey *journey = journey_at(journeys, number), *other = journey_at(journeys, other_number);
+    other->key = journey->key;
+    other->more = other->held = VX_NONE;
+    other->outer_id = journey->outer_id;
+    other->count = 0;
+    other->sides = VX_WENT_OUT;
+    other->is_open = other->is_settled = false;
+    other->clock = journey->clock;
+    other->order = journey->order;
+    bool came_first = journey->sightings[0].traits.direction != VX_OUT;
+    (came_first ? other : journey)->clock = entry_at(&journeys->settled, journey->settled_at)->clock;
+    unsigned kept = 0;
+    for (unsigned i = 0; i < journey->count; i++) {
+        const vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);
+        if (sighting->traits.direction != VX_OUT) {
+            *vx_sighting_at(journey, &journeys->more, kept++) = *sighting;
+            continue;
+        }
+        if (other->count == VX_FIRST_SIGHTINGS) {
+            other->more = vx_pool_take(&journeys->more);
+            if (other->more == VX_NONE)
+                return VX_NONE;
+        }
+        *vx_sighting_at(other, &journeys->more, other->count++) = *sighting;
+    }
+    journey->count = (uint8_t)kept;
+    journey->sides = VX_CAME_IN;
+    const vx_secrets *secrets = &journeys->tally->secrets;
+    vx_tag_key(&journey->key, vx_vni_of(&journey->sightings[0].traits), secrets);
+    vx_tag_key(&other->key, vx_vni_of(&other->sightings[0].traits), secrets);
+    return other_number;
+}
+
+static int add_loose(vx_journeys *journeys, vx_loose added) {
+    if (journeys->loose_count == journeys->loose_capacity) {
+        if (journeys->loose_capacity > UINT32_MAX / 4)
+            return -1;
+        uint32_t capacity = journeys->loose_capacity > 0 ? journeys->loose_capacity * 2 : FEWEST_ENTRIES;
+        vx_loose *grown = vx_resize(journeys->loose, capacity, sizeof *grown);
+        if (grown == NULL)
+            return -1;
+        journeys->loose = grown;
+        journeys->loose_capacity = capacity;
+    }
+    journeys->loose[journeys->loose_count++] = added;
+    return 0;
+}
+
+static const vx_sighting *end_of(const vx_journeys *journeys, const vx_journey *journey) {
+    return vx_sighting_at(journey, &journeys->more, journey->sides & VX_WENT_OUT ? journey->count - 1U : 0);
+}
+
+/* Let a journey that stands nowhere any more wait, both of its sides apart. */
+static int set_loose(vx_journeys *journeys, uint32_t number, bool is_open) {
+    uint32_t numbers[2] = {number, VX_NONE};
+    const uint8_t both = VX_CAME_IN | VX_WENT_OUT;
+    if ((journey_at(journeys, number)->sides & both) == both) {
+        numbers[1] = split_egress(journeys, number);
+        if (numbers[1] == VX_NONE)
+            return -1;
+    }
+    for (unsigned i = 0; i < 2 && numbers[i] != VX_NONE; i++) {
+        const vx_journey *journey = journey_at(journeys, numbers[i]);
+        vx_loose item = vx_loose_of(journey, numbers[i], end_of(journeys, journey));
+        item.is_open = is_open;
+        if (add_loose(journeys, item) < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Count what came in as one super-frame and went out in pieces, or the reverse. */
+static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t flags) {
+    const vx_loose *all = journeys->loose;
+    vx_view view = view_of(journeys, item->journey);
+    const vx_loose *first = NULL, *last = NULL;
+    if (item->around != VX_NONE) {
+        flags |= VX_JOINED;
+        first = last = &all[item->around];
+    } else {
+        flags |= VX_SEGMENTED | (vx_loose_is_partial(item) ? VX_PARTIAL : 0);
+        for (uint32_t i = item->first_piece; i != VX_NONE; i = all[i].next_piece) {
+            first = first == NULL || vx_sample_before(all[i].sample, first->sample) ? &all[i] : first;
+            last = last == NULL || vx_sample_before(last->sample, all[i].sample) ? &all[i] : last;
+        }
+        view.packets = vx_loose_packets(all, item);
+        view.left = item->piece_count;
+    }
+    const vx_journey *out = journey_at(journeys, first->journey);
+    for (unsigned i = 0; i < out->count && view.count < VX_MOST_STAGES; i++) {
+        view.sightings[view.count] = vx_sighting_at(out, &journeys->more, i);
+        view.directions[view.count++] = VX_OUT;
+    }
+    /* As if all that came in had gone out in one piece, like the last. */
+    vx_sighting whole = *end_of(journeys, journey_at(journeys, last->journey));
+    vx_traits *traits = &whole.traits;
+    const vx_traits *came = &view.ingress->traits;
+    traits->outer_length = came->inner_length + traits->outer_length - traits->inner_length;
+    traits->inner_length = came->inner_length;
+    traits->payload_length = came->payload_length;
+    view.egress = &whole;
+    return vx_tally_count(journeys->tally, &view, flags);
+}
+
+static bool is_alone(const vx_loose *item) { return item->around == VX_NONE && item->first_piece == VX_NONE; }
+
+/* Whether it was open when the capture ended, and its other side is missing, all of it or a part. */
+static bool waits_for_end(const vx_loose *item) {
+    return item->is_open &&
+           (is_alone(item) || (!item->went_out && item->around == VX_NONE && vx_loose_is_partial(item)));
+}
+
+/* Count those that are decided, but for what the end of the capture has yet to judge. */
+static int count_decided(vx_journeys *journeys) {
+    for (uint32_t i = 0; i < journeys->loose_count; i++) {
+        const vx_loose *item = &journeys->loose[i];
+        int status = 0;
+        if (!item->decided || waits_for_end(item))
+            continue;
+        if (is_alone(item))
+            status = count_alone(journeys, item->journey);
+        else if (!item->went_out)
+            status = count_super(journeys, item, 0);
+        if (status < 0)
+            return -1;
+    }
+    return 0;
+}
+
+/* Look which of the loose ones belong together, and count those of which nothing more can come; all of them
+ * where that is to be decided at once. */
+static VX_RARE int decide_loose(vx_journeys *journeys, bool at_once) {
+    uint64_t clock = journeys->clock, window = journeys->window, wait = 2 * window + journeys->settle;
+    const vx_decidable when = {
+        .has_last = !at_once,
+        .last_before = clock > wait ? clock - wait : 0,
+        .has_first = !at_once && journeys->holds_segments,
+        .first_behind = journeys->last_held + window,
+    };
+    return vx_loose_decide(journeys->loose, journeys->loose_count, &journeys->journeys, window, &when) < 0
+               ? -1
+               : count_decided(journeys);
+}
+
+/* Give back those that are counted. */
+static void drop_decided(vx_journeys *journeys) {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < journeys->loose_count; i++) {
+        const vx_loose *item = &journeys->loose[i];
+        if (!item->decided)
+            journeys->loose[kept++] = *item;
+        else if (!is_alone(item))
+            free_journey(journeys, item->journey);
+    }
+    journeys->loose_count = kept;
+}
+
+static int settle_loose(vx_journeys *journeys, bool at_once) {
+    if (journeys->loose_count == 0)
+        return 0;
+    if (decide_loose(journeys, at_once) < 0)
+        return -1;
+    drop_decided(journeys);
+    return 0;
+}
+
+/* Count a journey that stands nowhere any more, now or once it is known what belongs to it. */
+static VX_RARE int count_closed(vx_journeys *journeys, uint32_t number) {
+    if (!may_be_loose(journeys, number))
+        return count_alone(journeys, number);
+    if (set_loose(journeys, number, false) < 0)
+        return -1;
+    if (journeys->loose_count <= journeys->most_open)
+        return 0;
+    journeys->tally->counters.evicted_journeys += journeys->loose_count;
+    return settle_loose(journeys, true);
 }
 
 /* The same for what most journeys with fragments are. `flow`: the number that is most likely its flow's, or
@@ -519,7 +734,7 @@ static inline int close_journey(vx_journeys *journeys, uint32_t number, uint32_t
     return counted < 0 ? -1 : 0;
 }
 
-/* When something that is not settled may have to close next. */
+/* When something that is not settled may have to close next, or what is loose has to be looked at. */
 static uint64_t next_due(vx_journeys *journeys) {
     uint64_t clock = journeys->clock, wait = INT64_MAX / 2;
     const vx_ring_entry *first = first_of(&journeys->open);
@@ -527,6 +742,8 @@ static uint64_t next_due(vx_journeys *journeys) {
         uint64_t until = first->clock + journeys->window + 1 - clock;
         wait = until < wait ? until : wait;
     }
+    uint64_t until = journeys->loose_clock + journeys->window + 1 - clock;
+    wait = until < wait ? until : wait;
     return clock + wait;
 }
 
@@ -607,6 +824,11 @@ int vx_journeys_close_due(vx_journeys *journeys, uint64_t before) {
         else if (close_journey(journeys, first->number, VX_NONE) < 0)
             return -1;
     }
+    if (clock - journeys->loose_clock > journeys->window) {
+        journeys->loose_clock = clock;
+        if (close_settled(journeys, clock) < 0 || settle_loose(journeys, false) < 0)
+            return -1;
+    }
     journeys->due = next_due(journeys);
     return 0;
 }
@@ -646,6 +868,7 @@ static inline int add_sighting(vx_journeys *journeys, uint32_t number, vx_journe
     if (added == NULL)
         return -1;
     *added = *sighting;
+    journeys->sides |= side_of(&sighting->traits);
     journey->sides |= side_of(&sighting->traits) | (sighting->pieces != VX_NONE ? VX_IN_PIECES : 0);
     if (journey->outer_id == 0)
         journey->outer_id = sighting->traits.outer_id; /* 0 of what is plain */
@@ -848,6 +1071,13 @@ static int hold(vx_journeys *journeys, const vx_event *event) {
         journeys->event_capacity = capacity;
     }
     journeys->events[journeys->event_count++] = *event;
+    journeys->sides |= side_of(&event->sighting.traits);
+    if (!event->is_tail && has_segment(&event->key.key, &event->sighting)) {
+        uint64_t clock = event->moment.clock;
+        journeys->last_held =
+            journeys->holds_segments && journeys->last_held > clock ? journeys->last_held : clock;
+        journeys->holds_segments = true;
+    }
     return 0;
 }
 
@@ -1061,28 +1291,43 @@ static int count_complete(vx_journeys *journeys, remaining *rest, size_t *count)
     return 0;
 }
 
+/* Of one that is open: keep it, or let it wait for what it may belong to. */
+static int keep_or_set_loose(vx_journeys *journeys, uint32_t number, remaining *rest, size_t *count) {
+    if (may_be_loose(journeys, number))
+        return set_loose(journeys, number, true);
+    rest[(*count)++] = (remaining){number, true};
+    return 0;
+}
+
 int vx_journeys_finish(vx_journeys *journeys) {
     const vx_ring_entry *group;
     while ((group = first_of(&journeys->group_order)) != NULL)
         end_group(journeys, group->number);
     if (vx_tally_fit_timeline(journeys->tally) < 0)
         return -1;
-    size_t count = 0, most = journeys->journeys.used;
-    remaining *rest = vx_allocate(most + 1, sizeof *rest);
+    size_t count = 0, most = 2 * (size_t)journeys->journeys.used + 1; /* each may have two sides */
+    remaining *rest = vx_allocate(most, sizeof *rest);
     if (rest == NULL)
         return -1;
-    for (uint32_t i = journeys->undecided.first; i != VX_NONE; i = journey_at(journeys, i)->newer)
-        rest[count++] = (remaining){i, false};
+    int status = 0;
     const vx_ring *open = &journeys->open, *settled = &journeys->settled;
-    for (uint32_t at = open->head; at != open->tail; at++)
+    for (uint32_t at = open->head; at != open->tail && status == 0; at++)
         if (entry_at(open, at)->number != VX_NONE)
-            rest[count++] = (remaining){entry_at(open, at)->number, true};
-    for (uint32_t at = settled->head; at != settled->tail; at++) {
+            status = keep_or_set_loose(journeys, entry_at(open, at)->number, rest, &count);
+    for (uint32_t at = settled->head; at != settled->tail && status == 0; at++) {
         uint32_t number = entry_at(settled, at)->number;
         if (number != VX_NONE && !journey_at(journeys, number)->is_open)
-            rest[count++] = (remaining){number, true};
+            status = keep_or_set_loose(journeys, number, rest, &count);
     }
-    int status = count_complete(journeys, rest, &count);
+    if (status == 0)
+        status = decide_loose(journeys, true);
+    for (uint32_t i = 0; i < journeys->loose_count && status == 0; i++)
+        if (waits_for_end(&journeys->loose[i]) && is_alone(&journeys->loose[i]))
+            rest[count++] = (remaining){journeys->loose[i].journey, true};
+    for (uint32_t i = journeys->undecided.first; i != VX_NONE; i = journey_at(journeys, i)->newer)
+        rest[count++] = (remaining){i, false};
+    if (status == 0)
+        status = count_complete(journeys, rest, &count);
     uint64_t grace = vx_tally_longest(journeys->tally);
     grace = grace > SHORTEST_END ? grace : SHORTEST_END;
     uint32_t *doubtful = vx_allocate(most + 1, sizeof *doubtful);
@@ -1093,6 +1338,14 @@ int vx_journeys_finish(vx_journeys *journeys) {
         status = count_late(journeys, rest[i], grace);
         if (status == 1)
             doubtful[doubts++] = rest[i].number;
+    }
+    status = status > 0 ? 0 : status;
+    for (uint32_t i = 0; i < journeys->loose_count && status == 0; i++) {
+        const vx_loose *item = &journeys->loose[i];
+        if (!waits_for_end(item) || is_alone(item))
+            continue;
+        bool ends = (uint64_t)journeys->tally->last_time - (uint64_t)item->sample.time <= grace;
+        status = count_super(journeys, item, ends ? VX_AT_END : 0);
     }
     for (uint32_t i = journeys->doubtful.first; i != VX_NONE && status >= 0;
          i = journey_at(journeys, i)->newer)
@@ -1205,8 +1458,9 @@ static void rank(ranked *all, uint32_t *count, uint64_t by, uint32_t number) {
     ++*count;
 }
 
-/* Copy a journey of the other, without putting it anywhere. VX_NONE: no memory. */
-static uint32_t copy_journey(const transfer *over, uint32_t theirs_number) {
+/* Copy a journey of the other, without putting it anywhere. `moments`: when its sightings were seen, or NULL
+ * for one that is never held back. VX_NONE: no memory. */
+static uint32_t copy_journey(const transfer *over, uint32_t theirs_number, const vx_moment *moments) {
     vx_journeys *journeys = over->to;
     const vx_journey *theirs = journey_at(over->from, theirs_number);
     uint32_t number = vx_pool_take(&journeys->journeys);
@@ -1225,14 +1479,36 @@ static uint32_t copy_journey(const transfer *over, uint32_t theirs_number) {
     }
     journey->clock += over->shift;
     journey->order += journeys->order;
-    const vx_moment *moments = vx_pool_at(&over->from->moments, theirs_number);
     for (unsigned i = 0; i < journey->count; i++) {
+        if (transfer_sighting(over, vx_sighting_at(journey, &journeys->more, i)) < 0)
+            return VX_NONE;
+        if (!journeys->part || moments == NULL)
+            continue;
         vx_moment moment = transfer_moment(over, moments[i]);
-        if (transfer_sighting(over, vx_sighting_at(journey, &journeys->more, i)) < 0 ||
-            (journeys->part && keep_moment(journeys, number, i, &moment) < 0))
+        if (keep_moment(journeys, number, i, &moment) < 0)
             return VX_NONE;
     }
     return number;
+}
+
+static uint32_t copy_open_journey(const transfer *over, uint32_t theirs_number) {
+    return copy_journey(over, theirs_number, vx_pool_at(&over->from->moments, theirs_number));
+}
+
+/* Before anything is replayed: what hangs together with it may be decided then. */
+static int take_over_loose(const transfer *over) {
+    vx_journeys *journeys = over->to;
+    const vx_journeys *other = over->from;
+    journeys->sides |= other->sides;
+    for (uint32_t i = 0; i < other->loose_count; i++) {
+        vx_loose item = other->loose[i];
+        item.journey = copy_journey(over, item.journey, NULL);
+        item.clock += over->shift;
+        item.sample = vx_renumber(item.sample, over->base);
+        if (item.journey == VX_NONE || add_loose(journeys, item) < 0)
+            return -1;
+    }
+    return 0;
 }
 
 /* The open journeys of two parts together: all by arrival, all by settling, and the other's for their chains.
@@ -1263,7 +1539,7 @@ static int gather(const transfer *over, gathering *all) {
         uint32_t theirs = entry_at(&other->open, at)->number;
         if (theirs == VX_NONE)
             continue;
-        uint32_t number = copy_journey(over, theirs);
+        uint32_t number = copy_open_journey(over, theirs);
         if (number == VX_NONE)
             return -1;
         all->here[theirs] = number;
@@ -1275,7 +1551,7 @@ static int gather(const transfer *over, gathering *all) {
         if (entry.number == VX_NONE)
             continue;
         bool in_both = journey_at(other, entry.number)->is_open;
-        uint32_t number = in_both ? all->here[entry.number] : copy_journey(over, entry.number);
+        uint32_t number = in_both ? all->here[entry.number] : copy_open_journey(over, entry.number);
         if (number == VX_NONE)
             return -1;
         rank(all->settled, &all->settled_count, entry.clock + over->shift, number);
@@ -1341,7 +1617,7 @@ static int adopt_journeys(const transfer *over) {
 static int adopt_doubtful(const transfer *over) {
     vx_journeys *journeys = over->to;
     for (uint32_t i = over->from->doubtful.first; i != VX_NONE; i = journey_at(over->from, i)->newer) {
-        uint32_t number = copy_journey(over, i);
+        uint32_t number = copy_journey(over, i, NULL);
         if (number == VX_NONE)
             return -1;
         if (doubt(journeys, number))
@@ -1421,7 +1697,9 @@ int vx_journeys_merge(vx_journeys *journeys, vx_journeys *other, const vx_number
         return -1;
     end_groups(other);                                       /* only those that are open are adopted */
     memset(over.pieces, 0xff, pieces * sizeof *over.pieces); /* VX_NONE */
-    int status = replay(&over);
+    int status = take_over_loose(&over);
+    if (status == 0)
+        status = replay(&over);
     if (status == 0)
         status = vx_journeys_advance(journeys, shift + other->clock);
     if (status == 0)

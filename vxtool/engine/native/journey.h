@@ -12,10 +12,14 @@
  * that were seen within reach of its start, and since then without a gap, are attached, and what is seen of
  * them is held back as events. vx_journeys_merge lets the earlier part see them.
  *
+ * What was seen on one side alone may be of a super-frame that was cut on its way, or put together: it waits,
+ * beside the journeys, for what it may belong to (segments.h).
+ *
  * Functions that give an int answer 0, or -1 where there was no memory. */
 #ifndef VXTOOL_JOURNEY_H
 #define VXTOOL_JOURNEY_H
 
+#include "segments.h"
 #include "tally.h"
 
 /* When a sighting was seen, and as which of all. */
@@ -98,10 +102,15 @@ typedef struct {
     vx_pool moments;  /* of a part, by the journey's number: VX_MOST_STAGES of vx_moment */
     vx_index index;   /* the newest open journey of a key */
     uint64_t open_count;
-    vx_ring open;      /* by arrival */
-    vx_ring settled;   /* by settling */
-    vx_list undecided; /* went out right after the start, without an ingress: through `newer` */
-    vx_list doubtful;  /* see doubt.h: the same */
+    vx_ring open;    /* by arrival */
+    vx_ring settled; /* by settling */
+    vx_loose *loose; /* sides of journeys that have closed, and may be of one super-frame */
+    uint32_t loose_count;
+    uint32_t loose_capacity;
+    uint64_t loose_clock; /* when they were last looked at */
+    uint8_t sides;        /* VX_CAME_IN and so on of all sightings so far */
+    vx_list undecided;    /* went out right after the start, without an ingress: through `newer` */
+    vx_list doubtful;     /* see doubt.h: the same */
     uint32_t doubtful_count;
 
     vx_index group_index;
@@ -117,6 +126,8 @@ typedef struct {
     vx_event *events;
     size_t event_count;
     size_t event_capacity;
+    bool holds_segments; /* any of the events may be of a super-frame, and */
+    uint64_t last_held;  /* this is the clock of the last of them */
 } vx_journeys;
 
 typedef struct {
@@ -130,10 +141,10 @@ typedef struct {
 void vx_journeys_init(vx_journeys *journeys, vx_tally *tally, const vx_journey_options *options);
 void vx_journeys_free(vx_journeys *journeys);
 
-/* How far the clock moves between two records, of which the second is not earlier. What no journey can wait
- * is as good as for ever, so that sums of it do not run over. */
+/* How far the clock moves between two records, of which the second is not earlier. What nothing can wait is
+ * as good as for ever, so that sums of it do not run over. */
 static inline uint64_t vx_wait(const vx_journeys *journeys, int64_t from, int64_t to) {
-    uint64_t wait = (uint64_t)to - (uint64_t)from, most = journeys->window + journeys->settle + 1;
+    uint64_t wait = (uint64_t)to - (uint64_t)from, most = 2 * (journeys->window + journeys->settle) + 1;
     return wait < most ? wait : most;
 }
 

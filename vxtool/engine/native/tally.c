@@ -194,6 +194,7 @@ void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more, c
     view->pieces = pieces;
     view->count = journey->count;
     view->ingress = view->egress = NULL;
+    view->packets = view->left = 0;
     for (unsigned i = 0; i < view->count; i++) {
         view->sightings[i] = vx_sighting_at(journey, more, i);
         view->directions[i] = view->sightings[i]->traits.direction;
@@ -640,6 +641,7 @@ typedef struct {
     uint32_t flow; /* the number that it most likely has, or VX_NONE */
     int32_t vni;   /* -1: not in a tunnel */
     bool whole;    /* the measured is */
+    bool cut;      /* a super-frame, of which the packets are known: no packet has its size */
 } counted;
 
 static inline int add_to_cell(vx_tally *tally, uint32_t number, const counted *journey) {
@@ -951,7 +953,7 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
         return -1;
     if (journey->ingress != NULL && journey->egress != NULL && count_latency(tally, journey) < 0)
         return -1;
-    if (count_size(tally, journey, number) < 0)
+    if (!journey->cut && count_size(tally, journey, number) < 0)
         return -1;
     uint16_t mss = journey->measured->traits.mss;
     if (mss > 0 && vx_map_count_up(&tally->mss, mss, 1) < 0)
@@ -994,6 +996,12 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
         flow_tag = tag_of_flow(tally, &flow_ends, vni);
     }
     const vx_pieces *pieces = pieces_of(view->pieces, measured);
+    uint64_t packets = packets_of(pieces), wire_bytes = wire_bytes_of(pieces, measured);
+    if (view->packets > 0) {
+        packets = view->packets;
+        wire_bytes +=
+            (packets - 1) * (uint64_t)(measured->traits.outer_length - measured->traits.payload_length);
+    }
     const counted journey = {
         .key = view->key,
         .first = view->sightings[0],
@@ -1001,14 +1009,17 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
         .egress = egress,
         .start = start,
         .measured = measured,
-        .packets = packets_of(pieces),
-        .wire_bytes = wire_bytes_of(pieces, measured),
-        .egress_packets = egress != NULL ? packets_of(pieces_of(view->pieces, egress)) : 0,
+        .packets = packets,
+        .wire_bytes = wire_bytes,
+        .egress_packets = view->packets > 0 ? view->left
+                          : egress != NULL  ? packets_of(pieces_of(view->pieces, egress))
+                                            : 0,
         .path = path,
         .flow_tag = flow_tag,
         .flow = VX_NONE,
         .vni = vni,
         .whole = measured->pieces == VX_NONE,
+        .cut = view->packets > 0,
     };
     return count(tally, &journey);
 }
@@ -1023,7 +1034,9 @@ static VX_ALWAYS_INLINE int count_usual(vx_tally *tally, const vx_journey *journ
         return 0;
     const vx_pieces *came_in = pieces != NULL ? pieces_of(pieces, came) : NULL;
     const vx_pieces *went_in = pieces != NULL ? pieces_of(pieces, went) : NULL;
-    if (covered_by(went_in, went) < covered_by(came_in, came))
+    /* Where no fragments tell why, more on one side than on the other may be of a super-frame. */
+    if (pieces != NULL ? covered_by(went_in, went) < covered_by(came_in, came)
+                       : covered_by(NULL, went) != covered_by(NULL, came))
         return 0;
     bool tunnelled = wear != VX_PLAIN;
     if (!tunnelled && journey->key.key.ends.fragment_offset > 0)

@@ -30,6 +30,8 @@ enum {
     VX_AT_START = 16,
     VX_ACKNOWLEDGED = 32,
     VX_OVERTAKEN = 64,
+    VX_SEGMENTED = 128,
+    VX_JOINED = 256,
 };
 
 /* How a datagram was seen at a stage. */
@@ -374,6 +376,8 @@ typedef struct {
     uint8_t directions[VX_MOST_STAGES];
     const vx_sighting *ingress;
     const vx_sighting *egress;
+    uint32_t packets; /* into which a super-frame was cut; 0: it was not */
+    uint32_t left;    /* how many of these went out */
 } vx_view;
 
 void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more, const vx_pool *pieces);

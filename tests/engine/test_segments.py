@@ -1,0 +1,291 @@
+"""Super-frames that are cut on their way, and packets that are put together: one journey, however they are cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from conftest import require_native
+from engine.generate import (
+    EPOCH,
+    IPV6,
+    SLL2,
+    TCP,
+    UDP,
+    V6_A,
+    V6_B,
+    Entry,
+    Spec,
+    build,
+    ethernet,
+    ipv4,
+    ipv6,
+    sll2,
+    tcp,
+    timestamps,
+    to_pcap,
+    udp,
+    vxlan,
+)
+
+from vxtool.engine import make_engine
+from vxtool.engine.options import EngineOptions
+from vxtool.engine.tables import AT_END, IN, JOINED, OUT, PARTIAL, SEGMENTED, Cell, Tables
+
+POD, PEER = "172.20.0.18", "172.20.1.22"
+NODE, FAR = "192.168.10.100", "192.168.20.100"
+MS = 1_000_000
+SIZE = 1398
+NAMES = {PARTIAL: "partial", AT_END: "at end", SEGMENTED: "segmented", JOINED: "joined"}
+
+
+def segment(
+    at: int,
+    length: int,
+    *,
+    outer_id: int = 0x1111,
+    inner_id: int = 7,
+    way: int = IN,
+    stamp: int | None = 5,
+    wear: str = "vxlan",
+    fragmentable: bool = False,
+    underlay: int = 4,
+) -> bytes:
+    """A record of `length` bytes of TCP data from sequence number `at` on."""
+    data = bytes(at % 251 for _ in range(64)) + bytes(max(0, length - 64))
+    options = b"" if stamp is None else timestamps(stamp, 9)
+    packet = ipv4(
+        POD,
+        PEER,
+        TCP,
+        tcp(4000, 80, at & 0xFFFFFFFF, data[:length], options=options),
+        identification=inner_id & 0xFFFF,
+        dont_fragment=not fragmentable,
+        ttl=63 if wear == "plain" and way == OUT else 64,
+    )
+    packet_type, interface, ttl = (4, 2, 63) if way == OUT else (0, 1, 64)
+    if wear == "plain":
+        return sll2(packet, interface, packet_type)
+    payload = udp(51213, 8472, vxlan(36705, ethernet(packet)))
+    if underlay == 6:
+        return sll2(ipv6(V6_A, V6_B, UDP, payload, hop_limit=ttl), interface, packet_type, IPV6)
+    return sll2(ipv4(NODE, FAR, UDP, payload, identification=outer_id & 0xFFFF, ttl=ttl), interface, packet_type)
+
+
+def pieces(at: int, count: int, **how: object) -> list[bytes]:
+    """The packets that a super-frame of `count` full segments and 100 bytes leaves as."""
+    outer_id, inner_id = how.pop("outer_id", 0x1111), how.pop("inner_id", 7)
+    return [
+        segment(
+            at + number * SIZE,
+            SIZE if number < count else 100,
+            outer_id=outer_id + number,  # type: ignore[operator]
+            inner_id=inner_id + number,  # type: ignore[operator]
+            way=OUT,
+            **how,  # type: ignore[arg-type]
+        )
+        for number in range(count + 1)
+    ]
+
+
+def observe(engine: str, *records: tuple[int, bytes], cut: Sequence[int] = (), later: bool = True) -> Tables:
+    """The tables of records given as (time after the epoch, frame), in parts that begin at the records of `cut`."""
+    entries = [Entry(EPOCH + time, data) for time, data in records]
+    if later:
+        entries.append(Entry(EPOCH + 20_000 * MS, sll2(ipv4("9.9.9.9", "8.8.8.8", UDP, udp(1, 2, b"far")), 9, 3)))
+    whole = None
+    for start, stop in zip((0, *cut), (*cut, len(entries)), strict=True):
+        part = make_engine(EngineOptions(part=start > 0), engine)
+        part.feed(0, to_pcap(entries[start:stop], SLL2))
+        part.end(0)
+        if whole is None:
+            whole = part
+        else:
+            whole.merge(part)
+    assert whole is not None
+    return whole.tables()
+
+
+def cells(tables: Tables) -> dict[str, Cell]:
+    found = {}
+    for (flow, path), cell in tables.cells.items():
+        if flow.source == bytes([9, 9, 9, 9]):
+            continue
+        stages = " ".join(
+            f"{'out' if stage.direction == OUT else 'in'}{stage.interface.number}" for stage in path.stages
+        )
+        words = [name for flag, name in NAMES.items() if path.flags & flag]
+        found[" ".join([stages, *words])] = cell
+    return found
+
+
+def counts(tables: Tables) -> dict[str, tuple[int, int, int]]:
+    """Datagrams, packets that they were, and packets that went out, by path."""
+    return {path: (cell.datagrams, cell.wire_packets, cell.egress_packets) for path, cell in cells(tables).items()}
+
+
+@pytest.fixture(params=["pure", "native"])
+def engine(request: pytest.FixtureRequest) -> str:
+    if request.param == "native":
+        require_native()
+    return str(request.param)
+
+
+WAYS = (
+    {},
+    {"stamp": None},
+    {"underlay": 6},
+    {"underlay": 6, "stamp": None},
+    {"wear": "plain"},
+    {"wear": "plain", "stamp": None},
+    {"fragmentable": True},
+    {"wear": "plain", "fragmentable": True},
+    {"outer_id": 0xFFFE},
+)
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("base", [1000, 0xFFFFF000])
+def test_a_super_frame_and_its_segments_are_one_journey(engine: str, how: dict[str, object], base: int) -> None:
+    whole = segment(base, 10 * SIZE + 100, **how)  # type: ignore[arg-type]
+    records = [(0, whole), *((MS + number * 1000, data) for number, data in enumerate(pieces(base, 10, **how)))]
+    tables = observe(engine, *records)
+    assert counts(tables) == {"in1 out2 segmented": (1, 11, 11)}
+    (latencies,) = tables.latencies.values()
+    assert (latencies.count, latencies.largest) == (1, MS + 10_000)  # first byte in to last segment out
+    (cell,) = cells(tables).values()
+    overhead = {"plain": 0}.get(str(how.get("wear")), 70 if how.get("underlay") == 6 else 50)
+    assert cell.outer_bytes - cell.inner_bytes == overhead
+    inside = 20 + 20 + (0 if how.get("stamp", 5) is None else 12)
+    assert cell.wire_bytes == 10 * SIZE + 100 + 11 * (overhead + inside)
+    assert not tables.large
+    assert sum(tables.sizes.values()) == 1  # the unrelated record: what is known to be no packet has no size
+    (flow,) = [row for key, row in tables.flows.items() if key.protocol == TCP]
+    assert flow.data_bytes == 10 * SIZE + 100
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("lost", [[0], [3], [10], [9, 10], [0, 1, 2, 3, 4, 5]])
+def test_a_loss_of_some_segments_is_partial_and_counts_them(
+    engine: str, how: dict[str, object], lost: list[int]
+) -> None:
+    whole = segment(1000, 10 * SIZE + 100, **how)  # type: ignore[arg-type]
+    left = [data for number, data in enumerate(pieces(1000, 10, **how)) if number not in lost]
+    tables = observe(engine, (0, whole), *((MS + number, data) for number, data in enumerate(left)))
+    assert counts(tables) == {"in1 out2 partial segmented": (1, 11, 11 - len(lost))}
+
+
+def test_of_a_last_segment_alone_its_identification_tells_how_many_came_before(engine: str) -> None:
+    *_, last = pieces(1000, 10)
+    tables = observe(engine, (0, segment(1000, 10 * SIZE + 100)), (MS, last))
+    assert counts(tables) == {"in1 out2 partial segmented": (1, 11, 1)}
+
+
+def test_a_super_frame_of_which_nothing_left_only_came_in(engine: str) -> None:
+    tables = observe(engine, (0, segment(1000, 5 * SIZE)), (MS, segment(1, 10, way=OUT, inner_id=99)))
+    assert counts(tables) == {"in1": (1, 1, 0), "out2 partial": (1, 1, 1)} or counts(tables) == {
+        "in1": (1, 1, 0),
+        "out2": (1, 1, 1),
+    }
+
+
+@pytest.mark.parametrize("how", [{"stamp": None}, {"stamp": None, "underlay": 6}, {"stamp": None, "wear": "plain"}])
+def test_what_is_sent_again_fills_no_gap(engine: str, how: dict[str, object]) -> None:
+    """Segment 3 is lost, and all is sent again 300 ms later, with identifications of its own."""
+    first = [data for number, data in enumerate(pieces(1000, 10, **how)) if number != 3]
+    again = {"outer_id": 0x2222, "inner_id": 300, **how}
+    second = pieces(1000, 10, **again)
+    tables = observe(
+        engine,
+        (0, segment(1000, 10 * SIZE + 100, **how)),  # type: ignore[arg-type]
+        *((MS + number, data) for number, data in enumerate(first)),
+        (300 * MS, segment(1000, 10 * SIZE + 100, **again)),  # type: ignore[arg-type]
+        *((301 * MS + number, data) for number, data in enumerate(second)),
+    )
+    assert counts(tables) == {"in1 out2 partial segmented": (1, 11, 10), "in1 out2 segmented": (1, 11, 11)}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_packets_that_are_put_together_are_forwarded_each(engine: str, how: dict[str, object]) -> None:
+    way = {key: value for key, value in how.items() if key != "way"}
+    outer_id = way.pop("outer_id", 0x1111)
+    came = [
+        segment(
+            1000 + number * SIZE,
+            SIZE,
+            outer_id=outer_id + number,
+            inner_id=7 + number,
+            **way,  # type: ignore
+        )
+        for number in range(10)
+    ]
+    went = segment(1000, 10 * SIZE, outer_id=outer_id, way=OUT, **way)  # type: ignore[arg-type]
+    tables = observe(engine, *((number * 1000, data) for number, data in enumerate(came)), (MS, went))
+    assert counts(tables) == {"in1 out2 joined": (10, 10, 10)}
+    (latencies,) = tables.latencies.values()
+    assert (latencies.smallest, latencies.largest) == (MS - 9000, MS)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"outer_id": 0x1119},  # none that this super-frame's segment there would have
+        {"stamp": 6},
+        {"at": 1000 + 11 * SIZE},
+    ],
+)
+def test_what_no_super_frame_can_have_become_is_another(engine: str, other: dict[str, int]) -> None:
+    how = {"at": 1000 + 2 * SIZE, "outer_id": 0x1113, "inner_id": 9, **other}
+    tables = observe(engine, (0, segment(1000, 10 * SIZE)), (MS, segment(how.pop("at"), SIZE, way=OUT, **how)))  # type: ignore
+    assert {path.split()[0] for path in counts(tables)} == {"in1", "out2"}
+
+
+@pytest.mark.parametrize(("wait", "joined"), [(1000 * MS, True), (1000 * MS + 1, False)])
+def test_segments_are_waited_for_as_long_as_others(engine: str, wait: int, joined: bool) -> None:
+    records = [(0, segment(1000, 10 * SIZE + 100)), *((wait, data) for data in pieces(1000, 10))]
+    assert ("in1 out2 segmented" in counts(observe(engine, *records))) == joined
+
+
+def test_at_the_end_what_is_missing_may_still_leave(engine: str) -> None:
+    left = pieces(1000, 10)[:4]
+    records = [(0, segment(1000, 10 * SIZE + 100)), *((1000, data) for data in left)]
+    assert counts(observe(engine, *records, later=False)) == {"in1 out2 partial at end segmented": (1, 11, 4)}
+
+
+@pytest.mark.parametrize("gap", [1, 10 * MS, 400 * MS, 1100 * MS, 4000 * MS])
+def test_parts_give_what_one_pass_gives(engine: str, gap: int) -> None:
+    records: list[tuple[int, bytes]] = []
+    for number in range(6):
+        how = {"outer_id": 1000 + 20 * number, "stamp": number // 2}
+        records.append((number * gap, segment(1000 + number * 4000, 2 * SIZE + 100, **how)))  # type: ignore[arg-type]
+        records += [
+            (number * gap + 7 * at, data)
+            for at, data in enumerate(pieces(1000 + number * 4000, 2, **how))
+            if (number, at) != (3, 1)
+        ]
+    records.sort(key=lambda record: record[0])
+    whole = observe(engine, *records)
+    assert counts(whole) == {"in1 out2 segmented": (5, 15, 15), "in1 out2 partial segmented": (1, 3, 2)}
+    for first in range(1, len(records)):
+        parts = observe(engine, *records, cut=[first, min(first + 3, len(records))])
+        assert parts._replace(inputs=[]) == whole._replace(inputs=[]), first
+
+
+def test_a_side_of_a_journey_is_of_its_own_network() -> None:
+    """What went out first, plain, stands apart from what came in by the tunnel, once segments are told from it."""
+    require_native()
+    records = [
+        Spec(0, outer_id=1, special=103, direction=OUT),
+        *(Spec(1, outer_id=outer_id, special=101) for outer_id in (1, 2)),
+        Spec(0, outer_id=1, special=102, direction=OUT),
+        Spec(0, outer_id=2, special=101),
+    ]
+    made = build(records, SLL2, EngineOptions(window=1000, settle=100))
+    tables = []
+    for name in ("pure", "native"):
+        engine = make_engine(made.options, name)
+        engine.feed(0, *made.files())
+        engine.end(0)
+        tables.append(engine.tables())
+    assert tables[0] == tables[1]
+    assert len(tables[0].flows) == 1

@@ -1,0 +1,242 @@
+"""Which packets are segments of which super-frame: the pure twin of `native/segments.c`.
+
+Segmentation offload cuts one TCP super-frame into many packets on its way through a router, or puts many together
+into one. The pieces have keys of their own, so that their journeys come in and never leave, or leave without having
+come in. Such a journey is *loose*. Loose journeys of one flow with equal acknowledgement and timestamps, which all
+pieces of a super-frame share, belong together where the bytes of one lie within the other's, one came in and the
+other went out, both opened within the window, and identifications, where there are any, count up from the first
+piece (Linux reserves one for each: inet_gso_segment in net/ipv4/af_inet.c).
+
+Whether two belong together depends on nothing but the two. So what hangs together can be decided as soon as nothing
+more can be added to it, whenever that is looked at: parts of a capture, and both engines, decide alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
+
+from vxtool.engine.tables import Sample
+
+MOST_AROUND = 64  # of one flow, that hold one byte: older ones among more are not looked at
+MOST_PIECES = 1024  # of one super-frame: more than BIG TCP's 512 KiB hold of 536 bytes
+
+
+class _Sighting(Protocol):
+    sample: Sample
+
+
+class _Sided(Protocol):
+    """What of a journey came in, or what of it went out."""
+
+    clock: int  # when it was first seen
+
+
+_Journey = TypeVar("_Journey", bound=_Sided)
+_End = TypeVar("_End", bound=_Sighting)
+
+
+class Loose(Generic[_Journey, _End]):
+    """One side of a journey, that may be a piece of another, or hold others.
+
+    `end`: the sighting at its first stage where it came in, at its last where it went out;
+    `identity`: flow, acknowledgement and timestamps; `start`: the TCP sequence number; `length`: of its payload;
+    `outer_id` and `inner_id`: identifications, 0 where there are none;
+    `vni`: -1 where it was plain.
+    """
+
+    __slots__ = (
+        "around",
+        "end",
+        "identity",
+        "inner_id",
+        "is_open",
+        "journey",
+        "length",
+        "outer_id",
+        "parent",
+        "pieces",
+        "start",
+        "vni",
+        "went_out",
+    )
+
+    def __init__(
+        self,
+        journey: _Journey,
+        end: _End,
+        identity: tuple[object, ...],
+        start: int,
+        length: int,
+        outer_id: int,
+        inner_id: int,
+        vni: int,
+        went_out: bool,
+        is_open: bool,
+    ) -> None:
+        self.journey = journey
+        self.end = end
+        self.identity = identity
+        self.start = start
+        self.length = length
+        self.outer_id = outer_id
+        self.inner_id = inner_id
+        self.vni = vni
+        self.went_out = went_out
+        self.is_open = is_open  # when the capture ended
+        self.forget()
+
+    def forget(self) -> None:
+        """Belong to none."""
+        self.parent: Loose[_Journey, _End] = self
+        self.pieces: list[Loose[_Journey, _End]] = []  # what was found to lie within it
+        self.around: Loose[_Journey, _End] | None = None  # in what it was found to lie
+
+    @property
+    def clock(self) -> int:
+        return self.journey.clock
+
+    @property
+    def sample(self) -> Sample:
+        return self.end.sample
+
+    def is_partial(self) -> bool:
+        return sum(piece.length for piece in self.pieces) < self.length
+
+    def root(self) -> Loose[_Journey, _End]:
+        """The one that stands for all that hang together with it."""
+        item = self
+        while item.parent is not item:
+            item.parent = item.parent.parent
+            item = item.parent
+        return item
+
+    def offset_of(self, piece: Loose[_Journey, _End]) -> int:
+        return (piece.start - self.start) & 0xFFFFFFFF
+
+    def ends_with(self, piece: Loose[_Journey, _End]) -> bool:
+        return self.offset_of(piece) + piece.length == self.length
+
+    def packets(self) -> int:
+        """How many packets it was that were cut out of it, going by the pieces found: by all of it, else by the
+        size of a piece other than the last, else at least one more than were found."""
+        if not self.is_partial():
+            return len(self.pieces)
+        sizes = [piece.length for piece in self.pieces if not self.ends_with(piece)]
+        if not sizes:
+            sizes = [size for piece in self.pieces if (size := _size_told(self, piece)) > 0]
+        return max(len(self.pieces) + 1, -(-self.length // max(sizes)) if sizes else 0)
+
+
+_Edge = tuple[Loose[_Journey, _End], Loose[_Journey, _End]]  # what holds, and what is held
+
+
+def decide(
+    loose: list[Loose[_Journey, _End]], window: int, may_decide: Callable[[int, int], bool]
+) -> tuple[list[Loose[_Journey, _End]], list[Loose[_Journey, _End]]]:
+    """Find out which are pieces of which. Returns those that are decided, and those that have to wait.
+
+    `may_decide` is asked with the clocks of the first and of the last of what hangs together.
+    """
+    edges = _find_edges(loose, window)
+    for around, inside in edges:
+        inside.root().parent = around.root()
+    clocks: dict[int, tuple[int, int]] = {}
+    for item in loose:
+        first, last = clocks.get(id(item.root()), (item.clock, item.clock))
+        clocks[id(item.root())] = min(first, item.clock), max(last, item.clock)
+    ready = {root for root, (first, last) in clocks.items() if may_decide(first, last)}
+    decided = [item for item in loose if id(item.root()) in ready]
+    waiting = [item for item in loose if id(item.root()) not in ready]
+    edges = [(around, inside) for around, inside in edges if id(around.root()) in ready]
+    # What went out is shared out in the order in which it went, then what came in, in the order in which it came.
+    _take_pieces((edge for edge in edges if edge[1].went_out), later_first=False)
+    _take_pieces((edge for edge in edges if not edge[1].went_out), later_first=True)
+    for item in waiting:
+        item.forget()
+    return decided, waiting
+
+
+def _find_edges(loose: list[Loose[_Journey, _End]], window: int) -> list[_Edge[_Journey, _End]]:
+    by_identity: dict[tuple[object, ...], list[Loose[_Journey, _End]]] = {}
+    for item in loose:
+        by_identity.setdefault(item.identity, []).append(item)
+    edges: list[_Edge[_Journey, _End]] = []
+    for items in by_identity.values():
+        # Sequence numbers wrap (RFC 9293): what crosses that point stands before it and behind.
+        placed = [(item.start, -item.length, item.sample, item) for item in items]
+        placed += [
+            (item.start - (1 << 32), -item.length, item.sample, item)
+            for item in items
+            if item.start + item.length > 1 << 32
+        ]
+        around: list[tuple[int, Loose[_Journey, _End]]] = []  # (end, item) of those that begin no later
+        for start, _, _, item in sorted(placed, key=lambda place: place[:3]):
+            end = start + item.length
+            around = [other for other in around if other[0] > start][-MOST_AROUND:]
+            edges += [(other, item) for reach, other in around if reach >= end and _holds(other, item, window)]
+            around.append((end, item))
+    return edges
+
+
+def _holds(around: Loose[_Journey, _End], inside: Loose[_Journey, _End], window: int) -> bool:
+    """Whether one may be a piece of the other, in whose bytes its own lie."""
+    return (
+        around.went_out != inside.went_out
+        and around.length != inside.length
+        and (around.vni == inside.vni or around.vni < 0 or inside.vni < 0)
+        and abs(around.clock - inside.clock) <= window
+        and _size_told(around, inside) >= 0
+    )
+
+
+def _size_told(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> int:
+    """The size of the segments before a piece, as its identification tells; 0: it does not, -1: it is no piece."""
+    if around.outer_id and inside.outer_id:  # both in a tunnel
+        steps = (inside.outer_id - around.outer_id) & 0xFFFF
+    elif around.inner_id and inside.inner_id:
+        steps = (inside.inner_id - around.inner_id) & 0xFFFF
+    else:
+        return 0
+    if steps == 0:
+        return 0  # the first, or all have the same
+    size, rest = divmod(around.offset_of(inside), steps)
+    if rest or size < inside.length or (size > inside.length and not around.ends_with(inside)):
+        return -1
+    return size
+
+
+def _take_pieces(edges: Iterable[_Edge[_Journey, _End]], later_first: bool) -> None:
+    """Give each piece to one of those that may hold it, and each byte of those to one piece alone, so that what is
+    sent again fills no gap.
+
+    Something that went out came of the newest that had come in by then; what came in went with the oldest that
+    went out from then on (`later_first`). Clocks may differ a little: else with the nearest on the other side.
+    """
+    choices: dict[int, list[_Edge[_Journey, _End]]] = {}
+    for edge in edges:
+        choices.setdefault(id(edge[1]), []).append(edge)
+    for choice in sorted(choices.values(), key=lambda choice: choice[0][1].sample):
+        inside = choice[0][1]
+        if inside.pieces:
+            continue
+        free = [around for around, _ in choice if around.around is None and _has_room(around, inside)]
+        earlier = [around for around in free if around.sample <= inside.sample]
+        later = [around for around in free if around.sample > inside.sample]
+        wanted = (later or earlier) if later_first else (earlier or later)
+        if wanted:
+            best = min(wanted, key=_sample_of) if wanted is later else max(wanted, key=_sample_of)
+            best.pieces.append(inside)
+            inside.around = best
+
+
+def _sample_of(item: Loose[_Journey, _End]) -> Sample:
+    return item.sample
+
+
+def _has_room(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> bool:
+    start = around.offset_of(inside)
+    end = start + inside.length
+    return len(around.pieces) < MOST_PIECES and all(
+        around.offset_of(piece) >= end or around.offset_of(piece) + piece.length <= start for piece in around.pieces
+    )
