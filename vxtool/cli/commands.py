@@ -13,7 +13,7 @@ import click
 
 from vxtool import cli
 
-_COMMANDS = ("analyze", "explain", "flows")
+_COMMANDS = ("analyze", "craft", "explain", "flows")
 
 
 class Commands(click.Group):

@@ -1,0 +1,86 @@
+"""`vxtool craft`: packets made to order, into a capture file or onto a wire."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vxtool.cli.craft_options import PACKET_OPTIONS, ROUTER_OPTIONS, SECTIONS
+from vxtool.cli.grouped import GroupedCommand, in_sections
+from vxtool.cli.output import STDOUT, check_output
+from vxtool.errors import UsageError
+
+if TYPE_CHECKING:
+    from vxtool.craft.plan import Plan
+
+
+@click.command("craft", cls=GroupedCommand, short_help="Make packets: single ones, floods, whole scenarios.")
+@in_sections(SECTIONS)
+def command(
+    *,
+    output: str | None,
+    beside: str | None,
+    seed: int,
+    scenario: str | None,
+    list_: bool,
+    repeat: int | None,
+    format: str | None,
+    unit: str | None,
+    snaplen: int | None,
+    **options: Any,
+) -> int:
+    """Make packets into a capture file: one or millions, as a router saw them, or a whole scenario with the cluster
+    files that belong to it. On a router, what a right analysis says is written beside it (FILE.truth.json).
+
+    \b
+      vxtool craft --from 172.20.0.107 --to 172.20.2.4 --icmp echo --vni 36705 \\
+        --outer 192.168.10.100:51213,192.168.20.100 -o ping.pcap
+      vxtool craft --from 172.20.0.107 --to 172.20.2.4 --tcp 32788:80 --mss 1410 \\
+        --vni 36705 --outer 192.168.10.100,192.168.20.100 \\
+        --count 1M --through eth1,eth2 --drop 3% -o syn.pcap
+      vxtool craft --scenario stale-mtu -o stale.pcap
+    """
+    given = {key: value for key, value in options.items() if value not in (None, (), False)}
+    if output is None:
+        raise UsageError("nothing to do with the packets; give -o FILE")
+    plan = _plan_of_options(given, seed=seed, format=_format(format, output), unit=unit, snaplen=snaplen)
+    return _write(plan, output, beside)
+
+
+def _format(format: str | None, output: str | None) -> str | None:
+    return "pcapng" if format is None and output is not None and output.endswith(".pcapng") else format
+
+
+def _plan_of_options(
+    given: dict[str, Any], *, seed: int, format: str | None, unit: str | None, snaplen: int | None
+) -> Plan:
+    from vxtool.craft.options import plan_of_options
+
+    return plan_of_options(
+        {key: value for key, value in given.items() if key in PACKET_OPTIONS},
+        {key: value for key, value in given.items() if key in ROUTER_OPTIONS},
+        seed=seed,
+        format_=format,
+        unit=unit,
+        snaplen=snaplen,
+    )
+
+
+def _write(plan: Plan, output: str, beside: str | None) -> int:
+    from vxtool.craft.plan import write_plan
+
+    check_output(output, ())
+    if output == STDOUT:
+        if sys.stdout.isatty():
+            raise UsageError("a capture is nothing for a terminal; give -o FILE, or send it on by a pipe")
+        sys.stdout.flush()
+        write_plan(plan, sys.stdout.buffer)
+        return 0
+    written = write_plan(plan, output, beside)
+    records = f"{written.records:,} record{'s' if written.records != 1 else ''}"
+    click.echo(f"{', '.join(written.captures)}: {records}")
+    if written.beside:
+        click.echo(f"beside it: {', '.join(written.beside)}")
+    return 0

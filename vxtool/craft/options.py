@@ -1,0 +1,74 @@
+"""A plan from plain options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import cast
+
+from vxtool.craft.build import build_trains
+from vxtool.craft.capture import Format
+from vxtool.craft.packets import Packets, read_packets
+from vxtool.craft.pieces import segments
+from vxtool.craft.plan import Item, Plan
+from vxtool.craft.through import Through, passage_of, read_through
+from vxtool.craft.train import Train
+from vxtool.errors import UsageError
+from vxtool.packet import IPv4
+
+_LENGTHS = ("ip-length", "udp-length", "outer-ip-length", "outer-udp-length")
+
+
+def plan_of_options(
+    packets: Mapping[str, object],
+    router: Mapping[str, object],
+    *,
+    seed: int = 0,
+    format_: str | None = None,
+    unit: str | None = None,
+    snaplen: int | None = None,
+) -> Plan:
+    """The plan that options ask for: `packets` by the names of `Packets`, `router` by those of `Through`.
+
+    Raises UsageError where they make no sense.
+    """
+    through = read_through(router, _option)
+    asked = read_packets(packets, _option)
+    trains = build_trains(asked)
+    if through is not None and through.segment is not None:
+        trains = [_spaced(train, through.segment) for train in trains]
+    items = [
+        Item(train, None if through is None else passage_of(through, train), asked.fragment) for train in trains
+    ]
+    return Plan(
+        items,
+        format=cast(Format, format_ or ("ethernet" if through is None else "sll2")),
+        unit="us" if unit == "us" else "ns",
+        snaplen=snaplen or 0,
+        seed=seed,
+        certain=_is_certain(asked, through, snaplen),
+    )
+
+
+def _option(name: str) -> str:
+    return f"--{name.rstrip('_').replace('_', '-')}"
+
+
+def _is_certain(packets: Packets, through: Through | None, snaplen: int | None) -> bool:
+    """Whether what a right analysis says is known: lengths that lie, and headers that are cut, leave it open."""
+    lies = any(name in _LENGTHS for name, _ in packets.wrong)
+    return not (lies or packets.truncate is not None or (snaplen is not None and snaplen < 128))
+
+
+def _spaced(train: Train, size: int) -> Train:
+    """The train with identifications that leave room for the segments of each of its packets, as Linux keeps it."""
+    count = len(segments(train, size))
+    if count == 1:
+        raise UsageError(f"--segment: no packet has more than {size} bytes of TCP data; give a larger --size")
+    steps = {
+        (index, name): step * count
+        if name == "identification" and isinstance(train.layers[index], IPv4)
+        else step
+        for (index, name), step in train.steps.items()
+    }
+    return replace(train, steps=steps)

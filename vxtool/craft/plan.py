@@ -1,0 +1,172 @@
+"""What goes into a capture, and writing it with all that belongs beside it.
+
+Beside `NAME.pcap` come `NAME.truth.json`, `NAME.links.json` and `NAME.routes.json` (the router's, as `ip -j addr`
+and `ip -j route` print them), and what a scenario adds: the cluster's objects.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_interface
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, NamedTuple
+
+from vxtool.craft.capture import CaptureFile, Format, paths_of, view_of
+from vxtool.craft.router import Crossing, Interface, Passage, Sighting, Stream
+from vxtool.craft.train import Train
+from vxtool.craft.truth import Truth
+from vxtool.errors import UsageError
+
+
+class Item(NamedTuple):
+    """A train, how it crosses the router (None: there is none), and the MTU at which its sender fragments."""
+
+    train: Train
+    passage: Passage | None = None
+    mtu: int | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that one capture holds."""
+
+    items: Sequence[Item]
+    format: Format = "ethernet"
+    unit: Literal["ns", "us"] = "ns"
+    snaplen: int = 0
+    seed: int = 0
+    interfaces: Sequence[Interface] = ()  # all of the router's; those that are crossed, where it is empty
+    findings: Sequence[str] | None = None  # ids of those that a report must have
+    beside: dict[str, str] = field(default_factory=dict)  # more files: what they are, and their text
+    certain: bool = True  # whether the truth can be told: not where lengths were made wrong
+
+    @property
+    def routed(self) -> bool:
+        return any(item.passage is not None for item in self.items)
+
+
+class Written(NamedTuple):
+    """What was written."""
+
+    captures: list[str]
+    beside: list[str]
+    records: int
+    truth: dict[str, Any] | None
+
+
+def write_plan(
+    plan: Plan,
+    output: str | BinaryIO,
+    folder: str | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Written:
+    """Write the capture to `output`, and what belongs beside it there, or into `folder`.
+
+    To a stream goes the capture alone. Raises UsageError where a file cannot be made.
+    """
+    interfaces = _crossed(plan)
+    view = view_of(plan.format)
+    truth = Truth(everywhere=plan.format in ("sll2", "sll"))
+    streams: list[Stream] = []
+    for number, item in enumerate(plan.items):
+        if item.passage is None:
+            streams.append(Sighting(item.train, view, item.mtu))
+        else:
+            streams.append(
+                Crossing(
+                    item.train, item.passage, view, truth, seed=plan.seed, number=number, mtu=item.mtu
+                )
+            )
+    with CaptureFile(
+        output, plan.format, interfaces, unit=plan.unit, snaplen=plan.snaplen, progress=progress
+    ) as file:
+        file.write_all(streams)
+    truth.records, truth.last_ns = file.records, file.last_ns
+    if plan.unit == "us":
+        truth.last_ns -= truth.last_ns % 1000
+    told = None
+    if plan.routed and plan.certain:
+        told = truth.told(None if plan.findings is None else list(plan.findings))
+    captures = paths_of(output, plan.format, interfaces) if isinstance(output, str) else []
+    if not isinstance(output, str):
+        return Written(captures, [], file.records, told)
+    files = dict(plan.beside)
+    if told is not None:
+        files["truth.json"] = json.dumps(told, indent=2) + "\n"
+    if plan.routed:
+        files.setdefault("links.json", json.dumps(links_of(interfaces), indent=2) + "\n")
+        files.setdefault("routes.json", json.dumps(routes_of(interfaces), indent=2) + "\n")
+    return Written(captures, _write_beside(files, output, folder), file.records, told)
+
+
+def _crossed(plan: Plan) -> list[Interface]:
+    if plan.interfaces:
+        return list(plan.interfaces)
+    found: dict[str, Interface] = {}
+    for item in plan.items:
+        if item.passage is not None:
+            ways = [item.passage.ingress, item.passage.egress]
+            for each in ways + ([item.passage.misroute] if item.passage.misroute else []):
+                known = found.get(each.name, each)
+                both = dict.fromkeys(known.addresses + each.addresses)
+                found[each.name] = replace(known, addresses=tuple(both))
+    return sorted(found.values(), key=lambda each: each.index)
+
+
+def links_of(interfaces: Sequence[Interface]) -> list[dict[str, Any]]:
+    """What `ip -j addr` prints on the router."""
+    return [
+        {
+            "ifindex": each.index,
+            "ifname": each.name,
+            "flags": ["BROADCAST", "MULTICAST", "UP", "LOWER_UP"],
+            "mtu": each.mtu,
+            "operstate": "UP",
+            "link_type": "ether",
+            "address": each.mac,
+            "broadcast": "ff:ff:ff:ff:ff:ff",
+            "addr_info": [
+                {
+                    "family": "inet6" if ":" in address else "inet",
+                    "local": address.partition("/")[0],
+                    "prefixlen": int(address.partition("/")[2] or (128 if ":" in address else 32)),
+                    "scope": "global",
+                }
+                for address in each.addresses
+            ],
+        }
+        for each in interfaces
+    ]
+
+
+def routes_of(interfaces: Sequence[Interface]) -> list[dict[str, Any]]:
+    """What `ip -j route` prints on the router: the networks on its links."""
+    return [
+        {
+            "dst": str(ip_interface(address).network),
+            "dev": each.name,
+            "protocol": "kernel",
+            "scope": "link",
+            "prefsrc": address.partition("/")[0],
+            "flags": [],
+        }
+        for each in interfaces
+        for address in each.addresses
+    ]
+
+
+def _write_beside(files: dict[str, str], output: str, folder: str | None) -> list[str]:
+    path = Path(output)
+    place = path.parent if folder is None else Path(folder)
+    written = []
+    for kind, text in sorted(files.items()):
+        name = place / f"{path.stem}.{kind}"
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            name.write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{name}: cannot be written: {error.strerror or error}") from None
+        written.append(str(name))
+    return written
