@@ -75,8 +75,11 @@ def part_of(report: Any, truth: Any) -> Any:
 def assert_true(path: Path, captures: Sequence[Path] = (), **known: Any) -> dict[str, Any]:
     """What vxtool reports of a crafted capture is what its truth tells, in all that it tells."""
     truth = truth_of(path)
+    wanted = [finding["id"] for finding in truth.pop("findings", [])]
     files = [str(each) for each in captures or [path]]
     links, routes = (str(path.with_suffix(f".{kind}.json")) for kind in ("links", "routes"))
     report = vxtool.analyze(files, links=[links], routes=[routes], **known)
     assert part_of(report, truth) == truth
+    found = {finding["id"]: finding["severity"] for finding in report["findings"]}
+    assert set(wanted) <= set(found)
     return truth

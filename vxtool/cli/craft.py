@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import click
 
@@ -13,7 +14,10 @@ from vxtool.cli.output import STDOUT, check_output
 from vxtool.errors import UsageError
 
 if TYPE_CHECKING:
+    from vxtool.craft.capture import Format
     from vxtool.craft.plan import Plan
+
+    Unit = Literal["ns", "us"]
 
 
 @click.command("craft", cls=GroupedCommand, short_help="Make packets: single ones, floods, whole scenarios.")
@@ -42,11 +46,44 @@ def command(
         --count 1M --through eth1,eth2 --drop 3% -o syn.pcap
       vxtool craft --scenario stale-mtu -o stale.pcap
     """
+    if list_:
+        return _list()
     given = {key: value for key, value in options.items() if value not in (None, (), False)}
     if output is None:
         raise UsageError("nothing to do with the packets; give -o FILE")
-    plan = _plan_of_options(given, seed=seed, format=_format(format, output), unit=unit, snaplen=snaplen)
+    chosen = _format(format, output)
+    if scenario is not None:
+        if given:
+            name = next(iter(given)).rstrip("_").replace("_", "-")
+            raise UsageError(f"--{name} and --scenario cannot go together; write the scenario's file anew")
+        plan = _plan_of_scenario(scenario, seed, repeat)
+        plan = replace(
+            plan,
+            format=cast("Format", chosen or plan.format),
+            unit=cast("Unit", unit or plan.unit),
+            snaplen=plan.snaplen if snaplen is None else snaplen,
+        )
+    else:
+        if repeat is not None:
+            raise UsageError("--repeat needs --scenario; --count makes many packets")
+        plan = _plan_of_options(given, seed=seed, format=chosen, unit=unit, snaplen=snaplen)
     return _write(plan, output, beside)
+
+
+def _list() -> int:
+    from vxtool.craft.scenario import titles
+
+    rows = list(titles())
+    width = max(len(name) for name, _ in rows)
+    for name, title in rows:
+        click.echo(f"{name:{width}}  {title}")
+    return 0
+
+
+def _plan_of_scenario(name: str, seed: int, repeat: int | None) -> Plan:
+    from vxtool.craft.scenario import load_scenario, plan_scenario
+
+    return plan_scenario(load_scenario(name), seed, repeat)
 
 
 def _format(format: str | None, output: str | None) -> str | None:

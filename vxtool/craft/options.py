@@ -11,8 +11,12 @@ from vxtool.craft.capture import Format
 from vxtool.craft.packets import Packets, read_packets
 from vxtool.craft.pieces import segments
 from vxtool.craft.plan import Item, Plan
+from vxtool.craft.router import Passage
+from vxtool.craft.through import READERS as ROUTER
 from vxtool.craft.through import Through, passage_of, read_through
 from vxtool.craft.train import Train
+from vxtool.craft.values import located
+from vxtool.craft.world import World
 from vxtool.errors import UsageError
 from vxtool.packet import IPv4
 
@@ -47,6 +51,40 @@ def plan_of_options(
         snaplen=snaplen or 0,
         seed=seed,
         certain=_is_certain(asked, through, snaplen),
+    )
+
+
+def plan_of_tables(table: Mapping[str, object], start_ns: int, world: World, where: str) -> list[Item]:
+    """The items of a scenario's table `packets`: options by their names, those of the router among them."""
+    given = {key.replace("-", "_"): value for key, value in table.items()}
+    router = {key: given.pop(key) for key in list(given) if key in ROUTER}
+
+    def named(name: str) -> str:
+        return f"{where}: {name.rstrip('_').replace('_', '-')}"
+
+    if str(given.get("payload", "")).startswith("@"):
+        raise UsageError(f"{where}: payload: a scenario takes no files; give text or hex:DIGITS")
+    through = read_through(router, named)
+    asked = read_packets(given, named)
+    if "start" not in given:
+        asked = replace(asked, start=start_ns)
+    with located(where):
+        trains = build_trains(asked, "")
+        return [
+            Item(train, None if through is None else in_world(passage_of(through, train), world), asked.fragment)
+            for train in trains
+        ]
+
+
+def in_world(passage: Passage, world: World) -> Passage:
+    """The passage by the world's own interfaces, where it has those."""
+    known = world.interfaces
+    wrong = passage.misroute
+    return replace(
+        passage,
+        ingress=known.get(passage.ingress.name, passage.ingress),
+        egress=known.get(passage.egress.name, passage.egress),
+        misroute=None if wrong is None else known.get(wrong.name, wrong),
     )
 
 

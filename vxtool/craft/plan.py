@@ -38,7 +38,7 @@ class Plan:
     snaplen: int = 0
     seed: int = 0
     interfaces: Sequence[Interface] = ()  # all of the router's; those that are crossed, where it is empty
-    findings: Sequence[str] | None = None  # ids of those that a report must have
+    findings: Sequence[str] | None = None  # ids of those that must be among a report's
     beside: dict[str, str] = field(default_factory=dict)  # more files: what they are, and their text
     certain: bool = True  # whether the truth can be told: not where lengths were made wrong
 

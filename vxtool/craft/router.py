@@ -137,7 +137,7 @@ class Crossing:
         self.start_ns, self.last_ns = train.time_ns, train.last_ns
         self._in = Lane(passage.ingress, IN)
         self._link = view.link(train.link, self._in)
-        self._facts = facts_of(train, mtu)
+        self._facts = facts_of(train, mtu, passage.ingress.mtu)
         self._too_large = self._refused()
         self._ways = [passage.egress] + ([passage.misroute] if passage.misroute else [])
 

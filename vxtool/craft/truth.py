@@ -33,11 +33,12 @@ class Facts(NamedTuple):
     inner: int  # of the innermost
     fragments: int  # that it comes in
     mss: int | None  # of a SYN
+    super_frame: bool  # more than one packet on the wire, but one record
     ends: tuple[str, str] | None  # VTEPs
 
 
-def facts_of(train: Train, mtu: int | None = None) -> Facts:
-    """`mtu`: at which the sender fragments."""
+def facts_of(train: Train, mtu: int | None = None, link_mtu: int = 1500) -> Facts:
+    """`mtu`: at which the sender fragments; `link_mtu`: of the link that they come in by."""
     from vxtool.craft.pieces import fragments
 
     packet = train.packet
@@ -57,6 +58,7 @@ def facts_of(train: Train, mtu: int | None = None) -> Facts:
         inner=size,
         fragments=len(fragments(packet, mtu)) if mtu is not None else 1,
         mss=told[0] if told else None,
+        super_frame=mtu is None and len(packet) > link_mtu,
         ends=(outer.source, outer.destination) if isinstance(outer, IPv4 | IPv6) and protocol else None,
     )
 
@@ -73,6 +75,7 @@ class _Scope:
     latencies: dict[tuple[str, int, str, int], Counter[int]] = field(default_factory=dict)
     at_source: int = 0
     by_router: int = 0
+    super_frames: int = 0
     resegmented: int = 0
 
 
@@ -101,7 +104,9 @@ class Truth:
         scope.datagrams += count
         if facts.fragments > 1:
             scope.at_source += count
-        if facts.inner:
+        if facts.super_frame:
+            scope.super_frames += count
+        elif facts.inner:
             self._largest[facts.tunnelled] = max(self._largest.get(facts.tunnelled, 0), facts.inner)
         if facts.mss is not None:
             self._mss[facts.tunnelled][facts.mss] += count
@@ -149,9 +154,10 @@ class Truth:
         self._too_big += count
 
     def told(self, findings: list[str] | None = None) -> dict[str, Any]:
-        """The truth, in the report's keys. `findings` are the ids of those that the report must have."""
+        """The truth, in the report's keys. `findings` are the ids of those that must be among the report's."""
         tunnelled = bool(self._scopes[True].datagrams)
         other = self._scopes[not tunnelled]
+        told = self._mss[True] + self._mss[False]
         counts = self._counts(self._scopes[tunnelled], "tunnel" if tunnelled else "ip")
         report: dict[str, Any] = {
             "schema": "vxtool.report/1",
@@ -163,7 +169,9 @@ class Truth:
             "mtu": {
                 "largest_inner": self._largest.get(tunnelled),
                 "packet_too_big": self._too_big,
-                "mss": [{"value": mss, "segments": n} for mss, n in sorted(self._mss[tunnelled].items())],
+                "super_frames": self._scopes[tunnelled].super_frames,
+                # Of the values told in this scope, the SYNs of the whole capture.
+                "mss": [{"value": mss, "segments": told[mss]} for mss in sorted(self._mss[tunnelled])],
             },
         }
         if tunnelled:
