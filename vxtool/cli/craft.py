@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     Unit = Literal["ns", "us"]
 
 
+_SLOW = "10"  # packets a second, where they are sent and nothing is said
+
+
 @click.command("craft", cls=GroupedCommand, short_help="Make packets: single ones, floods, whole scenarios.")
 @in_sections(SECTIONS)
 def command(
@@ -33,10 +36,15 @@ def command(
     format: str | None,
     unit: str | None,
     snaplen: int | None,
+    send: bool,
+    interface: str | None,
+    listen: float | None,
+    anywhere: bool,
     **options: Any,
 ) -> int:
-    """Make packets into a capture file: one or millions, as a router saw them, or a whole scenario with the cluster
-    files that belong to it. On a router, what a right analysis says is written beside it (FILE.truth.json).
+    """Make packets into a capture file, or send them: one or millions, as a router saw them, or a whole scenario
+    with the cluster files that belong to it. Beside a router's capture, FILE.truth.json is what a right analysis
+    says of it.
 
     \b
       vxtool craft --from 172.20.0.107 --to 172.20.2.4 --icmp echo --vni 36705 \\
@@ -45,12 +53,20 @@ def command(
         --vni 36705 --outer 192.168.10.100,192.168.20.100 \\
         --count 1M --through eth1,eth2 --drop 3% -o syn.pcap
       vxtool craft --scenario stale-mtu -o stale.pcap
+      vxtool craft --from 172.20.0.107 --to 172.20.2.4 --icmp echo --vni 36705 \\
+        --outer 192.168.10.100,192.168.20.100 --inner-mac 02:00:00:00:01:01,MAC \\
+        --count 3 --send --listen 2
     """
     if list_:
         return _list()
     given = {key: value for key, value in options.items() if value not in (None, (), False)}
-    if output is None:
-        raise UsageError("nothing to do with the packets; give -o FILE")
+    if output is None and not send:
+        raise UsageError("nothing to do with the packets; give -o FILE or --send")
+    for name, value in (("interface", interface), ("listen", listen), ("anywhere", anywhere)):
+        if value and not send:
+            raise UsageError(f"--{name} needs --send")
+    if send:
+        _check_sending(given, interface)
     chosen = _format(format, output)
     if scenario is not None:
         if given:
@@ -66,8 +82,27 @@ def command(
     else:
         if repeat is not None:
             raise UsageError("--repeat needs --scenario; --count makes many packets")
+        if send:
+            given.setdefault("rate", _SLOW)
         plan = _plan_of_options(given, seed=seed, format=chosen, unit=unit, snaplen=snaplen)
-    return _write(plan, output, beside)
+    code = 0
+    if output is not None:
+        code = _write(plan, output, beside)
+    if send:
+        from vxtool.cli.craft_send import Sending, run_send
+
+        code = run_send(plan, Sending(interface, anywhere, listen or 0, own_macs="mac" in given))
+    return code
+
+
+def _check_sending(given: dict[str, Any], interface: str | None) -> None:
+    for name in sorted(ROUTER_OPTIONS):
+        if name in given:
+            raise UsageError(f"--{name} is of captures; what is sent meets real routers")
+    if interface is None:
+        from vxtool.cli.craft_send import check_for_udp
+
+        check_for_udp(given)
 
 
 def _list() -> int:

@@ -113,6 +113,17 @@ _SCENARIO = [
         type=click.IntRange(min=1),
     ),
 ]
+_SEND = [
+    _flag("send", "Send the packets: by UDP sockets, no root needed, the kernel makes the outer headers."),
+    _option("interface", "NAME", "Send whole frames out of this interface instead (root, extra craft)."),
+    _option(
+        "listen",
+        "SECONDS",
+        "Show the replies, decoded, until so long after the last packet.",
+        type=click.FloatRange(0, 3600, min_open=True),
+    ),
+    _flag("anywhere", "Send to addresses that are neither private nor loopback too."),
+]
 _FILE = [
     {
         "names": ("-o", "--output", "output"),
@@ -138,11 +149,10 @@ SECTIONS: list[tuple[str, list[_Option]]] = [
     ("How many", _MANY),
     ("Router", _ROUTER),
     ("Scenarios", _SCENARIO),
+    ("Sending", _SEND),
     ("Output", _FILE),
 ]
 PACKET_OPTIONS = frozenset(
-    option["names"][-1]
-    for section in (_INSIDE, _TUNNEL, _WRONG, _MANY)
-    for option in section
+    option["names"][-1] for section in (_INSIDE, _TUNNEL, _WRONG, _MANY) for option in section
 )
 ROUTER_OPTIONS = frozenset(("through", "latency", "drop", "misroute", "mtu", "silent", "segment"))
