@@ -37,6 +37,8 @@ SYN = ("--tcp", "32788:80", "--mss", "1410")
         (*PODS6, *NODES, "--tcp", "1:2", "--count", "30", "--tunnel", "geneve", "--vary", "from-port"),
         (*PODS, "--icmp", "echo", "--count", "70", "--drop", "10%"),
         (*PODS, *NODES, "--icmp", "echo", "--latency", "0ns", "--count", "5"),
+        (*PODS, *NODES, "--tcp", "1:2", "--ack", "1", "--size", "4234", "--count", "20", "--vary", "seq=4194"),
+        (*PODS6, *NODES6, "--udp", "1:2", "--size", "500", "--count", "20", "--snaplen", "256"),
         (*PODS, *NODES, "--udp", "1:2", "--wrong", "checksum", "--wrong", "ip-checksum", "--count", "5"),
     ],
     ids=" ".join,
@@ -70,6 +72,19 @@ def test_how_the_capture_is_cut_while_it_is_made_does_not_show(
         path = tmp_path / "parts.pcap"
         craft(*PODS, *NODES, "--udp", "1:2", "--count", "200", "--drop", "20%", "--misroute", "eth0=20%",
               "--vary", "source-port=1x3", "--latency", "5ms", *THROUGH, "-o", str(path))  # fmt: skip
+        made.append(path.read_bytes())
+    assert made[0] == made[1]
+
+
+def test_a_single_train_is_written_as_it_would_be_among_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    for plain in (True, False):
+        if not plain:
+            monkeypatch.setattr("vxtool.craft.router.Sighting.plain", lambda *_: None)
+        path = tmp_path / "single.pcap"
+        craft(*PODS, *NODES, "--udp", "1:2", "--count", "40000", "--vary", "source-port", "-o", str(path))
         made.append(path.read_bytes())
     assert made[0] == made[1]
 

@@ -13,13 +13,14 @@ from vxtool.craft.pieces import segments
 from vxtool.craft.plan import Item, Plan
 from vxtool.craft.router import Passage
 from vxtool.craft.through import READERS as ROUTER
-from vxtool.craft.through import Through, passage_of, read_through
+from vxtool.craft.through import passage_of, read_through
 from vxtool.craft.train import Train
 from vxtool.craft.values import located
 from vxtool.craft.world import World
 from vxtool.errors import UsageError
 from vxtool.packet import IPv4
 
+_HEADERS = 256  # bytes in which all headers are
 _LENGTHS = ("ip-length", "udp-length", "outer-ip-length", "outer-udp-length")
 
 
@@ -50,12 +51,17 @@ def plan_of_options(
         unit="us" if unit == "us" else "ns",
         snaplen=snaplen or 0,
         seed=seed,
-        certain=_is_certain(asked, through, snaplen),
+        certain=_is_certain(asked, snaplen),
     )
 
 
-def plan_of_tables(table: Mapping[str, object], start_ns: int, world: World, where: str) -> list[Item]:
-    """The items of a scenario's table `packets`: options by their names, those of the router among them."""
+def plan_of_table(
+    table: Mapping[str, object], start_ns: int, world: World, where: str
+) -> tuple[list[Item], bool]:
+    """The items of a scenario's table `packets`, and whether their truth is certain.
+
+    The table has the names of options, those of the router among them. Raises UsageError.
+    """
     given = {key.replace("-", "_"): value for key, value in table.items()}
     router = {key: given.pop(key) for key in list(given) if key in ROUTER}
 
@@ -70,10 +76,11 @@ def plan_of_tables(table: Mapping[str, object], start_ns: int, world: World, whe
         asked = replace(asked, start=start_ns)
     with located(where):
         trains = build_trains(asked, "")
-        return [
+        items = [
             Item(train, None if through is None else in_world(passage_of(through, train), world), asked.fragment)
             for train in trains
         ]
+        return items, _is_certain(asked, None)
 
 
 def in_world(passage: Passage, world: World) -> Passage:
@@ -92,10 +99,10 @@ def _option(name: str) -> str:
     return f"--{name.rstrip('_').replace('_', '-')}"
 
 
-def _is_certain(packets: Packets, through: Through | None, snaplen: int | None) -> bool:
+def _is_certain(packets: Packets, snaplen: int | None) -> bool:
     """Whether what a right analysis says is known: lengths that lie, and headers that are cut, leave it open."""
     lies = any(name in _LENGTHS for name, _ in packets.wrong)
-    return not (lies or packets.truncate is not None or (snaplen is not None and snaplen < 128))
+    return not (lies or packets.truncate is not None or (snaplen is not None and snaplen < _HEADERS))
 
 
 def _spaced(train: Train, size: int) -> Train:

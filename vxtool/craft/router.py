@@ -8,7 +8,7 @@ packet: so the same seed gives the same file, however it is cut into parts while
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
@@ -89,6 +89,13 @@ class Stream(Protocol):
         """All records of packets that are sent before a time, and were not taken before."""
         ...
 
+    def plain(self, together: int) -> Iterator[tuple[int, bytes]] | None:
+        """All records, so many together, as the bytes of a pcap file: how many, and their bytes.
+
+        None where they are no plain train.
+        """
+        ...
+
 
 class Sighting:
     """A train seen once, on a link: no router."""
@@ -112,6 +119,13 @@ class Sighting:
         if self._mtu is not None:
             times, rows = _fragmented(times, rows, self._link, self._mtu)
         return [Batch(self._lane, times, rows)]
+
+    def plain(self, together: int) -> Iterator[tuple[int, bytes]] | None:
+        train = self._train
+        if self._mtu is not None or train.cut is not None:
+            return None
+        parts = ((first, min(first + together, train.count)) for first in range(0, train.count, together))
+        return ((stop - first, train.data(self._link, first, stop)) for first, stop in parts)
 
 
 class Crossing:
@@ -165,6 +179,9 @@ class Crossing:
             if lost and self._too_large and not self._passage.silent:
                 batches += self._messages(lost, rows)
         return batches
+
+    def plain(self, together: int) -> Iterator[tuple[int, bytes]] | None:
+        return None
 
     def _fates(self, count: int) -> list[int] | None:
         """By which of the ways each packet leaves, -1 for none; None where all leave by the first."""

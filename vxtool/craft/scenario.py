@@ -33,7 +33,7 @@ from typing import Any, Literal, NamedTuple
 
 from vxtool.craft import values
 from vxtool.craft.capture import FORMATS, Format
-from vxtool.craft.options import plan_of_tables
+from vxtool.craft.options import plan_of_table
 from vxtool.craft.packets import START
 from vxtool.craft.plan import Item, Plan
 from vxtool.craft.traffic import Traffic, items_of, read_traffic
@@ -135,12 +135,16 @@ def plan_scenario(scenario: Scenario, seed: int = 0, repeat: int | None = None) 
     Raises UsageError where the scenario makes no sense.
     """
     items: list[Item] = []
+    certain = True
     for number, traffic in enumerate(scenario.traffic):
         with located(f"{scenario.name}: traffic {number + 1}"):
             asked = traffic if repeat is None else replace(traffic, repeat=repeat)
             items += items_of(asked, scenario.world, scenario.start_ns, seed, number)
     for number, table in enumerate(scenario.packets, 1):
-        items += plan_of_tables(table, scenario.start_ns, scenario.world, f"{scenario.name}: packets {number}")
+        where = f"{scenario.name}: packets {number}"
+        made, sure = plan_of_table(table, scenario.start_ns, scenario.world, where)
+        items += made
+        certain &= sure
     beside = scenario.world.files() if scenario.world.nodes or scenario.world.pods else {}
     return Plan(
         items,
@@ -151,6 +155,7 @@ def plan_scenario(scenario: Scenario, seed: int = 0, repeat: int | None = None) 
         interfaces=tuple(scenario.world.interfaces.values()),
         findings=None if repeat is not None else scenario.findings,
         beside=beside,
+        certain=certain,
     )
 
 

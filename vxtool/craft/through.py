@@ -104,6 +104,8 @@ def passage_of(through: Through, train: Train) -> Passage:
             indexes[name],
             f"02:00:00:00:ff:{indexes[name] & 0xFF:02x}",
             _addresses(ends[number]) if number < 2 else ("10.0.2.15/24",),
+            # A black hole is one because nothing tells of it.
+            through.mtu if number == 1 and through.mtu is not None and not through.silent else 1500,
         )
         for number, (name, _) in enumerate(names)
     ]

@@ -76,17 +76,12 @@ class Train:
         start = self.time_ns + first * self.interval_ns
         return range(start, start + (stop - first) * self.interval_ns, self.interval_ns)
 
-    def records(
+    def data(
         self, link: tuple[Layer, ...], first: int, stop: int, delay_ns: int = 0, hops: int = 0
-    ) -> list[bytes]:
-        """The packets numbered from `first` to before `stop`, as records of a pcap file with times in ns.
-
-        They are seen with the headers `link` before them, `delay_ns` after they were sent and `hops` hops away.
-        """
-        if stop <= first:
-            return []
+    ) -> bytes:
+        """The same as `records`, in one, and not truncated."""
         steps = {(index + len(link), name): step for (index, name), step in self.steps.items()}
-        data = template_pcap(
+        return template_pcap(
             *link,
             *hopped(self.layers, hops),
             count=stop - first,
@@ -97,6 +92,17 @@ class Train:
             first=first,
             header=False,
         )
+
+    def records(
+        self, link: tuple[Layer, ...], first: int, stop: int, delay_ns: int = 0, hops: int = 0
+    ) -> list[bytes]:
+        """The packets numbered from `first` to before `stop`, as records of a pcap file with times in ns.
+
+        They are seen with the headers `link` before them, `delay_ns` after they were sent and `hops` hops away.
+        """
+        if stop <= first:
+            return []
+        data = self.data(link, first, stop, delay_ns, hops)
         size = len(data) // (stop - first)
         rows = [data[at : at + size] for at in range(0, len(data), size)]
         if self.cut is None:
