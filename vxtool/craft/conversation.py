@@ -44,6 +44,9 @@ class Ping:
     payload: bytes | None = None
     answered: bool = True
     turnaround_ns: int = 456_000  # from the request's leaving the router to the reply's coming
+    drop: float = 0.0  # the share of requests that the router drops, and that nobody answers
+    too_large: int | None = None  # requests with more data are dropped
+    seed: str = "0"
 
 
 def ping(asked: Ping, six: bool, latency_ns: int) -> Iterator[Message]:
@@ -55,11 +58,13 @@ def ping(asked: Ping, six: bool, latency_ns: int) -> Iterator[Message]:
     data = asked.payload
     if data is None:
         data = (bytes(16) + bytes(each & 0xFF for each in range(_ALIGNED, _ALIGNED + size)))[:size]
+    chance = random.Random(f"conversation/{asked.seed}")
     for number in range(asked.count):
         time = number * asked.interval_ns
         rest = asked.identifier << 16 | (number + 1 & 0xFFFF)
-        yield Message(time, True, echo(kind, rest), data)
-        if asked.answered:
+        lost = _is_lost(data, asked.drop, asked.too_large, chance)
+        yield Message(time, True, echo(kind, rest), data, lost)
+        if asked.answered and not lost:
             yield Message(time + latency_ns + asked.turnaround_ns, False, echo(answer, rest), data)
 
 
@@ -73,16 +78,27 @@ class Datagrams:
     size: int = 512  # of data
     answer: int | None = None  # bytes of the answer's data
     turnaround_ns: int = 200_000
+    drop: float = 0.0
+    too_large: int | None = None
+    seed: str = "0"
 
 
 def datagrams(asked: Datagrams, latency_ns: int) -> Iterator[Message]:
     source, destination = asked.ports
+    chance = random.Random(f"conversation/{asked.seed}")
+    data = bytes(asked.size)
     for number in range(asked.count):
         time = number * asked.interval_ns
-        yield Message(time, True, UDP(source, destination), bytes(asked.size))
-        if asked.answer is not None:
+        lost = _is_lost(data, asked.drop, asked.too_large, chance)
+        yield Message(time, True, UDP(source, destination), data, lost)
+        if asked.answer is not None and not lost:
             when = time + latency_ns + asked.turnaround_ns
             yield Message(when, False, UDP(destination, source), bytes(asked.answer))
+
+
+def _is_lost(data: bytes, drop: float, too_large: int | None, chance: random.Random) -> bool:
+    drawn = bool(drop) and chance.random() < drop
+    return drawn or (too_large is not None and len(data) > too_large)
 
 
 @dataclass(frozen=True)
@@ -237,9 +253,8 @@ class _Play:
     def is_lost(self, piece: bytes) -> bool:
         asked = self.asked
         self.segments += 1
-        drawn = bool(asked.drop) and self.random.random() < asked.drop
-        too_large = asked.too_large is not None and len(piece) > asked.too_large
-        return too_large or drawn or self.segments in asked.lose
+        lost = _is_lost(piece, asked.drop, asked.too_large, self.random)
+        return lost or self.segments in asked.lose
 
     def acknowledge(
         self, forth: bool, time: int, start: int, sent: list[tuple[int, bytes, bool]], turn: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any, NamedTuple
 
 from vxtool.craft import values
@@ -39,6 +40,7 @@ from vxtool.packet.tcp import SYN
 from vxtool.packet.vxlan import LINUX_PORT
 
 _FIRST_PORT = 32768
+_MOST_MESSAGES = 200_000  # each is a template of its own
 _CRITICAL = 0x40  # RFC 8926, section 3.4
 _AT_NODE = 30_000  # ns that a node takes to pass on what is for a service
 _KINDS = ("ping", "tcp", "udp")
@@ -159,7 +161,7 @@ _READERS: Readers = {
     "repeat": read_count,
     "every": values.duration,
     "family": _choice(4, 6),
-    "count": _within(1, 10_000_000),
+    "count": read_count,
     "interval": values.duration,
     "size": _within(0, 1_000_000),
     "payload": _no_file,
@@ -219,8 +221,12 @@ def items_of(traffic: Traffic, world: World, start_ns: int, seed: int, number: i
     far = _end(traffic.to, traffic, 1, world)
     if near.node.interface == far.node.interface:
         raise UsageError(f"{traffic.from_} and {traffic.to} are behind one interface; nothing crosses the router")
-    said = list(_messages(traffic, f"{seed}/{number}"))
+    plain = _is_plain(traffic)
+    messages = _messages(replace(traffic, count=1) if plain else traffic, f"{seed}/{number}")
+    said = list(islice(messages, _MOST_MESSAGES + 1))
     counts = {forth: sum(message.forth == forth for message in said) for forth in (True, False)}
+    if len(said) > _MOST_MESSAGES:
+        raise UsageError(f"more than {_MOST_MESSAGES:,} packets in one conversation; repeat a shorter one")
     seen = {True: 0, False: 0}
     items: list[Item] = []
     for message in said:
@@ -229,11 +235,47 @@ def items_of(traffic: Traffic, world: World, start_ns: int, seed: int, number: i
         ends = (near, far) if message.forth else (far, near)
         train = _train(traffic, message, ends, index, counts[message.forth])
         train = replace(train, time_ns=start_ns + traffic.at + message.time_ns)
+        if plain:
+            train = _counting(train, traffic)
         passage = _passage(traffic, message, ends, world)
         if traffic.geneve_dsr is not None and message.forth:
             items.append(_to_service(traffic, train, passage, traffic.geneve_dsr, world))
         items += [Item(each, passage, traffic.fragment) for each in _with_ports(train, traffic)]
     return items
+
+
+def _is_plain(traffic: Traffic) -> bool:
+    """Whether the packets of either direction are one train: many echoes or datagrams of which none is lost."""
+    return traffic.kind != "tcp" and traffic.count > 1 and traffic.repeat == 1 and not (
+        traffic.drop or traffic.too_large is not None or _too_large(traffic) is not None
+    )
+
+
+def _counting(train: Train, traffic: Traffic) -> Train:
+    """The first packet of one direction as all of them."""
+    steps: dict[tuple[int, str], int] = {}
+    for index, layer in enumerate(train.layers):
+        if isinstance(layer, IPv4):
+            steps[index, "identification"] = 1
+        elif isinstance(layer, ICMP | ICMPv6):
+            steps[index, "rest"] = 1
+    return replace(train, steps=steps, count=traffic.count, interval_ns=_interval(traffic))
+
+
+def _interval(traffic: Traffic) -> int:
+    usual = 1_000_000_000 if traffic.kind == "ping" else 1_000_000
+    return usual if traffic.interval is None else traffic.interval
+
+
+def _too_large(traffic: Traffic) -> int | None:
+    """The most data that passes where the router refuses what is larger than its egress's MTU."""
+    if traffic.mtu is None or not (traffic.silent or traffic.df or traffic.underlay == 6):
+        return traffic.too_large
+    headers = {"tcp": 32, "udp": 8, "ping": 8}[traffic.kind] + (40 if traffic.family == 6 else 20)
+    if traffic.tunnel != "none":
+        headers += 30 + (40 if traffic.underlay == 6 else 20)  # UDP, VXLAN or Geneve, Ethernet
+    most = traffic.mtu - headers
+    return most if traffic.too_large is None else min(most, traffic.too_large)
 
 
 def _to_service(traffic: Traffic, train: Train, passage: Passage, service: End, world: World) -> Item:
@@ -275,21 +317,27 @@ def _messages(traffic: Traffic, seed: str) -> Iterator[Message]:
     if traffic.kind == "ping":
         asked = Ping(
             count=traffic.count,
-            interval_ns=1_000_000_000 if traffic.interval is None else traffic.interval,
+            interval_ns=_interval(traffic),
             identifier=traffic.icmp_id,
             size=84 if traffic.size is None else traffic.size,
             payload=traffic.payload,
             answered=traffic.answered,
             turnaround_ns=456_000 if traffic.turnaround is None else traffic.turnaround,
+            drop=traffic.drop,
+            too_large=_too_large(traffic),
+            seed=seed,
         )
         return ping(asked, traffic.family == 6, latency)
     if traffic.kind == "udp":
         flood = Datagrams(
             count=traffic.count,
-            interval_ns=1_000_000 if traffic.interval is None else traffic.interval,
+            interval_ns=_interval(traffic),
             ports=traffic.port,
             size=512 if traffic.request is None else traffic.request,
             answer=traffic.response,
+            drop=traffic.drop,
+            too_large=_too_large(traffic),
+            seed=seed,
         )
         return datagrams(flood, latency)
     play = Connection(
@@ -303,7 +351,7 @@ def _messages(traffic: Traffic, seed: str) -> Iterator[Message]:
         answered=traffic.answered,
         lose=traffic.lose,
         drop=traffic.drop,
-        too_large=traffic.too_large,
+        too_large=_too_large(traffic),
         seed=seed,
     )
     return connection(play, latency)
@@ -431,13 +479,11 @@ def _passage(traffic: Traffic, message: Message, ends: tuple[_End, _End], world:
     interfaces: Mapping[str, Interface] = world.interfaces
     wrong = traffic.misroute if message.forth else None
     egress = traffic.egress[0 if message.forth else 1]
-    lost = message.lost
-    drop = traffic.drop if traffic.kind != "tcp" and message.forth else 0.0
     return Passage(
         ingress=interfaces[ends[0].node.interface],
         egress=interfaces[ends[1].node.interface] if egress is None else world.interface(egress),
         latency_ns=traffic.latency[0 if message.forth else 1],
-        drop=1.0 if lost else drop,
+        drop=1.0 if message.lost else 0.0,
         misroute=None if wrong is None else world.interface(wrong[0]),
         misroute_share=1.0 if wrong is None else wrong[1],
         mtu=traffic.mtu,
