@@ -234,6 +234,14 @@ def test_equal_options_make_equal_files(tmp_path: Path) -> None:
         ((*PODS, "--udp", "1:2", "--drop", "3%", "-o", "x.pcap"), "--drop needs --through"),
         ((*PODS, "--udp", "1:2", "--through", "eth1", "-o", "x.pcap"), "--through: 'eth1' is not two interfaces"),
         ((*PODS, "--udp", "1:2", "-o", "missing/x.pcap"), "no directory missing"),
+        ((*PODS, "--udp", "1:2", "--count", "5000M", "-o", "x.pcap"),
+         "--count: '5000M' is not a number of packets"),
+        ((*PODS, "--udp", "1:2", "--count", "10M", "--rate", "0.001", "-o", "x.pcap"),
+         "beyond the years 1970 to 2106"),
+        ((*PODS, "--udp", "1:2", "--start", "1960-01-01", "-o", "x.pcap"), "beyond the years 1970 to 2106"),
+        ((*PODS, *NODES, "--udp", "1:2", "--size", "262000", "-o", "x.pcap"), "larger than the 262,000"),
+        ((*PODS, *NODES, "--udp", "1:2", "--tunnel", "geneve", "--geneve-option", "aabbcc", "-o", "x.pcap"),
+         "Geneve.options: expected a multiple of 4"),
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_said_in_one_line(
@@ -249,3 +257,11 @@ def test_what_makes_no_sense_is_said_in_one_line(
     assert line in said
     assert said.count("\n") == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_a_full_disk_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    for count in ("1", "100k"):
+        assert cli.run(["craft", *PODS, "--udp", "1:2", "--count", count, "-o", "/dev/full"]) == 3
+        said = capsys.readouterr().err
+        assert "writing failed: No space left on device" in said
+        assert said.count("\n") == 1

@@ -11,7 +11,7 @@ import click
 from vxtool.cli.craft_options import PACKET_OPTIONS, ROUTER_OPTIONS, SECTIONS
 from vxtool.cli.grouped import GroupedCommand, in_sections
 from vxtool.cli.output import STDOUT, check_output
-from vxtool.errors import UsageError
+from vxtool.errors import PacketError, UsageError
 
 if TYPE_CHECKING:
     from vxtool.craft.capture import Format
@@ -130,14 +130,17 @@ def _plan_of_options(
 ) -> Plan:
     from vxtool.craft.options import plan_of_options
 
-    return plan_of_options(
-        {key: value for key, value in given.items() if key in PACKET_OPTIONS},
-        {key: value for key, value in given.items() if key in ROUTER_OPTIONS},
-        seed=seed,
-        format_=format,
-        unit=unit,
-        snaplen=snaplen,
-    )
+    try:
+        return plan_of_options(
+            {key: value for key, value in given.items() if key in PACKET_OPTIONS},
+            {key: value for key, value in given.items() if key in ROUTER_OPTIONS},
+            seed=seed,
+            format_=format,
+            unit=unit,
+            snaplen=snaplen,
+        )
+    except PacketError as error:  # of values, not of a capture that was read
+        raise UsageError(str(error)) from None
 
 
 def _write(plan: Plan, output: str, beside: str | None) -> int:

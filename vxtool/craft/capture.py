@@ -117,7 +117,12 @@ class CaptureFile:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        try:
+            self._stack.close()
+        except BrokenPipeError:
+            raise
+        except OSError as error:  # what was still buffered
+            raise VxtoolError(f"writing failed: {error.strerror or error}: is the disk full?") from None
 
     def write_all(self, streams: Sequence[Stream]) -> None:
         """Write the records of all streams in order of time; of equal times, in the streams' order."""

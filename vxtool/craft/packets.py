@@ -16,6 +16,7 @@ from vxtool.spelling import nearest_named
 
 START = 1_735_689_600 * 10**9  # 2025-01-01: a fixed time, so that equal options make equal files
 RATE = 1000.0
+_MOST_PACKETS = 4_000_000_000
 ICMP_KINDS = ("echo", "reply", "unreachable", "too-big", "time-exceeded")
 
 
@@ -118,9 +119,13 @@ def rate(text: object) -> float:
 def count(text: object) -> int:
     """A number of packets; `k` and `M` stand for thousands and millions."""
     factors = {"k": 1_000, "K": 1_000, "M": 1_000_000}
+    word, factor = text, 1
     if isinstance(text, str) and text[-1:] in factors:
-        return values.number(text[:-1], 1, 4_000) * factors[text[-1]]
-    return values.number(text, 1, (1 << 32) - 1)
+        word, factor = text[:-1], factors[text[-1]]
+    try:
+        return values.number(word, 1, _MOST_PACKETS // factor) * factor
+    except UsageError:
+        raise UsageError(f"{text!r} is not a number of packets from 1 to 4 billion, as in 500 or 10M") from None
 
 
 def interval_ns(packets_a_second: float) -> int:
@@ -188,7 +193,7 @@ READERS: Mapping[str, Callable[[object], Any]] = {
     "sack": _flag,
     "icmp_id": _WORD,
     "icmp_seq": _WORD,
-    "size": _within(20, 1_000_000),
+    "size": _within(20, 262_000),
     "payload": values.payload,
     "inner_ttl": _BYTE,
     "inner_tos": _BYTE,

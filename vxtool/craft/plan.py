@@ -17,7 +17,10 @@ from vxtool.craft.capture import CaptureFile, Format, paths_of, view_of
 from vxtool.craft.router import Crossing, Interface, Passage, Sighting, Stream
 from vxtool.craft.train import Train
 from vxtool.craft.truth import Truth
-from vxtool.errors import UsageError
+from vxtool.errors import PacketError, UsageError
+
+_NS = 10**9
+_LARGEST = 262_144 - 144  # with a link header before it
 
 
 class Item(NamedTuple):
@@ -66,6 +69,7 @@ def write_plan(
 
     To a stream goes the capture alone. Raises UsageError where a file cannot be made.
     """
+    _check(plan)
     interfaces = _crossed(plan)
     view = view_of(plan.format)
     truth = Truth(everywhere=plan.format in ("sll2", "sll"))
@@ -99,6 +103,23 @@ def write_plan(
         files.setdefault("links.json", json.dumps(links_of(interfaces), indent=2) + "\n")
         files.setdefault("routes.json", json.dumps(routes_of(interfaces), indent=2) + "\n")
     return Written(captures, _write_beside(files, output, folder), file.records, told)
+
+
+def _check(plan: Plan) -> None:
+    """See that every train can be encoded and captured, before a file is made. Raises UsageError."""
+    for item in plan.items:
+        train = item.train
+        if train.time_ns < 0 or train.last_ns // _NS >> 32:
+            raise UsageError(
+                "the packets' times go beyond the years 1970 to 2106 that a capture can tell: "
+                "give another start, fewer packets or a higher rate"
+            )
+        try:
+            size = len(train.whole)
+        except PacketError as error:
+            raise UsageError(str(error)) from None
+        if size > _LARGEST:
+            raise UsageError(f"packets of {size:,} bytes are larger than the {_LARGEST:,} that a record holds")
 
 
 def _crossed(plan: Plan) -> list[Interface]:

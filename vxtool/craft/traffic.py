@@ -163,7 +163,7 @@ _READERS: Readers = {
     "family": _choice(4, 6),
     "count": read_count,
     "interval": values.duration,
-    "size": _within(0, 1_000_000),
+    "size": _within(0, 262_000),
     "payload": _no_file,
     "icmp_id": _WORD,
     "port": _pair(_WORD),
