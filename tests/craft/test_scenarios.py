@@ -263,7 +263,7 @@ def test_whatever_happens_the_report_says_so(tmp_path: Path, traffic: str, forma
         ('to = "two"', 'to = "three"', "there is no pod 'three' in this world; the nearest are one, two"),
         ('node = "b"', 'node = "c"', "there is no node 'c'"),
         ("identity = 5000", "", "pod 1: identity is missing"),
-        ("count = 100", "count = -1", "traffic 1: count: -1 is not a whole number from 1"),
+        ("count = 100", "count = -1", "traffic 1: count: -1 is not a number of packets from 1"),
         ("count = 100", 'payload = "@/etc/passwd"', "a scenario takes no files"),
         ("count = 100", "exec = 1", "traffic 1: there is no key 'exec'"),
         ('title = "mine"', "title = [", "is no TOML"),

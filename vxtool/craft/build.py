@@ -47,7 +47,7 @@ _ICMPV6 = {"echo": (128, 0), "reply": (129, 0), "unreachable": (1, 0), "too-big"
 _ECHOES = ("echo", "reply")
 _DATA = 56  # bytes behind an echo's header, as ping sends
 _DSR_CLASS, _DSR_TYPE = 0x014B, 0x81  # Cilium's bpf/lib/tunnel.h; the high bit: critical
-_CRITICAL = 0x40  # RFC 8926, section 3.4: set where an option is critical
+CRITICAL = 0x40  # RFC 8926, section 3.4: set where an option is critical
 
 _OF_TCP = ("flags", "seq", "ack", "window", "mss", "window_scale", "timestamps", "sack")
 _OF_ICMP = ("icmp_id", "icmp_seq")
@@ -256,7 +256,7 @@ def _tunnelled(packets: Packets, inner: tuple[Layer, ...], payload: bytes) -> tu
     header: VXLAN | Geneve
     if packets.tunnel == "geneve":
         options = geneve_options(packets)
-        header = Geneve(packets.vni, flags=_CRITICAL if packets.geneve_dsr else 0, options=options)
+        header = Geneve(packets.vni, flags=CRITICAL if packets.geneve_dsr else 0, options=options)
         port = GENEVE_PORT
     else:
         flags = VNI_VALID if packets.vxlan_flags is None else packets.vxlan_flags

@@ -27,7 +27,6 @@ from vxtool.packet.ipv4 import DONT_FRAGMENT
 from vxtool.packet.repeater import advanced
 
 _SOCKETS = 128  # source ports in use at once
-_BUFFER = 1 << 20
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DO = 10, 2  # linux/in.h; Python has no names for them
 
 

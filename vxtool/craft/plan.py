@@ -6,13 +6,12 @@ and `ip -j route` print them), and what a scenario adds: the cluster's objects.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from ipaddress import ip_interface
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple
 
+from vxtool.craft.beside import links_of, routes_of, text_of
 from vxtool.craft.capture import CaptureFile, Format, paths_of, view_of
 from vxtool.craft.router import Crossing, Interface, Passage, Sighting, Stream
 from vxtool.craft.train import Train
@@ -98,10 +97,10 @@ def write_plan(
         return Written(captures, [], file.records, told)
     files = dict(plan.beside)
     if told is not None:
-        files["truth.json"] = json.dumps(told, indent=2) + "\n"
+        files["truth.json"] = text_of(told)
     if plan.routed:
-        files.setdefault("links.json", json.dumps(links_of(interfaces), indent=2) + "\n")
-        files.setdefault("routes.json", json.dumps(routes_of(interfaces), indent=2) + "\n")
+        files.setdefault("links.json", text_of(links_of(interfaces)))
+        files.setdefault("routes.json", text_of(routes_of(interfaces)))
     return Written(captures, _write_beside(files, output, folder), file.records, told)
 
 
@@ -134,48 +133,6 @@ def _crossed(plan: Plan) -> list[Interface]:
                 both = dict.fromkeys(known.addresses + each.addresses)
                 found[each.name] = replace(known, addresses=tuple(both))
     return sorted(found.values(), key=lambda each: each.index)
-
-
-def links_of(interfaces: Sequence[Interface]) -> list[dict[str, Any]]:
-    """What `ip -j addr` prints on the router."""
-    return [
-        {
-            "ifindex": each.index,
-            "ifname": each.name,
-            "flags": ["BROADCAST", "MULTICAST", "UP", "LOWER_UP"],
-            "mtu": each.mtu,
-            "operstate": "UP",
-            "link_type": "ether",
-            "address": each.mac,
-            "broadcast": "ff:ff:ff:ff:ff:ff",
-            "addr_info": [
-                {
-                    "family": "inet6" if ":" in address else "inet",
-                    "local": address.partition("/")[0],
-                    "prefixlen": int(address.partition("/")[2] or (128 if ":" in address else 32)),
-                    "scope": "global",
-                }
-                for address in each.addresses
-            ],
-        }
-        for each in interfaces
-    ]
-
-
-def routes_of(interfaces: Sequence[Interface]) -> list[dict[str, Any]]:
-    """What `ip -j route` prints on the router: the networks on its links."""
-    return [
-        {
-            "dst": str(ip_interface(address).network),
-            "dev": each.name,
-            "protocol": "kernel",
-            "scope": "link",
-            "prefsrc": address.partition("/")[0],
-            "flags": [],
-        }
-        for each in interfaces
-        for address in each.addresses
-    ]
 
 
 def _write_beside(files: dict[str, str], output: str, folder: str | None) -> list[str]:

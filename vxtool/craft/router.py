@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from vxtool.capture.container import IN, OUT, UNKNOWN
 from vxtool.craft.pieces import fragments, segments
-from vxtool.craft.train import HEADER, Train, hopped, record, shortened
-from vxtool.craft.truth import Facts, Truth, facts_of
+from vxtool.craft.train import HEADER, Train, record, shortened
+from vxtool.craft.truth import Truth, facts_of
 from vxtool.packet import ICMP, Ethernet, ICMPv6, IPv4, IPv6, Layer, encode
 from vxtool.packet.ipv4 import DONT_FRAGMENT
 
@@ -299,13 +299,3 @@ def _fragmented(
 def _size_of(link: tuple[Layer, ...]) -> int:
     """The bytes of a link header."""
     return len(encode(*link, IPv4("0.0.0.0", "0.0.0.0", protocol=0))) - 20
-
-
-def answered(train: Train, hops: int) -> Train:
-    """The train as it is behind so many routers."""
-    return replace(train, layers=hopped(train.layers, hops))
-
-
-__all__ = [
-    "Batch", "Crossing", "Facts", "Interface", "Lane", "Passage", "Sighting", "Stream", "View",
-]  # fmt: skip

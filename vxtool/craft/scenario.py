@@ -33,10 +33,11 @@ from typing import Any, Literal, NamedTuple
 
 from vxtool.craft import values
 from vxtool.craft.capture import FORMATS, Format
+from vxtool.craft.exchange import items_of
 from vxtool.craft.options import plan_of_table
 from vxtool.craft.packets import START
 from vxtool.craft.plan import Item, Plan
-from vxtool.craft.traffic import Traffic, items_of, read_traffic
+from vxtool.craft.traffic import Traffic, read_traffic
 from vxtool.craft.values import located
 from vxtool.craft.world import World, read_table, read_world
 from vxtool.errors import UsageError

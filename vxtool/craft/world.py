@@ -5,13 +5,13 @@ A world is a table of a scenario's file, or a file of its own that several scena
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
 from vxtool.craft import values
+from vxtool.craft.beside import routes_of, text_of
 from vxtool.craft.router import Interface
 from vxtool.craft.values import located
 from vxtool.errors import UsageError
@@ -70,7 +70,7 @@ class World:
 
     def files(self) -> dict[str, str]:
         """What kubectl and ip print of this world, by the kinds of file that `Plan.beside` has."""
-        return {"cluster.json": _text(self._cluster()), "routes.json": _text(self._routes())}
+        return {"cluster.json": text_of(self._cluster()), "routes.json": text_of(self._routes())}
 
     def _cluster(self) -> dict[str, Any]:
         items = [*map(self._endpoint, self.pods.values()), *self._identities(), *map(_node, self.nodes.values())]
@@ -102,23 +102,11 @@ class World:
         ]
 
     def _routes(self) -> list[dict[str, Any]]:
-        linked = [
-            {
-                "dst": str(ip_network(address, strict=False)),
-                "dev": each.name,
-                "protocol": "kernel",
-                "scope": "link",
-                "prefsrc": address.partition("/")[0],
-                "flags": [],
-            }
-            for each in self.interfaces.values()
-            for address in each.addresses
-        ]
         others = [
             {"dst": to, **({"gateway": gateway} if gateway else {}), "dev": device, "flags": []}
             for to, device, gateway in self.routes
         ]
-        return linked + others
+        return routes_of(self.interfaces.values()) + others
 
 
 def _node(node: Node) -> dict[str, Any]:
@@ -142,10 +130,6 @@ def _labels(pod: Pod) -> list[str]:
 
 def _metadata(name: str, namespace: str | None = None) -> dict[str, Any]:
     return {"name": name, **({"namespace": namespace} if namespace else {}), "creationTimestamp": _CREATED}
-
-
-def _text(value: object) -> str:
-    return json.dumps(value, indent=2) + "\n"
 
 
 def _named(found: Mapping[str, Named], name: str, what: str) -> Named:
