@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import socket
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -141,3 +142,13 @@ def test_nothing_is_looked_up_sent_or_run(monkeypatch: pytest.MonkeyPatch) -> No
 def test_it_goes_with_no_option_that_says_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["craft", *PODS, "--inner", f"IP({ENDS})", "-o", str(tmp_path / "x")]) == 2
     assert "--from says what --inner says already" in capsys.readouterr().err
+
+
+def test_without_scapy_it_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name == "scapy" or name.startswith("scapy.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "scapy", None)
+    assert cli.run(["craft", *NODES, "--inner", f"IP({ENDS})", "-o", str(tmp_path / "x")]) == 2
+    assert "scapy is not installed; install it: pip install 'vxtool[craft]'" in capsys.readouterr().err

@@ -68,7 +68,7 @@ _TUNNEL = [
     _flag("outer-checksum", "Compute the outer UDP checksum over IPv4 too; it is 0 otherwise."),
     _option("fragment", "MTU", "The sender fragments at this MTU."),
     _option("mac", "MAC,MAC", "Source and destination outside."),
-    _option("vlan", "ID", "802.1Q tag outside. Repeatable.", multiple=True),
+    _option("vlan", "ID", "802.1Q tag outside, where the link header is shown. Repeatable.", multiple=True),
 ]
 _WRONG = [
     _option(
