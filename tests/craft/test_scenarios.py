@@ -249,6 +249,8 @@ def test_whatever_happens_the_report_says_so(tmp_path: Path, traffic: str, forma
     craft("--scenario", str(file), "-o", str(path), "--format", format)
     truth = truth_of(path)
     assert part_of(analyzed(path), truth) == truth
+    if format != "sll2":
+        return  # the same packets
     # An ICMP error quotes the beginning of a packet, and tshark sums up the segment in it as if it were whole.
     kept = path.with_name("kept.pcapng")
     tshark(path, "-Y", "!(icmp.type==3 || icmpv6.type==2)", "-w", str(kept))

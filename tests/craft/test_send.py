@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -175,14 +174,21 @@ def test_what_fails_is_counted_and_the_rest_is_sent(
 def test_ctrl_c_stops_it_and_the_count_is_told(vtep: socket.socket) -> None:
     command = [Path(sys.executable).with_name("vxtool"), "craft", *to(vtep), "--udp", "1:2", "--count", "1M",
                "--rate", "100"]  # fmt: skip
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # What a shell starts in the background ignores Ctrl-C, and so would its children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
         for _ in range(5):
             vtep.recvfrom(4096)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=10)
+    finally:
+        process.kill()
     assert process.returncode == 130
     assert err == ""
     last = out.splitlines()[-1]

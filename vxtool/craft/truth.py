@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vxtool.packet import TCP, UDP, VXLAN, Geneve, IPv4, IPv6, encode
+from vxtool.packet import TCP, UDP, VXLAN, Geneve, encode
 from vxtool.packet.tcp import MSS, SYN
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ class Facts(NamedTuple):
     fragments: int  # that it comes in
     mss: int | None  # of a SYN
     super_frame: bool  # more than one packet on the wire, but one record
-    ends: tuple[str, str] | None  # VTEPs
 
 
 def facts_of(train: Train, mtu: int | None = None, link_mtu: int = 1500) -> Facts:
@@ -45,7 +44,6 @@ def facts_of(train: Train, mtu: int | None = None, link_mtu: int = 1500) -> Fact
     tunnel, inner = train.tunnel, train.inner_index
     header = None if tunnel is None else train.layers[tunnel]
     protocol = {VXLAN: "vxlan", Geneve: "geneve"}.get(type(header))
-    outer = train.layers[0] if train.layers else None
     udp = next((layer for layer in train.layers[:tunnel] if isinstance(layer, UDP)), None)
     tcp = next((layer for layer in train.layers if isinstance(layer, TCP) and layer.flags & SYN), None)
     told = [option.value for option in tcp.options if isinstance(option, MSS)] if tcp else []
@@ -59,7 +57,6 @@ def facts_of(train: Train, mtu: int | None = None, link_mtu: int = 1500) -> Fact
         fragments=len(fragments(packet, mtu)) if mtu is not None else 1,
         mss=told[0] if told else None,
         super_frame=mtu is None and len(packet) > link_mtu,
-        ends=(outer.source, outer.destination) if isinstance(outer, IPv4 | IPv6) and protocol else None,
     )
 
 
@@ -92,7 +89,6 @@ class Truth:
         self._mss: dict[bool, Counter[int]] = {True: Counter(), False: Counter()}
         self._protocols: Counter[str] = Counter()
         self._ports: Counter[int] = Counter()
-        self._ends: set[tuple[str, str]] = set()
         self._longest = 0
         self._too_big = 0
         self.records = 0
@@ -117,8 +113,6 @@ class Truth:
             self._packets += count * facts.fragments
             self._protocols[facts.protocol or ""] += count
             self._ports[facts.port or 0] += count
-            if facts.ends:
-                self._ends.add(facts.ends)
 
     def left(
         self,
@@ -186,6 +180,8 @@ class Truth:
                 "outer_bytes": self._outer,
                 "overhead_bytes": self._outer - self._inner,
             }
+            if not self._scopes[True].super_frames:
+                report["overhead"]["wire_packets"] = self._packets
         if findings is not None:
             report["findings"] = [{"id": name} for name in findings]
         return report
