@@ -86,14 +86,19 @@ class Datagrams:
 def datagrams(asked: Datagrams, latency_ns: int) -> Iterator[Message]:
     source, destination = asked.ports
     chance = random.Random(f"conversation/{asked.seed}")
-    data = bytes(asked.size)
     for number in range(asked.count):
         time = number * asked.interval_ns
+        data = _numbered(number, asked.size)
         lost = _is_lost(data, asked.drop, asked.too_large, chance)
         yield Message(time, True, UDP(source, destination), data, lost)
         if asked.answer is not None and not lost:
             when = time + latency_ns + asked.turnaround_ns
-            yield Message(when, False, UDP(destination, source), bytes(asked.answer))
+            yield Message(when, False, UDP(destination, source), _numbered(number, asked.answer))
+
+
+def _numbered(number: int, size: int) -> bytes:
+    """Data that begins with a number: over IPv6 nothing else tells one datagram from the next."""
+    return (number & 0xFFFFFFFF).to_bytes(4, "big")[-size:].ljust(size, b"\0") if size else b""
 
 
 def _is_lost(data: bytes, drop: float, too_large: int | None, chance: random.Random) -> bool:
@@ -167,7 +172,7 @@ class _Play:
         own, other = (self.client, self.server) if forth else (self.server, self.client)
         first = own.sequence if sequence is None else sequence
         if self.asked.timestamps:
-            clock = 1_000 + time // 1_000_000
+            clock = _clock(time)
             options = (*options, Nop(), Nop(), Timestamps(clock, own.echo)) if not flags & SYN else options
             if not lost:
                 other.echo = clock
@@ -188,7 +193,7 @@ class _Play:
         clock: tuple[Option, ...] = ()
         if self.asked.timestamps:
             own = self.client if forth else self.server
-            clock = (Nop(), Nop(), Timestamps(1_000 + time // 1_000_000, own.echo))
+            clock = (Nop(), Nop(), Timestamps(_clock(time), own.echo))
         return (MSS(self.asked.mss[0 if forth else 1]), *clock, Nop(), WindowScale(7))
 
     def play(self) -> list[Message]:
@@ -204,11 +209,11 @@ class _Play:
             return self.said
         self.say(time, True, SYN, options=self.syn_options(True, time))
         self.hear(True)
-        self.server.echo = 1_000 if asked.timestamps else 0
+        self.server.echo = _clock(0) if asked.timestamps else 0
         time += self.turn_forth
         self.say(time, False, SYN | ACK, options=self.syn_options(False, time))
         self.hear(False)
-        self.client.echo = 1_000 + time // 1_000_000
+        self.client.echo = _clock(time)
         time += self.turn_back
         self.say(time, True, ACK)
         ended: int | None = time
@@ -316,7 +321,6 @@ class _Play:
 
     def close(self, time: int) -> None:
         """The client closes, then the server, each with a FIN that is acknowledged."""
-        # Later than a tick of the clock: over IPv6 nothing else tells the FIN from the acknowledgement before it.
         time += _PAUSE
         self.say(time, True, FIN | ACK)
         self.hear(True)
@@ -324,6 +328,11 @@ class _Play:
         self.say(time, False, FIN | ACK)
         self.hear(False)
         self.say(time + self.turn_back, True, ACK)
+
+
+def _clock(time: int) -> int:
+    """A clock in µs, as Linux has since 6.7 (tcp_usec_ts): so no two packets of a connection are equal."""
+    return 1_000_000 + time // 1_000
 
 
 def connection(asked: Connection, latency_ns: int) -> Iterator[Message]:

@@ -80,6 +80,8 @@ def items_of(traffic: Traffic, world: World, start_ns: int, seed: int, number: i
 
 def _is_plain(traffic: Traffic) -> bool:
     """Whether the packets of either direction are one train: many echoes or datagrams of which none is lost."""
+    if traffic.kind == "udp" and traffic.family == 6:
+        return False  # each has a number in its data
     return traffic.kind != "tcp" and traffic.count > 1 and traffic.repeat == 1 and not (
         traffic.drop or traffic.too_large is not None or _too_large(traffic) is not None
     )
@@ -103,7 +105,10 @@ def _interval(traffic: Traffic) -> int:
 
 def _too_large(traffic: Traffic) -> int | None:
     """The most data that passes where the router refuses what is larger than its egress's MTU."""
-    if traffic.mtu is None or not (traffic.silent or traffic.df or traffic.underlay == 6):
+    whole = traffic.df or traffic.underlay == 6
+    if traffic.tunnel == "none":
+        whole = traffic.inner_df[0] or traffic.family == 6
+    if traffic.mtu is None or not (traffic.silent or whole):
         return traffic.too_large
     headers = {"tcp": 32, "udp": 8, "ping": 8}[traffic.kind] + (40 if traffic.family == 6 else 20)
     if traffic.tunnel != "none":

@@ -44,7 +44,7 @@ def _fragments6(packet: bytes, mtu: int) -> list[bytes]:
 
     header, body = packet[:40], packet[40:]
     most = (mtu - 40 - _FRAGMENT_HEADER) // 8 * 8
-    identification = crc32(packet)
+    identification = crc32(packet[8:])  # what no router changes
     pieces = []
     for at in range(0, len(body), most):
         piece = body[at : at + most]

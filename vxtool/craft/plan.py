@@ -40,6 +40,7 @@ class Plan:
     snaplen: int = 0
     seed: int = 0
     interfaces: Sequence[Interface] = ()  # all of the router's; those that are crossed, where it is empty
+    routes: Sequence[tuple[str, str]] = ()  # of the router, beside those of its links
     findings: Sequence[str] | None = None  # ids of those that must be among a report's
     beside: dict[str, str] = field(default_factory=dict)  # more files: what they are, and their text
     certain: bool = True  # whether the truth can be told: not where lengths were made wrong
@@ -71,7 +72,7 @@ def write_plan(
     _check(plan)
     interfaces = _crossed(plan)
     view = view_of(plan.format)
-    truth = Truth(everywhere=plan.format in ("sll2", "sll"))
+    truth = Truth(plan.format in ("sll2", "sll"), plan.format != "ethernet", _ways(plan, interfaces))
     streams: list[Stream] = []
     for number, item in enumerate(plan.items):
         if item.passage is None:
@@ -102,6 +103,11 @@ def write_plan(
         files.setdefault("links.json", text_of(links_of(interfaces)))
         files.setdefault("routes.json", text_of(routes_of(interfaces)))
     return Written(captures, _write_beside(files, output, folder), file.records, told)
+
+
+def _ways(plan: Plan, interfaces: Sequence[Interface]) -> list[tuple[str, str]]:
+    """The router's routes: networks, and the interface that each leads out by."""
+    return [(route["dst"], route["dev"]) for route in routes_of(interfaces)] + list(plan.routes)
 
 
 def _check(plan: Plan) -> None:

@@ -153,6 +153,8 @@ class Crossing:
         self._link = view.link(train.link, self._in)
         self._facts = facts_of(train, mtu, passage.ingress.mtu)
         self._too_large = self._refused()
+        # Equal packets, of which the next comes in before the last one left.
+        self._vague = not train.steps and train.count > 1 and train.interval_ns <= passage.latency_ns
         self._ways = [passage.egress] + ([passage.misroute] if passage.misroute else [])
 
     def take(self, before: int) -> list[Batch]:
@@ -167,7 +169,7 @@ class Crossing:
             seen, rows = _fragmented(times, rows, self._link, self._mtu)
         batches = [Batch(self._in, seen, rows)]
         fates = self._fates(stop - first)
-        self._truth.came_in(self._facts, stop - first)
+        self._truth.came_in(self._facts, self._passage.ingress, stop - first)
         for way, egress in enumerate(self._ways):
             chosen = None if fates is None else [fate == way for fate in fates]
             if (fates is None and way) or (chosen is not None and True not in chosen):
@@ -175,7 +177,7 @@ class Crossing:
             batches += self._leaving(egress, times, first, stop, chosen)
         if fates is not None:
             lost = [time for time, fate in zip(times, fates, strict=True) if fate < 0]
-            self._truth.lost(self._facts, self._passage.egress, lost)
+            self._truth.lost(self._facts, lost)
             if lost and self._too_large and not self._passage.silent:
                 batches += self._messages(lost, rows)
         return batches
@@ -230,6 +232,7 @@ class Crossing:
             delay,
             fragmented=self._grows(),
             resegmented=len(cut) > 1,
+            vague=self._vague,
         )
         return batches
 
@@ -274,7 +277,8 @@ class Crossing:
                     ICMP(3, 4, passage.mtu or 0),
                 )
             made.append(record(time + passage.latency_ns, encode(*link, *layers, payload=quoted)))
-        self._truth.originated(passage.ingress, len(made))
+        size = len(made[0]) - HEADER - _size_of(link)
+        self._truth.originated(passage.ingress, len(made), size)
         return [Batch(lane, [time + passage.latency_ns for time in lost], made)]
 
 

@@ -154,6 +154,7 @@ def plan_scenario(scenario: Scenario, seed: int = 0, repeat: int | None = None) 
         snaplen=scenario.snaplen,
         seed=seed,
         interfaces=tuple(scenario.world.interfaces.values()),
+        routes=scenario.world.ways(),
         findings=None if repeat is not None else scenario.findings,
         beside=beside,
         certain=certain,

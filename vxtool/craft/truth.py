@@ -3,17 +3,24 @@
 It is counted where packets are made, and nothing of it comes from the engine. Every key that stands in it, at any
 depth, is one of `vxtool analyze --format json`, with the value that it must have there; lists are whole. Two rules
 of the analysis have to be known to say so. What came in within the longest latency (at least 1 ms) of the end of
-the capture might still have left, and is `unresolved`, not `dropped`. And so is what was owed to an interface of
-which the capture, one of single interfaces, shows nothing: that it was watched is then not to be seen.
+the capture might still have left, and is `unresolved`, not `dropped`. And so is what was owed an egress that was
+not watched, where single interfaces were captured: by docs/how-it-works.md, one is watched if others for that
+address left, if the address's route leads out by interfaces of which the capture shows what leaves, or, without a
+route, if packets came from that address.
+
+Packets that are equal in all that no router changes cannot be told apart: where such packets are under way at the
+same time, the truth tells no latency.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from vxtool.packet import TCP, UDP, VXLAN, Geneve, encode
+from vxtool.packet import TCP, UDP, VXLAN, Geneve, IPv4, IPv6, encode
 from vxtool.packet.tcp import MSS, SYN
 
 if TYPE_CHECKING:
@@ -34,6 +41,7 @@ class Facts(NamedTuple):
     fragments: int  # that it comes in
     mss: int | None  # of a SYN
     super_frame: bool  # more than one packet on the wire, but one record
+    ends: tuple[str, str] | None  # outermost source and destination, of the first packet
 
 
 def facts_of(train: Train, mtu: int | None = None, link_mtu: int = 1500) -> Facts:
@@ -45,6 +53,7 @@ def facts_of(train: Train, mtu: int | None = None, link_mtu: int = 1500) -> Fact
     header = None if tunnel is None else train.layers[tunnel]
     protocol = {VXLAN: "vxlan", Geneve: "geneve"}.get(type(header))
     udp = next((layer for layer in train.layers[:tunnel] if isinstance(layer, UDP)), None)
+    outer = train.layers[0] if train.layers else None
     tcp = next((layer for layer in train.layers if isinstance(layer, TCP) and layer.flags & SYN), None)
     told = [option.value for option in tcp.options if isinstance(option, MSS)] if tcp else []
     size = len(encode(*train.layers[inner:], payload=train.payload)) if inner is not None else 0
@@ -56,7 +65,8 @@ def facts_of(train: Train, mtu: int | None = None, link_mtu: int = 1500) -> Fact
         inner=size,
         fragments=len(fragments(packet, mtu)) if mtu is not None else 1,
         mss=told[0] if told else None,
-        super_frame=mtu is None and len(packet) > link_mtu,
+        super_frame=isinstance(train.layers[-1], TCP | UDP) and mtu is None and len(packet) > link_mtu,
+        ends=(outer.source, outer.destination) if isinstance(outer, IPv4 | IPv6) else None,
     )
 
 
@@ -67,7 +77,7 @@ class _Scope:
     datagrams: int = 0
     forwarded: int = 0
     originated: int = 0
-    lost: dict[str, list[int]] = field(default_factory=dict)  # when they came in, by the egress they were owed
+    lost: dict[str | None, list[int]] = field(default_factory=dict)  # when they came in, by outermost destination
     paths: Counter[tuple[str, int, str, int]] = field(default_factory=Counter)
     latencies: dict[tuple[str, int, str, int], Counter[int]] = field(default_factory=dict)
     at_source: int = 0
@@ -79,10 +89,19 @@ class _Scope:
 class Truth:
     """Counts what is put into a capture."""
 
-    def __init__(self, everywhere: bool = True) -> None:
-        """`everywhere`: the capture is one of all interfaces at once, as on `any`."""
-        self._everywhere = everywhere
-        self._seen_out: set[str] = set()
+    def __init__(
+        self, everywhere: bool = True, directed: bool = True, routes: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """`everywhere`: the capture is one of all interfaces at once, as on `any`; `directed`: it tells directions.
+
+        `routes` are the router's: networks, and the interface that each leads out by.
+        """
+        self._everywhere, self._directed = everywhere, directed
+        self._routes = routes
+        self._captured: set[str] = set()  # interfaces of which it is seen what leaves
+        self._vague: set[tuple[str, int, str, int]] = set()  # ways of which no latency can be told
+        self._left_to: set[str] = set()
+        self._came_from: set[str] = set()
         self._scopes = {True: _Scope(), False: _Scope()}
         self._inner = self._outer = self._packets = self._tunnelled = 0
         self._largest: dict[bool, int] = {}
@@ -94,10 +113,14 @@ class Truth:
         self.records = 0
         self.last_ns = 0  # of the capture's records
 
-    def came_in(self, facts: Facts, count: int) -> None:
+    def came_in(self, facts: Facts, interface: Interface, count: int) -> None:
         """So many packets of a train came in."""
+        if not self._directed:
+            self._captured.add(interface.name)  # a record without a direction may be of either
         scope = self._scopes[facts.tunnelled]
         scope.datagrams += count
+        if facts.ends is not None:
+            self._came_from.add(facts.ends[0])
         if facts.fragments > 1:
             scope.at_source += count
         if facts.super_frame:
@@ -123,25 +146,32 @@ class Truth:
         *,
         fragmented: bool = False,
         resegmented: bool = False,
+        vague: bool = False,
     ) -> None:
-        """So many of them went out, by the second interface of `way`."""
+        """So many of them went out, by the second interface of `way`; `vague`: with others that are equal."""
         scope = self._scopes[facts.tunnelled]
         scope.forwarded += count
-        self._seen_out.add(way[1].name)
+        self._captured.add(way[1].name)
+        if facts.ends is not None and count:
+            self._left_to.add(facts.ends[1])
         scope.by_router += count if fragmented else 0
         scope.resegmented += count if resegmented else 0
         key = (way[0].name, way[0].index, way[1].name, way[1].index)
         scope.paths[key] += count
         scope.latencies.setdefault(key, Counter())[latency_ns] += count
+        if vague:
+            self._vague.add(key)
         self._longest = max(self._longest, latency_ns)
 
-    def lost(self, facts: Facts, egress: Interface, times: list[int]) -> None:
-        """Those that came in at these times did not go out, by the interface that they were owed to."""
-        self._scopes[facts.tunnelled].lost.setdefault(egress.name, []).extend(times)
+    def lost(self, facts: Facts, times: list[int]) -> None:
+        """Those that came in at these times did not go out."""
+        there = facts.ends[1] if facts.ends else None
+        self._scopes[facts.tunnelled].lost.setdefault(there, []).extend(times)
 
-    def originated(self, interface: Interface, count: int) -> None:
-        """The router sent so many ICMP messages that something was too big."""
-        self._seen_out.add(interface.name)
+    def originated(self, interface: Interface, count: int, size: int) -> None:
+        """The router sent so many ICMP messages that something was too big, IP packets of `size` bytes."""
+        self._largest[False] = max(self._largest.get(False, 0), size)
+        self._captured.add(interface.name)
         scope = self._scopes[False]
         scope.datagrams += count
         scope.originated += count
@@ -186,12 +216,25 @@ class Truth:
             report["findings"] = [{"id": name} for name in findings]
         return report
 
+    def _is_watched(self, destination: str | None) -> bool:
+        """Whether a packet for there would have been seen to leave."""
+        if self._everywhere:
+            return True
+        if destination is None or destination in self._left_to:
+            return destination in self._left_to
+        address = ip_address(destination)
+        networks = [(ip_network(to), device) for to, device in self._routes]
+        ways = [(net.prefixlen, device) for net, device in networks if address in net]
+        if not ways:
+            return destination in self._came_from
+        return {device for bits, device in ways if bits == max(ways)[0]} <= self._captured
+
     def _counts(self, scope: _Scope, name: str) -> dict[str, Any]:
         grace = max(self._longest, _SHORTEST_END)
         dropped = sum(
             sum(self.last_ns - time > grace for time in times)
-            for egress, times in scope.lost.items()
-            if self._everywhere or egress in self._seen_out
+            for there, times in scope.lost.items()
+            if self._is_watched(there)
         )
         return {
             "scope": name,
@@ -212,7 +255,7 @@ class Truth:
                     "egress": key[2],
                     "via": [],
                     "datagrams": count,
-                    "latency_ns": _summary(scope.latencies[key]),
+                    **({} if key in self._vague else {"latency_ns": _summary(scope.latencies[key])}),
                 }
                 for key, count in sorted(scope.paths.items(), key=lambda entry: (-entry[1], repr(entry[0])))
             ],

@@ -68,6 +68,13 @@ class World:
             return _named(self.pods, name, "pod")
         return None
 
+    def ways(self) -> list[tuple[str, str]]:
+        """The routes beside those of the links: networks, and the interface that each leads out by."""
+        return [
+            (to if to != "default" else "::/0" if gateway and ":" in gateway else "0.0.0.0/0", device)
+            for to, device, gateway in self.routes
+        ]
+
     def files(self) -> dict[str, str]:
         """What kubectl and ip print of this world, by the kinds of file that `Plan.beside` has."""
         return {"cluster.json": text_of(self._cluster()), "routes.json": text_of(self._routes())}
