@@ -156,6 +156,8 @@ def _write(plan: Plan, output: str, beside: str | None) -> int:
     written = write_plan(plan, output, beside)
     records = f"{written.records:,} record{'s' if written.records != 1 else ''}"
     click.echo(f"{', '.join(written.captures)}: {records}")
+    if plan.routed and written.truth is None:
+        click.echo("no truth is told: lengths that lie, cuts, and losses among equal packets leave it open")
     if written.beside:
         click.echo(f"beside it: {', '.join(written.beside)}")
     return 0

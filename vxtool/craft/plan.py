@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple
 
 from vxtool.craft.beside import links_of, routes_of, text_of
 from vxtool.craft.capture import CaptureFile, Format, paths_of, view_of
-from vxtool.craft.router import Crossing, Interface, Passage, Sighting, Stream
+from vxtool.craft.router import Crossing, Interface, Passage, Sighting, Stream, can_be_told
 from vxtool.craft.train import Train
 from vxtool.craft.truth import Truth
 from vxtool.errors import PacketError, UsageError
@@ -43,7 +43,7 @@ class Plan:
     routes: Sequence[tuple[str, str]] = ()  # of the router, beside those of its links
     findings: Sequence[str] | None = None  # ids of those that must be among a report's
     beside: dict[str, str] = field(default_factory=dict)  # more files: what they are, and their text
-    certain: bool = True  # whether the truth can be told: not where lengths were made wrong
+    certain: bool = True  # whether the truth is known: not where lengths were made wrong
 
     @property
     def routed(self) -> bool:
@@ -91,7 +91,8 @@ def write_plan(
     if plan.unit == "us":
         truth.last_ns -= truth.last_ns % 1000
     told = None
-    if plan.routed and plan.certain:
+    certain = plan.certain and all(can_be_told(train, way) for train, way, _ in plan.items if way is not None)
+    if plan.routed and certain:
         told = truth.told(None if plan.findings is None else list(plan.findings))
     captures = paths_of(output, plan.format, interfaces) if isinstance(output, str) else []
     if not isinstance(output, str):

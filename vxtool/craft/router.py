@@ -153,8 +153,7 @@ class Crossing:
         self._link = view.link(train.link, self._in)
         self._facts = facts_of(train, mtu, passage.ingress.mtu)
         self._too_large = self._refused()
-        # Equal packets, of which the next comes in before the last one left.
-        self._vague = not train.steps and train.count > 1 and train.interval_ns <= passage.latency_ns
+        self._vague = are_equal(train, passage.latency_ns)
         self._ways = [passage.egress] + ([passage.misroute] if passage.misroute else [])
 
     def take(self, before: int) -> list[Batch]:
@@ -280,6 +279,23 @@ class Crossing:
         size = len(made[0]) - HEADER - _size_of(link)
         self._truth.originated(passage.ingress, len(made), size)
         return [Batch(lane, [time + passage.latency_ns for time in lost], made)]
+
+
+def are_equal(train: Train, latency_ns: int) -> bool:
+    """Whether packets that are equal in all that no router changes are under way at the same time."""
+    inside = 0 if train.tunnel is None else train.tunnel + 1
+    differ = any(at >= inside or name == "identification" for at, name in train.steps)
+    return train.count > 1 and not differ and train.interval_ns <= latency_ns
+
+
+def can_be_told(train: Train, passage: Passage) -> bool:
+    """Whether a right analysis can tell exactly which packets were lost.
+
+    It cannot where they are equal, nor where some of many destinations may be the router's own.
+    """
+    if not passage.drop and passage.mtu is None:
+        return True
+    return not are_equal(train, passage.latency_ns) and (0, "destination") not in train.steps
 
 
 def _fragmented(

@@ -248,7 +248,7 @@ class Truth:
             "fragmented_at_source": scope.at_source,
             "fragmented_by_router": scope.by_router,
             "resegmented": scope.resegmented,
-            "translated": 0,
+            **({} if self._vague else {"translated": 0}),
             "paths": [
                 {
                     "ingress": key[0],
