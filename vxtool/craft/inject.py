@@ -8,14 +8,16 @@ at which the trains say that their packets are sent.
 from __future__ import annotations
 
 import errno
+import signal
 import socket
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from heapq import merge
 from pathlib import Path
+from threading import Event, current_thread, main_thread
 from typing import Any, NamedTuple, Protocol
 
 from vxtool.craft.pieces import fragments
@@ -26,6 +28,7 @@ from vxtool.packet import UDP, Ethernet, IPv4, IPv6
 from vxtool.packet.ipv4 import DONT_FRAGMENT
 from vxtool.packet.repeater import advanced
 
+_PATIENCE = 0.1  # seconds after which Ctrl-C is noticed
 _SOCKETS = 128  # source ports in use at once
 _IP_MTU_DISCOVER, _IP_PMTUDISC_DO = 10, 2  # linux/in.h; Python has no names for them
 
@@ -225,11 +228,12 @@ def send_all(
     due = merge(*(_timed(item, sender, start_ns) for item in items), key=lambda entry: entry[0])
     counts = _Counts()
     began = time.monotonic()
-    interrupted = False
-    try:
+    with _interrupt() as interrupted:
         for when, send in due:
-            while (left := began + when / 1e9 - time.monotonic()) > 0:
-                wait(left)
+            while not interrupted.is_set() and (left := began + when / 1e9 - time.monotonic()) > 0:
+                wait(min(left, _PATIENCE))
+            if interrupted.is_set():
+                break
             try:
                 send()
                 counts.sent += 1
@@ -240,11 +244,25 @@ def send_all(
                 counts.failed += 1
                 counts.why = counts.why or str(error)
         end = time.monotonic() + linger
-        while (left := end - time.monotonic()) > 0:
-            wait(left)
-    except KeyboardInterrupt:
-        interrupted = True
-    return Tally(counts.sent, counts.failed, counts.why, time.monotonic() - began, interrupted)
+        while not interrupted.is_set() and (left := end - time.monotonic()) > 0:
+            wait(min(left, _PATIENCE))
+        return Tally(counts.sent, counts.failed, counts.why, time.monotonic() - began, interrupted.is_set())
+
+
+@contextmanager
+def _interrupt() -> Iterator[Event]:
+    """An event that Ctrl-C sets, instead of ending what is under way: so no packet is sent and not counted."""
+    event = Event()
+    before = signal.getsignal(signal.SIGINT)
+    # In another thread there is none to handle, and what a shell starts in the background is to ignore it.
+    handled = current_thread() is main_thread() and before is not signal.SIG_IGN
+    if handled:
+        signal.signal(signal.SIGINT, lambda *_: event.set())
+    try:
+        yield event
+    finally:
+        if handled:
+            signal.signal(signal.SIGINT, before)
 
 
 def _timed(item: Item, sender: Sender, start_ns: int) -> Iterator[tuple[int, Callable[[], None]]]:
