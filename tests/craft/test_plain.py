@@ -235,7 +235,7 @@ def test_equal_options_make_equal_files(tmp_path: Path) -> None:
         ((*PODS, "--udp", "1:2", "--through", "eth1", "-o", "x.pcap"), "--through: 'eth1' is not two interfaces"),
         ((*PODS, "--udp", "1:2", "-o", "missing/x.pcap"), "no directory missing"),
         ((*PODS, "--udp", "1:2", "--count", "5000M", "-o", "x.pcap"),
-         "--count: '5000M' is not a number of packets"),
+         "--count: '5000M' is not a number from 1"),
         ((*PODS, "--udp", "1:2", "--count", "10M", "--rate", "0.001", "-o", "x.pcap"),
          "beyond the years 1970 to 2106"),
         ((*PODS, "--udp", "1:2", "--start", "1960-01-01", "-o", "x.pcap"), "beyond the years 1970 to 2106"),

@@ -139,6 +139,14 @@ def test_a_scenario_repeats_with_ports_of_its_own(tmp_path: Path) -> None:
     assert part_of(analyzed(path), truth) == truth
 
 
+def test_thousands_are_written_short(tmp_path: Path) -> None:
+    path = tmp_path / "pings.pcap"
+    craft("--scenario", "cilium-ping", "--repeat", "1k", "-o", str(path))
+    truth = truth_of(path)
+    assert truth["capture"]["records"] == 4000
+    assert part_of(analyzed(path), truth) == truth
+
+
 def test_files_go_where_they_are_wanted_and_other_formats_too(tmp_path: Path) -> None:
     path = tmp_path / "http.pcapng"
     craft("--scenario", "http", "-o", str(path), "--beside", str(tmp_path / "known"))
@@ -265,7 +273,7 @@ def test_whatever_happens_the_report_says_so(tmp_path: Path, traffic: str, forma
         ('to = "two"', 'to = "three"', "there is no pod 'three' in this world; the nearest are one, two"),
         ('node = "b"', 'node = "c"', "there is no node 'c'"),
         ("identity = 5000", "", "pod 1: identity is missing"),
-        ("count = 100", "count = -1", "traffic 1: count: -1 is not a number of packets from 1"),
+        ("count = 100", "count = -1", "traffic 1: count: -1 is not a number from 1"),
         ("count = 100", 'payload = "@/etc/passwd"', "a scenario takes no files"),
         ("count = 100", "exec = 1", "traffic 1: there is no key 'exec'"),
         ('title = "mine"', "title = [", "is no TOML"),
@@ -293,6 +301,7 @@ def test_a_file_that_makes_no_sense_is_refused_in_one_line(
         (("--scenario", "missing.toml"), "missing.toml: cannot be read"),
         (("--scenario", "http", "--count", "3"), "--count and --scenario cannot go together"),
         (("--repeat", "3"), "--repeat needs --scenario"),
+        (("--scenario", "http", "--repeat", "0"), "--repeat: '0' is not a number from 1"),
     ],
 )
 def test_options_that_do_not_go_with_a_scenario(

@@ -32,7 +32,7 @@ def command(
     seed: int,
     scenario: str | None,
     list_: bool,
-    repeat: int | None,
+    repeat: str | None,
     format: str | None,
     unit: str | None,
     snaplen: int | None,
@@ -115,10 +115,14 @@ def _list() -> int:
     return 0
 
 
-def _plan_of_scenario(name: str, seed: int, repeat: int | None) -> Plan:
+def _plan_of_scenario(name: str, seed: int, repeat: str | None) -> Plan:
+    from vxtool.craft.packets import count
     from vxtool.craft.scenario import load_scenario, plan_scenario
+    from vxtool.craft.values import located
 
-    return plan_scenario(load_scenario(name), seed, repeat)
+    with located("--repeat"):
+        times = None if repeat is None else count(repeat)
+    return plan_scenario(load_scenario(name), seed, times)
 
 
 def _format(format: str | None, output: str | None) -> str | None:

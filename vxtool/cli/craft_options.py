@@ -106,12 +106,7 @@ _ROUTER = [
 _SCENARIO = [
     _option("scenario", "NAME|FILE", "A scenario of those in --list, or of a TOML file of your own."),
     {"names": ("--list", "list_"), "is_flag": True, "help": "List the scenarios there are."},
-    _option(
-        "repeat",
-        "N",
-        "Every exchange of the scenario so many times, each with ports of its own.",
-        type=click.IntRange(min=1),
-    ),
+    _option("repeat", "N", "Every exchange of the scenario so many times, each with ports of its own."),
 ]
 _SEND = [
     _flag("send", "Send the packets: by UDP sockets, no root needed, the kernel makes the outer headers."),

@@ -125,7 +125,7 @@ def count(text: object) -> int:
     try:
         return values.number(word, 1, _MOST_PACKETS // factor) * factor
     except UsageError:
-        raise UsageError(f"{text!r} is not a number of packets from 1 to 4 billion, as in 500 or 10M") from None
+        raise UsageError(f"{text!r} is not a number from 1 to 4 billion, as in 500 or 10M") from None
 
 
 def interval_ns(packets_a_second: float) -> int:
