@@ -12,7 +12,7 @@ GUARD_ARGS ?=
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 EXTRAS := test,craft,wireshark,zstd,yaml
-SOURCES := $(shell find vxtool -name '*.py' -o -name '*.pyi' -o -name '*.json' -o -name py.typed -o -name '*.[ch]') \
+SOURCES := $(shell find vxtool -name '*.py' -o -name '*.pyi' -o -name '*.json' -o -name '*.toml' -o -name py.typed -o -name '*.[ch]') \
     pyproject.toml setup.py README.md LICENSE
 
 NATIVE_C := $(wildcard vxtool/packet/native/*.c vxtool/engine/native/*.c)

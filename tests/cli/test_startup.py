@@ -103,6 +103,16 @@ def test_a_calculation_imports_nothing_of_captures() -> None:
     assert among(HEAVY - {"socket"} | LOADERS | others | LARGE, modules) == set()
 
 
+def test_crafting_from_plain_options_imports_nothing_heavy(tmp_path: Path) -> None:
+    plain = ["--from", "10.0.0.1", "--to", "10.0.0.2", "--icmp", "echo", "-o", str(tmp_path / "x.pcap")]
+    modules = imported(["craft", *plain])
+    assert "vxtool.craft.train" in modules
+    others = {"vxtool.craft.expression", "vxtool.craft.inject", "vxtool.craft.scenario", "tomllib"}
+    ours = {"vxtool.analysis", "vxtool.api", "vxtool.cluster", "vxtool.engine.tables"}
+    heavy = {"scapy", "rich", "dpkt", "numpy", "asyncio"}
+    assert among(heavy | others | ours, modules) == set()
+
+
 def test_the_native_engine_does_not_import_its_twin() -> None:
     pytest.importorskip("vxtool._native", reason="the C extension is not built")
     assert among(PURE | LARGE, imported(["analyze", FOUR_RECORDS], "native")) == set()

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from struct import Struct
 from typing import Any
 
+from vxtool.errors import PacketError
 from vxtool.packet.arp import ARP
 from vxtool.packet.decoder import Layer
 from vxtool.packet.encoder import encode
@@ -96,6 +97,23 @@ def repeat(
 def places_of(layer: Layer) -> Mapping[str, tuple[int, int]]:
     """The fields of a layer that can count, and their places."""
     return next((places for kind, places in PLACES.items() if isinstance(layer, kind)), {})
+
+
+def advanced(
+    layers: tuple[Layer, ...], increments: Mapping[tuple[int, str], int], number: int
+) -> tuple[Layer, ...]:
+    """The layers of packet `number` of a template: `increments` are those of `template_pcap`.
+
+    Raises PacketError for a field that cannot count.
+    """
+    changed = list(layers)
+    for (index, name), step in increments.items():
+        place = places_of(changed[index]).get(name)
+        if place is None:
+            kind = type(changed[index]).__name__
+            raise PacketError(f"increments of {kind}: expected a field that can count, found {name!r}")
+        changed[index] = _counted(changed[index], *place, number * step)
+    return tuple(changed)
 
 
 def _counted(layer: Any, bit: int, bits: int, add: int) -> Any:
