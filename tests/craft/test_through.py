@@ -134,7 +134,6 @@ def test_a_super_frame_leaves_in_segments(tmp_path: Path, outer: tuple[str, ...]
     assert truth["forwarding"]["forwarded"] == truth["forwarding"]["resegmented"] == 2
 
 
-@pytest.mark.xfail(reason="segments are not matched with the super-frame that they were", strict=True)
 def test_the_report_on_segments_is_the_truth(tmp_path: Path) -> None:
     path = tmp_path / "segments.pcap"
     craft(*PODS, *NODES, "--tcp", "1:2", "--ack", "1", "--size", "4234", "--count", "20", "--vary", "seq=4194",
