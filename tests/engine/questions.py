@@ -59,6 +59,15 @@ class _Asker:
         ]
         assert shares[0] == shares[1]
         assert sum(share.datagrams for share in shares[1]) == asked[1].datagrams
+        stuck = one.stuck(waits[0]), other.stuck(waits[0])
+        assert (stuck[0] is None) == (stuck[1] is None)
+        if stuck[1] is not None:
+            shares = [
+                side.bundles().shares(Wanted(everyone, flows=flows))
+                for side, flows in zip((one, other), stuck, strict=True)
+            ]
+            assert shares[0] == shares[1]
+            assert shares[1]
         assert one.two_sided(self.only_in, self.only_out) == other.two_sided(self.only_in, self.only_out)
         own = self.some(sorted({flow.source for flow, _ in other.cells}))  # type: ignore[attr-defined]
         rewritten = one.rewritten(self.only_in, self.only_out, own)

@@ -252,3 +252,36 @@ def test_what_asks_again_and_again_is_unanswered(
     shares = bundles.shares(Wanted(range(len(bundles.rows)), flows=answer.flows))
     assert sum(share.datagrams for share in shares) == told[2]
     assert {share.flow.source for share in shares} <= {address(POD_A)}
+
+
+def answers(times: int, *, every: int = SECOND, flags: int = 0x12, at: int = MS) -> list[Seen]:
+    return [
+        came(number * every + at, segment(9, 0, (POD_B, 80), (POD_A, 32788), flags=flags, identification=number))
+        for number in range(times)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("records", "told"),
+    [
+        ([*syns(3), *answers(3)], 3),
+        ([*syns(1), *answers(2)], 2),
+        ([*syns(2), *answers(2, flags=0x52)], 2),  # with ECN, RFC 3168
+        (answers(3), 0),  # of SYNs that went another way, as may their ACKs
+        ([*syns(3), *answers(1)], 0),
+        ([*syns(3), *answers(3, every=MS)], 0),  # not yet waited for
+        ([*syns(3), *answers(3), came(5 * SECOND, segment(2))], 0),  # acknowledged
+        ([*syns(3), *answers(3), *answers(1, flags=0x18, at=9 * SECOND)], 0),  # goes on
+        (echoes(3, reply=True), 0),
+    ],
+)
+def test_what_answers_a_syn_again_and_again_is_stuck(
+    tmp_path: Path, engine: str, records: list[Seen], told: int
+) -> None:
+    queries = tables_of(engine, [Path(pcap(tmp_path / "c.pcap", records)).read_bytes()]).queries
+    stuck = queries.stuck(SECOND)
+    assert (stuck is not None) == bool(told)
+    bundles = queries.bundles()
+    shares = bundles.shares(Wanted(range(len(bundles.rows)), flows=stuck)) if stuck is not None else []
+    assert sum(share.datagrams for share in shares) == told
+    assert {share.flow.source for share in shares} <= {address(POD_B)}

@@ -407,6 +407,25 @@ static PyObject *queries_unanswered(PyObject *object, PyObject *args) {
                          (unsigned long long)sum.datagrams);
 }
 
+/* By flow, or None where no flow is such. */
+static PyObject *queries_stuck(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    given reverses;
+    long long wait;
+    if (!PyArg_ParseTuple(args, "O&L:stuck", bytes_or_none, &reverses, &wait) ||
+        check_reverses(self, reverses) < 0)
+        return NULL;
+    uint8_t *found;
+    PyObject *bytes = blank((size_t)vx_map_count(&self->tally->flows) + 1, 1, &found);
+    if (bytes == NULL)
+        return NULL;
+    int any = vx_query_stuck(self->tally, words(reverses), wait, found);
+    if (any > 0)
+        return bytes;
+    Py_DECREF(bytes);
+    return any < 0 ? PyErr_NoMemory() : Py_NewRef(Py_None);
+}
+
 /* (VNI, VNI of the other direction or -1, address, datagrams, inner bytes, first time, last time) */
 static PyObject *identity_of(const void *row) {
     const vx_identity *identity = row;
@@ -686,6 +705,8 @@ static PyMethodDef queries_methods[] = {
      "is_answered(paths, reverses)\n--\n\nWhether both directions of any conversation took these paths."},
     {"unanswered", queries_unanswered, METH_VARARGS,
      "unanswered(reverses, wait, end)\n--\n\nFlows that asked again and again, and how many they are."},
+    {"stuck", queries_stuck, METH_VARARGS,
+     "stuck(reverses, wait)\n--\n\nFlows that answer a SYN again and again."},
     {"sources", queries_sources, METH_NOARGS, "sources()\n--\n\nSums by VNI and source."},
     {"pairs", queries_pairs, METH_VARARGS,
      "pairs(reverses)\n--\n\nSums by VNI and that of the other direction."},

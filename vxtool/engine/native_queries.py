@@ -168,6 +168,9 @@ class NativeQueries:
     def named(self, flows: Collection[FlowKey]) -> object:
         return self.by_flow(dict.fromkeys(flows, 1))
 
+    def stuck(self, wait: int) -> object | None:
+        return self.ask.stuck(self._reverses, wait)
+
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         return self.ask.is_answered(self._sides(paths), self._reverses)
 

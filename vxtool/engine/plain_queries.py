@@ -202,6 +202,25 @@ class PlainQueries:
     def named(self, flows: Collection[FlowKey]) -> object:
         return set(flows)
 
+    def stuck(self, wait: int) -> set[FlowKey] | None:
+        answering: dict[FlowKey, list[Cell]] = defaultdict(list)
+        for (flow, _), cell in self.cells.items():
+            if flow in self.flows and self._is_stuck(flow):
+                answering[flow].append(cell)
+        found = {
+            flow
+            for flow, cells in answering.items()
+            if max(cell.last_time for cell in cells) - min(cell.first_time for cell in cells) >= wait
+        }
+        return found or None
+
+    def _is_stuck(self, flow: FlowKey) -> bool:
+        """Whether it answers SYNs and does nothing else, and nothing acknowledges that."""
+        if flow.protocol != TCP or self.flows[flow].tcp_flags & ~_ECN_FLAGS != _SYN | _ACK:
+            return False
+        reverse = self.reverse(flow)
+        return reverse is not None and not self.flows[reverse].tcp_flags & _ACK
+
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         seen = self._along(paths)
         return any(self.reverse(flow) in seen for flow in seen)
@@ -426,7 +445,7 @@ class PlainLarge:
 
 
 _SYNS, _ECHOES = 2, 3  # at least, to be asking again and again
-_SYN, _ENDS, _ECN_FLAGS = 0x02, 0x05, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
+_SYN, _ACK, _ENDS, _ECN_FLAGS = 0x02, 0x10, 0x05, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
 
 
 def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:

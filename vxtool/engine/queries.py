@@ -146,5 +146,11 @@ class Queries(Protocol):
     def named(self, flows: Collection[FlowKey]) -> object:
         """These flows, for `Wanted`."""
 
+    def stuck(self, wait: int) -> object | None:
+        """Flows of TCP, for `Wanted`, that send nothing but answers to a SYN, the last `wait` ns or more behind the
+        first, while of the other direction no acknowledgement was seen: their handshake is never completed. None
+        where no flow is such.
+        """
+
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         """Whether both directions of any conversation were seen along these paths."""

@@ -620,13 +620,18 @@ static int ask_stalled(const vx_tally *tally, const arrays *with, vx_map *rows) 
     return vx_query_stalled(tally, with->reverses, 1, UINT64_MAX, 9, rows);
 }
 
+static int ask_stuck(const vx_tally *tally, const arrays *with, vx_map *rows) {
+    vx_map_init(rows, sizeof(vx_address), 0);
+    return vx_query_stuck(tally, with->reverses, 0, with->by_flow) < 0 ? -1 : 0;
+}
+
 static int ask_all(const vx_tally *tally, arrays *with) {
     if (ask_bundles(tally, with) < 0 || vx_query_reverses(tally, with->reverses) < 0)
         return -1;
     check_reverses(tally, with->reverses);
     const question questions[] = {ask_sources,    ask_told_mss,   ask_source_ports, ask_pairs,
                                   ask_two_sided,  ask_large,      ask_beside,       ask_rewritten,
-                                  ask_unanswered, ask_agreed_mss, ask_stalled};
+                                  ask_unanswered, ask_agreed_mss, ask_stalled,      ask_stuck};
     int status = 0;
     for (size_t i = 0; i < sizeof questions / sizeof *questions && status == 0; i++) {
         vx_map rows;

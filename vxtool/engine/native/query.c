@@ -785,7 +785,7 @@ int vx_query_is_answered(const vx_tally *tally, vx_set paths, const uint32_t *re
 
 /* What was never answered. */
 
-enum { SYN = 0x02, ENDS = 0x05, ECN_FLAGS = 0xc0, SYNS_LEAST = 2, ECHOES_LEAST = 3 };
+enum { SYN = 0x02, ACK = 0x10, ENDS = 0x05, ECN_FLAGS = 0xc0, SYNS_LEAST = 2, ECHOES_LEAST = 3 };
 
 typedef struct {
     uint32_t flow;
@@ -934,6 +934,37 @@ int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, uint64_t l
     vx_map_free(&found);
     vx_map_free(&answers);
     return status;
+}
+
+/* Whether it answers SYNs and does nothing else, and nothing acknowledges that. */
+static bool is_stuck(const vx_tally *tally, const uint32_t *reverses, uint32_t number) {
+    const vx_flow *flow = flow_at(tally, number);
+    return flow->ends.protocol == VX_TCP && (flow->ends.shape & VX_KEY_SOURCE_PORT) != 0 &&
+           (flow->tcp_flags & ~ECN_FLAGS) == (SYN | ACK) && reverses[number] != VX_NONE &&
+           (flow_at(tally, reverses[number])->tcp_flags & ACK) == 0;
+}
+
+int vx_query_stuck(const vx_tally *tally, const uint32_t *reverses, int64_t wait, uint8_t *found) {
+    memset(found, 0, (size_t)flow_count(tally) + 1);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < flow_count(tally); i++) {
+        found[i] = is_stuck(tally, reverses, i);
+        count += found[i];
+    }
+    if (count == 0)
+        return 0;
+    vx_map rows;
+    vx_map_init(&rows, sizeof(asking), tally->flows.seed);
+    int status = add_asking(tally, found, &rows);
+    for (uint32_t i = 0; status == 0 && i < vx_map_count(&rows); i++) {
+        const asking *row = vx_map_at(&rows, i);
+        if (row->last - row->first < wait) {
+            found[row->flow] = 0;
+            count--;
+        }
+    }
+    vx_map_free(&rows);
+    return status < 0 ? -1 : count > 0;
 }
 
 /* Identities. */
