@@ -78,6 +78,18 @@ def test_the_command_says_so_in_one_line(option: str, capfd: pytest.CaptureFixtu
     assert "the nearest is capture.clipped," in err
 
 
+@pytest.mark.parametrize("option", ["--select", "--ignore", "--fail-on"])
+@pytest.mark.parametrize("value", ["", " ", ",", " , "])
+def test_a_value_without_a_name_is_wrong_usage(
+    option: str, value: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As of a variable that is not set: the gate would stand open."""
+    assert run(["analyze", PATH, "--fail-on", "error", option, value]) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert f"{option}: {value!r} names nothing" in err
+
+
 def test_a_severity_is_none_of_select(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["analyze", PATH, "--select", "error"]) == 2
     assert "'error': is no finding's id" in capfd.readouterr().err

@@ -57,7 +57,10 @@ def run_analysis(
     """
     check_stdin(files)
     check_output(output, files + cluster + links + routes)
-    failing = _names(fail_on)
+    failing, selected, ignored = (
+        _names(option, values)
+        for option, values in (("--fail-on", fail_on), ("--select", select), ("--ignore", ignore))
+    )
     if failing:
         from vxtool.analysis.findings.choice import check_names
 
@@ -75,8 +78,8 @@ def run_analysis(
             namespace=namespace,
             cluster_id_bits=cluster_id_bits,
             top=top or _TOP[format_],
-            select=_names(select),
-            ignore=_names(ignore),
+            select=selected,
+            ignore=ignored,
             mtus=mtus,
             scope=scope,
             overlay=overlay,
@@ -109,9 +112,19 @@ def preparing(renderer: str, bar: Progress) -> ProgressCallback:
     return tell
 
 
-def _names(values: tuple[str, ...]) -> list[str]:
-    """Names in values that may hold several, parted by commas."""
-    return [name for value in values for part in value.split(",") if (name := part.strip())]
+def _names(option: str, values: tuple[str, ...]) -> list[str]:
+    """Names in values that may hold several, parted by commas. UsageError for a value without any, as of a variable
+    that is not set: it would switch off what was asked for."""
+    names: list[str] = []
+    for value in values:
+        found = [name for part in value.split(",") if (name := part.strip())]
+        if not found:
+            raise UsageError(
+                f"{option}: {value!r} names nothing; give ids or families of findings"
+                f"{' or a severity' if option == '--fail-on' else ''}, or leave the option out."
+            )
+        names += found
+    return names
 
 
 def _fails(findings: Sequence[Finding], failing: Sequence[str]) -> bool:
