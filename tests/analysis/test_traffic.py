@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,17 @@ class TestOverlay:
     def test_the_operators_files_say_so(self, tmp_path: Path) -> None:
         report = run(tmp_path, passed(0, tunnel(ping())), cluster=cluster(tmp_path))
         assert report["tunnel"]["overlay"] == "cilium"
+
+    @pytest.mark.parametrize(("kind", "overlay"), [("CiliumNode", "cilium"), ("Node", "vxlan")])
+    def test_so_do_ciliums_nodes_alone(self, tmp_path: Path, kind: str, overlay: str) -> None:
+        """Of a node's own packets, which go under one number whoever sends them."""
+        addresses = [{"ip": NODE_A, "address": NODE_A, "type": "InternalIP"}]
+        nodes = {"kind": kind, "metadata": {"name": "k8s-ctr"}}
+        nodes |= {"spec": {"addresses": addresses}, "status": {"addresses": addresses}}
+        (tmp_path / "nodes.json").write_text(json.dumps(nodes))
+        report = run(tmp_path, passed(0, tunnel(ping(), 6)), cluster=[str(tmp_path / "nodes.json")])
+        assert report["tunnel"]["overlay"] == overlay
+        assert report["findings"] == []
 
     @pytest.mark.parametrize("wanted", ["cilium", "vxlan"])
     def test_the_option_says_so(self, tmp_path: Path, wanted: str) -> None:

@@ -198,6 +198,44 @@ def test_an_empty_list_is_accepted(file: Folder) -> None:
 
 
 @pytest.mark.parametrize(
+    "pod",
+    [
+        {"status": {"phase": "Succeeded", "podIP": "172.20.0.9"}},
+        {"status": {"phase": "Failed", "reason": "Evicted"}},
+        {"spec": {"hostNetwork": True}, "status": {"phase": "Running", "podIP": "192.168.10.100"}},
+        {"spec": {"nodeName": "k8s-ctr"}, "status": {"phase": "Pending"}},
+    ],
+)
+def test_a_list_of_pods_without_addresses_of_their_own_is_accepted_and_says_why(file: Folder, pod: object) -> None:
+    items = [{"kind": "Pod", "metadata": {"name": f"job-{at}", "namespace": "a"}, **pod} for at in range(2)]  # type: ignore[dict-item]
+    cluster = load_cluster([file({"kind": "List", "items": items})])
+    (source,) = cluster.sources
+    assert (cluster.pods, source.kind, source.items, source.skipped) == ({}, "pods", 0, 2)
+    assert "of the 2 pods in it none has an address of its own" in (source.problem or "")
+
+
+def test_with_others_that_have_one_nothing_is_said_of_them(file: Folder) -> None:
+    job = {"kind": "Pod", "metadata": {"name": "job"}, "status": {"phase": "Succeeded"}}
+    running = {"kind": "Pod", "metadata": {"name": "web"}, "status": {"phase": "Running", "podIP": "172.20.0.9"}}
+    (source,) = load_cluster([file({"kind": "List", "items": [job, running]})]).sources
+    assert (source.items, source.skipped, source.problem) == (1, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("content", "is_cilium"),
+    [
+        ({"kind": "CiliumNode", "metadata": {"name": "a"}, "spec": {"addresses": [{"ip": "10.0.0.1"}]}}, True),
+        ("NAME   CILIUMINTERNALIP   INTERNALIP   AGE\na   10.1.0.1   10.0.0.1   5d\n", True),
+        ({"kind": "Node", "metadata": {"name": "a"}, "status": {"addresses": [{"address": "10.0.0.1"}]}}, False),
+        ({"kind": "List", "items": []}, False),
+    ],
+)
+def test_ciliums_own_objects_say_whose_the_cluster_is(file: Folder, content: object, is_cilium: bool) -> None:
+    cluster = load_cluster([file(content)])
+    assert (cluster.is_cilium, cluster.has_identities) == (is_cilium, False)
+
+
+@pytest.mark.parametrize(
     "before",
     [
         "Warning: v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice\n",
@@ -237,6 +275,10 @@ REFUSED: dict[str, tuple[object, str]] = {
     "other kinds": (
         {"kind": "List", "items": [{"kind": "Service"}, {"kind": "\x1b[2J"}]},
         "'Service', '.x1b",
+    ),
+    "pods without names": (
+        {"kind": "List", "items": [{"kind": "Pod", "status": {"phase": "Succeeded"}}]},
+        "'Pod'",
     ),
     "no object": ("[1, 2]", "understood are"),
     "a string list": ('["a"]', "understood are"),

@@ -155,6 +155,10 @@ class Knowledge:
         """The same, and none where others may be for it too, or where a file may lack some."""
         return self.routes.find_sure(address_text(address) or "") if self.routes else ()
 
+    def any_ways(self, address: bytes) -> Sequence[Route] | None:
+        """All that it may take, by whatever rule; None where a file may lack some."""
+        return self.routes.find_any(address_text(address) or "") if self.routes else ()
+
     def node(self, address: bytes) -> str | None:
         text = address_text(address)
         return self.cluster.node(text) if text else None

@@ -95,7 +95,7 @@ def tell_overlay(
         return None
     if wanted != "auto":
         return wanted
-    if knowledge.cluster.has_identities:
+    if knowledge.cluster.is_cilium:
         return "cilium"
     queries = tables.queries
     # Who asks for pairs asks for sources too: those first, while the other directions may still be looked for.

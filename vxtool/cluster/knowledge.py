@@ -218,6 +218,7 @@ def merge(files: Iterable[tuple[str, Facts]]) -> Cluster:
         _lay_services(cluster, facts, path)
         _lay_ipcache(cluster, facts.ipcache, path)
         cluster.has_all_identities |= facts.has_all_identities
+        cluster.has_cilium_objects |= any(kind.startswith("cilium") for kind in facts.kinds)
         for endpoint in facts.endpoints:
             if endpoint.addresses:
                 _lay_endpoint(cluster, endpoint, path)

@@ -172,6 +172,11 @@ def _objects(documents: list[Any], kind: str | None, facts: Facts | None = None)
 def _checked(path: str, facts: Facts, seen: str) -> Facts:
     if not facts.kinds:
         raise UsageError(f"{path}: names no pod, node, service or identity{_what(seen, facts)}; {_UNDERSTOOD}")
+    if "pods" in facts.kinds and not facts.kinds.total() and facts.skipped["Pod"]:
+        facts.problems.append(
+            f"of the {facts.skipped['Pod']:,} pods in it none has an address of its own: they are finished, not "
+            "started, or on their host's network"
+        )
     return facts
 
 

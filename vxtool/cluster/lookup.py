@@ -45,6 +45,7 @@ class Cluster:
         # Whether a list of all identities is among the files: CiliumIdentity objects, or an agent's own list. Those
         # of other clusters in a mesh are in an agent's list only.
         self.has_all_identities = False
+        self.has_cilium_objects = False  # CiliumNode and the like, whether or not they name an identity
         self.by_pod_cidr: Prefixes[PodCidr] | None = None
         # The pods that had an address by earlier files, and those files: the last one of a later file is believed.
         self.earlier: dict[str, list[tuple[Endpoint, str]]] = {}
@@ -60,6 +61,11 @@ class Cluster:
     def has_identities(self) -> bool:
         """Whether the files name any security identity, so that a VNI can be looked up at all."""
         return bool(self.identities)
+
+    @property
+    def is_cilium(self) -> bool:
+        """Whether the files say that it is a cluster of Cilium's: they hold objects of its own, or identities."""
+        return self.has_cilium_objects or self.has_identities
 
     def identity(self, vni: int) -> IdentityInfo | None:
         """Return what `vni` stands for: by the files, else by Cilium's reserved numbers; None where unknown.
@@ -259,8 +265,28 @@ class Routes:
             sure = self._sure[address] = self._is_sure(address)
         return sure
 
+    def find_any(self, address: str) -> tuple[Route, ...] | None:
+        """Every route that a datagram to `address` may take: those of `find`, and what other tables or routes for
+        some datagrams only have for it, which a rule may prefer. None where some could not be read.
+        """
+        if self._lack_some:
+            return None
+        others: list[Route] = []
+        for table, prefixes in self._tables.items():
+            for _, routes in prefixes.matches(address):
+                usable = [route for route in routes if route.is_usable]
+                others += [route for route in usable if route.conditional]
+                if table not in USUAL_TABLES and (always := [route for route in usable if not route.conditional]):
+                    others += always
+                    break  # shorter prefixes of this table are not looked at
+        return (*self.find(address), *others)
+
+    @property
+    def _lack_some(self) -> bool:
+        return any(source.skipped for source in self.sources)
+
     def _is_sure(self, address: str) -> bool:
-        if any(source.skipped for source in self.sources) or (":" in address) not in self._families:
+        if self._lack_some or (":" in address) not in self._families:
             return False
         return not any(
             route.conditional or table not in USUAL_TABLES

@@ -145,6 +145,8 @@ def _pod(item: dict[str, Any], facts: Facts) -> bool:
     addresses = _addresses(
         [status.get("podIP"), *(as_mapping(entry).get("ip") for entry in as_list(status.get("podIPs")))]
     )
+    if name is not None:
+        facts.kinds[_plural("Pod")] += 0  # a list of pods it is, though they may all be such as follow
     # A pod on the host's network has the node's addresses, and a finished pod's may long be another's.
     if spec.get("hostNetwork") is True or status.get("phase") in ("Succeeded", "Failed"):
         return bool(node_name and node_address)
