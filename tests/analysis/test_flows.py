@@ -273,6 +273,11 @@ class TestChoice:
         found = run(tmp_path, three(tmp_path), sort=sort)
         assert [who(flow) for flow in found["flows"]] == order
 
+    def test_by_drops_what_was_dropped_stands_first_within_its_flow_too(self, tmp_path: Path, engine: str) -> None:
+        for sort, verdicts in (("drops", ["DROPPED", "FORWARDED"]), ("bytes", ["FORWARDED", "DROPPED"])):
+            found = run(tmp_path, three(tmp_path), sort=sort)
+            assert [flow["verdict"] for flow in found["flows"] if who(flow) == 80] == verdicts
+
     def test_the_top_flows_count_with_all_their_lines(self, tmp_path: Path, engine: str) -> None:
         found = run(tmp_path, three(tmp_path), top=1)
         assert [who(flow) for flow in found["flows"]] == [80, 80]

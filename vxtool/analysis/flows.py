@@ -134,7 +134,7 @@ def list_flows(
     elif wanted.verdicts:
         found.sort(key=lambda flow: -sum(share.inner_bytes for share in _shares(flow[1])))
     shown = found if top is None else found[:top]
-    listed = [line for row, parts in shown for line in describer.lines(row, parts)]
+    listed = [line for row, parts in shown for line in describer.lines(row, parts, sorting == "drops")]
     if sorting in ("start", "end"):
         # Times are of one form, so they sort as texts.
         listed.sort(key=lambda line: line["first_time" if sorting == "start" else "last_time"])
@@ -210,9 +210,12 @@ class Describer:
             self._fits[what, address, identity] = fits
         return fits
 
-    def lines(self, top: TopFlow, parts: _Parts) -> Iterator[ListedFlow]:
+    def lines(self, top: TopFlow, parts: _Parts, drops_first: bool = False) -> Iterator[ListedFlow]:
         """A line for each verdict, and for each place where Hubble would have seen it."""
-        for verdict, observation in sorted(parts, key=lambda part: (VERDICTS.index(part[0]), part[1])):
+        order = sorted(parts, key=lambda part: (VERDICTS.index(part[0]), part[1]))
+        if drops_first:
+            order.sort(key=lambda part: part[0] != "DROPPED")
+        for verdict, observation in order:
             yield self.line(top, verdict, observation, parts[verdict, observation])
 
     def line(
