@@ -169,6 +169,27 @@ class TestTheFoundingCase:
         found = misrouted(run(tmp_path, founding(), routes=ROUTES, nodes=NODES))
         assert found["title"].startswith("pod 172.20.2.4 is on k8s-w0 (192.168.20.100), the router has no route")
 
+    @pytest.mark.parametrize(("connects", "severity"), [(True, "error"), (False, "warning")])
+    def test_an_address_that_the_list_of_pods_lacks_is_in_a_range(
+        self, tmp_path: Path, connects: bool, severity: str
+    ) -> None:
+        """A scan, or a pod that is younger than the list: the range has no route, which is no news to a scanner."""
+        pings = [ping(at + 1, POD_A, "172.20.2.9") for at in range(3)]
+        records = [row for at, packet in enumerate(pings) for row in passed(at * SECOND, packet, egress=ETH0)]
+        if connects:
+            records += [row for at in range(2) for row in syn(at * SECOND, at + 1, destination="172.20.2.9")]
+        found = misrouted(run(tmp_path, records, routes=ROUTES, pods=True, nodes=NODES))
+        assert found["severity"] == severity
+        assert found["title"].startswith(
+            "172.20.2.9 is in the range of k8s-w0 (192.168.20.100), the router has no route for it, so default via "
+            "10.0.2.2 takes it out eth0"
+        )
+        assert "`ip route add 172.20.2.0/24 via 192.168.20.100 dev eth2`" in found["remedy"]
+        # One that is named is a pod's, and pings that nobody answers say enough.
+        records = [row for at in range(3) for row in passed(at * SECOND, ping(at + 1), egress=ETH0)]
+        found = misrouted(run(tmp_path, records, routes=ROUTES, pods=True, nodes=NODES))
+        assert (found["severity"], found["title"][:25]) == ("error", "pod 172.20.2.4 is on k8s-")
+
     def test_a_node_behind_another_router_is_reached_by_that(self, tmp_path: Path) -> None:
         routes = ROUTES.replace("192.168.20.0/24 dev eth2", "192.168.20.0/24 via 10.9.9.9 dev eth2")
         found = misrouted(run(tmp_path, founding(), routes=routes, nodes=NODES))
@@ -242,13 +263,56 @@ class TestTheFoundingCase:
             ),  # the node's way too
             "default via 192.168.20.100 dev eth0\n192.168.20.0/24 dev eth0\n",  # the node is the gateway
             ROUTES + "10.7.0.0/16 encap ip id 5 dst 10.0.2.9\n",  # a route that cannot be read may be the pod's
-            ROUTES + "172.20.2.0/24 via 192.168.20.100 dev eth2 table 100\n",  # a rule may send it there
+            ROUTES + "172.20.2.0/24 via 10.0.2.2 dev eth0 table 100\n",  # a rule may have sent it there
+            ROUTES.replace("default", "default via 10.0.2.9 dev eth0 table 100\ndefault")
+            + "192.168.20.100 via 10.0.2.9 dev eth0 table 100\n",  # nor may it be told what leads to the node
         ],
     )
     def test_a_default_route_that_may_be_right_is_none(self, tmp_path: Path, routes: str) -> None:
         egress = ETH2 if POD_ROUTE in routes else ETH0
         report = run(tmp_path, founding(egress), routes=routes, pods=True, nodes=NODES)
         assert finding(report, "forwarding.misrouted") is None
+
+    @pytest.mark.parametrize(
+        "other",
+        [
+            "default via 10.0.3.1 dev eth1 table 101\n",
+            "0.0.0.0/1 via 10.0.3.1 dev eth0 table 101\ndefault dev eth1 table 7\n",
+            "172.20.2.0/24 dev eth2 table 101 dead linkdown\n",  # not in use
+            "172.20.2.0/25 dev eth2 table 101\n".replace("172.20.2", "172.20.3"),
+        ],
+    )
+    def test_other_tables_without_a_route_for_the_pod_change_nothing(self, tmp_path: Path, other: str) -> None:
+        found = misrouted(run(tmp_path, founding(), routes=ROUTES + other, pods=True, nodes=NODES))
+        assert found["severity"] == "error"
+        assert found["title"].startswith(
+            "pod 172.20.2.4 is on k8s-w0 (192.168.20.100), the router has no route for it, so default via 10.0.2.2 "
+            "takes it out eth0"
+        )
+        assert found["remedy"].startswith("add `ip route add 172.20.2.0/24 via 192.168.20.100 dev eth2`, or use")
+        assert found["remedy"].endswith("need `ip route add 172.20.0.0/24 via 192.168.10.100 dev eth1` as well")
+
+    def test_the_default_route_of_another_table_that_took_it_is_named(self, tmp_path: Path) -> None:
+        routes = ROUTES + "default via 10.0.3.1 dev eth1 table 101\n"
+        records = [row for at in range(3) for row in syn(at * SECOND, at + 1, ETH1)]
+        found = misrouted(run(tmp_path, records, routes=routes, pods=True))
+        assert "no route for it, so default via 10.0.3.1 takes it out eth1" in found["title"]
+
+    def test_a_route_of_another_table_that_leads_elsewhere_does_not_take_away_what_the_links_tell(
+        self, tmp_path: Path
+    ) -> None:
+        """Whatever rule applies, none led it to where it went but the default route."""
+        routes = ROUTES + "172.20.2.0/24 via 192.168.20.100 dev eth2 table 100\n"
+        found = misrouted(run(tmp_path, founding(), routes=routes, pods=True, nodes=NODES))
+        assert (found["severity"], found["count"]) == ("warning", 6)
+        assert "is on the link of eth2 (192.168.20.0/24), and what goes to it leaves by eth0" in found["title"]
+        assert "--routes" not in found["remedy"] + (found["unknown"] or "")
+        assert "`ip rule show`" in (found["unknown"] or "")
+
+    def test_routes_of_the_other_family_take_nothing_away_either(self, tmp_path: Path) -> None:
+        routes = "fd00::/8 dev eth2 metric 1024 pref medium\n"
+        found = misrouted(run(tmp_path, founding(), routes=routes, nodes=NODES))
+        assert "which is on the link of eth2" in found["title"]
 
     def test_an_answer_shows_that_the_default_route_leads_there(self, tmp_path: Path) -> None:
         answer = segment(1, 0, (POD_B, 80), (POD_A, 32788), flags=0x12, identification=9)
@@ -351,6 +415,64 @@ class TestWithoutRoutes:
         # Without the ranges nobody knows who is there, but that none of such addresses is behind eth0.
         found = misrouted(run(tmp_path, [*sent, *founding()]))
         assert "nothing from 172.16.0.0/12 ever comes in by eth0, only by eth1 and eth2" in found["title"]
+
+    def half_open(self, *, last_ack: bool = False, times: int = 4, every: int = SECOND) -> list[Seen]:
+        """SYNs that arrive, and their answers by the uplink, each of them again and again."""
+        records = []
+        for at in range(times):
+            answer = segment(5_000, 0, (POD_B, 80), (POD_A, 32788), flags=0x12, identification=at + 1)
+            records += syn(at * every, at + 1, ETH2)
+            records += passed(at * every + MS, answer, 3 * US, ETH2, ETH0)
+        if last_ack:
+            records += passed(times * every, segment(2, 0, identification=99), egress=ETH2)
+        return records
+
+    @pytest.mark.parametrize("known", ["nothing", "nodes", "routes"])
+    def test_answers_that_complete_no_handshake_leave_by_where_the_asker_never_sends(
+        self, tmp_path: Path, engine: str, known: str
+    ) -> None:
+        routes = ROUTES + POD_ROUTE if known == "routes" else None
+        nodes = NODES if known == "nodes" else None
+        found = misrouted(run(tmp_path, self.half_open(), routes=routes, nodes=nodes))
+        assert (found["severity"], found["count"], records_of(found)) == ("warning", 4, [3, 7, 11, 15])
+        assert found["title"] == (
+            f"what goes to {POD_A} leaves by eth0 and never completes a handshake, while its own traffic comes in "
+            "by eth1 (4 datagrams)"
+        )
+
+    def test_so_they_do_in_a_tunnel(self, tmp_path: Path) -> None:
+        records = []
+        for at in range(3):
+            answer = segment(5_000, 0, (POD_B, 80), (POD_A, 32788), flags=0x12, identification=at + 1)
+            records += passed(at * SECOND, tunnel(segment(1, 0, flags=2, identification=at + 1)))
+            records += passed(at * SECOND + MS, back(answer), 3 * US, ETH2, ETH0)
+        found = misrouted(run(tmp_path, records))
+        assert f"what goes to {NODE_A} leaves by eth0 and never completes a handshake" in found["title"]
+
+    def test_answers_that_are_acknowledged_or_not_repeated_are_none(self, tmp_path: Path) -> None:
+        for records in (
+            self.half_open(last_ack=True),
+            self.half_open(times=1),
+            self.half_open(every=100 * MS),  # the capture ends before anybody could wait
+        ):
+            assert run(tmp_path, records, nodes=NODES)["findings"] == []
+
+    def test_an_interface_that_leads_to_others_on_its_node_leads_to_it(self, tmp_path: Path) -> None:
+        """Ways there and back differ, and one pod is down: its neighbour, asked by eth0 too, answers by eth2."""
+        answer = segment(1, 0, (POD_B, 80), (POD_A, 32788), flags=0x12, identification=9)
+        neighbour = [
+            *passed(0, segment(1, 0, flags=2, identification=1), egress=ETH0),
+            *passed(MS, answer, 3 * US, ETH2, ETH1),
+            *passed(2 * MS, segment(2, 0, identification=2), egress=ETH0),
+        ]
+        down = [row for at in range(4) for row in syn(at * SECOND, at + 7, destination="172.20.2.9")]
+        for routes in (None, ROUTES + "172.20.0.0/24 via 192.168.10.100 dev eth1\n"):
+            report = run(tmp_path, [*neighbour, *down], nodes=NODES, routes=routes)
+            assert loud(report) == ["forwarding.no-answer"]
+            assert finding(report, "forwarding.misrouted") is None
+        # A neighbour that is reached by another interface shows nothing of this one.
+        other = [*passed(0, segment(1, 0, flags=2, identification=1)), *neighbour[2:4]]
+        assert "172.20.2.9 leaves by eth0" in misrouted(run(tmp_path, [*other, *down], nodes=NODES))["title"]
 
     def test_ways_there_and_back_may_differ(self, tmp_path: Path) -> None:
         """Out by eth0, and its answer in by eth2."""

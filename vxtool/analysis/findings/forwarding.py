@@ -68,16 +68,19 @@ EXPLANATIONS: dict[str, Explanation] = {
         cause="The router has no route for the pods' addresses (native routing needs one for the range of each "
         "node), so that the default route takes them; or a wrong route, or a rule that overrides it.",
         proof="With `--routes`: the longest matching prefix leads to another interface than the one that they left "
-        "by; or only the default route matches an address that `--cluster` knows as a pod's, while the pod's "
-        "node is reached by another route, or nothing answers. Without, and then never as an error: requests "
-        "to an address are not answered, and it is behind another interface, by the first of these that tells "
+        "by; or only default routes, in whatever table, match an address that `--cluster` knows as a pod's, while "
+        "the pod's node is reached by another route, or nothing answers. Without, or where the routes leave it "
+        "open because a rule may prefer those of another table, and then never as an error: requests to an "
+        "address are not answered, or its connections never complete their handshake, and it is behind another "
+        "interface, by the first of these that tells "
         "it: what it, or others on its node, send comes in there; the address, or the pod's node "
         "(`--cluster`), is on a link of this machine (`--links` with `ip -j addr`); what that node sends "
         "comes in there; or, of plain packets, nothing of its kind (the cluster's pods, or its block of "
         "private addresses, if the asker is of it too) nor of the overlay ever comes in by the interface that "
         "they leave by, and does by others. The last is a guess, and with pings alone no more than "
         "information. That ways there and back differ is legal and no finding; nor is a default route that "
-        "leads to the pod's node, or that is answered. Of more than 200 addresses those with unanswered "
+        "leads to the pod's node, nor an interface by which the address, or others on its node, are reached. Of "
+        "more than 200 addresses those with unanswered "
         "requests are looked at first, and the finding counts the others.",
         remedy="Give the router the route: `ip route add POD-CIDR via NODE dev INTERFACE` for each node, a routing "
         "protocol (Cilium's BGP control plane) that does it, or a tunnel, for which it has to know the nodes only.",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 # How long an answer may take: a sender repeats a SYN after that time at first (RFC 6298, section 2).
 PATIENCE = 1_000_000_000  # ns
 
-_SYN, _ACK = 0x02, 0x10
+_SYN, _ACK, _ECN_FLAGS = 0x02, 0x10, 0xC0
 _ICMP = frozenset({1, 58})
 _MOST_ASKED = 200  # cells of unanswered flows that are looked at one by one
 _MOST_SUSPECTS = 200  # addresses that are, each by questions that go through all flows
@@ -67,6 +67,11 @@ class Ways:
         return self.case.tables.queries.unanswered(PATIENCE, self.case.tables.last_time or 0)
 
     @cached_property
+    def stuck(self) -> object | None:
+        """Flows that answer a connection which gets no further, for `Wanted`."""
+        return self.case.tables.queries.stuck(PATIENCE)
+
+    @cached_property
     def astray(self) -> _Search:
         return _find_astray(self)
 
@@ -102,6 +107,17 @@ class Ways:
         return found
 
     @cached_property
+    def sent_to(self) -> Mapping[tuple[PodCidr, InterfaceKey], Sequence[Judged]]:
+        """What left for a node's range of pod addresses, by egress."""
+        found: dict[tuple[PodCidr, InterfaceKey], list[Judged]] = defaultdict(list)
+        cluster = self.case.knowledge.cluster
+        for item in self.passed_on() if cluster.by_pod_cidr is not None else ():
+            share = cluster.pod_cidr(address_text(item.bundle.destination) or "")
+            if share is not None and item.route.egress is not None:
+                found[share, item.route.egress.interface].append(item)
+        return found
+
+    @cached_property
     def is_node(self) -> bool:
         """Whether this machine is an end of the tunnel: pods may be behind it, each with a device of its own."""
         return any(
@@ -130,14 +146,36 @@ class Ways:
         wanted = Wanted([item.number for item in items], flows=self.unanswered.flows)
         return self._judge.bundles.starts(wanted, most)
 
+    def leads_to_node(self, item: Judged) -> bool:
+        """Whether something shows that its egress leads to the node in whose range its destination is: others there
+        are reached by it."""
+        destination = item.bundle.destination
+        share = self.case.knowledge.cluster.pod_cidr(address_text(destination) or "")
+        if share is None or item.route.egress is None:
+            return False
+        others = self.sent_to.get((share, item.route.egress.interface), ())
+        return self.are_answered([other for other in others if other.bundle.destination != destination])
+
+    def lost(self, items: Collection[Judged], most: int) -> list[Proof]:
+        """The first records of flows among these journeys that do not arrive, as something shows: nobody answers
+        them, or a connection that they answer gets no further."""
+        proofs = self.asked(items, most)
+        if self.stuck is not None:
+            wanted = Wanted([item.number for item in items], flows=self.stuck)
+            proofs = sorted([*proofs, *self._judge.bundles.starts(wanted, most)], key=lambda proof: proof.sample)
+        return proofs[:most]
+
     def are_answered(self, items: Sequence[Judged]) -> bool:
         """Whether something shows that these datagrams reach their destination."""
         return any(_arrives(row) for row in self._top(items))
 
     def are_lost(self, items: Sequence[Judged]) -> bool:
-        """Whether something shows that they do not: nobody answers them, or a connection that they answer gets no
-        further."""
-        return bool(self.asked(items, 1)) or any(_is_stuck(row) for row in self._top(items))
+        """Whether something shows that they do not."""
+        return bool(self.lost(items, 1))
+
+    def connect(self, items: Sequence[Judged]) -> bool:
+        """Whether connections are among what shows that they do not reach it: pings alone show less."""
+        return any(proof.flow.protocol == TCP for proof in self.lost(items, _MOST_ASKED))
 
     def are_pongs(self, items: Sequence[Judged]) -> bool:
         """Whether they are nothing but replies of pings, of which nothing shows whether they arrive."""
@@ -177,10 +215,10 @@ def _arrives(top: TopFlow) -> bool:
 
 
 def _is_stuck(top: TopFlow) -> bool:
-    """Whether it answers a SYN again and again, and no ACK follows."""
+    """Whether it is one of `Ways.stuck`."""
     if top.flow.protocol != TCP or top.row is None or top.reverse is None:
         return False
-    answers = top.row.tcp_flags & (_SYN | _ACK) == _SYN | _ACK and not top.reverse.tcp_flags & _ACK
+    answers = top.row.tcp_flags & ~_ECN_FLAGS == _SYN | _ACK and not top.reverse.tcp_flags & _ACK
     times = [time for share in top.shares for time in (share.first_time, share.last_time)]
     return answers and max(times) - min(times) >= PATIENCE
 
@@ -233,8 +271,11 @@ def find_misrouted(ways: Ways) -> Iterator[Finding]:
     unknown += "program on the interface chose the way"
     if not case.knowledge.routes:
         unknown = "the routes: give `--routes` with the router's `ip -j route show table all`"
-    if order[0].doubt:
-        unknown += f"; without them it may also be that {order[0].doubt}"
+        if order[0].doubt:
+            unknown += f"; without them it may also be that {order[0].doubt}"
+    elif order[0].doubt:
+        unknown = "which route it took, since a rule (`ip rule show`) may prefer another table to the main one; "
+        unknown += f"and it may be that {order[0].doubt}"
     if unseen:
         unknown += f"; {not_looked_at} may be concerned, which were not looked at"
     yield {
@@ -269,7 +310,7 @@ def _not_looked_at(case: Case, unseen: list[Judged], addresses: str) -> Finding:
 
 def _find_astray(ways: Ways) -> _Search:
     case = ways.case
-    if not case.knowledge.routes and not ways.unanswered.datagrams:
+    if not case.knowledge.routes and not ways.unanswered.datagrams and ways.stuck is None:
         return _Search([], [], False)
     items = ways.passed_on()
     found: list[_Astray] = []
@@ -307,17 +348,18 @@ def _by_way(items: Iterable[Judged]) -> dict[_Way, list[Judged]]:
 
 
 def _asking(ways: Ways, items: list[Judged]) -> tuple[list[_Way], bool]:
-    """On which ways something asks again and again without an answer, the earliest first; and whether on more."""
+    """On which ways something does not arrive, as its being repeated shows, the earliest first; and whether on
+    more."""
     found: dict[_Way, None] = {}
     proofs: list[Proof] = []
     for most in _MOST_COUNTED:
-        proofs = ways.asked(items, most)
+        proofs = ways.lost(items, most)
         found |= dict.fromkeys(_by_way(ways.case.judged[proof.bundle] for proof in proofs))
         if len(proofs) < most:
             return list(found), False
         # Thousands of flows may ask for one address: the next turn is for the others.
         items = [item for way, group in _by_way(items).items() if way not in found for item in group]
-    return list(found), bool(ways.asked(items, 1))
+    return list(found), bool(ways.lost(items, 1))
 
 
 def _is_past_its_route(ways: Ways, item: Judged) -> bool:
@@ -363,41 +405,58 @@ def _has_default_only(ways: Ways, item: Judged) -> bool:
     """Whether no route but the default one, which it took, is for an address that is a pod's."""
     if item.route.ingress is None or item.route.ingress.wear != PLAIN or item.route.egress is None:
         return False
-    routes = ways.case.knowledge.sure_ways(item.bundle.destination)
-    if not routes or not all(route.is_default and route.devices for route in routes):
-        return False
-    egress = ways.name(item.route.egress.interface)
-    if egress is not None and not any(egress in route.devices for route in routes):
-        return False
-    return _pod(ways, item.bundle.destination) is not None
+    return bool(_defaults(ways, item)) and _pod(ways, item.bundle.destination) is not None
+
+
+def _defaults(ways: Ways, item: Judged) -> Sequence[Route]:
+    """The default routes that it may have taken; none where a longer one may be for it, in whatever table."""
+    knowledge = ways.case.knowledge
+    routes = knowledge.any_ways(item.bundle.destination)
+    # Without any in the usual tables the files are of others alone.
+    if not routes or not knowledge.ways(item.bundle.destination):
+        return ()
+    if not all(route.is_default and route.devices for route in routes):
+        return ()
+    egress = ways.name(item.route.egress.interface) if item.route.egress is not None else None
+    if egress is None:
+        return knowledge.sure_ways(item.bundle.destination)
+    return [route for route in routes if egress in route.devices]
 
 
 def _by_default(ways: Ways, items: list[Judged]) -> _Astray | None:
     """The router lacks the pod's route: its node is reached by another, or nobody answers."""
-    routes = ways.case.knowledge.sure_ways(items[0].bundle.destination)
+    routes = _defaults(ways, items[0])
     pod = _pod(ways, items[0].bundle.destination)
-    if pod is None or ways.are_answered(items):
+    if pod is None or ways.are_answered(items) or ways.leads_to_node(items[0]):
         return None
-    onward = _sure_ways(ways, pod.node_address)
-    same = {(hop.device, hop.via) for route in routes for hop in route.hops}
-    if any((hop.device, hop.via) in same for route in onward for hop in route.hops) or any(
-        via == pod.node_address for _, via in same
-    ):
-        return None  # the default route leads to the pod's node
+    onward = _any_ways(ways, pod.node_address)
+    if _lead_to_node(routes, pod, onward):
+        return None
     if ways.are_lost(items):
-        severity: Severity = "error"
+        # That nobody answers pings at an address of which no list knows a pod is as it should be.
+        severity: Severity = "error" if pod.is_named or ways.connect(items) else "warning"
     elif onward:
         severity = "info" if ways.are_pongs(items) else "warning"
     else:
         return None
-    hop = next(hop for route in routes for hop in route.hops if not hop.dead)
+    egress = ways.case.label(items[0], "egress")
+    hops = [hop for route in routes for hop in route.hops if not hop.dead]
+    hop = next((hop for hop in hops if hop.device == egress), hops[0])
     via = f" via {hop.via}" if hop.via else ""
     return _Astray(
         items,
-        f"pod {pod.address} is on {_where(pod)}, the router has no route for it, so default{via} takes it out "
+        f"{pod.whereabouts}, the router has no route for it, so default{via} takes it out "
         f"{hop.device}",
         _add_route(pod, onward) + _route_back(ways, items[0]),
         severity,
+    )
+
+
+def _lead_to_node(routes: Sequence[Route], pod: _Pod, onward: Sequence[Route]) -> bool:
+    """Whether one of these default routes leads to the pod's node, for which `onward` are."""
+    same = {(hop.device, hop.via) for route in routes for hop in route.hops}
+    return any((hop.device, hop.via) in same for route in onward for hop in route.hops) or any(
+        via == pod.node_address for _, via in same
     )
 
 
@@ -406,6 +465,14 @@ class _Pod(NamedTuple):
     node: str | None
     node_address: str | None  # of the pod's family
     prefix: str | None  # of the node's pods
+    is_named: bool  # a list has it, or there is no list that could
+
+    @property
+    def whereabouts(self) -> str:
+        """`pod 172.20.2.4 is on k8s-w0 (192.168.20.100)`, as far as it is known."""
+        if self.is_named:
+            return f"pod {self.address} is on {_where(self)}"
+        return f"{self.address} is in the range of {_where(self)}"
 
 
 def _pod(ways: Ways, address: bytes) -> _Pod | None:
@@ -428,7 +495,8 @@ def _pod(ways: Ways, address: bytes) -> _Pod | None:
         *(cluster.node_addresses.get(node, ()) if node is not None else ()),
     ]
     underlay = next((each for each in candidates if each is not None and (":" in each) == (":" in text)), None)
-    return _Pod(text, node, underlay, share.prefix if share is not None and share.node == node else None)
+    prefix = share.prefix if share is not None and share.node == node else None
+    return _Pod(text, node, underlay, prefix, pod is not None or not cluster.pods)
 
 
 def _add_route(pod: _Pod, onward: Sequence[Route]) -> str:
@@ -457,18 +525,18 @@ def _route_command(pod: _Pod, onward: Sequence[Route] | None = None) -> str:
 def _route_back(ways: Ways, item: Judged) -> str:
     """What the answers need as well: the sender may be a pod for which there is no route either."""
     pod = _pod(ways, item.bundle.source)
-    routes = ways.case.knowledge.sure_ways(item.bundle.source)
+    routes = ways.case.knowledge.any_ways(item.bundle.source)
     if pod is None or pod.node_address is None or not routes or not all(route.is_default for route in routes):
         return ""
-    return f"; the answers need `{_route_command(pod, _sure_ways(ways, pod.node_address))}` as well"
+    return f"; the answers need `{_route_command(pod, _any_ways(ways, pod.node_address))}` as well"
 
 
 def _without_routes(ways: Ways, items: list[Judged]) -> _Astray | None:
-    """Requests that nobody answers left by an interface behind which their destination is not, as far as anything
-    but a route tells that."""
+    """What does not arrive, as its being repeated shows, left by an interface behind which its destination is not,
+    as far as anything but a route tells that."""
     assert items[0].route.egress is not None
     destination, label = items[0].bundle.destination, ways.label(items[0].route.egress.interface)
-    if label is None or ways.are_answered(items):
+    if label is None or ways.are_answered(items) or ways.leads_to_node(items[0]):
         return None
     arrivals = ways.case.judge.arrivals
     whose, seen = "its own traffic comes", set(arrivals.get(destination, ()))
@@ -477,8 +545,8 @@ def _without_routes(ways: Ways, items: list[Judged]) -> _Astray | None:
         whose, seen = "that of others there comes", {key for address in others for key in arrivals[address]}
     if seen:
         return _away_from_where_it_sends(ways, items, label, whose, seen)
-    if ways.case.knowledge.routes or ways.is_node or label.startswith(_BY_PROGRAM):
-        return None  # routes are believed, and one that cannot be told for sure may be right
+    if _may_be_routed(ways, items[0]) or ways.is_node or label.startswith(_BY_PROGRAM):
+        return None
     pod = _pod(ways, destination)
     target = pod.node_address if pod is not None else address_text(destination)
     if target is not None and target in map(address_text, ways.case.knowledge.own_addresses):
@@ -488,6 +556,21 @@ def _without_routes(ways: Ways, items: list[Judged]) -> _Astray | None:
     if network is not None or came:
         return _away_from_its_link(ways, items, label, pod, network, came)
     return _away_from_its_kind(ways, items, label, pod)
+
+
+def _may_be_routed(ways: Ways, item: Judged) -> bool:
+    """Whether routes may have led it right: they are believed, and so is each that a rule may prefer. That a
+    default route is all there is beside those that lead elsewhere tells nothing."""
+    knowledge = ways.case.knowledge
+    routes = knowledge.any_ways(item.bundle.destination)
+    if routes is None or knowledge.sure_ways(item.bundle.destination):
+        return True
+    egress = ways.name(item.route.egress.interface) if item.route.egress is not None else None
+    taken = [route for route in routes if egress is None or egress in route.devices]
+    pod = _pod(ways, item.bundle.destination)
+    return any(not route.is_default for route in taken) or (
+        pod is not None and _lead_to_node(taken, pod, _any_ways(ways, pod.node_address))
+    )
 
 
 def _away_from_where_it_sends(
@@ -501,7 +584,7 @@ def _away_from_where_it_sends(
     where = _listed(named)
     return _Astray(
         items,
-        f"what goes to {_end(ways, destination)} leaves by {label} and is never answered, while {whose} in by "
+        f"what goes to {_end(ways, destination)} leaves by {label} and {_fails(ways, items)}, while {whose} in by "
         f"{where}",
         f"ask the router where it sends it: `ip route get {address_text(destination)}`; if not by {where}, correct "
         "that route",
@@ -531,7 +614,7 @@ def _away_from_its_link(
         where = f"whose own traffic comes in by {devices}"
         if network is not None:
             where = f"which is on the link of {devices} ({network[0]})"
-        verdict = f"pod {pod.address} is on {_where(pod)}, {where}, and what goes to it leaves by {label}"
+        verdict = f"{pod.whereabouts}, {where}, and what goes to it leaves by {label}"
     ask = f"ask the router: `ip route get {address_text(items[0].bundle.destination)}`"
     if pod is None:
         remedy = f"{ask} shows what takes it out {label}: a route or a rule (`ip rule show`); remove that"
@@ -540,11 +623,12 @@ def _away_from_its_link(
         if network is not None and len(network[1]) == 1:
             hop += f" dev {devices}"
         lacking = f"if it has no route for the pod, add `{_route_command(pod)} {hop}`"
-        remedy = f"{ask} (`--routes` tells it here); {lacking}, or use a tunnel, for which the router has to know "
+        told = "" if ways.case.knowledge.routes else " (`--routes` tells it here)"
+        remedy = f"{ask}{told}; {lacking}, or use a tunnel, for which the router has to know "
         remedy += "the nodes only"
     return _Astray(
         items,
-        f"{verdict} and is never answered",
+        f"{verdict} and {_fails(ways, items)}",
         remedy,
         "warning",  # no route proves it
         f"{pod.node or 'its node'} is reached by {label} too, and the pod does not answer"
@@ -575,17 +659,22 @@ def _away_from_its_kind(ways: Ways, items: list[Judged], label: str, pod: _Pod |
         place = f", on {_where(pod)},"
         lacking = f"`{_route_command(pod)} {pod.node_address or f'ADDRESS` with the address of {pod.node}'}"
         lacking += "`" if pod.node_address is not None else ""
-    connects = any(proof.flow.protocol == TCP for proof in ways.asked(items))
+    told = "" if ways.case.knowledge.routes else " (`--routes` tells it here)"
     return _Astray(
         items,
-        f"what goes to {_end(ways, destination)}{place} leaves by {label} and is never answered, and {what} in by "
-        f"{label}, only by {others}",
-        f"ask the router where it sends it: `ip route get {text}` (`--routes` tells it here); if only its default "
+        f"what goes to {_end(ways, destination)}{place} leaves by {label} and {_fails(ways, items)}, and {what} in "
+        f"by {label}, only by {others}",
+        f"ask the router where it sends it: `ip route get {text}`{told}; if only its default "
         f"route takes it there, add {lacking}, or use a tunnel",
-        "warning" if connects else "info",
+        "warning" if ways.connect(items) else "info",
         f"{text} is behind {label} and does not answer",
         True,
     )
+
+
+def _fails(ways: Ways, items: list[Judged]) -> str:
+    """What shows that it does not arrive."""
+    return "is never answered" if ways.asked(items, 1) else "never completes a handshake"
 
 
 def _may_lead_on(ways: Ways, label: str, *, ipv6: bool) -> bool:
@@ -746,9 +835,10 @@ def _way_back(ways: Ways, item: Judged) -> str | None:
 # Both.
 
 
-def _sure_ways(ways: Ways, address: str | None) -> Sequence[Route]:
+def _any_ways(ways: Ways, address: str | None) -> Sequence[Route]:
+    """All routes that what goes there may take; none where a file may lack some."""
     routes = ways.case.knowledge.routes
-    return routes.find_sure(address) if address is not None and routes else ()
+    return routes.find_any(address) or () if address is not None and routes else ()
 
 
 def _end(ways: Ways, address: bytes) -> str:
