@@ -165,6 +165,10 @@ class TestUnexpectedPort:
         found = finding(run(tmp_path, self.answers(4789)), "tunnel.unexpected-port")
         assert found is not None
         assert (found["severity"], found["count"], records_of(found)) == ("warning", 1, [1, 3])
+        assert [item["text"] for item in found["evidence"]] == [
+            f"{NODE_A} → {NODE_B}, to port 8472",
+            f"{NODE_B} → {NODE_A}, to port 4789",
+        ]
         assert f"{NODE_A} sends to 8472 and is sent to on 4789 by {NODE_B}" in found["title"]
 
     def test_one_port_is_as_it_should_be(self, tmp_path: Path) -> None:
@@ -175,6 +179,29 @@ class TestUnexpectedPort:
         found = finding(run(tmp_path, [*exchange(), *passed(9 * MS, other)]), "tunnel.unexpected-port")
         assert found is not None
         assert (found["severity"], found["count"], records_of(found)) == ("info", 1, [1, 5])
+
+    def test_the_evidence_went_to_that_port(self, tmp_path: Path, engine: str) -> None:
+        """Of one flow, whose first datagrams went to the usual one."""
+        ports = (8472, 8472, 4789, 8472)
+        packets = [tunnel(ping(n + 1), VNI_A, to_port=port) for n, port in enumerate(ports)]
+        records = [row for n, packet in enumerate(packets) for row in passed(n * MS, packet)]
+        found = finding(run(tmp_path, records), "tunnel.unexpected-port")
+        assert found is not None
+        assert [(item["record"], item["text"]) for item in found["evidence"]] == [
+            (1, f"{NODE_A} → {NODE_B}, to port 8472"),
+            (5, f"{NODE_A} → {NODE_B}, to port 4789"),
+        ]
+
+    def test_of_many_ends_those_to_the_other_ports_are_shown(self, tmp_path: Path) -> None:
+        packets = []
+        for n in range(7):
+            node = f"10.0.0.{n}"
+            packets += [tunnel(ping(n + 1), VNI_A, destination=node, to_port=port) for port in (8472, 4789)]
+        packets += [tunnel(ping(99), VNI_A)]
+        records = [row for n, packet in enumerate(packets) for row in passed(n * MS, packet)]
+        found = finding(run(tmp_path, records), "tunnel.unexpected-port")
+        assert found is not None
+        assert records_of(found) == [3, 7, 11, 15, 19]
 
     def test_geneve_beside_it_is_another_tunnel(self, tmp_path: Path) -> None:
         packets = [tunnel(ping(n), VNI_A, to_port=8472) for n in range(2)]

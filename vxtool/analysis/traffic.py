@@ -58,7 +58,7 @@ def describe_tunnel(tables: Tables, knowledge: Knowledge, overlay: Overlay | Non
     protocols: Counter[str] = Counter()
     ports: Counter[int] = Counter()
     pairs: dict[tuple[bytes, bytes], list[int]] = defaultdict(lambda: [0, 0])
-    for (source, destination, wear, port), (datagrams, octets) in tables.queries.tunnels.items():
+    for (source, destination, wear, port), (datagrams, octets, _) in tables.queries.tunnels.items():
         protocols[WEAR_NAMES[wear]] += datagrams
         ports[port] += datagrams
         pairs[source, destination][0] += datagrams

@@ -581,17 +581,18 @@ static PyObject *ports_of(const vx_underlay *underlay) {
     return list;
 }
 
-/* (source, destination, wear, destination port, datagrams, outer bytes, source ports), or None for one that
- * no datagram was counted under */
+/* (source, destination, wear, destination port, datagrams, outer bytes, source ports, first record as (time,
+ * input, record)), or None for one that no datagram was counted under */
 static PyObject *tunnel_of(const vx_tally *tally, uint32_t number) {
     const vx_underlay *row = vx_map_at(&tally->underlays, number);
     if (row->datagrams == 0)
         return none();
     const vx_underlay_key *key = &row->key;
     size_t size = key->ipv6 ? 16 : 4;
-    return Py_BuildValue("(NNiiKKN)", octets(key->addresses, size), octets(key->addresses + size, size),
+    return Py_BuildValue("(NNiiKKN(LIK))", octets(key->addresses, size), octets(key->addresses + size, size),
                          (int)key->wear, (int)key->destination_port, (unsigned long long)row->datagrams,
-                         (unsigned long long)row->outer_bytes, ports_of(row));
+                         (unsigned long long)row->outer_bytes, ports_of(row), (long long)row->first.time,
+                         input_of(row->first), record_of(row->first));
 }
 
 /* (flow, outer length, inner length, payload length, count) */

@@ -119,7 +119,7 @@ static PyObject *rows_of(vx_map *rows, int status, row_maker row_of) {
 
 /* ---- tunnels ---- */
 
-/* [(source, destination, wear, destination port, datagrams, outer bytes), ...] */
+/* [(source, destination, wear, destination port, datagrams, outer bytes, (time, input, record)), ...] */
 static PyObject *queries_tunnels(PyObject *object, PyObject *unused) {
     (void)unused;
     const vx_map *underlays = &((Queries *)object)->tally->underlays;
@@ -128,10 +128,13 @@ static PyObject *queries_tunnels(PyObject *object, PyObject *unused) {
         const vx_underlay *row = vx_map_at(underlays, i);
         size_t size = row->key.ipv6 ? 16 : 4;
         if (row->datagrams > 0 &&
-            append(list, Py_BuildValue("(NNiiKK)", octets(row->key.addresses, size),
+            append(list, Py_BuildValue("(NNiiKK(LIK))", octets(row->key.addresses, size),
                                        octets(row->key.addresses + size, size), (int)row->key.wear,
                                        (int)row->key.destination_port, (unsigned long long)row->datagrams,
-                                       (unsigned long long)row->outer_bytes)) < 0)
+                                       (unsigned long long)row->outer_bytes, (long long)row->first.time,
+                                       (unsigned)(row->first.where >> VX_RECORD_BITS),
+                                       (unsigned long long)(row->first.where &
+                                                            ((UINT64_C(1) << VX_RECORD_BITS) - 1)))) < 0)
             Py_CLEAR(list);
     }
     return list;

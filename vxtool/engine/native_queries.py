@@ -100,8 +100,8 @@ class NativeQueries:
     # Questions.
 
     @cached_property
-    def tunnels(self) -> dict[tuple[bytes, bytes, int, int], tuple[int, int]]:
-        return {row[:4]: row[4:] for row in self.ask.tunnels()}
+    def tunnels(self) -> dict[tuple[bytes, bytes, int, int], tuple[int, int, Sample]]:
+        return {row[:4]: (*row[4:6], Sample._make(row[6])) for row in self.ask.tunnels()}
 
     @cached_property
     def source_ports(self) -> dict[tuple[bytes, bytes], int]:

@@ -38,7 +38,7 @@ class LargeTables:
             self.cells = dict(_cells(_rows(engine, "cells"), by_number, paths, rows))
             self.large = {(by_number[flow], *lengths): count for flow, *lengths, count in _rows(engine, "large")}
             self.tunnels = {
-                row[:4]: TunnelRow(row[4], row[5], set(row[6]))
+                row[:4]: TunnelRow(_sample(row[7]), row[4], row[5], set(row[6]))
                 for row in _rows(engine, "tunnels")
                 if row is not None
             }

@@ -31,6 +31,7 @@ from vxtool.engine.tables import (
     FlowKey,
     FlowRow,
     PathKey,
+    Sample,
     TunnelRow,
 )
 
@@ -67,8 +68,8 @@ class PlainQueries:
         return list(dict.fromkeys(self.objects.values()))
 
     @cached_property
-    def tunnels(self) -> dict[tuple[bytes, bytes, int, int], tuple[int, int]]:
-        return {key: (row.datagrams, row.outer_bytes) for key, row in self._tunnels.items()}
+    def tunnels(self) -> dict[tuple[bytes, bytes, int, int], tuple[int, int, Sample]]:
+        return {key: (row.datagrams, row.outer_bytes, row.first) for key, row in self._tunnels.items()}
 
     @cached_property
     def source_ports(self) -> dict[tuple[bytes, bytes], int]:

@@ -866,7 +866,8 @@ class PureEngine:
             tunnel_key = (frame.outer_source, frame.outer_destination, frame.wear, frame.destination_port)
             tunnel = self._tunnels.get(tunnel_key)
             if tunnel is None:
-                tunnel = self._tunnels[tunnel_key] = TunnelRow()
+                tunnel = self._tunnels[tunnel_key] = TunnelRow(measured.sample)
+            tunnel.first = min(tunnel.first, measured.sample)
             tunnel.datagrams += 1
             tunnel.outer_bytes += measured.outer_length
             tunnel.source_ports.add(frame.source_port)
@@ -1258,7 +1259,9 @@ class PureEngine:
         for path in other._paths.values():
             _merge_latencies(self._path_row(path.key).latencies, path.latencies)
         for tunnel_key, row in other._tunnels.items():
-            tunnel = self._tunnels.setdefault(tunnel_key, TunnelRow())
+            first = _renumber(row.first, base)
+            tunnel = self._tunnels.setdefault(tunnel_key, TunnelRow(first))
+            tunnel.first = min(tunnel.first, first)
             tunnel.datagrams += row.datagrams
             tunnel.outer_bytes += row.outer_bytes
             tunnel.source_ports |= row.source_ports

@@ -26,7 +26,7 @@ from vxtool.engine.answers import (
     Unanswered,
     Wanted,
 )
-from vxtool.engine.tables import FlowKey, PathKey
+from vxtool.engine.tables import FlowKey, PathKey, Sample
 
 
 class Bundles(Protocol):
@@ -78,8 +78,8 @@ class Queries(Protocol):
         """All paths that any journey took."""
 
     @property
-    def tunnels(self) -> Mapping[tuple[bytes, bytes, int, int], tuple[int, int]]:
-        """`Tables.tunnels` without the source ports: (datagrams, outer bytes)."""
+    def tunnels(self) -> Mapping[tuple[bytes, bytes, int, int], tuple[int, int, Sample]]:
+        """`Tables.tunnels` without the source ports: (datagrams, outer bytes, first record)."""
 
     @property
     def source_ports(self) -> Mapping[tuple[bytes, bytes], int]:

@@ -256,9 +256,12 @@ class DatagramRow(NamedTuple):
 
 
 class TunnelRow(_Row):
-    __slots__ = ("datagrams", "outer_bytes", "source_ports")
+    __slots__ = ("datagrams", "first", "outer_bytes", "source_ports")
 
-    def __init__(self, datagrams: int = 0, outer_bytes: int = 0, source_ports: set[int] | None = None) -> None:
+    def __init__(
+        self, first: Sample, datagrams: int = 0, outer_bytes: int = 0, source_ports: set[int] | None = None
+    ) -> None:
+        self.first = first  # the earliest record that was measured
         self.datagrams = datagrams
         self.outer_bytes = outer_bytes
         self.source_ports = source_ports if source_ports is not None else set()

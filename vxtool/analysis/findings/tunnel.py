@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
@@ -14,6 +14,7 @@ from vxtool.engine.tables import MOST_VERIFIED, VXLAN
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Finding
+    from vxtool.engine.tables import Sample
 
 # Fewer flows may share a port by chance, and a small number of ports is no loss where there are few flows. Linux
 # and Cilium take the port from 28,000 by a hash of the flow: of 64 flows, chance leaves 60 ports and more.
@@ -85,8 +86,8 @@ EXPLANATIONS: dict[str, Explanation] = {
         summary="VXLAN to several UDP ports in one capture",
         cause="IANA gave port 4789 to VXLAN; 8472 is Linux's old default, which Cilium and Flannel use. Two ends "
         "that send to different ports do not hear each other; two overlays side by side are well with two ports.",
-        proof="Datagrams to each port. A warning only where an end sends to another port than it is sent to by the "
-        "same other end.",
+        proof="Datagrams to each port, and the first record to each between the ends concerned. A warning only "
+        "where an end sends to another port than it is sent to by the same other end.",
         remedy="Give both ends one port: Cilium `tunnel-port` in its ConfigMap (`tunnelPort` in its Helm values), "
         "Flannel `Port` in its net-conf.json, a device `dstport` when it is made.",
         unknown="Which ports the ends listen on: a capture shows what is sent.",
@@ -230,17 +231,17 @@ def _few_source_ports(case: Case) -> Iterator[Finding]:
 
 def _unexpected_port(case: Case) -> Iterator[Finding]:
     sent: dict[int, int] = defaultdict(int)
-    between: dict[tuple[bytes, bytes], set[int]] = defaultdict(set)
-    for (source, destination, wear, port), (datagrams, _) in case.tables.queries.tunnels.items():
+    between: dict[tuple[bytes, bytes], dict[int, Sample]] = defaultdict(dict)  # with the first record to each
+    for (source, destination, wear, port), (datagrams, _, first) in case.tables.queries.tunnels.items():
         if wear == VXLAN:
             sent[port] += datagrams
-            between[source, destination].add(port)
+            between[source, destination][port] = first
     if len(sent) < 2:
         return
     crossed = sorted(
         (source, destination)
         for (source, destination), ports in between.items()
-        if source < destination and not ports & between.get((destination, source), ports)
+        if source < destination and not ports.keys() & between.get((destination, source), ports)
     )
     usual = max(sent, key=lambda port: (sent[port], port))
     others = {port: count for port, count in sent.items() if port != usual}
@@ -262,16 +263,21 @@ def _unexpected_port(case: Case) -> Iterator[Finding]:
             "nothing is wrong where two overlays run side by side: Cilium and Flannel use 8472, IANA's number is "
             "4789"
         )
-    ends = {pair for pair, ports in between.items() if ports & others.keys()}
+    ends = {pair for pair, ports in between.items() if ports.keys() & others.keys()}
     if crossed:
         ends = {ends for pair in crossed for ends in (pair, pair[::-1])}
-    wanted = _bundles_between(case, ends)
+    firsts = [(first, *pair, port) for pair in ends for port, first in between[pair].items()]
+    # Those to the other ports first, of as many as are shown.
+    firsts = sorted(sorted(firsts, key=lambda row: (row[3] == usual, row[0]))[:MOST_EVIDENCE])
     yield {
         "id": "tunnel.unexpected-port",
         "severity": "warning" if crossed else "info",
         "title": title,
         "count": sum(others.values()),
-        "evidence": case.starts(Wanted(wanted), "{flow}")[:MOST_EVIDENCE],
+        "evidence": [
+            case.evidence(first, f"{address_text(source)} → {address_text(destination)}, to port {port}")
+            for first, source, destination, port in firsts
+        ],
         "remedy": remedy,
         "unknown": "which ports the ends listen on: a capture shows what is sent",
     }
@@ -286,7 +292,7 @@ def _bundles_between(case: Case, ends: Collection[tuple[bytes, bytes]]) -> list[
     ]
 
 
-def _list(ports: set[int]) -> str:
+def _list(ports: Iterable[int]) -> str:
     return " and ".join(map(str, sorted(ports)))
 
 

@@ -862,6 +862,11 @@ static void see_port(vx_flow *flow, uint16_t port) {
     flow->port = port;
 }
 
+static void see_first(vx_underlay *underlay, vx_sample sample) {
+    if (underlay->datagrams == 0 || vx_sample_before(sample, underlay->first))
+        underlay->first = sample;
+}
+
 /* `flow`: NULL beyond the limit. */
 static inline int count_tunnel(vx_tally *tally, const counted *journey, vx_flow *flow) {
     const vx_traits *measured = &journey->measured->traits;
@@ -870,6 +875,7 @@ static inline int count_tunnel(vx_tally *tally, const counted *journey, vx_flow 
         return -1;
     uint32_t number = journey->measured->underlay;
     vx_underlay *underlay = vx_pool_item(&tally->underlays.pool, number, sizeof *underlay);
+    see_first(underlay, journey->measured->sample);
     underlay->datagrams++;
     underlay->outer_bytes += measured->outer_length;
     /* Most often it is the port that this flow came from before. */
@@ -1295,10 +1301,13 @@ static int add_timeline(vx_tally *tally, const vx_tally *other, const uint32_t *
     return 0;
 }
 
-static int add_underlays(vx_tally *tally, const vx_tally *other, const vx_numbers *numbers) {
+static int add_underlays(vx_tally *tally, const vx_tally *other, const uint64_t *base,
+                         const vx_numbers *numbers) {
     for (uint32_t i = 0; i < vx_map_count(&other->underlays); i++) {
         const vx_underlay *theirs = vx_map_at(&other->underlays, i);
         vx_underlay *mine = vx_map_at(&tally->underlays, numbers->underlays[i]);
+        if (theirs->datagrams > 0)
+            see_first(mine, vx_renumber(theirs->first, base));
         mine->datagrams += theirs->datagrams;
         mine->outer_bytes += theirs->outer_bytes;
         for (uint32_t port = 0; theirs->ports != NULL && port < 65536; port++)
@@ -1412,7 +1421,7 @@ int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, co
         add_flows(tally, other, numbers, base, flows) == 0 &&
         add_cells(tally, other, base, flows, paths, cells) == 0 &&
         add_datagrams(tally, other, base, cells) == 0 && add_large(tally, other, flows) == 0 &&
-        add_timeline(tally, other, paths) == 0 && add_underlays(tally, other, numbers) == 0 &&
+        add_timeline(tally, other, paths) == 0 && add_underlays(tally, other, base, numbers) == 0 &&
         add_wrong(tally, other, numbers) == 0 && add_counts(&tally->overheads, &other->overheads) == 0 &&
         add_counts(&tally->sizes, &other->sizes) == 0 && add_counts(&tally->mss, &other->mss) == 0 &&
         add_icmp(tally, other, base) == 0 && add_fragments(tally, other, numbers) == 0 &&

@@ -93,6 +93,7 @@ typedef struct {
     uint32_t few_ports;
     uint64_t datagrams; /* 0: met, but never the measured side */
     uint64_t outer_bytes;
+    vx_sample first; /* the earliest that was measured */
     uint64_t *ports; /* one bit for each source port; NULL while there are few: */
     uint16_t few[VX_FEW_PORTS];
 } vx_underlay;
