@@ -655,6 +655,42 @@ class TestNoAnswer:
             "which it asked"
         )
 
+    def refused(self, kind: int, code: int, to: str = POD_A) -> list[Seen]:
+        records = []
+        for at in range(3):
+            error = ipv4("10.0.2.2", to, ICMP, icmp(kind, code, 0, bytes(28)), identification=at + 1)
+            records += [*syn(at * SECOND, at + 1), *passed(at * SECOND + MS, error, 3 * US, ETH0, ETH1)]
+        return records
+
+    @pytest.mark.parametrize(
+        ("kind", "code", "told", "name"),
+        [
+            (3, 1, "host unreachable", "forwarding.unreachable"),
+            (3, 13, "prohibited", "forwarding.unreachable"),
+            (11, 0, "time to live exceeded", "forwarding.ttl-expired"),
+        ],
+    )
+    def test_icmp_errors_that_came_back_are_told(
+        self, tmp_path: Path, engine: str, kind: int, code: int, told: str, name: str
+    ) -> None:
+        report = run(tmp_path, self.refused(kind, code))
+        found = finding(report, "forwarding.no-answer")
+        assert found is not None
+        assert found["title"] == (
+            f"1 TCP connection never answered: nothing but ICMP errors ({told}) came back for 3 datagrams; they "
+            "left by eth0"
+        )
+        assert found["remedy"].startswith(f"see first who sent the errors, of which {name} tells; ")
+        assert finding(report, name) is not None
+        assert "what they quote is not read" in (found["unknown"] or "")
+
+    def test_icmp_errors_to_others_or_of_another_kind_are_not(self, tmp_path: Path) -> None:
+        for records in (self.refused(3, 1, "172.20.0.99"), self.refused(3, 4), self.refused(5, 1)):
+            found = finding(run(tmp_path, records), "forwarding.no-answer")
+            assert found is not None
+            assert "never answered: nothing came back for 3 datagrams" in found["title"]
+            assert "the errors" not in found["remedy"]
+
     def test_without_routes_an_answer_leaves_by_where_it_was_asked(self, tmp_path: Path) -> None:
         found = finding(run(tmp_path, founding()), "forwarding.no-answer")
         assert found is not None

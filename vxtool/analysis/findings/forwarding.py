@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.findings.explanation import Explanation
+from vxtool.analysis.findings.icmp import Error, is_ttl_expired, said, unreachable_name
 from vxtool.analysis.findings.ways import Ways, find_misrouted, find_no_answer
 from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.outcomes import DELIVERED_UNSEEN, Group, Judged
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from vxtool.analysis.model import Evidence, Finding
 
 _LARGE = 1000  # bytes: what a limit on packet sizes would let pass is no shorter
-
-# ICMP destination unreachable, by code: RFC 792 and RFC 1812; RFC 4443.
-_UNREACHABLE_V4 = {0: "network", 1: "host", 2: "protocol", 3: "port", **dict.fromkeys((9, 10, 13), "prohibited")}
-_UNREACHABLE_V6 = {0: "no route", 1: "prohibited", 3: "address", 4: "port", 6: "rejected"}
 
 # What each means on the machine that sent it, and how to see why.
 _NO_ROUTE = "it has no route there: `ip route get DESTINATION` on it"
@@ -94,8 +91,9 @@ EXPLANATIONS: dict[str, Explanation] = {
         "policy, or the answers are lost on their way back.",
         proof="A flow that sent nothing but SYNs, two at least, or nothing but echo requests, three at least, of "
         "which the other direction was never seen, and which had a second or more to be answered. One SYN at the "
-        "end of a capture is none. Pings alone are told as information: nobody repeats them for want of an answer, "
-        "so that their answers may have taken another way.",
+        "end of a capture is none. ICMP errors are no answer; the finding says so where some came back to who "
+        "asked. Pings alone are told as information: nobody repeats them for want of an answer, so that their "
+        "answers may have taken another way.",
         remedy="Follow them: capture at the destination, with the interface that the finding names; then see which "
         "way an answer would take back from there, and through this machine.",
         unknown="What became of them behind this machine.",
@@ -213,7 +211,7 @@ def _loop(case: Case) -> Iterator[Finding]:
     count = sum(item.bundle.datagrams for item in items)
     if not count:
         return
-    expired = sum(count for key, count in case.tables.icmp_error_counts.items() if _is_ttl_expired(key))
+    expired = sum(count for key, count in case.tables.icmp_error_counts.items() if is_ttl_expired(key))
     largest = max(items, key=lambda item: (item.bundle.datagrams, -item.number))
     destination = address_text(largest.bundle.destination) or "DESTINATION"
     labels = {case.knowledge.interface(stage.interface, case.tables).label for stage in largest.route.stages}
@@ -285,16 +283,8 @@ def _is_hairpin(each: Group) -> bool:
     )
 
 
-_Error = tuple[bool, int, int, int, int]  # as in `Tables.icmp_errors`
-
-
-def _is_ttl_expired(error: _Error) -> bool:
-    _, version, kind, code, _ = error
-    return (version, kind, code) in ((4, 11, 0), (6, 3, 0))  # code 1: fragments that did not arrive in time
-
-
 def _ttl_expired(case: Case) -> Iterator[Finding]:
-    errors = [error for error in case.tables.icmp_error_counts if _is_ttl_expired(error)]
+    errors = [error for error in case.tables.icmp_error_counts if is_ttl_expired(error)]
     count = sum(case.tables.icmp_error_counts[error] for error in errors)
     if not count:
         return
@@ -312,7 +302,7 @@ def _ttl_expired(case: Case) -> Iterator[Finding]:
 
 
 def _unreachable(case: Case) -> Iterator[Finding]:
-    names = {error: name for error in case.tables.icmp_error_counts if (name := _unreachable_name(error))}
+    names = {error: name for error in case.tables.icmp_error_counts if (name := unreachable_name(error))}
     codes: Counter[str] = Counter()
     for error, name in names.items():
         codes[name] += case.tables.icmp_error_counts[error]
@@ -327,25 +317,13 @@ def _unreachable(case: Case) -> Iterator[Finding]:
         "severity": "warning" if serious else "info",
         "title": f"{number(count, 'ICMP error')} of a destination unreachable: {listed}",
         "count": count,
-        "evidence": _icmp_evidence(case, list(names), lambda error: f"{names[error]} unreachable"
-                                   if names[error] in ("network", "host", "protocol", "port", "address")
-                                   else names[error]),
+        "evidence": _icmp_evidence(case, list(names), lambda error: said(names[error])),
         "remedy": f"ask the machine that sent them why; {main}: {_MEANINGS.get(main, 'see RFC 792 and RFC 4443')}",
         "unknown": "to where the datagrams were sent: what an ICMP error quotes is not read",
-    }  # fmt: skip
+    }
 
 
-def _unreachable_name(error: _Error) -> str | None:
-    """What was unreachable; None for another error. Too big a packet (code 4 of IPv4) is the MTU's matter."""
-    _, version, kind, code, _ = error
-    if (version, kind) == (6, 1):
-        return _UNREACHABLE_V6.get(code, f"code {code}")
-    if (version, kind) == (4, 3) and code != 4:
-        return _UNREACHABLE_V4.get(code, f"code {code}")
-    return None
-
-
-def _icmp_evidence(case: Case, errors: Sequence[_Error], describe: Callable[[_Error], str]) -> list[Evidence]:
+def _icmp_evidence(case: Case, errors: Sequence[Error], describe: Callable[[Error], str]) -> list[Evidence]:
     """The earliest of these errors, each with who sent it to whom, as far as its record is known."""
     items = [item.number for item in case.judged if item.bundle.icmp]
     proofs = {proof.sample: proof for proof in case.judge.bundles.earliest(Wanted(items), _MOST_ERRORS)}
@@ -375,9 +353,9 @@ def _icmp_tells(case: Case, destination: str) -> str | None:
     for error, count in case.tables.icmp_error_counts.items():
         if error[0]:
             continue  # of a pod, inside of a tunnel
-        if _is_ttl_expired(error):
+        if is_ttl_expired(error):
             expired += count
-        elif (name := _unreachable_name(error)) is not None:
+        elif (name := unreachable_name(error)) is not None:
             unreachable += count
             codes[name] += count
     if unreachable >= expired and unreachable:

@@ -14,6 +14,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
+from vxtool.analysis.findings.icmp import is_ttl_expired, said, unreachable_name
 from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.outcomes import CAPTURE_ENDED, NOT_ADDRESSED, Judged
 from vxtool.engine.answers import Wanted
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from vxtool.cluster.links import Link
     from vxtool.cluster.routes import Route
     from vxtool.engine.answers import Proof, TopFlow, Unanswered
+    from vxtool.engine.tables import Sample
 
 # How long an answer may take: a sender repeats a SYN after that time at first (RFC 6298, section 2).
 PATIENCE = 1_000_000_000  # ns
@@ -36,6 +38,7 @@ _MOST_SUSPECTS = 200  # addresses that are, each by questions that go through al
 _MOST_COUNTED = (200, 2_000, 20_000)  # cells of unanswered flows that are gone through, in turns
 _MOST_NAMED = 3
 _TOP_FLOWS = 20
+_MOST_ERRORS = 1000  # records of ICMP that are looked through for errors of a kind
 
 # eBPF programs choose the way by these devices, past the routes: Cilium's own, and its pods'.
 _BY_PROGRAM = ("cilium_", "lxc", "gke")
@@ -751,6 +754,8 @@ def find_no_answer(ways: Ways) -> Iterator[Finding]:
     asking = {proof.bundle for proof in proofs}
     gone = sorted({case.label(item, "egress") for item in items if item.number in asking and item.route.egress})
     by = f"; they left by {' and '.join(gone)}" if gone else ""
+    errors = _errors_back(case, {case.judged[proof.bundle].bundle.source for proof in proofs})
+    came = f"nothing but ICMP errors ({', '.join(errors)})" if errors else "nothing"
     first = case.judged[proofs[0].bundle]
     routes = case.knowledge.sure_ways(first.bundle.destination)
     if len(gone) == 1 and routes and gone[0] in routes[0].devices:
@@ -758,16 +763,34 @@ def find_no_answer(ways: Ways) -> Iterator[Finding]:
     yield {
         "id": "forwarding.no-answer",
         "severity": "warning" if connections else "info",
-        "title": f"{' and '.join(what)} never answered: nothing came back for {number(datagrams, 'datagram')}{by}",
+        "title": f"{' and '.join(what)} never answered: {came} came back for {number(datagrams, 'datagram')}{by}",
         "count": datagrams,
         "evidence": [
             case.evidence(proof.sample, f"{case.flow(proof)}: {_fate(case, case.judged[proof.bundle])}")
             for proof in proofs[:MOST_EVIDENCE]
         ],
-        "remedy": _follow(ways, first, proofs[0]),
+        "remedy": "".join(f"see first who sent the errors, of which {name} tells; " for name in
+                          dict.fromkeys(errors.values())) + _follow(ways, first, proofs[0]),
         "unknown": "what became of them behind this machine"
+        + ("; whether the ICMP errors are of these datagrams: what they quote is not read" if errors else "")
         + ("; pings go on even where their answers take another way, past this machine" if echoes else ""),
     }
+
+
+def _errors_back(case: Case, askers: AbstractSet[bytes]) -> dict[str, str]:
+    """What ICMP errors to these (outermost) addresses say, and the finding that tells of each, as far as their
+    records were kept."""
+    findings: dict[Sample, tuple[str, str]] = {}
+    for error, samples in case.tables.icmp_errors.items():
+        if (name := unreachable_name(error)) is not None:
+            findings |= dict.fromkeys(samples, (said(name), "forwarding.unreachable"))
+        elif is_ttl_expired(error):
+            findings |= dict.fromkeys(samples, ("time to live exceeded", "forwarding.ttl-expired"))
+    if not findings:
+        return {}
+    items = [item.number for item in case.judged if item.bundle.icmp and item.bundle.destination in askers]
+    proofs = case.judge.bundles.earliest(Wanted(items), _MOST_ERRORS)
+    return dict(findings[proof.sample] for proof in proofs if proof.sample in findings)
 
 
 def _is_apart(item: Judged) -> bool:
