@@ -416,15 +416,15 @@ class TestWithoutRoutes:
         found = misrouted(run(tmp_path, [*sent, *founding()]))
         assert "nothing from 172.16.0.0/12 ever comes in by eth0, only by eth1 and eth2" in found["title"]
 
-    def half_open(self, *, last_ack: bool = False, times: int = 4, every: int = SECOND) -> list[Seen]:
+    def half_open(self, *, last: int = 0, times: int = 4, every: int = SECOND) -> list[Seen]:
         """SYNs that arrive, and their answers by the uplink, each of them again and again."""
         records = []
         for at in range(times):
             answer = segment(5_000, 0, (POD_B, 80), (POD_A, 32788), flags=0x12, identification=at + 1)
             records += syn(at * every, at + 1, ETH2)
             records += passed(at * every + MS, answer, 3 * US, ETH2, ETH0)
-        if last_ack:
-            records += passed(times * every, segment(2, 0, identification=99), egress=ETH2)
+        if last:
+            records += passed(times * every, segment(2, 0, flags=last, identification=99), egress=ETH2)
         return records
 
     @pytest.mark.parametrize("known", ["nothing", "nodes", "routes"])
@@ -451,7 +451,8 @@ class TestWithoutRoutes:
 
     def test_answers_that_are_acknowledged_or_not_repeated_are_none(self, tmp_path: Path) -> None:
         for records in (
-            self.half_open(last_ack=True),
+            self.half_open(last=0x10),
+            self.half_open(last=0x04),  # a reset shows as well that they arrive
             self.half_open(times=1),
             self.half_open(every=100 * MS),  # the capture ends before anybody could wait
         ):

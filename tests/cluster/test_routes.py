@@ -379,3 +379,29 @@ def test_the_kernel_of_this_machine_agrees(router: list[str], tmp_path: Path, ar
             (hop,) = route.hops
             assert f"dev {hop.device} " in answer, (address, answer)
             assert (f"via {hop.via} " if hop.via else f"{address} ") in answer, (address, answer)
+
+
+def test_all_routes_that_may_apply_are_those_of_every_table_and_condition(tmp_path: Path) -> None:
+    """Of each other table the longest, since a rule may look there first; of conditional ones all."""
+    text = """\
+default via 10.0.2.2 dev eth0
+172.20.0.0/16 dev eth1
+default dev eth3 table 101
+172.20.2.0/24 dev eth4 table 101
+172.20.2.0/24 dev eth5 table 102 dead linkdown
+172.20.0.0/15 tos 0x10 dev eth6
+192.0.2.0/24 dev eth7 table 103
+"""
+    path = tmp_path / "routes.txt"
+    path.write_text(text)
+    routes = load_routes([str(path)])
+
+    def devices(address: str) -> list[str]:
+        return [device for route in routes.find_any(address) or () for device in route.devices]
+
+    assert devices("172.20.2.4") == ["eth1", "eth6", "eth4"]
+    assert devices("172.20.3.4") == ["eth1", "eth6", "eth3"]
+    assert devices("192.0.2.1") == ["eth0", "eth3", "eth7"]
+    assert devices("fd00::1") == []
+    path.write_text(text + "10.7.0.0/16 encap ip id 5 dst 10.0.2.9\n")
+    assert load_routes([str(path)]).find_any("172.20.2.4") is None

@@ -271,6 +271,7 @@ def answers(times: int, *, every: int = SECOND, flags: int = 0x12, at: int = MS)
         ([*syns(3), *answers(1)], 0),
         ([*syns(3), *answers(3, every=MS)], 0),  # not yet waited for
         ([*syns(3), *answers(3), came(5 * SECOND, segment(2))], 0),  # acknowledged
+        ([*syns(3), *answers(3), came(5 * SECOND, segment(2, flags=4))], 0),  # reset
         ([*syns(3), *answers(3), *answers(1, flags=0x18, at=9 * SECOND)], 0),  # goes on
         (echoes(3, reply=True), 0),
     ],

@@ -210,6 +210,7 @@ class Routes:
         self._by_prefix: dict[tuple[str | None, str], list[Route]] = {}
         self._families: set[bool] = set()  # of the main table's routes: whether IPv6
         self._answers: dict[str, tuple[Route, ...]] = {}
+        self._any: dict[str, tuple[Route, ...]] = {}
         self._sure: dict[str, bool] = {}
 
     def __bool__(self) -> bool:
@@ -223,8 +224,8 @@ class Routes:
             routes.append(route)
         else:
             self._by_prefix[key] = self._table(route.table)[route.prefix] = [route]
-        if self._answers or self._sure:
-            self._answers, self._sure = {}, {}
+        if self._answers or self._sure or self._any:
+            self._answers, self._sure, self._any = {}, {}, {}
         if route.table is None:
             self._families.add(":" in route.prefix)
         self.count += 1
@@ -271,6 +272,12 @@ class Routes:
         """
         if self._lack_some:
             return None
+        answer = self._any.get(address)
+        if answer is None:
+            answer = self._any[address] = self._find_any(address)
+        return answer
+
+    def _find_any(self, address: str) -> tuple[Route, ...]:
         others: list[Route] = []
         for table, prefixes in self._tables.items():
             for _, routes in prefixes.matches(address):

@@ -216,11 +216,11 @@ class PlainQueries:
         return found or None
 
     def _is_stuck(self, flow: FlowKey) -> bool:
-        """Whether it answers SYNs and does nothing else, and nothing acknowledges that."""
+        """Whether it answers SYNs and does nothing else, and nothing acknowledges or refuses that."""
         if flow.protocol != TCP or self.flows[flow].tcp_flags & ~_ECN_FLAGS != _SYN | _ACK:
             return False
         reverse = self.reverse(flow)
-        return reverse is not None and not self.flows[reverse].tcp_flags & _ACK
+        return reverse is not None and not self.flows[reverse].tcp_flags & (_ACK | _RST)
 
     def is_answered(self, paths: Collection[PathKey]) -> bool:
         seen = self._along(paths)
@@ -446,7 +446,7 @@ class PlainLarge:
 
 
 _SYNS, _ECHOES = 2, 3  # at least, to be asking again and again
-_SYN, _ACK, _ENDS, _ECN_FLAGS = 0x02, 0x10, 0x05, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
+_SYN, _RST, _ACK, _ENDS, _ECN_FLAGS = 0x02, 0x04, 0x10, 0x05, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
 
 
 def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:

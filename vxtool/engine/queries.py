@@ -148,8 +148,8 @@ class Queries(Protocol):
 
     def stuck(self, wait: int) -> object | None:
         """Flows of TCP, for `Wanted`, that send nothing but answers to a SYN, the last `wait` ns or more behind the
-        first, while of the other direction no acknowledgement was seen: their handshake is never completed. None
-        where no flow is such.
+        first, while of the other direction neither an acknowledgement nor a reset was seen: their handshake is
+        never completed, and nothing shows that they arrive. None where no flow is such.
         """
 
     def is_answered(self, paths: Collection[PathKey]) -> bool:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 # How long an answer may take: a sender repeats a SYN after that time at first (RFC 6298, section 2).
 PATIENCE = 1_000_000_000  # ns
 
-_SYN, _ACK, _ECN_FLAGS = 0x02, 0x10, 0xC0
+_SYN, _RST, _ACK, _ECN_FLAGS = 0x02, 0x04, 0x10, 0xC0
 _ICMP = frozenset({1, 58})
 _MOST_ASKED = 200  # cells of unanswered flows that are looked at one by one
 _MOST_SUSPECTS = 200  # addresses that are, each by questions that go through all flows
@@ -64,6 +64,7 @@ class Ways:
     def __init__(self, case: Case) -> None:
         self.case = case
         self._judge = case.judge
+        self._reached: dict[tuple[PodCidr, InterfaceKey], bool] = {}  # what `leads_to_node` found
 
     @cached_property
     def unanswered(self) -> Unanswered:
@@ -150,14 +151,15 @@ class Ways:
         return self._judge.bundles.starts(wanted, most)
 
     def leads_to_node(self, item: Judged) -> bool:
-        """Whether something shows that its egress leads to the node in whose range its destination is: others there
-        are reached by it."""
-        destination = item.bundle.destination
-        share = self.case.knowledge.cluster.pod_cidr(address_text(destination) or "")
+        """Whether something shows that its egress leads to the node in whose range its destination is: something
+        there is reached by it."""
+        share = self.case.knowledge.cluster.pod_cidr(address_text(item.bundle.destination) or "")
         if share is None or item.route.egress is None:
             return False
-        others = self.sent_to.get((share, item.route.egress.interface), ())
-        return self.are_answered([other for other in others if other.bundle.destination != destination])
+        place = share, item.route.egress.interface
+        if place not in self._reached:
+            self._reached[place] = self.are_answered(self.sent_to.get(place, ()))
+        return self._reached[place]
 
     def lost(self, items: Collection[Judged], most: int) -> list[Proof]:
         """The first records of flows among these journeys that do not arrive, as something shows: nobody answers
@@ -221,7 +223,7 @@ def _is_stuck(top: TopFlow) -> bool:
     """Whether it is one of `Ways.stuck`."""
     if top.flow.protocol != TCP or top.row is None or top.reverse is None:
         return False
-    answers = top.row.tcp_flags & ~_ECN_FLAGS == _SYN | _ACK and not top.reverse.tcp_flags & _ACK
+    answers = top.row.tcp_flags & ~_ECN_FLAGS == _SYN | _ACK and not top.reverse.tcp_flags & (_ACK | _RST)
     times = [time for share in top.shares for time in (share.first_time, share.last_time)]
     return answers and max(times) - min(times) >= PATIENCE
 

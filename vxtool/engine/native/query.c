@@ -785,7 +785,7 @@ int vx_query_is_answered(const vx_tally *tally, vx_set paths, const uint32_t *re
 
 /* What was never answered. */
 
-enum { SYN = 0x02, ACK = 0x10, ENDS = 0x05, ECN_FLAGS = 0xc0, SYNS_LEAST = 2, ECHOES_LEAST = 3 };
+enum { SYN = 0x02, RST = 0x04, ACK = 0x10, ENDS = 0x05, ECN_FLAGS = 0xc0, SYNS_LEAST = 2, ECHOES_LEAST = 3 };
 
 typedef struct {
     uint32_t flow;
@@ -936,12 +936,12 @@ int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, uint64_t l
     return status;
 }
 
-/* Whether it answers SYNs and does nothing else, and nothing acknowledges that. */
+/* Whether it answers SYNs and does nothing else, and nothing acknowledges or refuses that. */
 static bool is_stuck(const vx_tally *tally, const uint32_t *reverses, uint32_t number) {
     const vx_flow *flow = flow_at(tally, number);
     return flow->ends.protocol == VX_TCP && (flow->ends.shape & VX_KEY_SOURCE_PORT) != 0 &&
            (flow->tcp_flags & ~ECN_FLAGS) == (SYN | ACK) && reverses[number] != VX_NONE &&
-           (flow_at(tally, reverses[number])->tcp_flags & ACK) == 0;
+           (flow_at(tally, reverses[number])->tcp_flags & (ACK | RST)) == 0;
 }
 
 int vx_query_stuck(const vx_tally *tally, const uint32_t *reverses, int64_t wait, uint8_t *found) {

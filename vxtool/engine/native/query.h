@@ -172,7 +172,7 @@ int vx_query_unanswered(const vx_tally *tally, const uint32_t *reverses, int64_t
                         uint8_t *found, vx_unanswered *sum);
 
 /* Set `found` by flow: those of TCP that answer a SYN for `wait` ns and longer, while the other direction
- * never acknowledges anything. 1 if there are any, 0, or -1. */
+ * never acknowledges or resets anything. 1 if there are any, 0, or -1. */
 int vx_query_stuck(const vx_tally *tally, const uint32_t *reverses, int64_t wait, uint8_t *found);
 
 typedef struct {
