@@ -313,6 +313,7 @@ class TestTheFoundingCase:
         routes = "fd00::/8 dev eth2 metric 1024 pref medium\n"
         found = misrouted(run(tmp_path, founding(), routes=routes, nodes=NODES))
         assert "which is on the link of eth2" in found["title"]
+        assert (found["unknown"] or "").startswith("the routes: give `--routes`")
 
     def test_an_answer_shows_that_the_default_route_leads_there(self, tmp_path: Path) -> None:
         answer = segment(1, 0, (POD_B, 80), (POD_A, 32788), flags=0x12, identification=9)
@@ -335,6 +336,13 @@ class TestTheFoundingCase:
     def test_what_is_no_pod_may_take_the_default_route(self, tmp_path: Path) -> None:
         records = [row for at in range(3) for row in syn(at * SECOND, at + 1, destination="93.184.216.34")]
         report = run(tmp_path, records, routes=ROUTES, pods=True, nodes=NODES)
+        assert finding(report, "forwarding.misrouted") is None
+
+    @pytest.mark.parametrize("other", ["", "default via 10.0.3.1 dev eth1 table 101\n"])
+    def test_so_may_a_private_address_that_is_no_pod(self, tmp_path: Path, other: str) -> None:
+        records = [row for at in range(3) for row in syn(at * SECOND, at + 1, destination="172.16.5.9")]
+        assert finding(run(tmp_path, records, nodes=NODES), "forwarding.misrouted") is not None
+        report = run(tmp_path, records, routes=ROUTES + other, pods=True, nodes=NODES)
         assert finding(report, "forwarding.misrouted") is None
 
     def test_within_a_tunnel_the_nodes_are_the_ends(self, tmp_path: Path) -> None:

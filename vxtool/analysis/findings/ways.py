@@ -274,7 +274,7 @@ def find_misrouted(ways: Ways) -> Iterator[Finding]:
         more = f", and so it is with {number(others, 'other address', 'other addresses')}: {count:,} in all"
     unknown = "whether the routes were those when the capture was taken, and whether a rule (`ip rule show`) or a "
     unknown += "program on the interface chose the way"
-    if not case.knowledge.routes:
+    if case.knowledge.any_ways(order[0].items[0].bundle.destination) == ():
         unknown = "the routes: give `--routes` with the router's `ip -j route show table all`"
         if order[0].doubt:
             unknown += f"; without them it may also be that {order[0].doubt}"
@@ -564,16 +564,18 @@ def _without_routes(ways: Ways, items: list[Judged]) -> _Astray | None:
 
 
 def _may_be_routed(ways: Ways, item: Judged) -> bool:
-    """Whether routes may have led it right: they are believed, and so is each that a rule may prefer. That a
-    default route is all there is beside those that lead elsewhere tells nothing."""
+    """Whether routes may have led it right: they are believed, and so is each that a rule may prefer. A default
+    route tells nothing beside a longer one that leads elsewhere."""
     knowledge = ways.case.knowledge
     routes = knowledge.any_ways(item.bundle.destination)
     if routes is None or knowledge.sure_ways(item.bundle.destination):
         return True
     egress = ways.name(item.route.egress.interface) if item.route.egress is not None else None
     taken = [route for route in routes if egress is None or egress in route.devices]
+    if not taken or not all(route.is_default for route in taken):
+        return bool(taken)
     pod = _pod(ways, item.bundle.destination)
-    return any(not route.is_default for route in taken) or (
+    return all(route.is_default for route in routes) or (
         pod is not None and _lead_to_node(taken, pod, _any_ways(ways, pod.node_address))
     )
 
