@@ -60,6 +60,7 @@ def analyze(
     select: Collection[str] = (),
     ignore: Collection[str] = (),
     mtus: Collection[int] = (),
+    expect: str | None = None,
     scope: Literal["auto", "tunnel", "ip"] = "auto",
     overlay: Literal["auto", "cilium", "vxlan"] = "auto",
     ports: Mapping[int, str] | None = None,
@@ -77,9 +78,10 @@ def analyze(
     clusters. `top` is how many flows the report lists, by bytes. Of the findings, those are reported that `select`
     names by id or family, or all without any, but for those that `ignore` names; of the others only that they are
     there. `mtus` are MTUs of an underlay for which the report tells how many packets the same data would have been
-    (`what_if`), beside 1500 and 9000. `ports` maps further UDP ports to "vxlan", "geneve" or "vxlan-gpe". Times are
-    ns of capture time. `jobs` is how many threads may work: by default as many as there are cores, from a size on
-    that is worth a second one. Two are made use of, by the native engine; the report does not depend on it.
+    (`what_if`), beside 1500 and 9000. `expect` is a file of expectations in TOML, which the report's `expectations`
+    hold against the capture. `ports` maps further UDP ports to "vxlan", "geneve" or "vxlan-gpe". Times are ns of
+    capture time. `jobs` is how many threads may work: by default as many as there are cores, from a size on that is
+    worth a second one. Two are made use of, by the native engine; the report does not depend on it.
 
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
@@ -94,10 +96,15 @@ def analyze(
     for mtu in mtus:
         if not LEAST_MTU <= mtu <= MOST_MTU:
             raise UsageError(f"an MTU of {mtu}: expected {LEAST_MTU} to {MOST_MTU}")
+    expectations = None
+    if expect is not None:
+        from vxtool.analysis.expectation_file import load_expectations
+
+        expectations = load_expectations(expect)
     tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress)
     from vxtool.analysis import Knowledge, Question, build_report
 
-    question = Question(scope, overlay, top, select, ignore, mtus, window_ns)
+    question = Question(scope, overlay, top, select, ignore, mtus, window_ns, expectations)
     with _no_collector():
         return build_report(tables, inputs, tool, knowledge or Knowledge(paths), question)
 

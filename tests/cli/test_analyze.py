@@ -122,6 +122,7 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
         "select": [],
         "ignore": [],
         "mtus": (),
+        "expect": None,
         "scope": "auto",
         "overlay": "auto",
         "ports": None,
@@ -135,6 +136,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
     arguments = "analyze a.pcap --cluster c1 --cluster c2 --links l1 --links l2 --routes r1 --routes r2"
     arguments += " --interface 3=eth1 --interface 4=eth2"
     arguments += " --namespace shop --top 7 --scope ip --overlay vxlan --port 4789=vxlan --port 6081=geneve"
+    arguments += " --expect overlay.toml"
     arguments += " --select forwarding,mtu.fragmented-at-source --select identity --ignore capture.clipped"
     arguments += " --mtu 1400 --window 2.5s --settle 500us --jobs 2 --cluster-id-bits 9"
     assert run(arguments.split()) == 0
@@ -150,6 +152,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "select": ["forwarding", "mtu.fragmented-at-source", "identity"],
         "ignore": ["capture.clipped"],
         "mtus": (1400,),
+        "expect": "overlay.toml",
         "scope": "ip",
         "overlay": "vxlan",
         "ports": {4789: "vxlan", 6081: "geneve"},
@@ -353,3 +356,36 @@ def test_standard_input_is_read_once_and_from_no_terminal(
     monkeypatch.setattr(sys, "stdin", Stream("utf-8", terminal=True))
     assert run(["analyze", "-"]) == 2
     assert "is a terminal" in capfd.readouterr().err
+
+
+def expectation(status: str) -> dict[str, Any]:
+    return {
+        "key": "max_dropped",
+        "path": "overlay.toml",
+        "line": 1,
+        "expected": "no datagrams dropped",
+        "status": status,
+        "found": "3 datagrams of 9 dropped",
+        "evidence": [],
+    }
+
+
+@pytest.mark.parametrize(("status", "code"), [("met", 0), ("failed", 1), ("unjudged", 1)])
+def test_an_expectation_that_is_not_met_fails_the_command(
+    api: Api, status: str, code: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    api.report["expectations"] = [expectation("met"), expectation(status)]
+    assert run(["analyze", "a.pcap", "--expect", "overlay.toml"]) == code
+    out = capfd.readouterr().out
+    assert out.startswith("OK" if status == "met" else "FAILED")
+    assert "no datagrams dropped. (max_dropped)" in out
+
+
+def test_a_file_of_expectations_is_never_overwritten(
+    api: Api, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    expected = tmp_path / "overlay.toml"
+    expected.write_bytes(b"max_dropped = 0")
+    assert run(["analyze", "a.pcap", "--expect", str(expected), "-o", str(expected)]) == 2
+    assert expected.read_bytes() == b"max_dropped = 0"
+    assert "is an input too" in capfd.readouterr().err

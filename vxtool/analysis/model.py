@@ -408,6 +408,18 @@ class IgnoredFinding(TypedDict):
     count: int
 
 
+class Expectation(TypedDict):
+    """What a file of the operator expects of the capture, and whether it is so."""
+
+    key: str  # as in the file: "max_dropped"
+    path: str  # the file
+    line: int | None  # where it stands there; None where it holds without being set
+    expected: str
+    status: Literal["met", "failed", "unjudged"]  # unjudged: the capture cannot tell, which is not met either
+    found: str
+    evidence: list[Evidence]  # of what is not met
+
+
 class Report(TypedDict):
     schema: str  # "vxtool.report/1"
     tool: Tool
@@ -427,3 +439,4 @@ class Report(TypedDict):
     knowledge: Known
     findings: list[Finding]
     findings_ignored: list[IgnoredFinding]
+    expectations: list[Expectation]

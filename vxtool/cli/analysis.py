@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 EXIT_FOUND = 1
 
 _TOP = {"text": 10, "json": 100}
-_FAILING = {"error": ("error",), "warning": ("error", "warning"), "info": ("error", "warning", "info")}
 
 
 def run_analysis(
@@ -48,6 +47,7 @@ def run_analysis(
     ignore: tuple[str, ...] = (),
     mtus: tuple[int, ...] = (),
     fail_on: tuple[str, ...] = (),
+    expect: str | None = None,
     color: str = "auto",
     progress: bool = True,
 ) -> int:
@@ -56,12 +56,12 @@ def run_analysis(
     Values and defaults are those of the options. Raises UsageError for what makes no sense.
     """
     check_stdin(files)
-    check_output(output, files + cluster + links + routes)
+    check_output(output, files + cluster + links + routes + ((expect,) if expect else ()))
     failing = _names(fail_on)
     if failing:
-        from vxtool.analysis.findings.choice import check_names
+        from vxtool.analysis.findings.choice import SEVERITIES, check_names
 
-        check_names(failing, _FAILING)
+        check_names(failing, SEVERITIES)
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import analyze
 
@@ -78,6 +78,7 @@ def run_analysis(
             select=_names(select),
             ignore=_names(ignore),
             mtus=mtus,
+            expect=expect,
             scope=scope,
             overlay=overlay,
             ports=dict(ports) or None,
@@ -95,6 +96,8 @@ def run_analysis(
     write(output, [RENDERERS[format_](report, target)], encoding)
     if unread:
         return EXIT_INPUT
+    if any(item["status"] != "met" for item in report["expectations"]):
+        return EXIT_FOUND
     return EXIT_FOUND if failing and _fails(report["findings"], failing) else 0
 
 
@@ -116,10 +119,9 @@ def _names(values: tuple[str, ...]) -> list[str]:
 
 def _fails(findings: Sequence[Finding], failing: Sequence[str]) -> bool:
     """Whether there is a finding of these severities, or worse, or of these ids and families."""
-    from vxtool.analysis.findings.choice import names_one_of
+    from vxtool.analysis.findings.choice import is_among
 
-    severities = {severity for name in failing for severity in _FAILING.get(name, ())}
-    return any(finding["severity"] in severities or names_one_of(failing, finding["id"]) for finding in findings)
+    return any(is_among(finding, failing) for finding in findings)
 
 
 def named_interfaces(interfaces: tuple[str, ...]) -> dict[int, str]:

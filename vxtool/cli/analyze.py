@@ -58,6 +58,13 @@ from vxtool.report import RENDERERS
     help="Exit with 1 if there is a finding this severe or worse (error, warning, info), or of this id or family. "
     "Repeatable.",
 )
+@click.option(
+    "--expect",
+    metavar="FILE",
+    type=click.Path(),
+    help="Exit with 1 unless the captures show what this file in TOML expects: at most so many drops, these paths, "
+    "this MTU. `vxtool fields expectations` lists what can be expected.",
+)
 @output_options
 def command(files: tuple[str, ...], **options: Any) -> int:
     """Say what the captures FILE... show: which path each datagram took and how fast, what was dropped, who

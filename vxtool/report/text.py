@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vxtool.analysis.model import (
         Counts,
         Evidence,
+        Expectation,
         Finding,
         Identity,
         Input,
@@ -33,6 +34,8 @@ _SEVERITIES = tuple(_COLORS)
 _EVIDENCE = 5  # records named for each finding
 _CONFLICTS = 3  # between the operator's files, told one by one
 _FILE_WIDTH = 40  # columns of a file's name beside its evidence
+_STATUSES = {"met": ("met", "green"), "failed": ("FAILED", "red"), "unjudged": ("CANNOT TELL", "red")}
+_OPEN = {"failed": "", "unjudged": " (cannot be told)"}
 _BAR = 30  # columns of the longest bar of a histogram
 _PROTOCOLS = {"vxlan": "VXLAN", "geneve": "Geneve"}
 _VANTAGES = {"router": "taken on a router", "node": "taken on a node", "link": "taken on a link"}
@@ -74,6 +77,7 @@ def render(report: Report, target: Target) -> str:
         page.prose(f"{count(other['datagrams'])} {kind} datagrams: {_outcomes(other)}.")
         _outcome_details(page, other, target.rows)
     _knowledge(page, report, target.rows)
+    _expectations(page, report)
     _findings(page, report)
     return str(page)
 
@@ -82,7 +86,10 @@ def _verdict(page: Page, report: Report) -> None:
     counts = report["forwarding"]
     findings = _ordered(report["findings"])
     worst = findings[0]["severity"] if findings else None
-    if worst == "error" or counts["dropped"]:
+    unmet = [item for item in report["expectations"] if item["status"] != "met"]
+    if unmet:
+        word, color = "FAILED", "red"
+    elif worst == "error" or counts["dropped"]:
         word, color = "PROBLEM", "red"
     elif worst == "warning":
         word, color = "WARNING", "yellow"
@@ -94,11 +101,21 @@ def _verdict(page: Page, report: Report) -> None:
         word, color = "OK", "green"
     hang = cells(word) + 2
     page.prose(_outcome_sentence(report), label=word, hang=hang, indent=0, label_color=color)
+    if report["expectations"]:
+        page.prose(_expectation_sentence(report["expectations"]), hang=hang)
     serious = [finding for finding in findings if finding["severity"] != "info"]
     if serious:
         rest = len(serious) - 1
         more = f" (and {count(rest)} more {plural(rest, 'finding')} below)" if rest else ""
         page.prose(f"{serious[0]['title'].rstrip('.')}{more}.", hang=hang)
+
+
+def _expectation_sentence(expectations: Sequence[Expectation]) -> str:
+    total = counted(len(expectations), "expectation")
+    unmet = [f"{item['key']}{_OPEN[item['status']]}" for item in expectations if item["status"] != "met"]
+    if not unmet:
+        return f"{total}, all met."
+    return f"{total}, {count(len(unmet))} not met: {_listed(unmet, 5)}."
 
 
 def _outcome_sentence(report: Report) -> str:
@@ -617,6 +634,25 @@ def _about_file(item: KnownFile) -> str:
     if item["assumed_namespace"]:
         about.append(f"names no namespace: {item['assumed_namespace']} is assumed, --namespace NAME tells another")
     return ", ".join(about)
+
+
+def _expectations(page: Page, report: Report) -> None:
+    expectations = report["expectations"]
+    if not expectations:
+        return
+    page.heading("Expectations", expectations[0]["path"])
+    day = date(report["capture"]["first_time"] or "")
+    several = len(report["inputs"]) > 1
+    hang = 2 * INDENT + len("evidence") + 2
+    for item in expectations:
+        label, color = _STATUSES[item["status"]]
+        text = f"{item['expected']}. ({item['key']})"
+        page.prose(text, label=label, hang=INDENT + cells(label) + 2, label_color=color)
+        page.prose(item["found"], label="found", hang=hang, indent=2 * INDENT)
+        for number, row in enumerate(item["evidence"][:_EVIDENCE]):
+            page.prose(
+                _evidence(page, row, day, several), label="" if number else "evidence", hang=hang, indent=2 * INDENT
+            )
 
 
 def _findings(page: Page, report: Report) -> None:
