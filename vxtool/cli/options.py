@@ -104,6 +104,9 @@ _JUDGING: Sequence[_Option] = (
 
 _OUTPUT: Sequence[_Option] = (
     click.option("-o", "--output", metavar="FILE", default=STDOUT, help="Write there instead of to stdout."),
+)
+
+_LOOK: Sequence[_Option] = (
     click.option(
         "--color",
         type=click.Choice(["auto", "always", "never"]),
@@ -132,7 +135,12 @@ def judging_options(command: _Command) -> _Command:
 
 def output_options(command: _Command) -> _Command:
     """Where output goes and how it looks there: --output, --color, --progress."""
-    return _with(_OUTPUT, command)
+    return _with(_OUTPUT, look_options(command))
+
+
+def look_options(command: _Command) -> _Command:
+    """How output looks: --color, --progress."""
+    return _with(_LOOK, command)
 
 
 def _with(options: Sequence[_Option], command: _Command) -> _Command:

@@ -83,24 +83,10 @@ def render(report: Report, target: Target) -> str:
 
 
 def _verdict(page: Page, report: Report) -> None:
-    counts = report["forwarding"]
+    word, color = verdict_word(report)
     findings = _ordered(report["findings"])
-    worst = findings[0]["severity"] if findings else None
-    unmet = [item for item in report["expectations"] if item["status"] != "met"]
-    if unmet:
-        word, color = "FAILED", "red"
-    elif worst == "error" or counts["dropped"]:
-        word, color = "PROBLEM", "red"
-    elif worst == "warning":
-        word, color = "WARNING", "yellow"
-    elif not counts["datagrams"]:
-        word, color = "EMPTY", "yellow"
-    elif 2 * counts["unresolved"] >= counts["datagrams"]:
-        word, color = "UNKNOWN", "yellow"
-    else:
-        word, color = "OK", "green"
     hang = cells(word) + 2
-    page.prose(_outcome_sentence(report), label=word, hang=hang, indent=0, label_color=color)
+    page.prose(outcome_sentence(report), label=word, hang=hang, indent=0, label_color=color)
     if report["expectations"]:
         page.prose(_expectation_sentence(report["expectations"]), hang=hang)
     serious = [finding for finding in findings if finding["severity"] != "info"]
@@ -108,6 +94,21 @@ def _verdict(page: Page, report: Report) -> None:
         rest = len(serious) - 1
         more = f" (and {count(rest)} more {plural(rest, 'finding')} below)" if rest else ""
         page.prose(f"{serious[0]['title'].rstrip('.')}{more}.", hang=hang)
+
+
+def verdict_word(report: Report) -> tuple[str, str]:
+    """The report in a word, and its colour."""
+    counts = report["forwarding"]
+    severities = {finding["severity"] for finding in report["findings"]}
+    if any(item["status"] != "met" for item in report["expectations"]):
+        return "FAILED", "red"
+    if "error" in severities or counts["dropped"]:
+        return "PROBLEM", "red"
+    if "warning" in severities:
+        return "WARNING", "yellow"
+    if not counts["datagrams"]:
+        return "EMPTY", "yellow"
+    return ("UNKNOWN", "yellow") if 2 * counts["unresolved"] >= counts["datagrams"] else ("OK", "green")
 
 
 def _expectation_sentence(expectations: Sequence[Expectation]) -> str:
@@ -118,7 +119,8 @@ def _expectation_sentence(expectations: Sequence[Expectation]) -> str:
     return f"{total}, {count(len(unmet))} not met: {_listed(unmet, 5)}."
 
 
-def _outcome_sentence(report: Report) -> str:
+def outcome_sentence(report: Report) -> str:
+    """What became of the datagrams, in a sentence."""
     counts = report["forwarding"]
     total = counts["datagrams"]
     if not total:
@@ -276,10 +278,11 @@ def _facts(counts: Counts) -> list[str]:
 
 
 def _path_row(path: Path) -> Row:
-    return Row(_stages(path), (_counted(path["datagrams"], "datagram"), *_latency(path["latency_ns"])))
+    return Row(stages_of(path), (_counted(path["datagrams"], "datagram"), *_latency(path["latency_ns"])))
 
 
-def _stages(path: Path) -> tuple[str, ...]:
+def stages_of(path: Path) -> tuple[str, ...]:
+    """The interfaces of a path in order, or what stands for one that has no name."""
     ingress = _interface(path["ingress"], path["ingress_index"])
     egress = _interface(path["egress"], path["egress_index"])
     # A latency needs both ends: beside one, an end without a name was seen, in a capture without interfaces.
