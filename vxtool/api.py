@@ -1,4 +1,5 @@
-"""`vxtool.analyze` and `vxtool.flows`: captures and what the operator knows in, the report or the flows out.
+"""`vxtool.analyze`, `vxtool.flows` and `vxtool.diff`: captures and what the operator knows in, the report, the
+flows or the difference out.
 
 All reading happens here. `vxtool.mtu` reads nothing: it reckons.
 """
@@ -21,7 +22,7 @@ from vxtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from vxtool.analysis import Knowledge
-    from vxtool.analysis.model import FlowList, Input, Report, Tool
+    from vxtool.analysis.model import Difference, FlowList, Input, Report, Tool
     from vxtool.engine.native_engine import NativeEngine
     from vxtool.engine.tables import InputRow, Tables
     from vxtool.overheads import Family, MtuPlan
@@ -162,6 +163,62 @@ def flows(
     knowledge = knowledge or Knowledge(paths)
     with _no_collector():
         return build_flow_list(tables, inputs, tool, knowledge, question, wanted, sort, top, packets)
+
+
+def diff(
+    before: str,
+    after: str,
+    *,
+    cluster: Sequence[str] = (),
+    links: Sequence[str] = (),
+    routes: Sequence[str] = (),
+    interfaces: Mapping[int, str] | None = None,
+    namespace: str | None = None,
+    cluster_id_bits: Literal[8, 9] = 8,
+    scope: Literal["auto", "tunnel", "ip"] = "auto",
+    overlay: Literal["auto", "cilium", "vxlan"] = "auto",
+    ports: Mapping[int, str] | None = None,
+    window_ns: int = 1_000_000_000,
+    settle_ns: int = 10_000_000,
+    jobs: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Difference:
+    """What changed from one capture to another, each taken at one place: paths, latency, drops, identities,
+    overhead, MTU, findings.
+
+    `before` and `after` are captures, or files with a report as JSON. The other arguments are those of `analyze`;
+    they have no effect on a report.
+
+    Raises InputError for a capture that cannot be read, and UsageError for a file that holds no report.
+    """
+    from vxtool.analysis.difference import compare, holds_report, load_report
+
+    def report_of(path: str) -> Report:
+        if holds_report(path):
+            return load_report(path)
+        report = analyze(
+            [path],
+            cluster=cluster,
+            links=links,
+            routes=routes,
+            interfaces=interfaces,
+            namespace=namespace,
+            cluster_id_bits=cluster_id_bits,
+            top=1,
+            scope=scope,
+            overlay=overlay,
+            ports=ports,
+            window_ns=window_ns,
+            settle_ns=settle_ns,
+            jobs=jobs,
+            progress=progress,
+        )
+        item = report["inputs"][0]
+        if item["error"] is not None and item["records"] == 0 and not item["truncated"]:
+            raise InputError(item["error"] if path in item["error"] else f"{path}: {item['error']}")
+        return report
+
+    return compare(report_of(before), report_of(after))
 
 
 def mtu(

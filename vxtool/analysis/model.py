@@ -440,3 +440,34 @@ class Report(TypedDict):
     findings: list[Finding]
     findings_ignored: list[IgnoredFinding]
     expectations: list[Expectation]
+
+
+class DiffSide(TypedDict):
+    """One of the two captures that are compared."""
+
+    paths: list[str]
+    scope: Literal["tunnel", "ip"]
+    overlay: Literal["cilium", "vxlan"] | None
+    records: int
+    datagrams: int
+    first_time: str | None
+    duration_ns: int | None
+
+
+class Change(TypedDict):
+    """One figure in both captures."""
+
+    section: str
+    what: str
+    unit: Literal["datagrams", "packets", "bytes", "ns", "percent", "times"]
+    before: int | float | str | None  # None: not there, or not known
+    after: int | float | str | None
+    kind: Literal["same", "changed", "new", "gone"]
+
+
+class Difference(TypedDict):
+    schema: str  # "vxtool.diff/1"
+    tool: Tool
+    before: DiffSide
+    after: DiffSide
+    changes: list[Change]

@@ -13,7 +13,7 @@ import click
 
 from vxtool import cli
 
-_COMMANDS = ("analyze", "craft", "explain", "flows", "mtu")
+_COMMANDS = ("analyze", "craft", "diff", "explain", "flows", "mtu")
 
 
 class Commands(click.Group):

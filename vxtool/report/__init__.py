@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from vxtool.analysis.model import FlowList, Report
+    from vxtool.analysis.model import Difference, FlowList, Report
     from vxtool.overheads import MtuPlan
 
 
@@ -105,6 +105,31 @@ FLOW_RENDERERS: Mapping[str, Callable[[FlowList, Target], Iterable[str]]] = {
     "json": _flows_as_json,
     "compact": _flows_compact,
     "jsonpb": _flows_as_jsonpb,
+}
+
+
+def _diff_as_text(difference: Difference, target: Target) -> str:
+    from vxtool.report.diff import render
+
+    return render(difference, target)
+
+
+def _diff_as_markdown(difference: Difference, target: Target) -> str:
+    from vxtool.report.diff import render_markdown
+
+    return render_markdown(difference, target)
+
+
+def _diff_as_json(difference: Difference, target: Target) -> str:
+    from vxtool.report.json import render_diff
+
+    return render_diff(difference, target)
+
+
+DIFF_RENDERERS: Mapping[str, Callable[[Difference, Target], str]] = {
+    "text": _diff_as_text,
+    "json": _diff_as_json,
+    "markdown": _diff_as_markdown,
 }
 
 
