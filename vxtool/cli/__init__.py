@@ -22,6 +22,10 @@ from vxtool.errors import UsageError, VxtoolError
 from vxtool.report import RENDERERS
 from vxtool.report.escape import escape
 
+# Defaults of options may stand in this file, and in variables VXTOOL_*, of which these mean something else.
+CONFIG_FILE = "vxtool.toml"
+OTHER_VARIABLES = ("VXTOOL_DEBUG", "VXTOOL_ENGINE", "VXTOOL_EXAMPLES", "VXTOOL_TEST_ALL")
+
 EXIT_USAGE = 2
 EXIT_INPUT = 3
 EXIT_BUG = 70
@@ -119,7 +123,13 @@ def _plain_analysis(arguments: Sequence[str]) -> tuple[tuple[str, ...], str] | N
             return None
         else:
             files.append(argument)
-    return (tuple(files), format_) if files and format_ in RENDERERS else None
+    return (tuple(files), format_) if files and format_ in RENDERERS and not defaults_are_set() else None
+
+
+def defaults_are_set() -> bool:
+    """Whether options may have other defaults here than their own."""
+    variables = (name for name in os.environ if name.startswith("VXTOOL_"))
+    return any(name not in OTHER_VARIABLES for name in variables) or os.path.exists(CONFIG_FILE)
 
 
 def _by_interrupt(error: BaseException) -> bool:

@@ -13,7 +13,7 @@ import click
 
 from vxtool import cli
 
-_COMMANDS = ("analyze", "craft", "diff", "explain", "flows", "mtu")
+_COMMANDS = ("analyze", "config", "craft", "diff", "explain", "fields", "flows", "mtu")
 
 
 class Commands(click.Group):
@@ -30,9 +30,38 @@ class Commands(click.Group):
         command: click.Command = import_module(f"vxtool.cli.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        # Who asks for help gets it, whatever is wrong with the defaults.
+        if (
+            name is not None
+            and command is not None
+            and not {"-h", "--help"} & {*rest}
+            and not ctx.resilient_parsing
+        ):
+            ctx.default_map = {name: _defaults(name, command)}
+        return name, command, rest
+
     def invoke(self, ctx: click.Context) -> Any:
         # Handled here because click itself gives an interrupt and a closed pipe other exit codes.
         return cli.exit_code_of(lambda: super(Commands, self).invoke(ctx))
+
+
+def all_commands() -> dict[str, click.Command]:
+    """All subcommands by name, imported."""
+    context = click.Context(vxtool)
+    return {name: command for name in _COMMANDS if (command := vxtool.get_command(context, name)) is not None}
+
+
+def _defaults(name: str, command: click.Command) -> dict[str, Any]:
+    """Those that the environment and a file set; where there are none, nothing is imported for them."""
+    if name == "config" or not cli.defaults_are_set():
+        return {}
+    from vxtool.cli.defaults import default_map
+
+    return default_map(name, command, all_commands())
 
 
 def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
