@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vxtool.cli.analysis import run_analysis
-from vxtool.cli.options import judging_options, knowledge_options, look_options
+from vxtool.cli.options import complete_findings, judging_options, knowledge_options, look_options
 from vxtool.report import RENDERERS
 
 
@@ -42,6 +42,7 @@ from vxtool.report import RENDERERS
     "--select",
     metavar="ID,...",
     multiple=True,
+    shell_complete=complete_findings,
     help="Report these findings alone, by id or family: forwarding,mtu.black-hole. `vxtool explain` lists them. "
     "Repeatable.",
 )
@@ -49,12 +50,14 @@ from vxtool.report import RENDERERS
     "--ignore",
     metavar="ID,...",
     multiple=True,
+    shell_complete=complete_findings,
     help="Leave these findings out, by id or family; the report says that they were there. Repeatable.",
 )
 @click.option(
     "--fail-on",
     metavar="WHAT,...",
     multiple=True,
+    shell_complete=complete_findings,
     help="Exit with 1 if there is a finding this severe or worse (error, warning, info), or of this id or family. "
     "Repeatable.",
 )

@@ -89,7 +89,15 @@ def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -
 )
 @click.pass_context
 def vxtool(ctx: click.Context) -> None:
-    """Read VXLAN and Geneve captures taken on a router: who talks, what was passed on, what it costs."""
+    """Read VXLAN and Geneve captures taken on a router: who talks, what was passed on, what it costs.
+
+    \b
+      vxtool analyze vxlan.pcap --cluster cluster.json --links links.json
+      vxtool analyze vxlan.pcap --expect overlay.toml --format github
+      vxtool flows vxlan.pcap --verdict dropped
+      vxtool diff monday.pcap tuesday.pcap
+      vxtool mtu --underlay 9000
+    """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(cli.EXIT_USAGE)

@@ -8,8 +8,14 @@ from vxtool.cli.output import STDOUT, target_for, write
 from vxtool.errors import UsageError
 
 
+def _complete(_ctx: click.Context, _argument: click.Parameter, incomplete: str) -> list[str]:
+    from vxtool.report.fields import SUBJECTS
+
+    return [name for name in SUBJECTS if name.startswith(incomplete)]
+
+
 @click.command("fields", short_help="Say what each field of a report, or of expectations, means.")
-@click.argument("subject", metavar="[SUBJECT]", required=False, default="report")
+@click.argument("subject", metavar="[SUBJECT]", required=False, default="report", shell_complete=_complete)
 @click.argument("word", metavar="[WORD]", required=False, default="")
 @click.option(
     "--format",

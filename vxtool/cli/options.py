@@ -123,6 +123,15 @@ _LOOK: Sequence[_Option] = (
 )
 
 
+def complete_findings(_ctx: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
+    """Ids and families for a shell that completes the last of several, parted by commas."""
+    from vxtool.analysis.findings import explanations, family_of
+
+    before, comma, last = incomplete.rpartition(",")
+    names = list(dict.fromkeys([*map(family_of, explanations()), *explanations()]))
+    return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+
+
 def knowledge_options(command: _Command) -> _Command:
     """What the operator knows: --cluster, --links, --interface, --namespace."""
     return _with(_KNOWLEDGE, command)
