@@ -126,8 +126,9 @@ def test_without_any_the_short_way_is_taken(here: Path, monkeypatch: pytest.Monk
     ("text", "message"),
     [
         ("underley = 1", "vxtool.toml: underley: is no option; the nearest is underlay."),
-        ("[analyse]\ntop = 1", "vxtool.toml: [analyse]: is no command; the nearest is analyze."),
+        ("[analyse]\ntop = 1", "vxtool.toml: [analyse]: is no command with defaults; the nearest is analyze."),
         ("[analyze]\nunderlay = 1", "vxtool.toml: analyze.underlay: is no option;"),
+        ("[craft]\nsend = true", "vxtool.toml: [craft]: is no command with defaults;"),
         ("top = 0", "vxtool.toml: top: 0 is not in the range x>=1."),
         ("[analyze]\nwindow = 5", "vxtool.toml: analyze.window: '5' is not a duration;"),
         ("progress = 1", "vxtool.toml: progress: expected true or false, found 1."),

@@ -14,6 +14,8 @@ import click
 from vxtool import cli
 
 _COMMANDS = ("analyze", "config", "craft", "diff", "explain", "fields", "flows", "mtu")
+# What sends packets, or writes beside its output, is told so each time anew.
+_WITHOUT_DEFAULTS = ("config", "craft")
 
 
 class Commands(click.Group):
@@ -55,13 +57,18 @@ def all_commands() -> dict[str, click.Command]:
     return {name: command for name in _COMMANDS if (command := vxtool.get_command(context, name)) is not None}
 
 
+def commands_with_defaults() -> dict[str, click.Command]:
+    """Those of which the environment and a file may set options."""
+    return {name: command for name, command in all_commands().items() if name not in _WITHOUT_DEFAULTS}
+
+
 def _defaults(name: str, command: click.Command) -> dict[str, Any]:
     """Those that the environment and a file set; where there are none, nothing is imported for them."""
-    if name == "config" or not cli.defaults_are_set():
+    if name in _WITHOUT_DEFAULTS or not cli.defaults_are_set():
         return {}
     from vxtool.cli.defaults import default_map
 
-    return default_map(name, command, all_commands())
+    return default_map(name, command, commands_with_defaults())
 
 
 def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:

@@ -34,21 +34,21 @@ def command(name: str | None, format_: str, color: str) -> int:
 
     A flag is over VXTOOL_ANALYZE_TOP, that over VXTOOL_TOP, that over top in a table [analyze] of vxtool.toml, and
     that over top at its beginning. Lists are parted by blanks in the environment, files by colons. The file is that
-    of the working directory, or the one that VXTOOL_CONFIG names; it cannot set --output.
+    of the working directory, or the one that VXTOOL_CONFIG names; it cannot set --output. vxtool craft has none.
 
     \b
       vxtool config
       vxtool config analyze
       VXTOOL_EXPECT=overlay.toml vxtool config analyze
     """
-    from vxtool.cli.commands import all_commands
+    from vxtool.cli.commands import commands_with_defaults
     from vxtool.cli.defaults import config_path, defaults_of, options_of, unknown_variables
     from vxtool.errors import UsageError
     from vxtool.spelling import nearest_named
 
-    commands = all_commands()
+    commands = commands_with_defaults()
     if name is not None and name not in commands:
-        raise UsageError(f"{name!r}: is no command; {nearest_named(name, commands)}.")
+        raise UsageError(f"{name!r}: is no command with defaults; {nearest_named(name, commands)}.")
     rows: dict[str, dict[str, dict[str, Any]]] = {}
     for each, its in commands.items():
         if name not in (None, each):

@@ -98,7 +98,7 @@ def _in_file(
     tables = {key: value for key, value in values.items() if isinstance(value, dict)}
     for key in tables:
         if key not in commands:
-            raise UsageError(f"{path}: [{key}]: is no command; {nearest_named(key, commands)}.")
+            raise UsageError(f"{path}: [{key}]: is no command with defaults; {nearest_named(key, commands)}.")
     every = {key for command in commands.values() for key in options_of(command)}
     for where, keys, known in (
         ("", {key: value for key, value in values.items() if key not in tables}, every),
