@@ -26,7 +26,7 @@ SANITIZERS := -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-s
 
 help:
 	@echo 'make demo             install vxtool into $(VENV) and analyze a sample capture'
-	@echo 'make docs             write docs/findings.md anew from the texts of the findings'
+	@echo 'make docs             write the pages of findings and fields and the manual page in docs anew'
 	@echo 'make test             install vxtool with all extras and run the tests (PYTEST_ARGS are passed on)'
 	@echo 'make bench            install vxtool with all extras and measure it beside its peers (BENCH_ARGS are passed on)'
 	@echo 'make guard            count the instructions that the C engine takes for a record, and compare (needs valgrind)'
@@ -49,6 +49,8 @@ demo: $(VENV)/installed
 
 docs: $(VENV)/installed
 	@$(BIN)/vxtool explain --format markdown > docs/findings.md
+	@$(BIN)/vxtool fields --format markdown > docs/fields.md
+	@$(BIN)/python -I -m vxtool.cli.manual > docs/vxtool.1
 
 # Not `python -m pytest`, and no search path of the user's: the tests are to see the package that was installed.
 test: $(VENV)/installed-for-test

@@ -1,4 +1,5 @@
-"""`vxtool.analyze` and `vxtool.flows`: captures and what the operator knows in, the report or the flows out.
+"""`vxtool.analyze`, `vxtool.flows` and `vxtool.diff`: captures and what the operator knows in, the report, the
+flows or the difference out.
 
 All reading happens here. `vxtool.mtu` reads nothing: it reckons.
 """
@@ -21,7 +22,7 @@ from vxtool.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from vxtool.analysis import Knowledge
-    from vxtool.analysis.model import FlowList, Input, Report, Tool
+    from vxtool.analysis.model import Difference, FlowList, Input, Report, Tool
     from vxtool.engine.native_engine import NativeEngine
     from vxtool.engine.tables import InputRow, Tables
     from vxtool.overheads import Family, MtuPlan
@@ -60,6 +61,7 @@ def analyze(
     select: Collection[str] = (),
     ignore: Collection[str] = (),
     mtus: Collection[int] = (),
+    expect: str | None = None,
     scope: Literal["auto", "tunnel", "ip"] = "auto",
     overlay: Literal["auto", "cilium", "vxlan"] = "auto",
     ports: Mapping[int, str] | None = None,
@@ -77,9 +79,10 @@ def analyze(
     clusters. `top` is how many flows the report lists, by bytes. Of the findings, those are reported that `select`
     names by id or family, or all without any, but for those that `ignore` names; of the others only that they are
     there. `mtus` are MTUs of an underlay for which the report tells how many packets the same data would have been
-    (`what_if`), beside 1500 and 9000. `ports` maps further UDP ports to "vxlan", "geneve" or "vxlan-gpe". Times are
-    ns of capture time. `jobs` is how many threads may work: by default as many as there are cores, from a size on
-    that is worth a second one. Two are made use of, by the native engine; the report does not depend on it.
+    (`what_if`), beside 1500 and 9000. `expect` is a file of expectations in TOML, which the report's `expectations`
+    hold against the capture. `ports` maps further UDP ports to "vxlan", "geneve" or "vxlan-gpe". Times are ns of
+    capture time. `jobs` is how many threads may work: by default as many as there are cores, from a size on that is
+    worth a second one. Two are made use of, by the native engine; the report does not depend on it.
 
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
@@ -94,10 +97,15 @@ def analyze(
     for mtu in mtus:
         if not LEAST_MTU <= mtu <= MOST_MTU:
             raise UsageError(f"an MTU of {mtu}: expected {LEAST_MTU} to {MOST_MTU}")
+    expectations = None
+    if expect is not None:
+        from vxtool.analysis.expectation_file import load_expectations
+
+        expectations = load_expectations(expect)
     tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress)
     from vxtool.analysis import Knowledge, Question, build_report
 
-    question = Question(scope, overlay, top, select, ignore, mtus, window_ns)
+    question = Question(scope, overlay, top, select, ignore, mtus, window_ns, expectations)
     with _no_collector():
         return build_report(tables, inputs, tool, knowledge or Knowledge(paths), question)
 
@@ -155,6 +163,62 @@ def flows(
     knowledge = knowledge or Knowledge(paths)
     with _no_collector():
         return build_flow_list(tables, inputs, tool, knowledge, question, wanted, sort, top, packets)
+
+
+def diff(
+    before: str,
+    after: str,
+    *,
+    cluster: Sequence[str] = (),
+    links: Sequence[str] = (),
+    routes: Sequence[str] = (),
+    interfaces: Mapping[int, str] | None = None,
+    namespace: str | None = None,
+    cluster_id_bits: Literal[8, 9] = 8,
+    scope: Literal["auto", "tunnel", "ip"] = "auto",
+    overlay: Literal["auto", "cilium", "vxlan"] = "auto",
+    ports: Mapping[int, str] | None = None,
+    window_ns: int = 1_000_000_000,
+    settle_ns: int = 10_000_000,
+    jobs: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Difference:
+    """What changed from one capture to another, each taken at one place: paths, latency, drops, identities,
+    overhead, MTU, findings.
+
+    `before` and `after` are captures, or files with a report as JSON. The other arguments are those of `analyze`;
+    they have no effect on a report.
+
+    Raises InputError for a capture that cannot be read, and UsageError for a file that holds no report.
+    """
+    from vxtool.analysis.difference import compare, holds_report, load_report
+
+    def report_of(path: str) -> Report:
+        if holds_report(path):
+            return load_report(path)
+        report = analyze(
+            [path],
+            cluster=cluster,
+            links=links,
+            routes=routes,
+            interfaces=interfaces,
+            namespace=namespace,
+            cluster_id_bits=cluster_id_bits,
+            top=1,
+            scope=scope,
+            overlay=overlay,
+            ports=ports,
+            window_ns=window_ns,
+            settle_ns=settle_ns,
+            jobs=jobs,
+            progress=progress,
+        )
+        item = report["inputs"][0]
+        if item["error"] is not None and item["records"] == 0 and not item["truncated"]:
+            raise InputError(item["error"] if path in item["error"] else f"{path}: {item['error']}")
+        return report
+
+    return compare(report_of(before), report_of(after))
 
 
 def mtu(

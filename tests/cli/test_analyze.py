@@ -122,6 +122,7 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
         "select": [],
         "ignore": [],
         "mtus": (),
+        "expect": None,
         "scope": "auto",
         "overlay": "auto",
         "ports": None,
@@ -135,6 +136,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
     arguments = "analyze a.pcap --cluster c1 --cluster c2 --links l1 --links l2 --routes r1 --routes r2"
     arguments += " --interface 3=eth1 --interface 4=eth2"
     arguments += " --namespace shop --top 7 --scope ip --overlay vxlan --port 4789=vxlan --port 6081=geneve"
+    arguments += " --expect overlay.toml"
     arguments += " --select forwarding,mtu.fragmented-at-source --select identity --ignore capture.clipped"
     arguments += " --mtu 1400 --window 2.5s --settle 500us --jobs 2 --cluster-id-bits 9"
     assert run(arguments.split()) == 0
@@ -150,6 +152,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "select": ["forwarding", "mtu.fragmented-at-source", "identity"],
         "ignore": ["capture.clipped"],
         "mtus": (1400,),
+        "expect": "overlay.toml",
         "scope": "ip",
         "overlay": "vxlan",
         "ports": {4789: "vxlan", 6081: "geneve"},
@@ -353,3 +356,121 @@ def test_standard_input_is_read_once_and_from_no_terminal(
     monkeypatch.setattr(sys, "stdin", Stream("utf-8", terminal=True))
     assert run(["analyze", "-"]) == 2
     assert "is a terminal" in capfd.readouterr().err
+
+
+def expectation(status: str) -> dict[str, Any]:
+    return {
+        "key": "max_dropped",
+        "path": "overlay.toml",
+        "line": 1,
+        "expected": "no datagrams dropped",
+        "status": status,
+        "found": "3 datagrams of 9 dropped",
+        "evidence": [],
+    }
+
+
+@pytest.mark.parametrize(("status", "code"), [("met", 0), ("failed", 1), ("unjudged", 1)])
+def test_an_expectation_that_is_not_met_fails_the_command(
+    api: Api, status: str, code: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    api.report["expectations"] = [expectation("met"), expectation(status)]
+    assert run(["analyze", "a.pcap", "--expect", "overlay.toml"]) == code
+    out = capfd.readouterr().out
+    assert out.startswith("OK" if status == "met" else "FAILED")
+    assert "no datagrams dropped. (max_dropped)" in out
+
+
+def test_a_file_of_expectations_is_never_overwritten(
+    api: Api, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    expected = tmp_path / "overlay.toml"
+    expected.write_bytes(b"max_dropped = 0")
+    assert run(["analyze", "a.pcap", "--expect", str(expected), "-o", str(expected)]) == 2
+    assert expected.read_bytes() == b"max_dropped = 0"
+    assert "is an input too" in capfd.readouterr().err
+
+
+def test_several_formats_are_written_at_once(api: Api, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    xml, markdown, sarif = tmp_path / "r.xml", tmp_path / "r.md", tmp_path / "r.sarif"
+    arguments = ["analyze", "vxlan.pcap", "--output", f"junit={xml}", "--output", f"markdown={markdown}"]
+    assert run([*arguments, "-o", f"sarif={sarif}"]) == 0
+    assert capfd.readouterr() == ((GOLDEN / "founding.txt").read_text("utf-8"), "")
+    assert xml.read_text("utf-8") == (GOLDEN / "founding.xml").read_text("utf-8")
+    assert markdown.read_text("utf-8") == (GOLDEN / "founding.md").read_text("utf-8")
+    assert sarif.read_text("utf-8") == (GOLDEN / "founding.sarif").read_text("utf-8")
+
+
+def test_each_format_has_as_many_flows_as_it_has_alone(
+    api: Api, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    api.report["flows"] = [dict(api.report["flows"][0], source_port=1000 + number) for number in range(30)]
+    run(["analyze", "vxlan.pcap", "--output", f"json={tmp_path / 'r.json'}"])
+    assert api.options["top"] == 100
+    assert len(json.loads((tmp_path / "r.json").read_text("utf-8"))["flows"]) == 30
+    shown = capfd.readouterr().out
+    del api.report["flows"][10:]
+    run(["analyze", "vxlan.pcap"])
+    assert shown == capfd.readouterr().out
+
+
+def test_one_format_may_be_the_only_one(api: Api, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "page.txt"
+    assert run(["analyze", "vxlan.pcap", "--output", f"text={page}"]) == 0
+    assert capfd.readouterr().out == ""
+    assert page.read_text("utf-8") == (GOLDEN / "founding.txt").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        (["junt=r.xml"], "--output junt=r.xml: junt is no format; give one of github, json,"),
+        (["junit=a.xml", "junit=b.xml"], "--output junit=b.xml: junit goes to a.xml already"),
+        (["a.txt", "b.txt"], "--output b.txt: text goes to a.txt already"),
+        (["junit=a", "sarif=./a"], "--output sarif=./a: junit goes to ./a already"),
+        (["junit=-"], "--output junit=-: text goes to standard output already"),
+        (["junit=."], ".: is a directory"),
+        (["junit=no/such/r.xml"], "no/such/r.xml: no directory no/such"),
+    ],
+)
+def test_outputs_that_make_no_sense_are_refused(
+    outputs: list[str], message: str, api: Api, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["analyze", "a.pcap", *(part for value in outputs for part in ("--output", value))]) == 2
+    assert not api.paths
+    err = capfd.readouterr().err
+    assert err.startswith(f"vxtool: {message}")
+    assert err.count("\n") == 1
+
+
+def test_a_name_with_an_equals_sign_is_a_file_if_a_folder_stands_before_it(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["analyze", "vxlan.pcap", "-o", "./a=b"]) == 0
+    assert (tmp_path / "a=b").read_text("utf-8") == (GOLDEN / "founding.txt").read_text("utf-8")
+
+
+def test_github_adds_the_page_to_the_steps_summary(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("# Before\n")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
+    assert run(["analyze", "vxlan.pcap", "--format", "github"]) == 0
+    assert capfd.readouterr().out == (GOLDEN / "founding.github").read_text("utf-8")
+    assert summary.read_text("utf-8") == "# Before\n" + (GOLDEN / "founding.md").read_text("utf-8")
+    assert run(["analyze", "vxlan.pcap", "--format", "markdown"]) == 0
+    assert summary.read_text("utf-8").count("## vxtool") == 1
+
+
+@pytest.mark.parametrize("format_", ["markdown", "junit", "github", "sarif"])
+def test_formats_of_pipelines_are_utf_8_without_colour(
+    format_: str, api: Api, stdout: Callable[..., Stream], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    stream = stdout("ascii", terminal=True)
+    assert run(["analyze", "a.pcap", "--format", format_, "--color", "always"]) == 0
+    text = stream.bytes().decode("utf-8")
+    assert "\x1b" not in text
+    assert text.endswith("\n")

@@ -408,6 +408,18 @@ class IgnoredFinding(TypedDict):
     count: int
 
 
+class Expectation(TypedDict):
+    """What a file of the operator expects of the capture, and whether it is so."""
+
+    key: str  # as in the file: "max_dropped"
+    path: str  # the file
+    line: int | None  # where it stands there; None where it holds without being set
+    expected: str
+    status: Literal["met", "failed", "unjudged"]  # unjudged: the capture cannot tell, which is not met either
+    found: str
+    evidence: list[Evidence]  # of what is not met
+
+
 class Report(TypedDict):
     schema: str  # "vxtool.report/1"
     tool: Tool
@@ -427,3 +439,35 @@ class Report(TypedDict):
     knowledge: Known
     findings: list[Finding]
     findings_ignored: list[IgnoredFinding]
+    expectations: list[Expectation]
+
+
+class DiffSide(TypedDict):
+    """One of the two captures that are compared."""
+
+    paths: list[str]
+    scope: Literal["tunnel", "ip"]
+    overlay: Literal["cilium", "vxlan"] | None
+    records: int
+    datagrams: int
+    first_time: str | None
+    duration_ns: int | None
+
+
+class Change(TypedDict):
+    """One figure in both captures."""
+
+    section: str
+    what: str
+    unit: Literal["datagrams", "packets", "bytes", "ns", "percent", "times"]
+    before: int | float | str | None  # None: not there, or not known
+    after: int | float | str | None
+    kind: Literal["same", "changed", "new", "gone"]
+
+
+class Difference(TypedDict):
+    schema: str  # "vxtool.diff/1"
+    tool: Tool
+    before: DiffSide
+    after: DiffSide
+    changes: list[Change]

@@ -27,7 +27,8 @@ from vxtool.analysis.what_if import count_wire_bytes, tell_what_if
 from vxtool.engine.tables import PLAIN, Tables
 
 if TYPE_CHECKING:
-    from vxtool.analysis.model import Capture, Input, Known, Report, Tool
+    from vxtool.analysis.expectation_file import Expectations
+    from vxtool.analysis.model import Capture, Expectation, Input, Known, Report, Tool
 
 SCHEMA = "vxtool.report/1"
 
@@ -42,6 +43,7 @@ class Question(NamedTuple):
     ignore: Collection[str] = ()  # and those not wanted
     mtus: Collection[int] = ()  # of an underlay, to tell what if; beside the usual ones
     window: int = 1_000_000_000  # ns: how long an egress was waited for
+    expectations: Expectations | None = None
 
 
 def scope_of(question: Question, tables: Tables) -> Literal["tunnel", "ip"]:
@@ -96,7 +98,16 @@ def build_report(
         mtu=mtu,
         super_frames=found,
     )
-    findings, ignored = choose(find_all(case), question.select, question.ignore)
+    found_all = find_all(case)
+    findings, ignored = choose(found_all, question.select, question.ignore)
+    pairs = pair_identities(tables, knowledge, overlay)
+    expectations: list[Expectation] = []
+    if question.expectations is not None:
+        from vxtool.analysis.expectations import Found, judge_expectations  # here, because most runs expect nothing
+
+        counters = tables.counters
+        seen = Found(case, found_all, identities, pairs, counters.orphan_fragments, counters.clock_skewed)
+        expectations = judge_expectations(question.expectations, seen)
     return {
         "schema": SCHEMA,
         "tool": tool,
@@ -105,7 +116,7 @@ def build_report(
         "tunnel": tunnel,
         "forwarding": {**counts, "other": other},
         "identities": identities,
-        "identity_pairs": pair_identities(tables, knowledge, overlay),
+        "identity_pairs": pairs,
         "flows": flows,
         "flows_total": flows_total,
         "overhead": overhead,
@@ -118,6 +129,7 @@ def build_report(
         "knowledge": known,
         "findings": findings,
         "findings_ignored": ignored,
+        "expectations": expectations,
     }
 
 

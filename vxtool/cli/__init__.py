@@ -4,8 +4,9 @@ Options are click's business (commands.py). But a third of the time of a short r
 click: files alone, `vxtool analyze FILE...`, and with `--format FORMAT`, go straight to the work. No traceback
 reaches a user, unless VXTOOL_DEBUG=1 asks for it.
 
-Exit codes: 0 all went well; 1 `--fail-on` found something; 2 wrong options, or files that make no sense; 3 an
-input could not be read at all; 70 a bug in vxtool; 130 interrupted; 141 the reader of the output went away.
+Exit codes: 0 all went well; 1 `--fail-on` found something, or an expectation is not met; 2 wrong options, or
+files that make no sense; 3 an input could not be read at all; 70 a bug in vxtool; 130 interrupted; 141 the reader
+of the output went away.
 """
 
 from __future__ import annotations
@@ -20,6 +21,10 @@ from typing import NoReturn
 from vxtool.errors import UsageError, VxtoolError
 from vxtool.report import RENDERERS
 from vxtool.report.escape import escape
+
+# Defaults of options may stand in this file, and in variables VXTOOL_*, of which these mean something else.
+CONFIG_FILE = "vxtool.toml"
+OTHER_VARIABLES = ("VXTOOL_DEBUG", "VXTOOL_ENGINE", "VXTOOL_EXAMPLES", "VXTOOL_TEST_ALL")
 
 EXIT_USAGE = 2
 EXIT_INPUT = 3
@@ -118,7 +123,13 @@ def _plain_analysis(arguments: Sequence[str]) -> tuple[tuple[str, ...], str] | N
             return None
         else:
             files.append(argument)
-    return (tuple(files), format_) if files and format_ in RENDERERS else None
+    return (tuple(files), format_) if files and format_ in RENDERERS and not defaults_are_set() else None
+
+
+def defaults_are_set() -> bool:
+    """Whether options may have other defaults here than their own."""
+    variables = (name for name in os.environ if name.startswith("VXTOOL_"))
+    return any(name not in OTHER_VARIABLES for name in variables) or os.path.exists(CONFIG_FILE)
 
 
 def _by_interrupt(error: BaseException) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,18 +13,17 @@ from vxtool.cli import EXIT_INPUT, complain
 from vxtool.cli.output import STDOUT, check_output, target_for, write
 from vxtool.cli.progress import Progress
 from vxtool.errors import UsageError
-from vxtool.report import RENDERERS
+from vxtool.report import RENDERERS, Target
 
 if TYPE_CHECKING:
     from typing import Literal
 
-    from vxtool.analysis.model import Finding, Input
+    from vxtool.analysis.model import Finding, Input, Report
     from vxtool.api import ProgressCallback
 
 EXIT_FOUND = 1
 
 _TOP = {"text": 10, "json": 100}
-_FAILING = {"error": ("error",), "warning": ("error", "warning"), "info": ("error", "warning", "info")}
 
 
 def run_analysis(
@@ -36,7 +36,7 @@ def run_analysis(
     namespace: str | None = None,
     cluster_id_bits: Literal[8, 9] = 8,
     format_: str = "text",
-    output: str = STDOUT,
+    output: tuple[str, ...] = (),
     top: int | None = None,
     scope: Literal["auto", "tunnel", "ip"] = "auto",
     overlay: Literal["auto", "cilium", "vxlan"] = "auto",
@@ -48,6 +48,7 @@ def run_analysis(
     ignore: tuple[str, ...] = (),
     mtus: tuple[int, ...] = (),
     fail_on: tuple[str, ...] = (),
+    expect: str | None = None,
     color: str = "auto",
     progress: bool = True,
 ) -> int:
@@ -56,15 +57,17 @@ def run_analysis(
     Values and defaults are those of the options. Raises UsageError for what makes no sense.
     """
     check_stdin(files)
-    check_output(output, files + cluster + links + routes)
+    outputs = _outputs(output, format_)
+    for path in outputs.values():
+        check_output(path, files + cluster + links + routes + ((expect,) if expect else ()))
     failing, selected, ignored = (
         _names(option, values)
         for option, values in (("--fail-on", fail_on), ("--select", select), ("--ignore", ignore))
     )
     if failing:
-        from vxtool.analysis.findings.choice import check_names
+        from vxtool.analysis.findings.choice import SEVERITIES, check_names
 
-        check_names(failing, _FAILING)
+        check_names(failing, SEVERITIES)
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import analyze
 
@@ -77,36 +80,85 @@ def run_analysis(
             interfaces=named_interfaces(interfaces),
             namespace=namespace,
             cluster_id_bits=cluster_id_bits,
-            top=top or _TOP[format_],
+            top=top or max(_flows_in(each) for each in outputs),
             select=selected,
             ignore=ignored,
             mtus=mtus,
+            expect=expect,
             scope=scope,
             overlay=overlay,
             ports=dict(ports) or None,
             window_ns=window,
             settle_ns=settle,
             jobs=jobs,
-            progress=preparing(f"vxtool.report.{format_}", bar),
+            progress=preparing([f"vxtool.report.{each}" for each in outputs], bar),
         )
     unread = tell_unread(report["inputs"])
     if unread == len(report["inputs"]):
         return EXIT_INPUT
-    target = target_for(output, color, top or _TOP["text"])
-    # JSON is UTF-8 by its own standard, whatever the terminal speaks.
-    encoding = "utf-8" if format_ == "json" else target.encoding
-    write(output, [RENDERERS[format_](report, target)], encoding)
+    for each, path in outputs.items():
+        target = target_for(path, color, top or _TOP["text"])._replace(fail_on=tuple(failing))
+        # All but the page for people are UTF-8 by their own standards, whatever the terminal speaks.
+        encoding = target.encoding if each == "text" else "utf-8"
+        few: Report = {**report, "flows": report["flows"][: top or _flows_in(each)]}
+        write(path, [RENDERERS[each](few, target)], encoding)
+    if "github" in outputs:
+        _write_step_summary(report, top or _TOP["text"])
     if unread:
         return EXIT_INPUT
+    if any(item["status"] != "met" for item in report["expectations"]):
+        return EXIT_FOUND
     return EXIT_FOUND if failing and _fails(report["findings"], failing) else 0
 
 
-def preparing(renderer: str, bar: Progress) -> ProgressCallback:
+def _flows_in(format_: str) -> int:
+    return _TOP.get(format_, _TOP["text"])
+
+
+def _outputs(values: tuple[str, ...], format_: str) -> dict[str, str]:
+    """Which formats are written where. A value FILE is where the one of `--format` goes, instead of to stdout, and
+    FORMAT=FILE is one more; where that is the one of `--format`, it goes there alone.
+
+    Raises UsageError for a format that is none or is given twice, and for two in one place.
+    """
+    outputs: dict[str, str] = {}
+    for value in values:
+        name, equals, path = value.partition("=")
+        if not equals or not name.isalpha():
+            name, path = format_, value
+        elif name not in RENDERERS:
+            raise UsageError(
+                f"--output {value}: {name} is no format; give one of {', '.join(sorted(RENDERERS))}, or ./{value} "
+                "for a file of that name."
+            )
+        if name in outputs:
+            raise UsageError(f"--output {value}: {name} goes to {outputs[name]} already; give each format once.")
+        outputs[name] = path or STDOUT
+    outputs = {format_: outputs.pop(format_, STDOUT), **outputs}
+    taken: dict[str, str] = {}
+    for name, path in outputs.items():
+        place = path if path == STDOUT else os.path.realpath(path)
+        if place in taken:
+            where = "standard output" if path == STDOUT else path
+            raise UsageError(f"--output {name}={path}: {taken[place]} goes to {where} already; give another file.")
+        taken[place] = name
+    return outputs
+
+
+def _write_step_summary(report: Report, rows: int) -> None:
+    """Add the report to the summary of the step, where a runner of GitHub Actions names the file for it."""
+    path = os.environ.get("GITHUB_STEP_SUMMARY")
+    if path:
+        write(path, [RENDERERS["markdown"](report, Target(rows=rows))], "utf-8", append=True)
+
+
+def preparing(renderers: Sequence[str], bar: Progress) -> ProgressCallback:
     """A progress callback that, when the reading has begun, first imports what will write the report: where others
     read meanwhile, nobody has to wait for it afterwards."""
 
     def tell(done: int, total: int | None, records: int) -> None:
-        import_module(renderer)
+        for renderer in renderers:
+            import_module(renderer)
         bar(done, total, records)
 
     return tell
@@ -129,10 +181,9 @@ def _names(option: str, values: tuple[str, ...]) -> list[str]:
 
 def _fails(findings: Sequence[Finding], failing: Sequence[str]) -> bool:
     """Whether there is a finding of these severities, or worse, or of these ids and families."""
-    from vxtool.analysis.findings.choice import names_one_of
+    from vxtool.analysis.findings.choice import is_among
 
-    severities = {severity for name in failing for severity in _FAILING.get(name, ())}
-    return any(finding["severity"] in severities or names_one_of(failing, finding["id"]) for finding in findings)
+    return any(is_among(finding, failing) for finding in findings)
 
 
 def named_interfaces(interfaces: tuple[str, ...]) -> dict[int, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from vxtool.cli.analysis import run_analysis
-from vxtool.cli.options import judging_options, knowledge_options, output_options
+from vxtool.cli.options import complete_findings, judging_options, knowledge_options, look_options
 from vxtool.report import RENDERERS
 
 
@@ -20,7 +20,7 @@ from vxtool.report import RENDERERS
     type=click.Choice(sorted(RENDERERS)),
     default="text",
     show_default=True,
-    help="What to print.",
+    help="What to print; github: annotations, and Markdown into the step's summary.",
 )
 @click.option(
     "--top",
@@ -42,6 +42,7 @@ from vxtool.report import RENDERERS
     "--select",
     metavar="ID,...",
     multiple=True,
+    shell_complete=complete_findings,
     help="Report these findings alone, by id or family: forwarding,mtu.black-hole. `vxtool explain` lists them. "
     "Repeatable.",
 )
@@ -49,16 +50,33 @@ from vxtool.report import RENDERERS
     "--ignore",
     metavar="ID,...",
     multiple=True,
+    shell_complete=complete_findings,
     help="Leave these findings out, by id or family; the report says that they were there. Repeatable.",
 )
 @click.option(
     "--fail-on",
     metavar="WHAT,...",
     multiple=True,
+    shell_complete=complete_findings,
     help="Exit with 1 if there is a finding this severe or worse (error, warning, info), or of this id or family. "
     "Repeatable.",
 )
-@output_options
+@click.option(
+    "--expect",
+    metavar="FILE",
+    type=click.Path(),
+    help="Exit with 1 unless the captures show what this file in TOML expects: at most so many drops, these paths, "
+    "this MTU. `vxtool fields expectations` lists what can be expected.",
+)
+@click.option(
+    "-o",
+    "--output",
+    metavar="[FORMAT=]FILE",
+    multiple=True,
+    help="Write there instead of to stdout; with FORMAT= write that format there too, as in junit=report.xml. "
+    "Repeatable.",
+)
+@look_options
 def command(files: tuple[str, ...], **options: Any) -> int:
     """Say what the captures FILE... show: which path each datagram took and how fast, what was dropped, who
     talks to whom, what the tunnel costs, what is wrong and what to change.
@@ -69,5 +87,6 @@ def command(files: tuple[str, ...], **options: Any) -> int:
     \b
       vxtool analyze vxlan.pcap --cluster cluster.json --links links.json
       tcpdump -i any -w - udp port 8472 | vxtool analyze -
+      vxtool analyze vxlan.pcap --expect overlay.toml --output junit=report.xml --output markdown=report.md
     """
     return run_analysis(files, **options)

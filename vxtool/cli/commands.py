@@ -13,7 +13,9 @@ import click
 
 from vxtool import cli
 
-_COMMANDS = ("analyze", "craft", "explain", "flows", "mtu")
+_COMMANDS = ("analyze", "config", "craft", "diff", "explain", "fields", "flows", "mtu")
+# What sends packets, or writes beside its output, is told so each time anew.
+_WITHOUT_DEFAULTS = ("config", "craft")
 
 
 class Commands(click.Group):
@@ -30,9 +32,43 @@ class Commands(click.Group):
         command: click.Command = import_module(f"vxtool.cli.{cmd_name}").command
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        # Who asks for help gets it, whatever is wrong with the defaults.
+        if (
+            name is not None
+            and command is not None
+            and not {"-h", "--help"} & {*rest}
+            and not ctx.resilient_parsing
+        ):
+            ctx.default_map = {name: _defaults(name, command)}
+        return name, command, rest
+
     def invoke(self, ctx: click.Context) -> Any:
         # Handled here because click itself gives an interrupt and a closed pipe other exit codes.
         return cli.exit_code_of(lambda: super(Commands, self).invoke(ctx))
+
+
+def all_commands() -> dict[str, click.Command]:
+    """All subcommands by name, imported."""
+    context = click.Context(vxtool)
+    return {name: command for name in _COMMANDS if (command := vxtool.get_command(context, name)) is not None}
+
+
+def commands_with_defaults() -> dict[str, click.Command]:
+    """Those of which the environment and a file may set options."""
+    return {name: command for name, command in all_commands().items() if name not in _WITHOUT_DEFAULTS}
+
+
+def _defaults(name: str, command: click.Command) -> dict[str, Any]:
+    """Those that the environment and a file set; where there are none, nothing is imported for them."""
+    if name in _WITHOUT_DEFAULTS or not cli.defaults_are_set():
+        return {}
+    from vxtool.cli.defaults import default_map
+
+    return default_map(name, command, commands_with_defaults())
 
 
 def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -> None:
@@ -60,7 +96,15 @@ def _print_version(ctx: click.Context, _option: click.Parameter, wanted: bool) -
 )
 @click.pass_context
 def vxtool(ctx: click.Context) -> None:
-    """Read VXLAN and Geneve captures taken on a router: who talks, what was passed on, what it costs."""
+    """Read VXLAN and Geneve captures taken on a router: who talks, what was passed on, what it costs.
+
+    \b
+      vxtool analyze vxlan.pcap --cluster cluster.json --links links.json
+      vxtool analyze vxlan.pcap --expect overlay.toml --format github
+      vxtool flows vxlan.pcap --verdict dropped
+      vxtool diff monday.pcap tuesday.pcap
+      vxtool mtu --underlay 9000
+    """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         ctx.exit(cli.EXIT_USAGE)

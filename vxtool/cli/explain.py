@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import click
 
+from vxtool.cli.options import complete_findings
 from vxtool.cli.output import STDOUT, target_for, write
 
 
 @click.command("explain", short_help="Say what a finding means: cause, proof, remedy.")
-@click.argument("name", metavar="[ID]", required=False)
+@click.argument("name", metavar="[ID]", required=False, shell_complete=complete_findings)
 @click.option(
     "--format",
     "format_",

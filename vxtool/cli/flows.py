@@ -137,7 +137,7 @@ def command(
             ports=dict(ports) or None,
             window_ns=window,
             settle_ns=settle,
-            progress=preparing(f"vxtool.report.{_MODULES[format_]}", bar),
+            progress=preparing([f"vxtool.report.{_MODULES[format_]}"], bar),
             **options,
         )
     unread = tell_unread(found["inputs"])

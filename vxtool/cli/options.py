@@ -104,6 +104,9 @@ _JUDGING: Sequence[_Option] = (
 
 _OUTPUT: Sequence[_Option] = (
     click.option("-o", "--output", metavar="FILE", default=STDOUT, help="Write there instead of to stdout."),
+)
+
+_LOOK: Sequence[_Option] = (
     click.option(
         "--color",
         type=click.Choice(["auto", "always", "never"]),
@@ -120,6 +123,15 @@ _OUTPUT: Sequence[_Option] = (
 )
 
 
+def complete_findings(_ctx: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
+    """Ids and families for a shell that completes the last of several, parted by commas."""
+    from vxtool.analysis.findings import explanations, family_of
+
+    before, comma, last = incomplete.rpartition(",")
+    names = list(dict.fromkeys([*map(family_of, explanations()), *explanations()]))
+    return [f"{before}{comma}{name}" for name in names if name.startswith(last)]
+
+
 def knowledge_options(command: _Command) -> _Command:
     """What the operator knows: --cluster, --links, --interface, --namespace."""
     return _with(_KNOWLEDGE, command)
@@ -132,7 +144,12 @@ def judging_options(command: _Command) -> _Command:
 
 def output_options(command: _Command) -> _Command:
     """Where output goes and how it looks there: --output, --color, --progress."""
-    return _with(_OUTPUT, command)
+    return _with(_OUTPUT, look_options(command))
+
+
+def look_options(command: _Command) -> _Command:
+    """How output looks: --color, --progress."""
+    return _with(_LOOK, command)
 
 
 def _with(options: Sequence[_Option], command: _Command) -> _Command:

@@ -60,8 +60,11 @@ def _color_welcome() -> bool:
     return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def write(path: str, pieces: Iterable[str], encoding: str) -> None:
-    """Write a text in `encoding`. Raises UsageError where the file or stream takes no more."""
+def write(path: str, pieces: Iterable[str], encoding: str, append: bool = False) -> None:
+    """Write a text in `encoding`, or add it to what a file holds.
+
+    Raises UsageError where the file or stream takes no more.
+    """
     try:
         if path == STDOUT:
             sys.stdout.flush()
@@ -69,7 +72,7 @@ def write(path: str, pieces: Iterable[str], encoding: str) -> None:
                 sys.stdout.buffer.write(text.encode(encoding))
             sys.stdout.buffer.flush()
         else:
-            with open(path, "wb") as file:
+            with open(path, "ab" if append else "wb") as file:
                 for text in pieces:
                     file.write(text.encode(encoding))
     except BrokenPipeError:

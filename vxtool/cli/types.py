@@ -7,45 +7,34 @@ from __future__ import annotations
 
 import click
 
-_UNITS = {"ns": 1, "us": 1_000, "µs": 1_000, "ms": 1_000_000, "s": 1_000_000_000, "m": 60_000_000_000}
-_LONGEST = 24 * 60 * _UNITS["m"]
-_DIGITS = "0123456789"
+from vxtool.durations import is_number, nanoseconds
+
 _TUNNELS = ("vxlan", "geneve", "vxlan-gpe")
 
 
 def duration(value: str) -> int:
     """A duration such as 1s, 10ms or 1.5s, in nanoseconds, from 0 to 24 hours."""
-    unit = value.lstrip(_DIGITS + ".")
-    whole, point, fraction = value.removesuffix(unit).partition(".")
-    if unit not in _UNITS or not _is_number(whole, 12) or (point and not _is_number(fraction, 9)):
-        raise click.BadParameter(f"{value!r} is not a duration; give a number and ns, us, ms, s or m, as in 10ms.")
-    # Integers throughout: a float cannot hold every nanosecond of a day.
-    nanoseconds = int(whole + fraction) * _UNITS[unit] // int("1" + "0" * len(fraction))
-    if nanoseconds > _LONGEST:
-        raise click.BadParameter(f"{value!r} is too long; give at most 24 hours, 1440m.")
-    return nanoseconds
+    try:
+        return nanoseconds(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def positive_duration(value: str) -> int:
     """A duration in nanoseconds that is not 0."""
-    nanoseconds = duration(value)
-    if not nanoseconds:
+    length = duration(value)
+    if not length:
         raise click.BadParameter(f"{value!r} is no time at all; give more than 0.")
-    return nanoseconds
+    return length
 
 
 def tunnel_port(value: str) -> tuple[int, str]:
     """A UDP port and the tunnel protocol on it: 4789=vxlan is (4789, 'vxlan')."""
     port, _, protocol = value.partition("=")
-    number = int(port) if _is_number(port, 5) else 0
+    number = int(port) if is_number(port, 5) else 0
     if not (0 < number < 65_536 and protocol in _TUNNELS):
         raise click.BadParameter(
             f"{value!r} is not a tunnel's port; give 1 to 65535, = and vxlan, geneve or vxlan-gpe, as in "
             "4789=vxlan."
         )
     return number, protocol
-
-
-def _is_number(text: str, longest: int) -> bool:
-    # Not by a regular expression: compiling one takes longer than a short report.
-    return 0 < len(text) <= longest and not text.strip(_DIGITS)

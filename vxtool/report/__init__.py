@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from vxtool.analysis.model import FlowList, Report
+    from vxtool.analysis.model import Difference, FlowList, Report
     from vxtool.overheads import MtuPlan
 
 
@@ -18,13 +18,15 @@ class Target(NamedTuple):
     """What a rendered report is written to.
 
     `width` is in terminal columns, `rows` is the most that one table of the text page shows, `encoding` is
-    the name of the codec that the stream uses: what it cannot take is written in ASCII.
+    the name of the codec that the stream uses: what it cannot take is written in ASCII. `fail_on` are the findings,
+    by id, family or severity, that count as failures where a format knows of such; errors, if it is empty.
     """
 
     width: int = 80
     color: bool = False
     encoding: str = "utf-8"
     rows: int = 10
+    fail_on: tuple[str, ...] = ()
 
 
 def _text(report: Report, target: Target) -> str:
@@ -39,7 +41,38 @@ def _json(report: Report, target: Target) -> str:
     return render(report, target)
 
 
-RENDERERS: Mapping[str, Callable[[Report, Target], str]] = {"text": _text, "json": _json}
+def _markdown(report: Report, target: Target) -> str:
+    from vxtool.report.markdown import render
+
+    return render(report, target)
+
+
+def _junit(report: Report, target: Target) -> str:
+    from vxtool.report.junit import render
+
+    return render(report, target)
+
+
+def _github(report: Report, target: Target) -> str:
+    from vxtool.report.github import render
+
+    return render(report, target)
+
+
+def _sarif(report: Report, target: Target) -> str:
+    from vxtool.report.sarif import render
+
+    return render(report, target)
+
+
+RENDERERS: Mapping[str, Callable[[Report, Target], str]] = {
+    "text": _text,
+    "json": _json,
+    "markdown": _markdown,
+    "junit": _junit,
+    "github": _github,
+    "sarif": _sarif,
+}
 
 
 def _flows_as_text(flows: FlowList, target: Target) -> Iterator[str]:
@@ -72,6 +105,31 @@ FLOW_RENDERERS: Mapping[str, Callable[[FlowList, Target], Iterable[str]]] = {
     "json": _flows_as_json,
     "compact": _flows_compact,
     "jsonpb": _flows_as_jsonpb,
+}
+
+
+def _diff_as_text(difference: Difference, target: Target) -> str:
+    from vxtool.report.diff import render
+
+    return render(difference, target)
+
+
+def _diff_as_markdown(difference: Difference, target: Target) -> str:
+    from vxtool.report.diff import render_markdown
+
+    return render_markdown(difference, target)
+
+
+def _diff_as_json(difference: Difference, target: Target) -> str:
+    from vxtool.report.json import render_diff
+
+    return render_diff(difference, target)
+
+
+DIFF_RENDERERS: Mapping[str, Callable[[Difference, Target], str]] = {
+    "text": _diff_as_text,
+    "json": _diff_as_json,
+    "markdown": _diff_as_markdown,
 }
 
 

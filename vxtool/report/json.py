@@ -19,6 +19,7 @@ from vxtool.analysis.model import FlowList, Report
 from vxtool.report import Target
 
 if TYPE_CHECKING:
+    from vxtool.analysis.model import Difference
     from vxtool.overheads import MtuPlan
 
 # C1 controls and DEL, zero-width and bidirectional marks, line and paragraph separators, surrogates.
@@ -37,6 +38,13 @@ def render(report: Report, target: Target | None = None) -> str:
 def render_flows(flows: FlowList, target: Target | None = None) -> str:
     """The same of a list of flows."""
     return _safe(_written({**flows, "flows": list(flows["flows"])}, FlowList, "\n"))
+
+
+def render_diff(difference: Difference, target: Target | None = None) -> str:
+    """The same of what changed between two captures."""
+    from vxtool.analysis.model import Difference
+
+    return _safe(_written(difference, Difference, "\n"))
 
 
 def render_mtu(plan: MtuPlan, target: Target | None = None) -> str:

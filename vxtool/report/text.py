@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vxtool.analysis.model import (
         Counts,
         Evidence,
+        Expectation,
         Finding,
         Identity,
         Input,
@@ -33,6 +34,8 @@ _SEVERITIES = tuple(_COLORS)
 _EVIDENCE = 5  # records named for each finding
 _CONFLICTS = 3  # between the operator's files, told one by one
 _FILE_WIDTH = 40  # columns of a file's name beside its evidence
+_STATUSES = {"met": ("met", "green"), "failed": ("FAILED", "red"), "unjudged": ("CANNOT TELL", "red")}
+_OPEN = {"failed": "", "unjudged": " (cannot be told)"}
 _BAR = 30  # columns of the longest bar of a histogram
 _PROTOCOLS = {"vxlan": "VXLAN", "geneve": "Geneve"}
 _VANTAGES = {"router": "taken on a router", "node": "taken on a node", "link": "taken on a link"}
@@ -74,26 +77,18 @@ def render(report: Report, target: Target) -> str:
         page.prose(f"{count(other['datagrams'])} {kind} datagrams: {_outcomes(other)}.")
         _outcome_details(page, other, target.rows)
     _knowledge(page, report, target.rows)
+    _expectations(page, report)
     _findings(page, report)
     return str(page)
 
 
 def _verdict(page: Page, report: Report) -> None:
-    counts = report["forwarding"]
+    word, color = verdict_word(report)
     findings = _ordered(report["findings"])
-    worst = findings[0]["severity"] if findings else None
-    if worst == "error" or counts["dropped"]:
-        word, color = "PROBLEM", "red"
-    elif worst == "warning":
-        word, color = "WARNING", "yellow"
-    elif not counts["datagrams"]:
-        word, color = "EMPTY", "yellow"
-    elif 2 * counts["unresolved"] >= counts["datagrams"]:
-        word, color = "UNKNOWN", "yellow"
-    else:
-        word, color = "OK", "green"
     hang = cells(word) + 2
-    page.prose(_outcome_sentence(report), label=word, hang=hang, indent=0, label_color=color)
+    page.prose(outcome_sentence(report), label=word, hang=hang, indent=0, label_color=color)
+    if report["expectations"]:
+        page.prose(_expectation_sentence(report["expectations"]), hang=hang)
     serious = [finding for finding in findings if finding["severity"] != "info"]
     if serious:
         rest = len(serious) - 1
@@ -101,7 +96,31 @@ def _verdict(page: Page, report: Report) -> None:
         page.prose(f"{serious[0]['title'].rstrip('.')}{more}.", hang=hang)
 
 
-def _outcome_sentence(report: Report) -> str:
+def verdict_word(report: Report) -> tuple[str, str]:
+    """The report in a word, and its colour."""
+    counts = report["forwarding"]
+    severities = {finding["severity"] for finding in report["findings"]}
+    if any(item["status"] != "met" for item in report["expectations"]):
+        return "FAILED", "red"
+    if "error" in severities or counts["dropped"]:
+        return "PROBLEM", "red"
+    if "warning" in severities:
+        return "WARNING", "yellow"
+    if not counts["datagrams"]:
+        return "EMPTY", "yellow"
+    return ("UNKNOWN", "yellow") if 2 * counts["unresolved"] >= counts["datagrams"] else ("OK", "green")
+
+
+def _expectation_sentence(expectations: Sequence[Expectation]) -> str:
+    total = counted(len(expectations), "expectation")
+    unmet = [f"{item['key']}{_OPEN[item['status']]}" for item in expectations if item["status"] != "met"]
+    if not unmet:
+        return f"{total}, all met."
+    return f"{total}, {count(len(unmet))} not met: {_listed(unmet, 5)}."
+
+
+def outcome_sentence(report: Report) -> str:
+    """What became of the datagrams, in a sentence."""
     counts = report["forwarding"]
     total = counts["datagrams"]
     if not total:
@@ -259,10 +278,11 @@ def _facts(counts: Counts) -> list[str]:
 
 
 def _path_row(path: Path) -> Row:
-    return Row(_stages(path), (_counted(path["datagrams"], "datagram"), *_latency(path["latency_ns"])))
+    return Row(stages_of(path), (_counted(path["datagrams"], "datagram"), *_latency(path["latency_ns"])))
 
 
-def _stages(path: Path) -> tuple[str, ...]:
+def stages_of(path: Path) -> tuple[str, ...]:
+    """The interfaces of a path in order, or what stands for one that has no name."""
     ingress = _interface(path["ingress"], path["ingress_index"])
     egress = _interface(path["egress"], path["egress_index"])
     # A latency needs both ends: beside one, an end without a name was seen, in a capture without interfaces.
@@ -617,6 +637,25 @@ def _about_file(item: KnownFile) -> str:
     if item["assumed_namespace"]:
         about.append(f"names no namespace: {item['assumed_namespace']} is assumed, --namespace NAME tells another")
     return ", ".join(about)
+
+
+def _expectations(page: Page, report: Report) -> None:
+    expectations = report["expectations"]
+    if not expectations:
+        return
+    page.heading("Expectations", expectations[0]["path"])
+    day = date(report["capture"]["first_time"] or "")
+    several = len(report["inputs"]) > 1
+    hang = 2 * INDENT + len("evidence") + 2
+    for item in expectations:
+        label, color = _STATUSES[item["status"]]
+        text = f"{item['expected']}. ({item['key']})"
+        page.prose(text, label=label, hang=INDENT + cells(label) + 2, label_color=color)
+        page.prose(item["found"], label="found", hang=hang, indent=2 * INDENT)
+        for number, row in enumerate(item["evidence"][:_EVIDENCE]):
+            page.prose(
+                _evidence(page, row, day, several), label="" if number else "evidence", hang=hang, indent=2 * INDENT
+            )
 
 
 def _findings(page: Page, report: Report) -> None:

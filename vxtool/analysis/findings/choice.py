@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from vxtool.analysis.model import Finding, IgnoredFinding
 
 
+# What a severity stands for where findings are named: itself, and what is worse.
+SEVERITIES = {"error": ("error",), "warning": ("error", "warning"), "info": ("error", "warning", "info")}
+
+
 def family_of(name: str) -> str:
     """`mtu` of `mtu.black-hole`."""
     return name.partition(".")[0]
@@ -19,6 +23,12 @@ def family_of(name: str) -> str:
 def names_one_of(names: Collection[str], name: str) -> bool:
     """Whether a finding's id is one of these ids, or of one of these families."""
     return name in names or family_of(name) in names
+
+
+def is_among(finding: Finding, names: Collection[str]) -> bool:
+    """Whether a finding is of one of these ids, families, or severities or worse."""
+    severities = {severity for name in names for severity in SEVERITIES.get(name, ())}
+    return finding["severity"] in severities or names_one_of(names, finding["id"])
 
 
 def check_names(names: Iterable[str], more: Collection[str] = ()) -> None:

@@ -1,0 +1,61 @@
+"""`vxtool fields`: the meaning of every field, from the schemas alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from conftest import REPOSITORY
+
+from vxtool.analysis.expectation_file import expectation_schema
+from vxtool.cli import run
+from vxtool.report.fields import SUBJECTS, fields, render_markdown
+
+
+@pytest.mark.parametrize("subject", ["report", "expectations", "diff"])
+def test_every_field_has_a_meaning(subject: str) -> None:
+    listed = fields(subject)
+    assert [field.path for field in listed if not field.meaning or not field.kind] == []
+    assert len({field.path for field in listed}) == len(listed)
+
+
+def test_paths_and_kinds_are_those_of_the_report() -> None:
+    kinds = {field.path: field.kind for field in fields("report")}
+    assert kinds["forwarding.paths[].latency_ns.p99"] == "integer"
+    assert kinds["forwarding.paths[].latency_ns"] == "object or null"
+    assert kinds["capture.vantage"] == "router or node or link or null"
+    assert kinds["tunnel.ports"] == "integer by key"
+    assert kinds["expectations[].status"] == "met or failed or unjudged"
+    assert kinds["forwarding.other"] == "object or null"
+    assert "forwarding.other.dropped" not in kinds
+
+
+def test_expectations_are_listed_by_their_keys() -> None:
+    assert [field.path for field in fields("expectations")] == list(expectation_schema()["properties"])
+
+
+@pytest.mark.parametrize("subject", SUBJECTS)
+def test_each_subject_is_printed(subject: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["fields", subject]) == 0
+    out = capfd.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+    assert all(field.path in out for field in fields(subject))
+
+
+def test_a_word_chooses(capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["fields", "report", "P99"]) == 0
+    assert capfd.readouterr().out == (
+        "forwarding.paths[].latency_ns.p99  integer\n    99 of 100 took at most so long.\n"
+    )
+    assert run(["fields", "report", "weather"]) == 2
+    assert run(["fields", "latency"]) == 2
+    assert capfd.readouterr().err == (
+        "vxtool: 'weather': stands in no field of report; `vxtool fields report` lists all.\n"
+        "vxtool: 'latency': expected one of report, expectations, flows, diff; `vxtool fields report latency` "
+        "looks for a word.\n"
+    )
+
+
+def test_the_docs_page_is_what_the_schemas_say() -> None:
+    page: Path = REPOSITORY / "docs" / "fields.md"
+    assert page.read_text("utf-8") == render_markdown()
