@@ -70,6 +70,7 @@ from vxtool.engine.tables import (
     SEVERAL_PORTS,
     TIMELINE_STEPS,
     TRANSLATED,
+    UDP,
     UNKNOWN,
     WHOLE,
     Cell,
@@ -715,9 +716,9 @@ class PureEngine:
     # Super-frames that were cut on their way, or put together: see segments.py.
 
     def _may_be_loose(self, journey: _Journey, sides: _Sides) -> bool:
-        """Whether a journey may be one side of a super-frame's: TCP data of which one side alone was seen, or more
-        on one side than on the other. The first segment of a super-frame may have its key, since a router may cut
-        IPv4 without DF into fragments, and so its length tells nothing."""
+        """Whether a journey may be one side of a super-frame's: data of which one side alone was seen, or more on one
+        side than on the other. The first segment of TCP may have the super-frame's key, since a router may cut IPv4
+        without DF into fragments, and so its length tells nothing."""
         ingress, egress = sides.ingress, sides.egress
         if ingress and egress:
             one, other = ingress.frame, egress.frame
@@ -758,6 +759,7 @@ class PureEngine:
                     vni=frame.vni,
                     went_out=went_out,
                     is_open=is_open,
+                    numbered=frame.flow[0] == UDP,
                 )
             )
 
@@ -1325,7 +1327,10 @@ def _is_doubtful(journey: _Journey, sides: _Sides) -> bool:
 
 
 def _has_segment(frame: Frame) -> bool:
-    return frame.flow[0] == TCP and frame.payload_length > 0
+    """Whether it may be of a super-frame. The first of the pod's own fragments does not have what UDP says it has."""
+    if frame.payload_length <= 0:
+        return False
+    return frame.flow[0] == TCP or (frame.flow[0] == UDP and frame.key[9] == (frame.payload_length + 8,))
 
 
 def _as_long_as(egress: _Sighting, ingress: _Sighting) -> _Sighting:

@@ -496,16 +496,23 @@ static int count_alone(vx_journeys *journeys, uint32_t number) {
 
 /* Super-frames that were cut on their way, or put together. */
 
+/* Whether it may be of a super-frame. The first of the pod's own fragments does not have what UDP says it
+ * has.
+ */
 static bool has_segment(const vx_key *key, const vx_sighting *sighting) {
-    return key->ends.protocol == VX_TCP && sighting->traits.payload_length > 0;
+    uint32_t length = sighting->traits.payload_length;
+    if (length == 0)
+        return false;
+    return key->ends.protocol == VX_TCP ||
+           (key->ends.protocol == VX_UDP && key->transport[0] == length + VX_UDP_HEADER);
 }
 
-/* Whether a journey may be one side of a super-frame's: TCP data of which one side alone was seen, or more on
- * one side than on the other. The first segment of a super-frame may have its key, since a router may cut
+/* Whether a journey may be one side of a super-frame's: data of which one side alone was seen, or more on one
+ * side than on the other. The first segment of TCP may have the super-frame's key, since a router may cut
  * IPv4 without DF into fragments, and so its length tells nothing. */
 static bool may_be_loose(vx_journeys *journeys, uint32_t number) {
     const vx_journey *journey = journey_at(journeys, number);
-    if (journey->key.key.ends.protocol != VX_TCP || journey->sides & (VX_SIDE_UNKNOWN | VX_IN_PIECES))
+    if (journey->sides & (VX_SIDE_UNKNOWN | VX_IN_PIECES))
         return false;
     for (unsigned i = 0; i < journey->count; i++) {
         const vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);

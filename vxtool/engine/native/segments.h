@@ -1,8 +1,9 @@
 /* Which packets are segments of which super-frame: see vxtool/engine/segments.py for the rules.
  *
- * Segmentation offload cuts one TCP super-frame into many packets on its way through a router, or puts many
- * together into one. Their journeys come in and never leave, or leave without having come in: they are loose.
- * What hangs together is decided as soon as nothing more can be added to it, whenever that is looked at. */
+ * Segmentation offload cuts one super-frame of TCP or UDP into many packets on its way through a router, or
+ * puts many together into one. Their journeys come in and never leave, or leave without having come in: they
+ * are loose. What hangs together is decided as soon as nothing more can be added to it, whenever that is
+ * looked at. */
 #ifndef VXTOOL_SEGMENTS_H
 #define VXTOOL_SEGMENTS_H
 
@@ -11,17 +12,19 @@
 /* One side of a journey, that may be a piece of another, or hold others. Numbers of others are indexes into
  * the array that it stands in, VX_NONE: none. */
 typedef struct {
-    vx_sample sample;  /* at its first stage where it came in, at its last where it went out */
-    uint64_t clock;    /* when it was first seen */
-    uint64_t likeness; /* hash of its flow, acknowledgement and timestamps, which all pieces share */
-    uint32_t journey;  /* has the key, and the sightings of this side alone */
-    uint32_t start;    /* TCP sequence number */
-    uint32_t length;   /* of the payload */
+    vx_sample sample; /* at its first stage where it came in, at its last where it went out */
+    uint64_t clock;   /* when it was first seen */
+    uint64_t
+        likeness;     /* hash of its flow, and TCP's acknowledgement and timestamps, which all pieces share */
+    uint32_t journey; /* has the key, and the sightings of this side alone */
+    uint32_t start;   /* TCP sequence number */
+    uint32_t length;  /* of the payload */
     uint32_t outer_id; /* identifications; 0: none */
     uint32_t inner_id;
     int32_t vni; /* -1: plain */
     bool went_out;
-    bool is_open; /* when the capture ended */
+    bool is_open;  /* when the capture ended */
+    bool numbered; /* of UDP, where identifications alone tell the place of a piece */
     /* What is found out: */
     bool decided;
     uint32_t parent;      /* leads to the one that stands for all that hang together with it */
