@@ -223,29 +223,29 @@ class Run:
         self.traffic.append({"from": "pod-a", "command": command, "totals": totals, "ss -ti": sorted(sockets)})
 
 
-    def udp_super_frames(self, count: int, size: int, segment: int, *, target: str = POD_B, pause: float = 0.002) -> None:
+    def udp_super_frames(self, count: int, size: int, segment: int, *, target: str = POD_B) -> None:
         """Send ``count`` times ``size`` bytes from pod-a to pod-b, in UDP datagrams of ``segment`` bytes each, that
         segmentation offload cuts as late as it can."""
         server = self.lab.start("pod-b", ["python3", "-c", _DATAGRAM_SINK])
         time.sleep(0.5)
-        command = ["python3", "-c", _DATAGRAM_SENDER, target, str(count), str(size), str(segment), str(pause)]
+        command = ["python3", "-c", _DATAGRAM_SENDER, target, str(count), str(size), str(segment)]
         self.lab.run("pod-a", command)
         time.sleep(0.5)
         self.lab.stop(server)
-        shown = f"{count} x send({size} bytes), UDP_SEGMENT {segment}, to {target}, {pause} s apart"
+        shown = f"{count} x send({size} bytes), UDP_SEGMENT {segment}, to {target}, 2 ms apart"
         self.traffic.append({"from": "pod-a", "command": shown})
 
 
 # UDP_SEGMENT, 103 of SOL_UDP, 17, is in Python's socket module from 3.12 on only (include/uapi/linux/udp.h).
 _DATAGRAM_SENDER = """
 import os, socket, sys, time
-target, count, size, segment, pause = sys.argv[1:]
+target, count, size, segment = sys.argv[1:]
 one = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM)
 one.setsockopt(17, 103, int(segment))
 one.connect((target, 4433))
 for _ in range(int(count)):
     one.send(os.urandom(int(size)))
-    time.sleep(float(pause))
+    time.sleep(0.002)
 """
 _DATAGRAM_SINK = """
 import socket

@@ -131,6 +131,8 @@ def find_super_frames(queries: Queries, large: Large, groups: Iterable[Group], t
 def _is_super(row: LargeRow, mss: int) -> bool:
     if row.limit >= 0:
         return row.outer > row.limit
+    if row.segment:
+        return row.payload > row.segment
     if mss:
         return row.inner > mss + _ip_header(row.ipv6) + TCP_HEADER
     return row.outer > LARGEST_JUMBO
@@ -140,11 +142,13 @@ def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
     """Bytes of payload in a full segment of these super-frames' flows.
 
     `ordinary` is the payload of the flow's largest packet that is no super-frame, 0 where there is none;
-    `largest_mss` is that of all flows. An MSS limits what the *other* side sends, so one SYN alone is an upper
-    bound only.
+    `largest_mss` is that of all flows. Of UDP, others of the flow that were seen to be cut tell it. An MSS limits
+    what the *other* side sends, so one SYN alone is an upper bound only.
     """
     header = _ip_header(row.ipv6)
     inner_mtu = max(row.limit, 0) - (row.outer - row.inner)  # where positive what the link carries
+    if row.segment:
+        return SegmentSize(row.segment, estimated=False)
     if row.protocol != TCP:
         full = max(1, (inner_mtu if inner_mtu > 0 else 1450) - header - UDP_HEADER)
         return SegmentSize(ordinary or full, estimated=True)

@@ -1,16 +1,16 @@
 """Which packets are segments of which super-frame: the pure twin of `native/segments.c`.
 
-Segmentation offload cuts one super-frame of TCP or UDP into many packets on its way through a router, or puts many
-together into one. The pieces have keys of their own, so that their journeys come in and never leave, or leave without
-having come in. Such a journey is *loose*. Loose journeys of one flow of TCP with equal acknowledgement and timestamps,
-which all pieces of a super-frame share, belong together where the bytes of one lie within the other's, one came in and
-the other went out, both opened within the window, and identifications, where there are any, count up from the first
-piece (inet_gso_segment in net/ipv4/af_inet.c of Linux).
+Segmentation offload cuts one super-frame of TCP or UDP into many packets on its way through a router, or puts
+many together into one. The pieces have keys of their own, so that their journeys come in and never leave, or leave
+without having come in. Such a journey is *loose*. Loose journeys of one flow of TCP with equal acknowledgement and
+timestamps, which all pieces of a super-frame share, belong together where the bytes of one lie within the other's,
+one came in and the other went out, both opened within the window, and identifications, where there are any, count
+up from the first piece (inet_gso_segment in net/ipv4/af_inet.c of Linux).
 
 UDP has no sequence numbers. There identifications alone tell which piece it is, those of the tunnel where both wear
 one, and sizes must agree: all pieces are as long but the last, which may be shorter (__udp_gso_segment in
-net/ipv4/udp_offload.c). Where the super-frame has no identification its pieces are counted up from 0: then any of the
-flow may be meant, and only what is found whole counts.
+net/ipv4/udp_offload.c). Where the super-frame has no identification its pieces are counted up from 0: then any of
+the flow may be meant, and only what is found whole counts.
 
 Whether two belong together depends on nothing but the two. So what hangs together can be decided as soon as nothing
 more can be added to it, whenever that is looked at: parts of a capture, and both engines, decide alike.
@@ -133,11 +133,24 @@ class Loose(Generic[_Journey, _End]):
         if not self.is_partial():
             return len(self.pieces)
         if self.numbered:
-            return -(-self.length // _segment_of(self))
+            return -(-self.length // self.segment())
         sizes = [piece.length for piece in self.pieces if not self.ends_with(piece)]
         if not sizes:
             sizes = [size for piece in self.pieces if (size := _size_told(self, piece)) > 0]
         return max(len(self.pieces) + 1, -(-self.length // max(sizes)) if sizes else 0)
+
+
+    def segment(self) -> int:
+        """The size of the pieces of a super-frame of UDP but the last, going by those found; 0 of TCP. One alone is
+        taken for the last only where it can be no other."""
+        if not self.numbered:
+            return 0
+        if len(self.pieces) == 1:
+            (piece,) = self.pieces
+            number = _number_told(self, piece)
+            if not _may_be_full(self, piece, number):
+                return _size_before_last(self, piece, number)
+        return max(piece.length for piece in self.pieces)
 
 
 _Edge = tuple[Loose[_Journey, _End], Loose[_Journey, _End]]  # what holds, and what is held
@@ -267,19 +280,8 @@ def _size_before_last(around: Loose[_Journey, _End], inside: Loose[_Journey, _En
     return size if rest == 0 and size >= inside.length else 0
 
 
-def _segment_of(around: Loose[_Journey, _End]) -> int:
-    """The size of the pieces of a super-frame of UDP but the last, of which some were found. One alone is taken for
-    the last only where it can be no other."""
-    if len(around.pieces) == 1:
-        (piece,) = around.pieces
-        number = _number_told(around, piece)
-        if not _may_be_full(around, piece, number):
-            return _size_before_last(around, piece, number)
-    return max(piece.length for piece in around.pieces)
-
-
 def _fits_numbered(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> bool:
-    """Whether it can be a piece beside those that were found: with a number of its own, all as long but the last."""
+    """Whether it can be a piece beside those that were found: of a number of its own, all as long but the last."""
     if not around.pieces:
         return True
     pieces = [*around.pieces, inside]

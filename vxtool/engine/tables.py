@@ -210,6 +210,7 @@ class FlowRow(_Row):
         "outer_source_port",
         "ranges",
         "ranges_folded",
+        "segment",
         "tcp_flags",
     )
 
@@ -229,6 +230,7 @@ class FlowRow(_Row):
         ranges_folded: bool = False,  # more gaps than are kept: data_bytes minus ranges is a lower bound
         acknowledged: int = 0,  # the highest number that it acknowledged, where `tcp_flags` has an ACK (RFC 1982)
         outer_source_port: int = -1,  # of its tunnel: -1 where plain, and SEVERAL_PORTS
+        segment: int = 0,  # of UDP: largest payload of the datagrams into which a super-frame was seen to be cut
     ) -> None:
         self.first = first
         self.outer_source = outer_source
@@ -241,6 +243,7 @@ class FlowRow(_Row):
         self.ranges_folded = ranges_folded
         self.acknowledged = acknowledged
         self.outer_source_port = outer_source_port
+        self.segment = segment
 
 
 class DatagramRow(NamedTuple):

@@ -496,9 +496,7 @@ static int count_alone(vx_journeys *journeys, uint32_t number) {
 
 /* Super-frames that were cut on their way, or put together. */
 
-/* Whether it may be of a super-frame. The first of the pod's own fragments does not have what UDP says it
- * has.
- */
+/* Whether it may be of a super-frame. The first of a pod's own fragments has less than UDP says of it. */
 static bool has_segment(const vx_key *key, const vx_sighting *sighting) {
     uint32_t length = sighting->traits.payload_length;
     if (length == 0)
@@ -623,6 +621,7 @@ static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t fla
         }
         view.packets = vx_loose_packets(all, item);
         view.left = item->piece_count;
+        view.segment = vx_loose_segment(all, item);
     }
     const vx_journey *out = journey_at(journeys, first->journey);
     for (unsigned i = 0; i < out->count && view.count < VX_MOST_STAGES; i++) {

@@ -117,16 +117,17 @@ static uint32_t longest_piece(const vx_loose *all, const vx_loose *around) {
     return longest;
 }
 
-/* The size of the pieces but the last, of which some were found. One alone is taken for the last only where
- * it can be no other. */
-static int64_t segment_of(const vx_loose *all, const vx_loose *around) {
-    if (around->piece_count == 1) {
-        const vx_loose *piece = &all[around->first_piece];
-        int64_t number = number_told(around, piece);
-        if (!may_be_full(around, piece, number))
-            return size_before_last(around, piece, number);
+/* One alone is taken for the last only where it can be no other. */
+uint32_t vx_loose_segment(const vx_loose *all, const vx_loose *item) {
+    if (!item->numbered)
+        return 0;
+    if (item->piece_count == 1) {
+        const vx_loose *piece = &all[item->first_piece];
+        int64_t number = number_told(item, piece);
+        if (!may_be_full(item, piece, number))
+            return (uint32_t)size_before_last(item, piece, number);
     }
-    return longest_piece(all, around);
+    return longest_piece(all, item);
 }
 
 static bool is_at(const vx_loose *around, const vx_loose *piece, int64_t number, int64_t size) {
@@ -155,8 +156,8 @@ uint32_t vx_loose_packets(const vx_loose *all, const vx_loose *item) {
     if (!vx_loose_is_partial(item))
         return item->piece_count;
     if (item->numbered) {
-        int64_t segment = segment_of(all, item);
-        return (uint32_t)((item->length + segment - 1) / segment);
+        uint32_t segment = vx_loose_segment(all, item);
+        return (item->length + segment - 1) / segment;
     }
     /* By the size of a piece other than the last; else as their identifications tell it. */
     int64_t size = 0, told = 0;

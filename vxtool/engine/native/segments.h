@@ -44,6 +44,9 @@ static inline bool vx_loose_is_partial(const vx_loose *item) { return item->piec
 /* How many packets one with pieces was that were cut out of it. */
 uint32_t vx_loose_packets(const vx_loose *all, const vx_loose *item);
 
+/* The size of the pieces of one of UDP but the last, going by those found; 0 of TCP. */
+uint32_t vx_loose_segment(const vx_loose *all, const vx_loose *item);
+
 /* When something may be decided: where the last of what hangs together is before `last_before`, and the first
  * behind `first_behind`; both may be left away. */
 typedef struct {
