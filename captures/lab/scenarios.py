@@ -409,8 +409,20 @@ def udp_resegmented(run: Run) -> None:
     run.lab.offload_off("router", "eth2")
     run.lab.fix_neighbours()
     with run.capturing():
-        run.udp_super_frames(20, 30_500, 1400)
+        run.udp_super_frames(12, 30_500, 1400)
     run.check(out=False)
+    tx = run.counters()["router"]["links"]["eth2"]["tx"]["packets"]
+    got = run.counters()["pod-b"]["snmp"]["UdpInDatagrams"]
+    run.expect(
+        {
+            "egress_records": "ip -s link: eth2 tx packets (eth2 has no queue)",
+            "wire_packets": "snmp: UdpInDatagrams of pod-b",
+            "wire_packets_lost": "the same, which equals what left",
+        },
+        egress_records=tx,
+        wire_packets=got,
+        wire_packets_lost=tx - got,
+    )
 
 
 def drops_udp_offload_on(run: Run) -> None:
@@ -424,6 +436,26 @@ def drops_udp_offload_on(run: Run) -> None:
     with run.capturing():
         run.udp_super_frames(20, 30_500, 1400)
     run.check(out=False)
+    if not run.counted.drops("eth2"):
+        raise Disagreement(f"{run.name}: the queue dropped nothing")
+    tx = run.counters()["router"]["links"]["eth2"]["tx"]["packets"]
+    untold = "no counter tells how many datagrams lost a segment"
+    run.expect(
+        {
+            "wire_packets": "ip -s link: eth2 tx packets; tc -s qdisc: drops of eth2",
+            "wire_packets_lost": "tc -s qdisc: drops of eth2, each a segment",
+            "egress_records": "ip -s link: eth2 tx packets",
+            "forwarded": untold,
+            "dropped": untold,
+            "paths": untold,
+        },
+        wire_packets=tx + run.counted.drops("eth2"),
+        wire_packets_lost=run.counted.drops("eth2"),
+        egress_records=tx,
+        forwarded=None,
+        dropped=None,
+        paths=None,
+    )
 
 
 def black_hole(run: Run) -> None:

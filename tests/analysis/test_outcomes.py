@@ -790,6 +790,19 @@ class TestResegmented:
         assert report["mtu"]["super_frames"] == 2
         assert report["mtu"]["largest_inner"] == 84
 
+    def test_datagrams_that_were_cut_stay_as_they_are_with_a_larger_mtu(self, tmp_path: Path) -> None:
+        """The application told their size: 2 of 1,000 bytes of data, among 6 packets in all."""
+        records = [
+            came(LATER, tunnel(datagram(2028, 1))),
+            left(LATER + 9 * US, routed(tunnel(datagram(1028, 1)))),
+            left(LATER + 10 * US, routed(tunnel(datagram(1028, 2)))),
+        ]
+        report = run(tmp_path, [*exchange(), *records, *exchange(2 * LATER, 2)])
+        rows = {(row["tunnel"], row["underlay"]): row for row in report["what_if"]}
+        assert rows[True, 9000]["packets"] == rows[True, 1500]["packets"] == 4 + 2
+        assert rows[True, 9000]["percent_of_packets"] == 100
+        assert rows[True, 9000]["bytes"] == 4 * (84 + 50) + 2 * (1028 + 50)
+
     def test_a_lost_super_frame_counts_as_its_segments(self, tmp_path: Path) -> None:
         """MSS 1410 both ways, no timestamps: 14,100 bytes of data were 10 packets."""
         syn, mss = 0x02, b"\x02\x04\x05\x82"

@@ -30,7 +30,7 @@ from engine.generate import (
 
 from vxtool.engine import make_engine
 from vxtool.engine.options import EngineOptions
-from vxtool.engine.tables import AT_END, IN, JOINED, OUT, PARTIAL, SEGMENTED, Cell, Tables
+from vxtool.engine.tables import AT_END, IN, JOINED, OF_UDP, OUT, PARTIAL, SEGMENTED, Cell, Tables
 
 POD, PEER = "172.20.0.18", "172.20.1.22"
 NODE, FAR = "192.168.10.100", "192.168.20.100"
@@ -384,6 +384,7 @@ def test_datagrams_that_are_put_together_are_forwarded_each(engine: str, how: di
     went = datagram(20 * GSO + 100, way=OUT, **how)  # type: ignore[arg-type]
     tables = observe(engine, *((number * 1000, data) for number, data in enumerate(came)), (MS, went))
     assert counts(tables) == {"in1 out2 joined": (21, 21, 21)}
+    assert {path.flags & OF_UDP for _, path in tables.cells if path.flags & JOINED} == {OF_UDP}
 
 
 @pytest.mark.parametrize("how", [{"wear": "plain"}, {"underlay": 6}])
@@ -441,3 +442,19 @@ def test_parts_with_super_frames_of_udp_give_what_one_pass_gives(engine: str) ->
     for first in range(1, len(records)):
         parts = observe(engine, *records, cut=[first, min(first + 3, len(records))])
         assert parts._replace(inputs=[]) == whole._replace(inputs=[]), first
+
+
+def test_a_flow_that_never_rests_is_not_kept_whole() -> None:
+    """All of its super-frames hang together, since their numbers overlap; every 100 µs comes one that leaves as 21."""
+    require_native()
+    entries = []
+    for number in range(12_000):
+        time, inner_id = number * MS // 10, 100 + number
+        entries.append((time, datagram(20 * GSO + 100, wear="plain", inner_id=inner_id)))
+        cut = cut_datagram(20, wear="plain", inner_id=inner_id)
+        entries += [(time + 10_000 + 1000 * at, data) for at, data in enumerate(cut)]
+    whole = observe("native", *entries)
+    assert whole.counters.evicted_journeys > 0
+    found = counts(whole)
+    assert sum(datagrams for datagrams, _, _ in found.values()) < 12_000 + 3 * 21
+    assert found["in1 out2 segmented"][0] > 12_000 - 3

@@ -18,7 +18,7 @@ from vxtool.analysis.limits import Limit, tell_limits, tightest
 from vxtool.analysis.outcomes import RESEGMENTED, Group, Judged
 from vxtool.analysis.second_thoughts import largest_mss
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import FIRST_ONLY, PLAIN, SEGMENTED, TCP, FlowKey, PathKey, Tables
+from vxtool.engine.tables import FIRST_ONLY, OF_UDP, PLAIN, SEGMENTED, TCP, FlowKey, PathKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Mtu, Overhead
@@ -47,6 +47,7 @@ class SuperFrames:
 
     `rows` are those of `large` that are; `largest_mss` is the largest that any flow of the scope told. `cut` are
     bundles of those whose packets were seen to leave: the engine has counted these, and none of them is in `large`.
+    `cut_udp` are the numbers of those of UDP.
     """
 
     def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int, cut: Sequence[Judged] = ()) -> None:
@@ -55,10 +56,12 @@ class SuperFrames:
         self.largest_mss = largest_mss
         self.cut = [item.number for item in cut]
         self.cut_bundles = [item.bundle for item in cut]
+        self.cut_udp = {item.number for item in cut if item.route.flags & OF_UDP}
         self.datagrams = sum(item.bundle.datagrams for item in cut)
         self.extra_packets = 0
         self.extra_overhead = 0
         self.estimated = False
+        self.of_udp = any(large.rows[number].protocol != TCP for number in rows)
         self.sizes: Counter[int] = Counter()  # inner length -> datagrams
         for (number, ordinary), datagrams in (large.beside(rows) if rows else {}).items():
             row = large.rows[number]

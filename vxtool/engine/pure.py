@@ -59,6 +59,7 @@ from vxtool.engine.tables import (
     LOOPED,
     MOST_DOUBTFUL,
     MOST_TOO_BIG,
+    OF_UDP,
     OTHER_FLOWS,
     OUT,
     OVERTAKEN,
@@ -783,7 +784,8 @@ class PureEngine:
         def may_decide(first: int, last: int) -> bool:
             return at_once or (last < closed_by and (held_by is None or first > held_by))
 
-        decided, self._loose = decide(self._loose, window, may_decide)
+        decided, self._loose, evicted = decide(self._loose, window, may_decide)
+        self._counters.evicted_journeys += evicted
         rest = []
         for item in decided:
             if not item.pieces and item.around is None:
@@ -808,6 +810,8 @@ class PureEngine:
             first = min(item.pieces, key=lambda piece: piece.sample)
             last = max(item.pieces, key=lambda piece: piece.sample)
             cut = _Cut(item.packets(), len(item.pieces), item.segment())
+        if item.numbered:
+            flags |= OF_UDP
         whole = _Journey(item.end)
         whole.sightings = [*item.journey.sightings, *first.journey.sightings][:MOST_STAGES]
         directions = [sighting.place[1] for sighting in whole.sightings]

@@ -12,12 +12,16 @@ one, and sizes must agree: all pieces are as long but the last, which may be sho
 net/ipv4/udp_offload.c). Where the super-frame has no identification its pieces are counted up from 0: then any of
 the flow may be meant, and only what is found whole counts.
 
+The numbers of one super-frame of UDP may overlap with those of the next, as where a socket of Linux has a number of
+its own: in a flow that never rests all of them hang together, up to a limit.
+
 Whether two belong together depends on nothing but the two. So what hangs together can be decided as soon as nothing
 more can be added to it, whenever that is looked at: parts of a capture, and both engines, decide alike.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
@@ -25,6 +29,7 @@ from vxtool.engine.tables import Sample
 
 MOST_AROUND = 64  # of one flow, that hold one byte: older ones among more are not looked at
 MOST_PIECES = 1024  # of one super-frame: more than BIG TCP's 512 KiB hold of 536 bytes
+MOST_TOGETHER = 1 << 16  # that hang together: more are not waited for
 MOST_NUMBERED = 128  # the same of UDP: UDP_MAX_SEGMENTS in include/linux/udp.h of Linux
 
 
@@ -158,8 +163,9 @@ _Edge = tuple[Loose[_Journey, _End], Loose[_Journey, _End]]  # what holds, and w
 
 def decide(
     loose: list[Loose[_Journey, _End]], window: int, may_decide: Callable[[int, int], bool]
-) -> tuple[list[Loose[_Journey, _End]], list[Loose[_Journey, _End]]]:
-    """Find out which are pieces of which. Returns those that are decided, and those that have to wait.
+) -> tuple[list[Loose[_Journey, _End]], list[Loose[_Journey, _End]], int]:
+    """Find out which are pieces of which. Returns those that are decided, those that have to wait, and how many of
+    the former should have waited too, but were too many.
 
     `may_decide` is asked with the clocks of the first and of the last of what hangs together.
     """
@@ -171,6 +177,9 @@ def decide(
         first, last = clocks.get(id(item.root()), (item.clock, item.clock))
         clocks[id(item.root())] = min(first, item.clock), max(last, item.clock)
     ready = {root for root, (first, last) in clocks.items() if may_decide(first, last)}
+    together = Counter(id(item.root()) for item in loose)
+    too_many = {root for root, count in together.items() if count > MOST_TOGETHER} - ready
+    ready |= too_many
     decided = [item for item in loose if id(item.root()) in ready]
     waiting = [item for item in loose if id(item.root()) not in ready]
     edges = [(around, inside) for around, inside in edges if id(around.root()) in ready]
@@ -184,7 +193,7 @@ def decide(
             item.pieces = []
     for item in waiting:
         item.forget()
-    return decided, waiting
+    return decided, waiting, sum(together[root] for root in too_many)
 
 
 def _find_edges(loose: list[Loose[_Journey, _End]], window: int) -> list[_Edge[_Journey, _End]]:

@@ -41,6 +41,7 @@ ACKNOWLEDGED = 32  # came in alone, with TCP data that its other end acknowledge
 OVERTAKEN = 64  # at a stage a later fragment came, and was stamped, before its first
 SEGMENTED = 128  # a super-frame came in, and packets cut out of it went out: `wire_packets` are those
 JOINED = 256  # came in as one of the packets that went out as one super-frame
+OF_UDP = 512  # beside one of these two: of UDP, else of TCP
 
 # Protocol numbers from here on are NON_IP + EtherType: inner frames that hold no IP packet.
 NON_IP = 1 << 16

@@ -636,6 +636,7 @@ static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t fla
     traits->inner_length = came->inner_length;
     traits->payload_length = came->payload_length;
     view.egress = &whole;
+    flags |= item->numbered ? VX_OF_UDP : 0;
     return vx_tally_count(journeys->tally, &view, flags);
 }
 
@@ -674,9 +675,12 @@ static VX_RARE int decide_loose(vx_journeys *journeys, bool at_once) {
         .has_first = !at_once && journeys->holds_segments,
         .first_behind = journeys->last_held + window,
     };
-    return vx_loose_decide(journeys->loose, journeys->loose_count, &journeys->journeys, window, &when) < 0
-               ? -1
-               : count_decided(journeys);
+    uint64_t evicted = 0;
+    if (vx_loose_decide(journeys->loose, journeys->loose_count, &journeys->journeys, window, &when,
+                        &evicted) < 0)
+        return -1;
+    journeys->tally->counters.evicted_journeys += evicted;
+    return count_decided(journeys);
 }
 
 /* Give back those that are counted. */

@@ -5,9 +5,10 @@
 
 #include <stdlib.h>
 
-enum { MOST_AROUND = 64 };    /* of one flow, that hold one byte: older ones among more are not looked at */
-enum { MOST_PIECES = 1024 };  /* of one super-frame: more than BIG TCP's 512 KiB hold of 536 bytes */
-enum { MOST_NUMBERED = 128 }; /* the same of UDP: UDP_MAX_SEGMENTS in include/linux/udp.h of Linux */
+enum { MOST_AROUND = 64 };   /* of one flow, that hold one byte: older ones among more are not looked at */
+enum { MOST_PIECES = 1024 }; /* of one super-frame: more than BIG TCP's 512 KiB hold of 536 bytes */
+enum { MOST_TOGETHER = 1 << 16 }; /* that hang together: more are not waited for */
+enum { MOST_NUMBERED = 128 };     /* the same of UDP: UDP_MAX_SEGMENTS in include/linux/udp.h of Linux */
 enum { FEWEST_EDGES = 64 };
 
 vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighting *end) {
@@ -440,34 +441,42 @@ static void leave_unnumbered(vx_loose *all, uint32_t count) {
     }
 }
 
-/* First and last clock of what hangs together, by the number of the one that stands for it. */
+/* How many hang together, and their first and last clock, by the number of the one that stands for them. */
 typedef struct {
     uint64_t first;
     uint64_t last;
+    uint32_t count;
 } span;
 
-static int mark_decided(vx_loose *all, uint32_t count, const vx_decidable *when) {
+static bool may_decide(const span *whole, const vx_decidable *when) {
+    return (!when->has_last || whole->last < when->last_before) &&
+           (!when->has_first || whole->first > when->first_behind);
+}
+
+static int mark_decided(vx_loose *all, uint32_t count, const vx_decidable *when, uint64_t *evicted) {
     span *spans = vx_allocate((size_t)count + 1, sizeof *spans);
     if (spans == NULL)
         return -1;
     for (uint32_t i = 0; i < count; i++)
-        spans[i] = (span){UINT64_MAX, 0};
+        spans[i] = (span){UINT64_MAX, 0, 0};
     for (uint32_t i = 0; i < count; i++) {
         span *whole = &spans[root_of(all, i)];
         whole->first = all[i].clock < whole->first ? all[i].clock : whole->first;
         whole->last = all[i].clock > whole->last ? all[i].clock : whole->last;
+        whole->count++;
     }
     for (uint32_t i = 0; i < count; i++) {
         const span *whole = &spans[root_of(all, i)];
-        all[i].decided = (!when->has_last || whole->last < when->last_before) &&
-                         (!when->has_first || whole->first > when->first_behind);
+        bool may = may_decide(whole, when), are_too_many = whole->count > MOST_TOGETHER;
+        all[i].decided = may || are_too_many;
+        *evicted += !may && are_too_many;
     }
     free(spans);
     return 0;
 }
 
 int vx_loose_decide(vx_loose *all, uint32_t count, const vx_pool *journeys, uint64_t window,
-                    const vx_decidable *when) {
+                    const vx_decidable *when, uint64_t *evicted) {
     edges found = {0};
     for (uint32_t i = 0; i < count; i++)
         forget(&all[i], i);
@@ -480,7 +489,7 @@ int vx_loose_decide(vx_loose *all, uint32_t count, const vx_pool *journeys, uint
     for (size_t i = 0; i < found.count && status == 0; i++)
         all[root_of(all, found.all[i].inside)].parent = root_of(all, found.all[i].around);
     if (status == 0)
-        status = mark_decided(all, count, when);
+        status = mark_decided(all, count, when, evicted);
     if (status == 0 && found.count > 0) {
         qsort(found.all, found.count, sizeof *found.all, by_inside);
         take_pieces(all, &found, true);

@@ -56,8 +56,9 @@ typedef struct {
     bool has_first;
 } vx_decidable;
 
-/* Find out which are pieces of which. `journeys`: of vx_journey. 0, or -1: no memory. */
+/* Find out which are pieces of which. `journeys`: of vx_journey; what is decided although it should wait,
+ * since it is too many, is added to `evicted`. 0, or -1: no memory. */
 int vx_loose_decide(vx_loose *all, uint32_t count, const vx_pool *journeys, uint64_t window,
-                    const vx_decidable *when);
+                    const vx_decidable *when, uint64_t *evicted);
 
 #endif

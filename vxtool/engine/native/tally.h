@@ -32,6 +32,7 @@ enum {
     VX_OVERTAKEN = 64,
     VX_SEGMENTED = 128,
     VX_JOINED = 256,
+    VX_OF_UDP = 512,
 };
 
 /* How a datagram was seen at a stage. */
