@@ -445,16 +445,18 @@ def test_parts_with_super_frames_of_udp_give_what_one_pass_gives(engine: str) ->
 
 
 def test_a_flow_that_never_rests_is_not_kept_whole() -> None:
-    """All of its super-frames hang together, since their numbers overlap; every 100 µs comes one that leaves as 21."""
+    """All of its super-frames hang together, since their numbers overlap: after two windows 70,000 records do."""
     require_native()
     entries = []
-    for number in range(12_000):
-        time, inner_id = number * MS // 10, 100 + number
-        entries.append((time, datagram(20 * GSO + 100, wear="plain", inner_id=inner_id)))
-        cut = cut_datagram(20, wear="plain", inner_id=inner_id)
-        entries += [(time + 10_000 + 1000 * at, data) for at, data in enumerate(cut)]
-    whole = observe("native", *entries)
-    assert whole.counters.evicted_journeys > 0
-    found = counts(whole)
-    assert sum(datagrams for datagrams, _, _ in found.values()) < 12_000 + 3 * 21
-    assert found["in1 out2 segmented"][0] > 12_000 - 3
+    for number in range(45_000):
+        time, inner_id = EPOCH + 400 * number, 100 + number
+        entries.append(Entry(time, datagram(250, wear="plain", inner_id=inner_id)))
+        for at, length in enumerate((100, 100, 50)):
+            data = datagram(length, wear="plain", inner_id=inner_id + at, way=OUT)
+            entries.append(Entry(time + 100 * at + 100, data))
+    engine = make_engine(EngineOptions(window=7 * MS, settle=10_000), "native")
+    engine.feed(0, to_pcap(entries, SLL2))
+    engine.end(0)
+    whole = engine.tables()
+    assert whole.counters.evicted_journeys > 1 << 16
+    assert counts(whole)["in1 out2 segmented"][0] > 45_000 - 3
