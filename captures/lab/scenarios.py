@@ -223,6 +223,40 @@ class Run:
         self.traffic.append({"from": "pod-a", "command": command, "totals": totals, "ss -ti": sorted(sockets)})
 
 
+    def udp_super_frames(self, count: int, size: int, segment: int, *, target: str = POD_B) -> None:
+        """Send ``count`` times ``size`` bytes from pod-a to pod-b, in UDP datagrams of ``segment`` bytes each, that
+        segmentation offload cuts as late as it can."""
+        server = self.lab.start("pod-b", ["python3", "-c", _DATAGRAM_SINK])
+        time.sleep(0.5)
+        command = ["python3", "-c", _DATAGRAM_SENDER, target, str(count), str(size), str(segment)]
+        self.lab.run("pod-a", command)
+        time.sleep(0.5)
+        self.lab.stop(server)
+        shown = f"{count} x send({size} bytes), UDP_SEGMENT {segment}, to {target}, 2 ms apart"
+        self.traffic.append({"from": "pod-a", "command": shown})
+
+
+# UDP_SEGMENT, 103 of SOL_UDP, 17, is in Python's socket module from 3.12 on only (include/uapi/linux/udp.h).
+_DATAGRAM_SENDER = """
+import os, socket, sys, time
+target, count, size, segment = sys.argv[1:]
+one = socket.socket(socket.AF_INET6 if ":" in target else socket.AF_INET, socket.SOCK_DGRAM)
+one.setsockopt(17, 103, int(segment))
+one.connect((target, 4433))
+for _ in range(int(count)):
+    one.send(os.urandom(int(size)))
+    time.sleep(0.002)
+"""
+_DATAGRAM_SINK = """
+import socket
+one = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+one.bind(("::", 4433))
+while True:
+    one.recv(65536)
+"""
+
+
 def _quoted(words: list[str]) -> list[str]:
     return [f"'{word}'" if re.search(r"[ &()]", word) else word for word in words]
 
@@ -362,6 +396,62 @@ def _drops_of_segments(run: Run, *, largest_inner: int, syn_mss: int, target: st
         },
         wire_packets_lost=run.counted.drops("eth2"),
         egress_records=tx if target == POD_B else None,
+        forwarded=None,
+        dropped=None,
+        paths=None,
+    )
+
+
+def udp_resegmented(run: Run) -> None:
+    """super-frames of UDP, with offloads off on the router's eth2 only: super-frames in, segments out"""
+    run.lab.build()
+    run.lab.overlay()
+    run.lab.offload_off("router", "eth2")
+    run.lab.fix_neighbours()
+    with run.capturing():
+        run.udp_super_frames(12, 30_500, 1400)
+    run.check(out=False)
+    tx = run.counters()["router"]["links"]["eth2"]["tx"]["packets"]
+    got = run.counters()["pod-b"]["snmp"]["UdpInDatagrams"]
+    run.expect(
+        {
+            "egress_records": "ip -s link: eth2 tx packets (eth2 has no queue)",
+            "wire_packets": "snmp: UdpInDatagrams of pod-b",
+            "wire_packets_lost": "the same, which equals what left",
+        },
+        egress_records=tx,
+        wire_packets=got,
+        wire_packets_lost=tx - got,
+    )
+
+
+def drops_udp_offload_on(run: Run) -> None:
+    """super-frames of UDP into a queue that cuts them into segments and drops some of these"""
+    run.lab.build()
+    run.lab.overlay()
+    run.lab.fix_neighbours()
+    queue = "tc qdisc add dev eth2 root tbf rate 20mbit burst 1600 limit 16000"
+    run.lab.run("router", queue)
+    run.traffic.append({"on": "router", "command": queue})
+    with run.capturing():
+        run.udp_super_frames(20, 30_500, 1400)
+    run.check(out=False)
+    if not run.counted.drops("eth2"):
+        raise Disagreement(f"{run.name}: the queue dropped nothing")
+    tx = run.counters()["router"]["links"]["eth2"]["tx"]["packets"]
+    untold = "no counter tells how many datagrams lost a segment"
+    run.expect(
+        {
+            "wire_packets": "ip -s link: eth2 tx packets; tc -s qdisc: drops of eth2",
+            "wire_packets_lost": "tc -s qdisc: drops of eth2, each a segment",
+            "egress_records": "ip -s link: eth2 tx packets",
+            "forwarded": untold,
+            "dropped": untold,
+            "paths": untold,
+        },
+        wire_packets=tx + run.counted.drops("eth2"),
+        wire_packets_lost=run.counted.drops("eth2"),
+        egress_records=tx,
         forwarded=None,
         dropped=None,
         paths=None,
@@ -718,8 +808,8 @@ Scenario = Callable[[Run], None]
 SCENARIOS: dict[str, Scenario] = {
     function.__name__.replace("_", "-"): function
     for function in (
-        ping_http, drops, drops_udp, drops_offload_on, drops_offload_on_ipv6,
-        iperf_offload_off, iperf_offload_on, iperf_resegmented,
+        ping_http, drops, drops_udp, drops_offload_on, drops_offload_on_ipv6, drops_udp_offload_on,
+        iperf_offload_off, iperf_offload_on, iperf_resegmented, udp_resegmented,
         pods_mtu_1500, native_misroute, four_ways, four_ways_drops,
         router_mtu_1400, router_mtu_1400_df, ipv6_router_mtu_1400, ipv6_pods_mtu_1500, too_big_ignored,
         black_hole, black_hole_behind, inner_fragments, ipv6_pods, ipv6_underlay,

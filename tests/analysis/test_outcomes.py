@@ -743,17 +743,65 @@ class TestResegmented:
         assert report["forwarding"]["resegmented"] == 3
         assert sum(step["dropped"] for step in report["timeline"]) == 0
 
-    def test_of_udp_it_cannot_be_followed_and_is_no_loss(self, tmp_path: Path) -> None:
+    def test_of_udp_without_identifications_it_cannot_be_followed_and_is_no_loss(self, tmp_path: Path) -> None:
         """Segments of UDP have no sequence numbers; a flow that comes in large and leaves small was cut."""
         ends = ((POD_A, 4000), (POD_B, 5000))
         records = [
-            came(LATER, tunnel(datagram(2800, 1, *ends))),
-            left(LATER + 9 * US, routed(tunnel(datagram(1400, 1, *ends)))),
-            left(LATER + 10 * US, routed(tunnel(datagram(1400, 2, *ends)))),
+            came(LATER, tunnel(datagram(2800, 0, *ends))),
+            left(LATER + 9 * US, routed(tunnel(datagram(1400, 0, *ends)))),
+            left(LATER + 10 * US, routed(tunnel(datagram(1400, 0, *ends)))),
         ]
         report = run(tmp_path, [*exchange(), *records, *exchange(2 * LATER, 2)])
         assert outcomes(report) == {"forwarded": 4, "unresolved": 3}
         assert report["forwarding"]["unresolved_because"] == {"resegmented": 3}
+
+    @pytest.mark.parametrize("lost", [0, 1])
+    def test_of_udp_it_is_followed_by_identifications(self, tmp_path: Path, lost: int) -> None:
+        """4,000 bytes of data: 1,372 twice, and 1,256."""
+        sizes = (1400, 1400, 1284)
+        records = [
+            came(LATER, tunnel(datagram(4028, 1))),
+            *(
+                left(LATER + (9 + number) * US, routed(tunnel(datagram(size, 1 + number))))
+                for number, size in enumerate(sizes)
+                if number >= lost
+            ),
+        ]
+        report = run(tmp_path, [*exchange(), *records, *exchange(2 * LATER, 2)])
+        assert outcomes(report) == ({"forwarded": 4, "dropped": 1} if lost else {"forwarded": 5})
+        assert report["forwarding"]["wire_packets_lost"] == lost
+        assert report["overhead"]["wire_packets"] == 7
+        assert report["overhead"]["wire_overhead_bytes"] == 7 * 50
+        assert not report["overhead"]["wire_packets_estimated"]
+
+    def test_a_lost_super_frame_of_udp_counts_as_others_of_its_flow_were_cut(self, tmp_path: Path) -> None:
+        """Of 1,000 bytes of data each, which no MTU tells: 2,000 were 2, and 9,500 were 10."""
+        records = [
+            came(LATER, tunnel(datagram(2028, 1))),
+            left(LATER + 9 * US, routed(tunnel(datagram(1028, 1)))),
+            left(LATER + 10 * US, routed(tunnel(datagram(1028, 2)))),
+            came(LATER + MS, tunnel(datagram(9528, 2))),
+        ]
+        report = run(tmp_path, [*exchange(), *records, *exchange(2 * LATER, 2)])
+        assert outcomes(report) == {"forwarded": 5, "dropped": 1}
+        assert report["overhead"]["wire_packets"] == 4 + 2 + 10
+        assert not report["overhead"]["wire_packets_estimated"]
+        assert report["forwarding"]["wire_packets_lost"] == 10
+        assert report["mtu"]["super_frames"] == 2
+        assert report["mtu"]["largest_inner"] == 84
+
+    def test_datagrams_that_were_cut_stay_as_they_are_with_a_larger_mtu(self, tmp_path: Path) -> None:
+        """The application told their size: 2 of 1,000 bytes of data, among 6 packets in all."""
+        records = [
+            came(LATER, tunnel(datagram(2028, 1))),
+            left(LATER + 9 * US, routed(tunnel(datagram(1028, 1)))),
+            left(LATER + 10 * US, routed(tunnel(datagram(1028, 2)))),
+        ]
+        report = run(tmp_path, [*exchange(), *records, *exchange(2 * LATER, 2)])
+        rows = {(row["tunnel"], row["underlay"]): row for row in report["what_if"]}
+        assert rows[True, 9000]["packets"] == rows[True, 1500]["packets"] == 4 + 2
+        assert rows[True, 9000]["percent_of_packets"] == 100
+        assert rows[True, 9000]["bytes"] == 4 * (84 + 50) + 2 * (1028 + 50)
 
     def test_a_lost_super_frame_counts_as_its_segments(self, tmp_path: Path) -> None:
         """MSS 1410 both ways, no timestamps: 14,100 bytes of data were 10 packets."""

@@ -454,6 +454,7 @@ def _cut(piece: int, cuts: tuple[int, int], size: int) -> tuple[int, int]:
 V6_A, V6_B = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
 SPECIALS = 41
 SEGMENTS = range(101, 106)  # super-frames of TCP and pieces of them
+NUMBERED = range(111, 118)  # the same of UDP
 
 
 def internet_sum(*parts: bytes) -> int:
@@ -603,6 +604,8 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
     }
     if number in SEGMENTS:
         return IPV4, _piece_of_super_frame(spec), None
+    if number in NUMBERED:
+        return IPV4, _numbered_piece(spec), None
     return (*packets[number], None)
 
 
@@ -624,6 +627,39 @@ def _piece_of_super_frame(spec: Spec) -> bytes:
         return packet
     payload = udp(50000, 8472, vxlan(256, ethernet(packet)))
     outer_id = (spec.outer_id + step) & 0xFFFF if spec.outer_id else 0
+    return ipv4("192.168.1.1", "192.168.2.1", UDP, payload, ttl=64 - spec.hop, identification=outer_id)
+
+
+def _numbered_piece(spec: Spec) -> bytes:
+    """300 or 330 bytes of UDP data, in one piece or in several of 100, in a tunnel or plain.
+
+    The inner identification differs by `outer_id`, as of another super-frame that the same socket sends; there is
+    none where that is 0, but for the counting from 0. It wraps where `vtep` is 1.
+    """
+    step, length, wears = {
+        111: (0, 300, True),
+        112: (spec.datagram, 100, True),
+        113: (0, 300, False),
+        114: (spec.datagram, 100, False),
+        115: (spec.datagram, (200, 250, 299, 30)[spec.datagram], True),
+        116: (0, 330, spec.hop == 0),
+        117: (0, 100, True),  # without any number
+    }[spec.special]
+    base = 0xFFFE if spec.vtep else 500
+    identification = (base + spec.outer_id + step) & 0xFFFF if spec.outer_id else step
+    packet = ipv4(
+        "10.0.0.1",
+        "10.0.1.1",
+        UDP,
+        udp(1000, 2000, bytes([7]) * length),
+        ttl=64 - spec.hop,
+        identification=0 if spec.special == 117 else identification,
+        dont_fragment=spec.interface == 2,
+    )
+    if not wears:
+        return packet
+    payload = udp(50000, 8472, vxlan(256, ethernet(packet)))
+    outer_id = (4 * spec.outer_id + step) & 0xFFFF if spec.outer_id else 0
     return ipv4("192.168.1.1", "192.168.2.1", UDP, payload, ttl=64 - spec.hop, identification=outer_id)
 
 
@@ -665,7 +701,7 @@ def records(draw: st.DrawFn, options: EngineOptions, special: bool, most: int) -
     def few(values: Sequence[int], most: int = 4) -> st.SearchStrategy[int]:
         return st.sampled_from(draw(st.lists(st.sampled_from(values), min_size=1, max_size=most)))
 
-    odd = st.integers(0, SPECIALS) | st.sampled_from(SEGMENTS)
+    odd = st.integers(0, SPECIALS) | st.sampled_from([*SEGMENTS, *NUMBERED])
     numbers = draw(st.lists(odd, max_size=4)) if special else []
     spec = st.builds(
         Spec,
@@ -699,8 +735,9 @@ def captures(draw: st.DrawFn, special: bool = True, most: int = 30) -> Made:
 
 @st.composite
 def super_frames(draw: st.DrawFn, most: int = 30) -> Made:
-    """A capture of TCP data in large and in small pieces alone."""
+    """A capture of TCP or UDP data in large and in small pieces alone."""
     options = draw(waits())
+    usual, all_kinds = draw(st.sampled_from([([101, 102, 102], SEGMENTS), ([111, 112, 112], NUMBERED)]))
     waiting = st.sampled_from(draw(st.lists(st.sampled_from(gaps(options)), min_size=1, max_size=6)))
     spec = st.builds(
         Spec,
@@ -711,7 +748,7 @@ def super_frames(draw: st.DrawFn, most: int = 30) -> Made:
         hop=st.sampled_from([0, 1]),
         outer_id=st.sampled_from(draw(st.sampled_from([(0,), (1,), (1, 2), (0, 1), (0xFFFE,)]))),
         vtep=st.just(draw(st.sampled_from([0, 1]))),
-        special=st.sampled_from([101, 102, 102, *draw(st.lists(st.sampled_from(SEGMENTS), max_size=3))]),
+        special=st.sampled_from([*usual, *draw(st.lists(st.sampled_from(all_kinds), max_size=3))]),
     )
     return build(draw(st.lists(spec, min_size=most // 4, max_size=most)), SLL2, options)
 

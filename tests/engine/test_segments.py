@@ -30,7 +30,7 @@ from engine.generate import (
 
 from vxtool.engine import make_engine
 from vxtool.engine.options import EngineOptions
-from vxtool.engine.tables import AT_END, IN, JOINED, OUT, PARTIAL, SEGMENTED, Cell, Tables
+from vxtool.engine.tables import AT_END, IN, JOINED, OF_UDP, OUT, PARTIAL, SEGMENTED, Cell, Tables
 
 POD, PEER = "172.20.0.18", "172.20.1.22"
 NODE, FAR = "192.168.10.100", "192.168.20.100"
@@ -289,3 +289,174 @@ def test_a_side_of_a_journey_is_of_its_own_network() -> None:
         tables.append(engine.tables())
     assert tables[0] == tables[1]
     assert len(tables[0].flows) == 1
+
+
+# UDP: identifications alone tell which piece it is.
+
+GSO = 1400
+
+
+def datagram(
+    length: int,
+    *,
+    outer_id: int = 0x1111,
+    inner_id: int = 7,
+    way: int = IN,
+    wear: str = "vxlan",
+    underlay: int = 4,
+    says: int | None = None,
+) -> bytes:
+    """A record of `length` bytes of UDP data, of a datagram that says it has so many, else `says`."""
+    payload = udp(4000, 443, bytes(length), None if says is None else says + 8)
+    packet = ipv4(
+        POD,
+        PEER,
+        UDP,
+        payload,
+        identification=inner_id & 0xFFFF,
+        ttl=63 if wear == "plain" and way == OUT else 64,
+    )
+    packet_type, interface, ttl = (4, 2, 63) if way == OUT else (0, 1, 64)
+    if wear == "plain":
+        return sll2(packet, interface, packet_type)
+    payload = udp(51213, 8472, vxlan(36705, ethernet(packet)))
+    if underlay == 6:
+        return sll2(ipv6(V6_A, V6_B, UDP, payload, hop_limit=ttl), interface, packet_type, IPV6)
+    return sll2(ipv4(NODE, FAR, UDP, payload, identification=outer_id & 0xFFFF, ttl=ttl), interface, packet_type)
+
+
+def cut_datagram(count: int, last: int = 100, **how: object) -> list[bytes]:
+    """The datagrams that a super-frame of UDP of `count` full ones and a last one leaves as."""
+    outer_id, inner_id = how.pop("outer_id", 0x1111), how.pop("inner_id", 7)
+    way = how.pop("way", OUT)
+    return [
+        datagram(
+            GSO if number < count else last,
+            outer_id=outer_id + number if outer_id else 0,  # type: ignore[operator]
+            inner_id=inner_id + number,  # type: ignore[operator]
+            way=way,  # type: ignore[arg-type]
+            **how,  # type: ignore[arg-type]
+        )
+        for number in range(count + 1)
+    ]
+
+
+UDP_WAYS = (
+    {},
+    {"underlay": 6},
+    {"wear": "plain"},
+    {"outer_id": 0xFFFE},
+    {"outer_id": 0xFFF0, "inner_id": 0},
+    {"wear": "plain", "inner_id": 0xFFFE},
+)
+
+
+@pytest.mark.parametrize("last", [100, GSO])
+@pytest.mark.parametrize("how", [*UDP_WAYS, {"wear": "plain", "inner_id": 0}, {"underlay": 6, "inner_id": 0}])
+def test_a_super_frame_of_udp_and_its_segments_are_one_journey(
+    engine: str, how: dict[str, object], last: int
+) -> None:
+    whole = datagram(20 * GSO + last, **how)  # type: ignore[arg-type]
+    cut = enumerate(cut_datagram(20, last, **how))
+    tables = observe(engine, (0, whole), *((MS + number * 1000, data) for number, data in cut))
+    assert counts(tables) == {"in1 out2 segmented": (1, 21, 21)}
+    (latencies,) = tables.latencies.values()
+    assert (latencies.count, latencies.largest) == (1, MS + 20_000)
+    (cell,) = cells(tables).values()
+    overhead = {"plain": 0}.get(str(how.get("wear")), 70 if how.get("underlay") == 6 else 50)
+    assert cell.wire_bytes == 20 * GSO + last + 21 * (overhead + 20 + 8)
+    assert not tables.large
+    assert [row.segment for flow, row in tables.flows.items() if flow.destination_port == 443] == [GSO]
+
+
+@pytest.mark.parametrize("how", UDP_WAYS)
+@pytest.mark.parametrize("lost", [[0], [3], [20], [19, 20], [0, 1, 2], list(range(20)), list(range(1, 21))])
+def test_a_loss_of_some_segments_of_udp_is_partial(engine: str, how: dict[str, object], lost: list[int]) -> None:
+    left = [data for number, data in enumerate(cut_datagram(20, **how)) if number not in lost]
+    whole = datagram(20 * GSO + 100, **how)  # type: ignore[arg-type]
+    tables = observe(engine, (0, whole), *((MS + number, data) for number, data in enumerate(left)))
+    assert counts(tables) == {"in1 out2 partial segmented": (1, 21, 21 - len(lost))}
+
+
+@pytest.mark.parametrize("how", UDP_WAYS)
+def test_datagrams_that_are_put_together_are_forwarded_each(engine: str, how: dict[str, object]) -> None:
+    came = cut_datagram(20, way=IN, **how)
+    went = datagram(20 * GSO + 100, way=OUT, **how)  # type: ignore[arg-type]
+    tables = observe(engine, *((number * 1000, data) for number, data in enumerate(came)), (MS, went))
+    assert counts(tables) == {"in1 out2 joined": (21, 21, 21)}
+    assert {path.flags & OF_UDP for _, path in tables.cells if path.flags & JOINED} == {OF_UDP}
+
+
+@pytest.mark.parametrize("how", [{"wear": "plain"}, {"underlay": 6}])
+def test_super_frames_whose_numbers_overlap_share_their_segments(engine: str, how: dict[str, object]) -> None:
+    """A connected socket of Linux numbers each super-frame by one more, and so does cutting it each segment."""
+    records, time = [], 0
+    for inner_id in range(100, 110):
+        records.append((time, datagram(20 * GSO + 100, inner_id=inner_id, **how)))  # type: ignore[arg-type]
+        for data in cut_datagram(20, inner_id=inner_id, **how)[: 15 if inner_id == 105 else None]:
+            time += 1000
+            records.append((time, data))
+        time += MS
+    assert counts(observe(engine, *records)) == {
+        "in1 out2 segmented": (9, 189, 189),
+        "in1 out2 partial segmented": (1, 21, 15),
+    }
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [datagram(201, outer_id=0x1113, inner_id=9, way=OUT)],  # 140 of that size; 27,899 is odd
+        [datagram(GSO, outer_id=0x1110, inner_id=6, way=OUT)],  # before the first
+        [datagram(GSO, outer_id=0x1113, inner_id=12, way=OUT)],  # the tunnel counts on otherwise
+        [datagram(GSO, outer_id=0x1111 + 128, inner_id=7 + 128, way=OUT)],  # more than there may be
+        [datagram(GSO, way=OUT, says=9000)],  # the first fragment of a larger one
+        [datagram(GSO)],  # came in as well
+    ],
+)
+def test_what_no_super_frame_of_udp_can_have_become_is_another(engine: str, records: list[bytes]) -> None:
+    whole = datagram(20 * GSO + 100)
+    tables = observe(engine, (0, whole), *((MS + number, data) for number, data in enumerate(records)))
+    assert not any("out2" in path and "in1" in path for path in counts(tables))
+
+
+@pytest.mark.parametrize("how", [{"wear": "plain", "inner_id": 0}, {"underlay": 6, "inner_id": 0}])
+def test_without_identifications_only_what_is_whole_counts(engine: str, how: dict[str, object]) -> None:
+    whole = datagram(20 * GSO + 100, **how)  # type: ignore[arg-type]
+    left = cut_datagram(20, **how)[:-1]
+    tables = observe(engine, (0, whole), *((2 * MS + at, data) for at, data in enumerate(left)))
+    assert counts(tables) == {"in1": (1, 1, 0), "out2": (20, 20, 20)}
+
+
+def test_parts_with_super_frames_of_udp_give_what_one_pass_gives(engine: str) -> None:
+    records: list[tuple[int, bytes]] = []
+    for number, gap in enumerate([0, MS, 400 * MS, 1100 * MS, 2600 * MS, 2601 * MS]):
+        how = {"outer_id": 1000 + 3 * number, "inner_id": 7 + number}
+        records.append((gap, datagram(2 * GSO + 100, **how)))
+        records += [
+            (gap + 7 * at, data) for at, data in enumerate(cut_datagram(2, **how)) if (number, at) != (3, 1)
+        ]
+    records.sort(key=lambda record: record[0])
+    whole = observe(engine, *records)
+    assert counts(whole) == {"in1 out2 segmented": (5, 15, 15), "in1 out2 partial segmented": (1, 3, 2)}
+    for first in range(1, len(records)):
+        parts = observe(engine, *records, cut=[first, min(first + 3, len(records))])
+        assert parts._replace(inputs=[]) == whole._replace(inputs=[]), first
+
+
+def test_a_flow_that_never_rests_is_not_kept_whole() -> None:
+    """All of its super-frames hang together, since their numbers overlap: after two windows 70,000 records do."""
+    require_native()
+    entries = []
+    for number in range(45_000):
+        time, inner_id = EPOCH + 400 * number, 100 + number
+        entries.append(Entry(time, datagram(250, wear="plain", inner_id=inner_id)))
+        for at, length in enumerate((100, 100, 50)):
+            data = datagram(length, wear="plain", inner_id=inner_id + at, way=OUT)
+            entries.append(Entry(time + 100 * at + 100, data))
+    engine = make_engine(EngineOptions(window=7 * MS, settle=10_000), "native")
+    engine.feed(0, to_pcap(entries, SLL2))
+    engine.end(0)
+    whole = engine.tables()
+    assert whole.counters.evicted_journeys > 1 << 16
+    assert counts(whole)["in1 out2 segmented"][0] > 45_000 - 3

@@ -27,6 +27,7 @@ from vxtool.engine.tables import (
     JOINED,
     LOOPED,
     MULTICAST,
+    OF_UDP,
     OTHER,
     OUT,
     PARTIAL,
@@ -180,7 +181,9 @@ class Judge:
         if only_in and only_out:
             both = queries.two_sided(only_in, only_out)
             followed = sum(
-                row.count for path, row in self._tables.latencies.items() if self.route(path).resegmented
+                row.count
+                for path, row in self._tables.latencies.items()
+                if self.route(path).resegmented and not path.flags & OF_UDP
             )
             self.resegmented = find_resegmented(both, queries, followed)
             for note, flows in (

@@ -33,7 +33,8 @@ def find_resegmented(flows: Sequence[TwoSided], queries: Queries, followed: int)
     """Flows of TCP or UDP of which super-frames were seen on one side only, and packets on the other side only.
 
     Segmentation offload cut them, or put them together, and the engine could not follow it: none of them need be
-    lost. `followed`: TCP datagrams that it did follow; where these are most, what remains was lost.
+    lost. `followed`: TCP datagrams that it did follow; where these are most, what remains was lost. Of UDP nothing
+    follows from others: each flow has identifications, or has none.
     """
     if not flows:
         return frozenset()

@@ -18,7 +18,7 @@ from vxtool.analysis.limits import Limit, tell_limits, tightest
 from vxtool.analysis.outcomes import RESEGMENTED, Group, Judged
 from vxtool.analysis.second_thoughts import largest_mss
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import FIRST_ONLY, PLAIN, SEGMENTED, TCP, FlowKey, PathKey, Tables
+from vxtool.engine.tables import FIRST_ONLY, OF_UDP, PLAIN, SEGMENTED, TCP, FlowKey, PathKey, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Mtu, Overhead
@@ -47,6 +47,7 @@ class SuperFrames:
 
     `rows` are those of `large` that are; `largest_mss` is the largest that any flow of the scope told. `cut` are
     bundles of those whose packets were seen to leave: the engine has counted these, and none of them is in `large`.
+    `cut_udp` are the numbers of those of UDP.
     """
 
     def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int, cut: Sequence[Judged] = ()) -> None:
@@ -55,10 +56,12 @@ class SuperFrames:
         self.largest_mss = largest_mss
         self.cut = [item.number for item in cut]
         self.cut_bundles = [item.bundle for item in cut]
+        self.cut_udp = {item.number for item in cut if item.route.flags & OF_UDP}
         self.datagrams = sum(item.bundle.datagrams for item in cut)
         self.extra_packets = 0
         self.extra_overhead = 0
         self.estimated = False
+        self.of_udp = any(large.rows[number].protocol != TCP for number in rows)
         self.sizes: Counter[int] = Counter()  # inner length -> datagrams
         for (number, ordinary), datagrams in (large.beside(rows) if rows else {}).items():
             row = large.rows[number]
@@ -131,6 +134,8 @@ def find_super_frames(queries: Queries, large: Large, groups: Iterable[Group], t
 def _is_super(row: LargeRow, mss: int) -> bool:
     if row.limit >= 0:
         return row.outer > row.limit
+    if row.segment:
+        return row.payload > row.segment
     if mss:
         return row.inner > mss + _ip_header(row.ipv6) + TCP_HEADER
     return row.outer > LARGEST_JUMBO
@@ -140,11 +145,13 @@ def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
     """Bytes of payload in a full segment of these super-frames' flows.
 
     `ordinary` is the payload of the flow's largest packet that is no super-frame, 0 where there is none;
-    `largest_mss` is that of all flows. An MSS limits what the *other* side sends, so one SYN alone is an upper
-    bound only.
+    `largest_mss` is that of all flows. Of UDP, others of the flow that were seen to be cut tell it. An MSS limits
+    what the *other* side sends, so one SYN alone is an upper bound only.
     """
     header = _ip_header(row.ipv6)
     inner_mtu = max(row.limit, 0) - (row.outer - row.inner)  # where positive what the link carries
+    if row.segment:
+        return SegmentSize(row.segment, estimated=False)
     if row.protocol != TCP:
         full = max(1, (inner_mtu if inner_mtu > 0 else 1450) - header - UDP_HEADER)
         return SegmentSize(ordinary or full, estimated=True)

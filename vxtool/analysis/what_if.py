@@ -105,11 +105,15 @@ def _take_apart(tables: Tables, large: Large, found: SuperFrames, mtu: Mtu) -> t
             bulks.append(_Bulk(row.payload * row.datagrams, header, tunnel, packets * row.datagrams))
         else:
             singles.append(_Single(row.inner, tunnel, row.datagrams, tunnel >= 70, packets))
-    for bundle in found.cut_bundles:  # super-frames whose packets were seen to leave
+    for number, bundle in zip(found.cut, found.cut_bundles, strict=True):  # whose packets were seen to leave
         tunnel, more = tunnel_bytes(bundle), bundle.wire_packets - bundle.datagrams
         header = (bundle.wire_bytes - bundle.outer_bytes) // more - tunnel
         data = bundle.inner_bytes - bundle.datagrams * header
-        bulks.append(_Bulk(data, header, tunnel, bundle.wire_packets))
+        if number in found.cut_udp:  # all of the bundle together
+            whole = data + bundle.wire_packets * header
+            singles.append(_Single(whole, tunnel, 1, tunnel >= 70, bundle.wire_packets))
+        else:
+            bulks.append(_Bulk(data, header, tunnel, bundle.wire_packets))
     singles += [_Single(size, usual, count, usual_ipv6, 1) for size, count in sizes.items() if count > 0]
     return bulks, singles
 

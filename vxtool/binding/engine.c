@@ -513,11 +513,11 @@ static PyObject *flow_of(const vx_tally *tally, uint32_t number) {
         size = underlay->ipv6 ? 16 : 4;
     }
     int port = row->ports_seen == 1 ? row->port : row->ports_seen == 0 ? -1 : -2;
-    return Py_BuildValue("((LIK)NNiiiKNNIi)", (long long)row->first.time, input_of(row->first),
-                         record_of(row->first), octets(addresses, size),
-                         octets(size > 0 ? addresses + size : NULL, size), (int)row->tcp_flags, (int)row->mss,
-                         (int)row->options, (unsigned long long)row->data_bytes, ranges_of(row),
-                         PyBool_FromLong(row->ranges_folded), (unsigned)row->acknowledged, port);
+    return Py_BuildValue(
+        "((LIK)NNiiiKNNIii)", (long long)row->first.time, input_of(row->first), record_of(row->first),
+        octets(addresses, size), octets(size > 0 ? addresses + size : NULL, size), (int)row->tcp_flags,
+        (int)row->mss, (int)row->options, (unsigned long long)row->data_bytes, ranges_of(row),
+        PyBool_FromLong(row->ranges_folded), (unsigned)row->acknowledged, port, (int)row->segment);
 }
 
 /* (flow, path, datagrams, inner bytes, outer bytes, wire packets, wire bytes, egress packets, smallest,

@@ -579,13 +579,13 @@ static PyObject *queries_rewritten(PyObject *object, PyObject *args) {
 
 /* ---- large datagrams ---- */
 
-/* (in a tunnel, protocol, IPv6, options, told MSS, both told, limit, outer length, inner length, payload
- * length, datagrams) */
+/* (in a tunnel, protocol, IPv6, options, told MSS, both told, limit, segment, outer length, inner length,
+ * payload length, datagrams) */
 static PyObject *large_row_of(const void *row) {
     const vx_large_row *large = row;
-    return Py_BuildValue("(NiNiINIIIIK)", PyBool_FromLong(large->tunnelled), (int)large->protocol,
+    return Py_BuildValue("(NiNiINIIIIIK)", PyBool_FromLong(large->tunnelled), (int)large->protocol,
                          PyBool_FromLong(large->ipv6), (int)large->options, (unsigned)large->told_mss,
-                         PyBool_FromLong(large->both_told), (unsigned)large->limit,
+                         PyBool_FromLong(large->both_told), (unsigned)large->limit, (unsigned)large->segment,
                          (unsigned)large->outer_length, (unsigned)large->inner_length,
                          (unsigned)large->payload_length, (unsigned long long)large->datagrams);
 }

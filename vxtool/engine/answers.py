@@ -125,6 +125,7 @@ class LargeRow(NamedTuple):
     told_mss: int  # the smaller MSS in the SYNs of both directions; 0 where none was seen
     both_told: bool
     limit: int  # the largest of those of the flow's paths; -1 where none has any
+    segment: int  # `FlowRow.segment`
     outer: int
     inner: int
     payload: int

@@ -420,6 +420,7 @@ class PlainLarge:
                 min(told, default=0),
                 len(told) == 2,
                 limit_of.get(flow, -1),
+                row.segment if row is not None else 0,
                 *lengths,
             )
             rows[key] += datagrams

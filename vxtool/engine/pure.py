@@ -59,6 +59,7 @@ from vxtool.engine.tables import (
     LOOPED,
     MOST_DOUBTFUL,
     MOST_TOO_BIG,
+    OF_UDP,
     OTHER_FLOWS,
     OUT,
     OVERTAKEN,
@@ -70,6 +71,7 @@ from vxtool.engine.tables import (
     SEVERAL_PORTS,
     TIMELINE_STEPS,
     TRANSLATED,
+    UDP,
     UNKNOWN,
     WHOLE,
     Cell,
@@ -215,6 +217,14 @@ class _Sides(NamedTuple):
     ingress: _Sighting | None
     egress: _Sighting | None
     directions: list[int]  # of each sighting, inferred where the capture does not tell
+
+
+class _Cut(NamedTuple):
+    """What a super-frame was cut into."""
+
+    packets: int
+    left: int  # how many of them went out
+    segment: int  # bytes of UDP data in each but the last; 0 of TCP
 
 
 class _Chain:
@@ -715,8 +725,8 @@ class PureEngine:
     # Super-frames that were cut on their way, or put together: see segments.py.
 
     def _may_be_loose(self, journey: _Journey, sides: _Sides) -> bool:
-        """Whether a journey may be one side of a super-frame's: TCP data of which one side alone was seen, or more
-        on one side than on the other. The first segment of a super-frame may have its key, since a router may cut
+        """Whether a journey may be one side of a super-frame's: data of which one side alone was seen, or more on
+        one side than on the other. The first segment of TCP may have the super-frame's key, since a router may cut
         IPv4 without DF into fragments, and so its length tells nothing."""
         ingress, egress = sides.ingress, sides.egress
         if ingress and egress:
@@ -758,6 +768,7 @@ class PureEngine:
                     vni=frame.vni,
                     went_out=went_out,
                     is_open=is_open,
+                    numbered=frame.flow[0] == UDP,
                 )
             )
 
@@ -773,7 +784,8 @@ class PureEngine:
         def may_decide(first: int, last: int) -> bool:
             return at_once or (last < closed_by and (held_by is None or first > held_by))
 
-        decided, self._loose = decide(self._loose, window, may_decide)
+        decided, self._loose, evicted = decide(self._loose, window, may_decide)
+        self._counters.evicted_journeys += evicted
         rest = []
         for item in decided:
             if not item.pieces and item.around is None:
@@ -797,7 +809,9 @@ class PureEngine:
             flags |= SEGMENTED | (PARTIAL if item.is_partial() else 0)
             first = min(item.pieces, key=lambda piece: piece.sample)
             last = max(item.pieces, key=lambda piece: piece.sample)
-            cut = item.packets(), len(item.pieces)
+            cut = _Cut(item.packets(), len(item.pieces), item.segment())
+        if item.numbered:
+            flags |= OF_UDP
         whole = _Journey(item.end)
         whole.sightings = [*item.journey.sightings, *first.journey.sightings][:MOST_STAGES]
         directions = [sighting.place[1] for sighting in whole.sightings]
@@ -813,8 +827,8 @@ class PureEngine:
 
     # Counting.
 
-    def _count(self, journey: _Journey, sides: _Sides, flags: int, cut: tuple[int, int] | None = None) -> None:
-        """Count a journey along its path; `cut`: packets into which it was, and how many of these went out."""
+    def _count(self, journey: _Journey, sides: _Sides, flags: int, cut: _Cut | None = None) -> None:
+        """Count a journey along its path; `cut`: what it was cut into."""
         sightings, ingress, egress = journey.sightings, sides.ingress, sides.egress
         tunnelled = [sighting for sighting in sightings if sighting.frame.wear != PLAIN]
         if not tunnelled and sightings[0].frame.tail_of_datagram:
@@ -839,6 +853,7 @@ class PureEngine:
         flow, cell = self._flow_and_cell((vni, *frame.flow), path, start.sample, frame if tunnelled else None)
         if flow is not None:
             self._describe_flow(flow, sightings[0].frame)
+            flow.segment = max(flow.segment, cut.segment if cut is not None else 0)
         _add_to_cell(cell, measured, start, egress, cut)
         if ingress and egress:
             latency = egress.sample.time - ingress.sample.time
@@ -1328,7 +1343,10 @@ def _is_doubtful(journey: _Journey, sides: _Sides) -> bool:
 
 
 def _has_segment(frame: Frame) -> bool:
-    return frame.flow[0] == TCP and frame.payload_length > 0
+    """Whether it may be of a super-frame. The first of a pod's own fragments has less than UDP says of it."""
+    if frame.payload_length <= 0:
+        return False
+    return frame.flow[0] == TCP or (frame.flow[0] == UDP and frame.key[9] == (frame.payload_length + 8,))
 
 
 def _as_long_as(egress: _Sighting, ingress: _Sighting) -> _Sighting:
@@ -1382,7 +1400,7 @@ def _renumber(sample: Sample, base: list[int]) -> Sample:
 
 
 def _add_to_cell(
-    cell: Cell, measured: _Sighting, start: _Sighting, egress: _Sighting | None, cut: tuple[int, int] | None
+    cell: Cell, measured: _Sighting, start: _Sighting, egress: _Sighting | None, cut: _Cut | None
 ) -> None:
     length = measured.inner_length
     time = start.sample.time
@@ -1404,11 +1422,10 @@ def _add_to_cell(
         cell.wire_bytes += measured.wire_bytes
         cell.egress_packets += egress.packets if egress else 0
     else:
-        packets, left = cut
-        cell.wire_packets += packets
+        cell.wire_packets += cut.packets
         headers = measured.outer_length - measured.frame.payload_length
-        cell.wire_bytes += measured.outer_length + (packets - 1) * headers
-        cell.egress_packets += left
+        cell.wire_bytes += measured.outer_length + (cut.packets - 1) * headers
+        cell.egress_packets += cut.left
     _keep(cell.samples, start.sample)
 
 
@@ -1533,6 +1550,7 @@ def _merge_flow(mine: FlowRow, theirs: FlowRow) -> None:
     mine.tcp_flags |= theirs.tcp_flags
     mine.mss = min(mine.mss, theirs.mss) if mine.mss and theirs.mss else mine.mss or theirs.mss
     mine.options = max(mine.options, theirs.options)
+    mine.segment = max(mine.segment, theirs.segment)
     mine.data_bytes += theirs.data_bytes
     mine.ranges_folded |= theirs.ranges_folded
     if theirs.outer_source_port != -1:

@@ -1,11 +1,19 @@
 """Which packets are segments of which super-frame: the pure twin of `native/segments.c`.
 
-Segmentation offload cuts one TCP super-frame into many packets on its way through a router, or puts many together
-into one. The pieces have keys of their own, so that their journeys come in and never leave, or leave without having
-come in. Such a journey is *loose*. Loose journeys of one flow with equal acknowledgement and timestamps, which all
-pieces of a super-frame share, belong together where the bytes of one lie within the other's, one came in and the
-other went out, both opened within the window, and identifications, where there are any, count up from the first
-piece (Linux reserves one for each: inet_gso_segment in net/ipv4/af_inet.c).
+Segmentation offload cuts one super-frame of TCP or UDP into many packets on its way through a router, or puts
+many together into one. The pieces have keys of their own, so that their journeys come in and never leave, or leave
+without having come in. Such a journey is *loose*. Loose journeys of one flow of TCP with equal acknowledgement and
+timestamps, which all pieces of a super-frame share, belong together where the bytes of one lie within the other's,
+one came in and the other went out, both opened within the window, and identifications, where there are any, count
+up from the first piece (inet_gso_segment in net/ipv4/af_inet.c of Linux).
+
+UDP has no sequence numbers. There identifications alone tell which piece it is, those of the tunnel where both wear
+one, and sizes must agree: all pieces are as long but the last, which may be shorter (__udp_gso_segment in
+net/ipv4/udp_offload.c). Where the super-frame has no identification its pieces are counted up from 0: then any of
+the flow may be meant, and only what is found whole counts.
+
+The numbers of one super-frame of UDP may overlap with those of the next, as where a socket of Linux has a number of
+its own: in a flow that never rests all of them hang together, up to a limit.
 
 Whether two belong together depends on nothing but the two. So what hangs together can be decided as soon as nothing
 more can be added to it, whenever that is looked at: parts of a capture, and both engines, decide alike.
@@ -13,6 +21,7 @@ more can be added to it, whenever that is looked at: parts of a capture, and bot
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
@@ -20,6 +29,8 @@ from vxtool.engine.tables import Sample
 
 MOST_AROUND = 64  # of one flow, that hold one byte: older ones among more are not looked at
 MOST_PIECES = 1024  # of one super-frame: more than BIG TCP's 512 KiB hold of 536 bytes
+MOST_TOGETHER = 1 << 16  # that hang together: more are not waited for
+MOST_NUMBERED = 128  # the same of UDP: UDP_MAX_SEGMENTS in include/linux/udp.h of Linux
 
 
 class _Sighting(Protocol):
@@ -41,6 +52,7 @@ class Loose(Generic[_Journey, _End]):
 
     `end`: the sighting at its first stage where it came in, at its last where it went out;
     `identity`: flow, acknowledgement and timestamps; `start`: the TCP sequence number; `length`: of its payload;
+    `numbered`: of UDP, where identifications alone tell the place of a piece;
     `outer_id` and `inner_id`: identifications, 0 where there are none;
     `vni`: -1 where it was plain.
     """
@@ -53,6 +65,7 @@ class Loose(Generic[_Journey, _End]):
         "is_open",
         "journey",
         "length",
+        "numbered",
         "outer_id",
         "parent",
         "pieces",
@@ -73,6 +86,7 @@ class Loose(Generic[_Journey, _End]):
         vni: int,
         went_out: bool,
         is_open: bool,
+        numbered: bool,
     ) -> None:
         self.journey = journey
         self.end = end
@@ -84,6 +98,7 @@ class Loose(Generic[_Journey, _End]):
         self.vni = vni
         self.went_out = went_out
         self.is_open = is_open  # when the capture ended
+        self.numbered = numbered
         self.forget()
 
     def forget(self) -> None:
@@ -122,10 +137,25 @@ class Loose(Generic[_Journey, _End]):
         size of a piece other than the last, else at least one more than were found."""
         if not self.is_partial():
             return len(self.pieces)
+        if self.numbered:
+            return -(-self.length // self.segment())
         sizes = [piece.length for piece in self.pieces if not self.ends_with(piece)]
         if not sizes:
             sizes = [size for piece in self.pieces if (size := _size_told(self, piece)) > 0]
         return max(len(self.pieces) + 1, -(-self.length // max(sizes)) if sizes else 0)
+
+
+    def segment(self) -> int:
+        """The size of the pieces of a super-frame of UDP but the last, going by those found; 0 of TCP. One alone is
+        taken for the last only where it can be no other."""
+        if not self.numbered:
+            return 0
+        if len(self.pieces) == 1:
+            (piece,) = self.pieces
+            number = _number_told(self, piece)
+            if not _may_be_full(self, piece, number):
+                return _size_before_last(self, piece, number)
+        return max(piece.length for piece in self.pieces)
 
 
 _Edge = tuple[Loose[_Journey, _End], Loose[_Journey, _End]]  # what holds, and what is held
@@ -133,8 +163,9 @@ _Edge = tuple[Loose[_Journey, _End], Loose[_Journey, _End]]  # what holds, and w
 
 def decide(
     loose: list[Loose[_Journey, _End]], window: int, may_decide: Callable[[int, int], bool]
-) -> tuple[list[Loose[_Journey, _End]], list[Loose[_Journey, _End]]]:
-    """Find out which are pieces of which. Returns those that are decided, and those that have to wait.
+) -> tuple[list[Loose[_Journey, _End]], list[Loose[_Journey, _End]], int]:
+    """Find out which are pieces of which. Returns those that are decided, those that have to wait, and how many of
+    the former should have waited too, but were too many.
 
     `may_decide` is asked with the clocks of the first and of the last of what hangs together.
     """
@@ -146,15 +177,23 @@ def decide(
         first, last = clocks.get(id(item.root()), (item.clock, item.clock))
         clocks[id(item.root())] = min(first, item.clock), max(last, item.clock)
     ready = {root for root, (first, last) in clocks.items() if may_decide(first, last)}
+    together = Counter(id(item.root()) for item in loose)
+    too_many = {root for root, count in together.items() if count > MOST_TOGETHER} - ready
+    ready |= too_many
     decided = [item for item in loose if id(item.root()) in ready]
     waiting = [item for item in loose if id(item.root()) not in ready]
     edges = [(around, inside) for around, inside in edges if id(around.root()) in ready]
     # What went out is shared out in the order in which it went, then what came in, in the order in which it came.
     _take_pieces((edge for edge in edges if edge[1].went_out), later_first=False)
     _take_pieces((edge for edge in edges if not edge[1].went_out), later_first=True)
+    for item in decided:
+        if item.pieces and item.numbered and not (item.outer_id or item.inner_id) and item.is_partial():
+            for piece in item.pieces:
+                piece.around = None
+            item.pieces = []
     for item in waiting:
         item.forget()
-    return decided, waiting
+    return decided, waiting, sum(together[root] for root in too_many)
 
 
 def _find_edges(loose: list[Loose[_Journey, _End]], window: int) -> list[_Edge[_Journey, _End]]:
@@ -163,6 +202,10 @@ def _find_edges(loose: list[Loose[_Journey, _End]], window: int) -> list[_Edge[_
         by_identity.setdefault(item.identity, []).append(item)
     edges: list[_Edge[_Journey, _End]] = []
     for items in by_identity.values():
+        if items[0].numbered:
+            edges += _find_numbered(items, window, of_tunnels=True)
+            edges += _find_numbered(items, window, of_tunnels=False)
+            continue
         # Sequence numbers wrap (RFC 9293): what crosses that point stands before it and behind.
         placed = [(item.start, -item.length, item.sample, item) for item in items]
         placed += [
@@ -179,6 +222,30 @@ def _find_edges(loose: list[Loose[_Journey, _End]], window: int) -> list[_Edge[_
     return edges
 
 
+def _find_numbered(
+    items: list[Loose[_Journey, _End]], window: int, of_tunnels: bool
+) -> list[_Edge[_Journey, _End]]:
+    """The same of UDP, whose place is its identification; identifications wrap too."""
+    placed = []
+    for item in items:
+        number = item.outer_id if of_tunnels else item.inner_id
+        placed.append((number, -item.length, item.sample, item))
+        if number + MOST_NUMBERED > 1 << 16:
+            placed.append((number - (1 << 16), -item.length, item.sample, item))
+    edges: list[_Edge[_Journey, _End]] = []
+    before: dict[bool, list[tuple[int, Loose[_Journey, _End]]]] = {False: [], True: []}  # by direction
+    for number, _, _, item in sorted(placed, key=lambda place: place[:3]):
+        other_side = before[not item.went_out]
+        other_side[:] = [other for other in other_side if number - other[0] < MOST_NUMBERED][-MOST_AROUND:]
+        edges += [
+            (other, item)
+            for _, other in other_side
+            if _is_told_by_tunnel(other, item) == of_tunnels and _holds(other, item, window)
+        ]
+        before[item.went_out].append((number, item))
+    return edges
+
+
 def _holds(around: Loose[_Journey, _End], inside: Loose[_Journey, _End], window: int) -> bool:
     """Whether one may be a piece of the other, in whose bytes its own lie."""
     return (
@@ -186,7 +253,57 @@ def _holds(around: Loose[_Journey, _End], inside: Loose[_Journey, _End], window:
         and around.length != inside.length
         and (around.vni == inside.vni or around.vni < 0 or inside.vni < 0)
         and abs(around.clock - inside.clock) <= window
-        and _size_told(around, inside) >= 0
+        and (_may_be_piece(around, inside) if around.numbered else _size_told(around, inside) >= 0)
+    )
+
+
+def _is_told_by_tunnel(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> bool:
+    return around.vni >= 0 and inside.vni >= 0 and bool(around.outer_id or inside.outer_id)
+
+
+def _number_told(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> int:
+    """Which piece of a super-frame of UDP it is, from 0, going by identifications alone; -1: none."""
+    steps = (inside.inner_id - around.inner_id) & 0xFFFF
+    if _is_told_by_tunnel(around, inside):
+        outer = (inside.outer_id - around.outer_id) & 0xFFFF
+        return outer if steps in (0, outer) and outer < MOST_NUMBERED else -1
+    if not (around.inner_id or inside.inner_id or inside.went_out):
+        return -1  # sent without any: what is cut counts up from 0
+    return steps if steps < MOST_NUMBERED else -1
+
+
+def _may_be_piece(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> bool:
+    number = _number_told(around, inside)
+    return number >= 0 and (_may_be_full(around, inside, number) or _size_before_last(around, inside, number) > 0)
+
+
+def _may_be_full(around: Loose[_Journey, _End], inside: Loose[_Journey, _End], number: int) -> bool:
+    return (number + 1) * inside.length <= around.length <= MOST_NUMBERED * inside.length
+
+
+def _size_before_last(around: Loose[_Journey, _End], inside: Loose[_Journey, _End], number: int) -> int:
+    """The size of the pieces before this one, if this is the last; 0: it cannot be."""
+    if number == 0:
+        return 0
+    size, rest = divmod(around.length - inside.length, number)
+    return size if rest == 0 and size >= inside.length else 0
+
+
+def _fits_numbered(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> bool:
+    """Whether it can be a piece beside those that were found: of a number of its own, all as long but the last."""
+    if not around.pieces:
+        return True
+    pieces = [*around.pieces, inside]
+    size = max(piece.length for piece in pieces)
+    numbers = [_number_told(around, piece) for piece in pieces]
+    return (
+        numbers[-1] not in numbers[:-1]
+        and around.length <= MOST_NUMBERED * size
+        and all(
+            number * size + piece.length == around.length
+            or (piece.length == size and (number + 1) * size <= around.length)
+            for number, piece in zip(numbers, pieces, strict=True)
+        )
     )
 
 
@@ -235,6 +352,8 @@ def _sample_of(item: Loose[_Journey, _End]) -> Sample:
 
 
 def _has_room(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> bool:
+    if around.numbered:
+        return _fits_numbered(around, inside)
     start = around.offset_of(inside)
     end = start + inside.length
     return len(around.pieces) < MOST_PIECES and all(

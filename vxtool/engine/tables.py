@@ -41,6 +41,7 @@ ACKNOWLEDGED = 32  # came in alone, with TCP data that its other end acknowledge
 OVERTAKEN = 64  # at a stage a later fragment came, and was stamped, before its first
 SEGMENTED = 128  # a super-frame came in, and packets cut out of it went out: `wire_packets` are those
 JOINED = 256  # came in as one of the packets that went out as one super-frame
+OF_UDP = 512  # beside one of these two: of UDP, else of TCP
 
 # Protocol numbers from here on are NON_IP + EtherType: inner frames that hold no IP packet.
 NON_IP = 1 << 16
@@ -210,6 +211,7 @@ class FlowRow(_Row):
         "outer_source_port",
         "ranges",
         "ranges_folded",
+        "segment",
         "tcp_flags",
     )
 
@@ -229,6 +231,7 @@ class FlowRow(_Row):
         ranges_folded: bool = False,  # more gaps than are kept: data_bytes minus ranges is a lower bound
         acknowledged: int = 0,  # the highest number that it acknowledged, where `tcp_flags` has an ACK (RFC 1982)
         outer_source_port: int = -1,  # of its tunnel: -1 where plain, and SEVERAL_PORTS
+        segment: int = 0,  # of UDP: largest payload of the datagrams into which a super-frame was seen to be cut
     ) -> None:
         self.first = first
         self.outer_source = outer_source
@@ -241,6 +244,7 @@ class FlowRow(_Row):
         self.ranges_folded = ranges_folded
         self.acknowledged = acknowledged
         self.outer_source_port = outer_source_port
+        self.segment = segment
 
 
 class DatagramRow(NamedTuple):

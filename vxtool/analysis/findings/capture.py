@@ -225,6 +225,8 @@ def _super_frames(case: Case) -> Iterator[Finding]:
     unknown = "how the card cut them: packets on the wire are " + (
         "estimated, since not both SYNs told the segment size"
         if found.estimated
+        else "counted from the flow's MSS, or as others of the flow were cut"
+        if found.sizes and found.of_udp
         else "counted from the flow's MSS"
         if found.sizes
         else "those that were seen to leave"

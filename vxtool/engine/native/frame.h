@@ -31,6 +31,8 @@ enum {
 };
 enum { VX_LINK_ETHERNET = 1, VX_LINK_SLL = 113, VX_LINK_SLL2 = 276 };
 enum { VX_ICMP = 1, VX_TCP = 6, VX_UDP = 17, VX_ICMPV6 = 58 };
+
+enum { VX_UDP_HEADER = 8 };
 /* Odd things about a tunnel's packet. */
 enum {
     VX_INVALID_HEADER = 1, /* VXLAN whose VNI is not valid (the I flag), Geneve of another version */

@@ -496,16 +496,21 @@ static int count_alone(vx_journeys *journeys, uint32_t number) {
 
 /* Super-frames that were cut on their way, or put together. */
 
+/* Whether it may be of a super-frame. The first of a pod's own fragments has less than UDP says of it. */
 static bool has_segment(const vx_key *key, const vx_sighting *sighting) {
-    return key->ends.protocol == VX_TCP && sighting->traits.payload_length > 0;
+    uint32_t length = sighting->traits.payload_length;
+    if (length == 0)
+        return false;
+    return key->ends.protocol == VX_TCP ||
+           (key->ends.protocol == VX_UDP && key->transport[0] == length + VX_UDP_HEADER);
 }
 
-/* Whether a journey may be one side of a super-frame's: TCP data of which one side alone was seen, or more on
- * one side than on the other. The first segment of a super-frame may have its key, since a router may cut
+/* Whether a journey may be one side of a super-frame's: data of which one side alone was seen, or more on one
+ * side than on the other. The first segment of TCP may have the super-frame's key, since a router may cut
  * IPv4 without DF into fragments, and so its length tells nothing. */
 static bool may_be_loose(vx_journeys *journeys, uint32_t number) {
     const vx_journey *journey = journey_at(journeys, number);
-    if (journey->key.key.ends.protocol != VX_TCP || journey->sides & (VX_SIDE_UNKNOWN | VX_IN_PIECES))
+    if (journey->sides & (VX_SIDE_UNKNOWN | VX_IN_PIECES))
         return false;
     for (unsigned i = 0; i < journey->count; i++) {
         const vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);
@@ -616,6 +621,7 @@ static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t fla
         }
         view.packets = vx_loose_packets(all, item);
         view.left = item->piece_count;
+        view.segment = vx_loose_segment(all, item);
     }
     const vx_journey *out = journey_at(journeys, first->journey);
     for (unsigned i = 0; i < out->count && view.count < VX_MOST_STAGES; i++) {
@@ -630,6 +636,7 @@ static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t fla
     traits->inner_length = came->inner_length;
     traits->payload_length = came->payload_length;
     view.egress = &whole;
+    flags |= item->numbered ? VX_OF_UDP : 0;
     return vx_tally_count(journeys->tally, &view, flags);
 }
 
@@ -668,9 +675,12 @@ static VX_RARE int decide_loose(vx_journeys *journeys, bool at_once) {
         .has_first = !at_once && journeys->holds_segments,
         .first_behind = journeys->last_held + window,
     };
-    return vx_loose_decide(journeys->loose, journeys->loose_count, &journeys->journeys, window, &when) < 0
-               ? -1
-               : count_decided(journeys);
+    uint64_t evicted = 0;
+    if (vx_loose_decide(journeys->loose, journeys->loose_count, &journeys->journeys, window, &when,
+                        &evicted) < 0)
+        return -1;
+    journeys->tally->counters.evicted_journeys += evicted;
+    return count_decided(journeys);
 }
 
 /* Give back those that are counted. */

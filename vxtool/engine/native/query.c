@@ -66,6 +66,10 @@ static inline uint8_t options_of(const vx_tally *tally, uint32_t number) {
     return number == VX_OTHER_FLOWS ? 0 : flow_at(tally, number)->options;
 }
 
+static inline uint32_t segment_of(const vx_tally *tally, uint32_t number) {
+    return number == VX_OTHER_FLOWS ? 0 : flow_at(tally, number)->segment;
+}
+
 static inline uint32_t flow_count(const vx_tally *tally) { return vx_map_count(&tally->flows); }
 static inline uint32_t cell_count(const vx_tally *tally) { return vx_map_count(&tally->cells); }
 static inline uint32_t large_count(const vx_tally *tally) { return vx_map_count(&tally->large); }
@@ -1321,6 +1325,7 @@ static int group_large(const vx_tally *tally, const uint32_t *limits, const uint
             .tunnelled = flow.vni >= 0,
             .ipv6 = flow.size == 16,
             .both_told = own > 0 && theirs > 0,
+            .segment = segment_of(tally, large->flow),
         };
         bool made;
         numbers[i] = vx_map_intern(rows, &key, VX_LARGE_ROW_KEY, &made);

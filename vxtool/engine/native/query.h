@@ -252,11 +252,11 @@ typedef struct {
     bool tunnelled;
     bool ipv6;
     bool both_told;
+    uint32_t segment;
     /* end of the key */
-    uint32_t unused;
     uint64_t datagrams;
 } vx_large_row;
-enum { VX_LARGE_ROW_KEY = 28 };
+enum { VX_LARGE_ROW_KEY = 32 };
 
 /* Put each of `large` into a row of vx_large_row, whose number goes into `numbers`. `limits` are by path: the
  * flow's is the largest of those of its paths. */

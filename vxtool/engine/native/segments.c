@@ -7,10 +7,13 @@
 
 enum { MOST_AROUND = 64 };   /* of one flow, that hold one byte: older ones among more are not looked at */
 enum { MOST_PIECES = 1024 }; /* of one super-frame: more than BIG TCP's 512 KiB hold of 536 bytes */
+enum { MOST_TOGETHER = 1 << 16 }; /* that hang together: more are not waited for */
+enum { MOST_NUMBERED = 128 };     /* the same of UDP: UDP_MAX_SEGMENTS in include/linux/udp.h of Linux */
 enum { FEWEST_EDGES = 64 };
 
 vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighting *end) {
     const vx_key *key = &journey->key.key;
+    bool numbered = key->ends.protocol == VX_UDP;
     uint64_t hash = vx_hash(&key->ends, sizeof key->ends, 0);
     hash = vx_mix(hash ^ vx_word_of(key->transport[1], key->transport[2]), hash ^ key->transport[3]);
     return (vx_loose){
@@ -18,12 +21,13 @@ vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighti
         .clock = journey->clock,
         .likeness = hash,
         .journey = number,
-        .start = vx_big32((const uint8_t *)key->transport),
+        .start = numbered ? 0 : vx_big32((const uint8_t *)key->transport),
         .length = end->traits.payload_length,
         .outer_id = end->traits.outer_id,
         .inner_id = key->identification,
         .vni = vx_vni_of(&end->traits),
         .went_out = end->traits.direction == VX_OUT,
+        .numbered = numbered,
     };
 }
 
@@ -70,9 +74,92 @@ static int64_t size_told(const vx_loose *around, const vx_loose *inside) {
     return size;
 }
 
+/* Pieces of UDP's, by their numbers. */
+
+static bool is_told_by_tunnel(const vx_loose *around, const vx_loose *inside) {
+    return around->vni >= 0 && inside->vni >= 0 && (around->outer_id != 0 || inside->outer_id != 0);
+}
+
+/* Which piece of a super-frame it is, from 0, going by identifications alone; -1: none. */
+static int64_t number_told(const vx_loose *around, const vx_loose *inside) {
+    uint32_t steps = (inside->inner_id - around->inner_id) & 0xffff;
+    if (is_told_by_tunnel(around, inside)) {
+        uint32_t outer = (inside->outer_id - around->outer_id) & 0xffff;
+        return (steps == 0 || steps == outer) && outer < MOST_NUMBERED ? (int64_t)outer : -1;
+    }
+    if (around->inner_id == 0 && inside->inner_id == 0 && !inside->went_out)
+        return -1; /* sent without any: what is cut counts up from 0 */
+    return steps < MOST_NUMBERED ? (int64_t)steps : -1;
+}
+
+static bool may_be_full(const vx_loose *around, const vx_loose *inside, int64_t number) {
+    return (number + 1) * inside->length <= around->length &&
+           around->length <= (int64_t)MOST_NUMBERED * inside->length;
+}
+
+/* The size of the pieces before this one, if this is the last; 0: it cannot be. */
+static int64_t size_before_last(const vx_loose *around, const vx_loose *inside, int64_t number) {
+    int64_t before = (int64_t)around->length - inside->length;
+    if (number == 0 || before % number != 0 || before / number < inside->length)
+        return 0;
+    return before / number;
+}
+
+static bool may_be_piece(const vx_loose *around, const vx_loose *inside) {
+    int64_t number = number_told(around, inside);
+    return number >= 0 &&
+           (may_be_full(around, inside, number) || size_before_last(around, inside, number) > 0);
+}
+
+static uint32_t longest_piece(const vx_loose *all, const vx_loose *around) {
+    uint32_t longest = 0;
+    for (uint32_t i = around->first_piece; i != VX_NONE; i = all[i].next_piece)
+        longest = all[i].length > longest ? all[i].length : longest;
+    return longest;
+}
+
+/* One alone is taken for the last only where it can be no other. */
+uint32_t vx_loose_segment(const vx_loose *all, const vx_loose *item) {
+    if (!item->numbered)
+        return 0;
+    if (item->piece_count == 1) {
+        const vx_loose *piece = &all[item->first_piece];
+        int64_t number = number_told(item, piece);
+        if (!may_be_full(item, piece, number))
+            return (uint32_t)size_before_last(item, piece, number);
+    }
+    return longest_piece(all, item);
+}
+
+static bool is_at(const vx_loose *around, const vx_loose *piece, int64_t number, int64_t size) {
+    return number * size + piece->length == around->length ||
+           (piece->length == size && (number + 1) * size <= around->length);
+}
+
+/* Whether it can be a piece beside those that were found: with a number of its own, all as long but the last.
+ */
+static bool fits_numbered(const vx_loose *all, const vx_loose *around, const vx_loose *inside) {
+    if (around->first_piece == VX_NONE)
+        return true;
+    int64_t number = number_told(around, inside), size = longest_piece(all, around);
+    size = inside->length > size ? inside->length : size;
+    if (!is_at(around, inside, number, size) || around->length > MOST_NUMBERED * size)
+        return false;
+    for (uint32_t i = around->first_piece; i != VX_NONE; i = all[i].next_piece) {
+        int64_t other = number_told(around, &all[i]);
+        if (other == number || !is_at(around, &all[i], other, size))
+            return false;
+    }
+    return true;
+}
+
 uint32_t vx_loose_packets(const vx_loose *all, const vx_loose *item) {
     if (!vx_loose_is_partial(item))
         return item->piece_count;
+    if (item->numbered) {
+        uint32_t segment = vx_loose_segment(all, item);
+        return (item->length + segment - 1) / segment;
+    }
     /* By the size of a piece other than the last; else as their identifications tell it. */
     int64_t size = 0, told = 0;
     for (uint32_t i = item->first_piece; i != VX_NONE; i = all[i].next_piece) {
@@ -116,7 +203,7 @@ static int add_edge(edges *list, edge added) {
     return 0;
 }
 
-/* Where one stands in its flow's sequence space. */
+/* Where one stands in its flow's sequence space, or among its identifications. */
 typedef struct {
     uint64_t likeness;
     int64_t start;
@@ -158,7 +245,8 @@ static bool holds(const vx_pool *journeys, const vx_loose *around, const vx_loos
         around->clock > inside->clock ? around->clock - inside->clock : inside->clock - around->clock;
     return around->went_out != inside->went_out && around->length != inside->length && apart <= window &&
            (around->vni == inside->vni || around->vni < 0 || inside->vni < 0) &&
-           size_told(around, inside) >= 0 && are_alike(journeys, around, inside);
+           (around->numbered ? may_be_piece(around, inside) : size_told(around, inside) >= 0) &&
+           are_alike(journeys, around, inside);
 }
 
 /* All in the order of their flows and places. Sequence numbers wrap (RFC 9293): what crosses that point
@@ -170,6 +258,8 @@ static placed *place_all(const vx_loose *all, uint32_t count, size_t *placed_cou
     size_t used = 0;
     for (uint32_t i = 0; i < count; i++) {
         const vx_loose *item = &all[i];
+        if (item->numbered)
+            continue;
         places[used++] = (placed){item->likeness, item->start, item->sample, item->length, i};
         if ((uint64_t)item->start + item->length > UINT64_C(1) << 32)
             places[used++] = (placed){item->likeness, (int64_t)item->start - (INT64_C(1) << 32), item->sample,
@@ -212,7 +302,76 @@ static int find_edges(const vx_loose *all, uint32_t count, const vx_pool *journe
     return status;
 }
 
+/* All of UDP's in the order of their flows and identifications, which wrap too. */
+static placed *place_numbered(const vx_loose *all, uint32_t count, bool of_tunnels, size_t *placed_count) {
+    placed *places = vx_allocate(2 * (size_t)count + 1, sizeof *places);
+    if (places == NULL)
+        return NULL;
+    size_t used = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const vx_loose *item = &all[i];
+        if (!item->numbered)
+            continue;
+        int64_t number = of_tunnels ? item->outer_id : item->inner_id;
+        places[used++] = (placed){item->likeness, number, item->sample, item->length, i};
+        if (number + MOST_NUMBERED > 1 << 16)
+            places[used++] = (placed){item->likeness, number - (1 << 16), item->sample, item->length, i};
+    }
+    qsort(places, used, sizeof *places, by_place);
+    *placed_count = used;
+    return places;
+}
+
+/* What stands before a place on one side, near enough to hold it: the newest last. */
+typedef struct {
+    const placed *all[MOST_AROUND + 1];
+    size_t count;
+} nearby;
+
+static void drop_far(nearby *before, const placed *place) {
+    size_t kept = 0;
+    for (size_t i = 0; i < before->count; i++)
+        if (before->all[i]->likeness == place->likeness &&
+            place->start - before->all[i]->start < MOST_NUMBERED)
+            before->all[kept++] = before->all[i];
+    before->count = kept;
+}
+
+static void add_nearby(nearby *before, const placed *place) {
+    if (before->count == MOST_AROUND) {
+        memmove(before->all, before->all + 1, (MOST_AROUND - 1) * sizeof before->all[0]);
+        before->count--;
+    }
+    before->all[before->count++] = place;
+}
+
+static int find_numbered(const vx_loose *all, uint32_t count, const vx_pool *journeys, uint64_t window,
+                         bool of_tunnels, edges *found) {
+    size_t places_count;
+    placed *places = place_numbered(all, count, of_tunnels, &places_count);
+    if (places == NULL)
+        return -1;
+    nearby before[2] = {{.count = 0}, {.count = 0}}; /* that came in, that went out */
+    int status = 0;
+    for (size_t i = 0; i < places_count && status == 0; i++) {
+        const placed *place = &places[i];
+        const vx_loose *item = &all[place->number];
+        nearby *other_side = &before[!item->went_out];
+        drop_far(other_side, place);
+        for (size_t j = 0; j < other_side->count && status == 0; j++) {
+            const vx_loose *other = &all[other_side->all[j]->number];
+            if (is_told_by_tunnel(other, item) == of_tunnels && holds(journeys, other, item, window))
+                status = add_edge(found, (edge){other_side->all[j]->number, place->number, place->sample});
+        }
+        add_nearby(&before[item->went_out], place);
+    }
+    free(places);
+    return status;
+}
+
 static bool has_room(const vx_loose *all, const vx_loose *around, const vx_loose *inside) {
+    if (around->numbered)
+        return fits_numbered(all, around, inside);
     uint64_t start = offset_of(around, inside), end = start + inside->length;
     if (around->piece_count >= MOST_PIECES)
         return false;
@@ -267,46 +426,75 @@ static void take_pieces(vx_loose *all, const edges *list, bool went_out) {
     }
 }
 
-/* First and last clock of what hangs together, by the number of the one that stands for it. */
+/* Where nothing but the order of what left tells that it is of this one, all of it has to be there. */
+static void leave_unnumbered(vx_loose *all, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) {
+        vx_loose *item = &all[i];
+        if (!item->numbered || item->first_piece == VX_NONE || item->outer_id != 0 || item->inner_id != 0 ||
+            !vx_loose_is_partial(item))
+            continue;
+        for (uint32_t piece = item->first_piece; piece != VX_NONE; piece = all[piece].next_piece)
+            all[piece].around = VX_NONE;
+        item->first_piece = item->last_piece = VX_NONE;
+        item->piece_count = 0;
+        item->piece_bytes = 0;
+    }
+}
+
+/* How many hang together, and their first and last clock, by the number of the one that stands for them. */
 typedef struct {
     uint64_t first;
     uint64_t last;
+    uint32_t count;
 } span;
 
-static int mark_decided(vx_loose *all, uint32_t count, const vx_decidable *when) {
+static bool may_decide(const span *whole, const vx_decidable *when) {
+    return (!when->has_last || whole->last < when->last_before) &&
+           (!when->has_first || whole->first > when->first_behind);
+}
+
+static int mark_decided(vx_loose *all, uint32_t count, const vx_decidable *when, uint64_t *evicted) {
     span *spans = vx_allocate((size_t)count + 1, sizeof *spans);
     if (spans == NULL)
         return -1;
     for (uint32_t i = 0; i < count; i++)
-        spans[i] = (span){UINT64_MAX, 0};
+        spans[i] = (span){UINT64_MAX, 0, 0};
     for (uint32_t i = 0; i < count; i++) {
         span *whole = &spans[root_of(all, i)];
         whole->first = all[i].clock < whole->first ? all[i].clock : whole->first;
         whole->last = all[i].clock > whole->last ? all[i].clock : whole->last;
+        whole->count++;
     }
     for (uint32_t i = 0; i < count; i++) {
         const span *whole = &spans[root_of(all, i)];
-        all[i].decided = (!when->has_last || whole->last < when->last_before) &&
-                         (!when->has_first || whole->first > when->first_behind);
+        bool may = may_decide(whole, when), are_too_many = whole->count > MOST_TOGETHER;
+        all[i].decided = may || are_too_many;
+        *evicted += !may && are_too_many;
     }
     free(spans);
     return 0;
 }
 
 int vx_loose_decide(vx_loose *all, uint32_t count, const vx_pool *journeys, uint64_t window,
-                    const vx_decidable *when) {
+                    const vx_decidable *when, uint64_t *evicted) {
     edges found = {0};
     for (uint32_t i = 0; i < count; i++)
         forget(&all[i], i);
+    bool numbered = false;
+    for (uint32_t i = 0; i < count; i++)
+        numbered |= all[i].numbered;
     int status = find_edges(all, count, journeys, window, &found);
+    for (int of_tunnels = 0; of_tunnels < 2 && numbered && status == 0; of_tunnels++)
+        status = find_numbered(all, count, journeys, window, of_tunnels != 0, &found);
     for (size_t i = 0; i < found.count && status == 0; i++)
         all[root_of(all, found.all[i].inside)].parent = root_of(all, found.all[i].around);
     if (status == 0)
-        status = mark_decided(all, count, when);
+        status = mark_decided(all, count, when, evicted);
     if (status == 0 && found.count > 0) {
         qsort(found.all, found.count, sizeof *found.all, by_inside);
         take_pieces(all, &found, true);
         take_pieces(all, &found, false);
+        leave_unnumbered(all, count);
     }
     free(found.all);
     return status;

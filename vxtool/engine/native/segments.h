@@ -1,8 +1,9 @@
 /* Which packets are segments of which super-frame: see vxtool/engine/segments.py for the rules.
  *
- * Segmentation offload cuts one TCP super-frame into many packets on its way through a router, or puts many
- * together into one. Their journeys come in and never leave, or leave without having come in: they are loose.
- * What hangs together is decided as soon as nothing more can be added to it, whenever that is looked at. */
+ * Segmentation offload cuts one super-frame of TCP or UDP into many packets on its way through a router, or
+ * puts many together into one. Their journeys come in and never leave, or leave without having come in: they
+ * are loose. What hangs together is decided as soon as nothing more can be added to it, whenever that is
+ * looked at. */
 #ifndef VXTOOL_SEGMENTS_H
 #define VXTOOL_SEGMENTS_H
 
@@ -11,17 +12,19 @@
 /* One side of a journey, that may be a piece of another, or hold others. Numbers of others are indexes into
  * the array that it stands in, VX_NONE: none. */
 typedef struct {
-    vx_sample sample;  /* at its first stage where it came in, at its last where it went out */
-    uint64_t clock;    /* when it was first seen */
-    uint64_t likeness; /* hash of its flow, acknowledgement and timestamps, which all pieces share */
-    uint32_t journey;  /* has the key, and the sightings of this side alone */
-    uint32_t start;    /* TCP sequence number */
-    uint32_t length;   /* of the payload */
+    vx_sample sample; /* at its first stage where it came in, at its last where it went out */
+    uint64_t clock;   /* when it was first seen */
+    uint64_t
+        likeness;     /* hash of its flow, and TCP's acknowledgement and timestamps, which all pieces share */
+    uint32_t journey; /* has the key, and the sightings of this side alone */
+    uint32_t start;   /* TCP sequence number */
+    uint32_t length;  /* of the payload */
     uint32_t outer_id; /* identifications; 0: none */
     uint32_t inner_id;
     int32_t vni; /* -1: plain */
     bool went_out;
-    bool is_open; /* when the capture ended */
+    bool is_open;  /* when the capture ended */
+    bool numbered; /* of UDP, where identifications alone tell the place of a piece */
     /* What is found out: */
     bool decided;
     uint32_t parent;      /* leads to the one that stands for all that hang together with it */
@@ -41,6 +44,9 @@ static inline bool vx_loose_is_partial(const vx_loose *item) { return item->piec
 /* How many packets one with pieces was that were cut out of it. */
 uint32_t vx_loose_packets(const vx_loose *all, const vx_loose *item);
 
+/* The size of the pieces of one of UDP but the last, going by those found; 0 of TCP. */
+uint32_t vx_loose_segment(const vx_loose *all, const vx_loose *item);
+
 /* When something may be decided: where the last of what hangs together is before `last_before`, and the first
  * behind `first_behind`; both may be left away. */
 typedef struct {
@@ -50,8 +56,9 @@ typedef struct {
     bool has_first;
 } vx_decidable;
 
-/* Find out which are pieces of which. `journeys`: of vx_journey. 0, or -1: no memory. */
+/* Find out which are pieces of which. `journeys`: of vx_journey; what is decided although it should wait,
+ * since it is too many, is added to `evicted`. 0, or -1: no memory. */
 int vx_loose_decide(vx_loose *all, uint32_t count, const vx_pool *journeys, uint64_t window,
-                    const vx_decidable *when);
+                    const vx_decidable *when, uint64_t *evicted);
 
 #endif

@@ -642,6 +642,7 @@ typedef struct {
     int32_t vni;   /* -1: not in a tunnel */
     bool whole;    /* the measured is */
     bool cut;      /* a super-frame, of which the packets are known: no packet has its size */
+    uint16_t segment;
 } counted;
 
 static inline int add_to_cell(vx_tally *tally, uint32_t number, const counted *journey) {
@@ -961,6 +962,8 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
         return -1;
     if (!journey->cut && count_size(tally, journey, number) < 0)
         return -1;
+    if (journey->cut && flow != NULL && journey->segment > flow->segment)
+        flow->segment = journey->segment;
     uint16_t mss = journey->measured->traits.mss;
     if (mss > 0 && vx_map_count_up(&tally->mss, mss, 1) < 0)
         return -1;
@@ -1026,6 +1029,7 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
         .vni = vni,
         .whole = measured->pieces == VX_NONE,
         .cut = view->packets > 0,
+        .segment = (uint16_t)view->segment, /* a UDP datagram is no longer than that */
     };
     return count(tally, &journey);
 }
@@ -1205,6 +1209,8 @@ static int merge_flow(vx_flow *mine, vx_flow *theirs) {
         mine->mss = theirs->mss;
     if (theirs->options > mine->options)
         mine->options = theirs->options;
+    if (theirs->segment > mine->segment)
+        mine->segment = theirs->segment;
     mine->has_data |= theirs->has_data;
     mine->data_bytes += theirs->data_bytes;
     mine->ranges_folded |= theirs->ranges_folded;

@@ -32,6 +32,7 @@ enum {
     VX_OVERTAKEN = 64,
     VX_SEGMENTED = 128,
     VX_JOINED = 256,
+    VX_OF_UDP = 512,
 };
 
 /* How a datagram was seen at a stage. */
@@ -140,6 +141,7 @@ typedef struct {
     /* Sequence space covered: pairs of start and end; the first in the row itself. */
     uint32_t range_count;
     bool ranges_folded;
+    uint16_t segment; /* of UDP: largest payload of the datagrams into which a super-frame was cut */
     int64_t range[2];
     int64_t *more_ranges; /* all of them, where there is more than one */
     uint64_t data_bytes;
@@ -379,6 +381,7 @@ typedef struct {
     const vx_sighting *egress;
     uint32_t packets; /* into which a super-frame was cut; 0: it was not */
     uint32_t left;    /* how many of these went out */
+    uint32_t segment; /* bytes of UDP data in each but the last */
 } vx_view;
 
 void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more, const vx_pool *pieces);

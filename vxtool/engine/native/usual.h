@@ -11,7 +11,7 @@
 
 enum { VX_ETHERTYPE_IPV4 = 0x0800, VX_ETHERTYPE_IPV6 = 0x86dd };
 enum { VX_SLL2_HEADER = 20, VX_ETHERNET_HEADER = 14 };
-enum { VX_UDP_HEADER = 8, VX_TUNNEL_HEADER = 8, VX_TCP_LEAST = 20 };
+enum { VX_TUNNEL_HEADER = 8, VX_TCP_LEAST = 20 };
 enum { VX_KEY_PAYLOAD = 64 };
 /* Timestamps alone, as Linux aligns them (RFC 7323, appendix A). */
 enum { VX_TIMESTAMPS_ALONE = 0x0101080a, VX_TIMESTAMPS_SIZE = 12 };
