@@ -47,7 +47,30 @@ def test_without_a_tunnel_there_is_none(tmp_path: Path) -> None:
     assert report["flows"][0]["overhead_bytes"] == 0
 
 
-@pytest.mark.parametrize("name", ["iperf-offload-off", "iperf-offload-on", "pods-mtu-1500", "ipv6-underlay"])
+def test_segments_of_a_super_frame_are_no_fragments() -> None:
+    """Of 232 packets none is a fragment (tshark finds none), and each has 50 bytes of tunnel; with 38 bytes of
+    framing each they are 295,460 bytes. The first flow sent 191 of them."""
+    report = sample("iperf-resegmented.pcap").analyze()
+    efficiency = report["efficiency"]
+    assert (efficiency["fragments"], efficiency["percent_of_wire_packets"]) == (0, 0)
+    assert (efficiency["ethernet_overhead_bytes"], efficiency["ethernet_bytes"]) == (11_600, 295_460)
+    assert efficiency["percent_of_ethernet_bytes"] == 3.93
+    first = report["flows"][0]
+    assert (first["wire_packets"], first["overhead_bytes"]) == (191, 191 * 50)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "iperf-offload-off",
+        "iperf-offload-on",
+        "iperf-resegmented",
+        "drops-offload-on",
+        "drops-offload-on-ipv6",
+        "pods-mtu-1500",
+        "ipv6-underlay",
+    ],
+)
 def test_flows_sum_up_to_the_whole(name: str) -> None:
     report = sample(f"{name}.pcap").analyze()
     assert report["flows_total"] == len(report["flows"])

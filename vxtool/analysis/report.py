@@ -121,7 +121,7 @@ def build_report(
         "flows_total": flows_total,
         "overhead": overhead,
         "efficiency": measure_efficiency(
-            overhead, count_wire_bytes(tables, large, in_tunnels, mtu, overhead), in_tunnels.extra_packets
+            overhead, count_wire_bytes(tables, large, in_tunnels, mtu, overhead), in_tunnels.segments
         ),
         "mtu": mtu,
         "what_if": tell_what_if(tables, large, in_tunnels, mtu, overhead, question.mtus) if tunnelled else [],

@@ -48,6 +48,8 @@ class SuperFrames:
     `rows` are those of `large` that are; `largest_mss` is the largest that any flow of the scope told. `cut` are
     bundles of those whose packets were seen to leave: the engine has counted these, and none of them is in `large`.
     `cut_udp` are the numbers of those of UDP.
+    `extra_packets` and `extra_overhead` are of `rows` alone, `segments` of both: by how many packets these exceed
+    the datagrams.
     """
 
     def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int, cut: Sequence[Judged] = ()) -> None:
@@ -72,6 +74,9 @@ class SuperFrames:
             self.extra_overhead += extra * (row.outer - row.inner)
             self.estimated |= segment.estimated
             self.sizes[row.inner] += datagrams
+        self.segments = self.extra_packets + sum(
+            bundle.wire_packets - bundle.datagrams for bundle in self.cut_bundles
+        )
 
     @cached_property
     def flows(self) -> object:
@@ -166,7 +171,7 @@ def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
     return SegmentSize(max(1, (largest_mss or 1450 - header - TCP_HEADER) - options), estimated=True)
 
 
-def tunnel_bytes(bundle: Bundle) -> int:
+def tunnel_bytes(bundle: Bundle | Share) -> int:
     """What the tunnel adds to each of these datagrams; on average, where they differ in that."""
     return (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
 

@@ -11,13 +11,14 @@ from vxtool.analysis.efficiency import percent_of
 from vxtool.analysis.forwarding import interface_label
 from vxtool.analysis.knowledge import Knowledge, address_text
 from vxtool.analysis.outcomes import Judge, Judged, Route
-from vxtool.analysis.sizes import SuperFrames, fragment_header, headers_inside
+from vxtool.analysis.sizes import SuperFrames, fragment_header, headers_inside, tunnel_bytes
 from vxtool.analysis.times import rfc3339
 from vxtool.cluster.identities import cluster_id_of, kind_of
 from vxtool.engine.tables import (
     FIRST_ONLY,
     NON_IP,
     OPAQUE,
+    SEGMENTED,
     TCP,
     WEAR_NAMES,
     FlowKey,
@@ -194,6 +195,7 @@ class FlowTotals:
         # Where a tail was lost, the headers tell how long the whole was.
         self.wire_bytes = sum(max(share.outer_bytes, share.wire_bytes) for share in shares)
         self.headers = (sum(share.outer_bytes for share in shares) - self.inner_bytes) // max(1, self.datagrams)
+        self.overhead = self.wire_bytes - self.inner_bytes
         self.forwarded = self.dropped = 0
         self._paths: dict[tuple[str | None, str | None], int] = {}
         for share in shares:
@@ -201,6 +203,11 @@ class FlowTotals:
             if item.route.measured.form == FIRST_ONLY:
                 self.wire_packets += share.datagrams
                 self.wire_bytes += share.datagrams * fragment_header(item.bundle.source)
+                self.overhead += share.datagrams * fragment_header(item.bundle.source)
+            elif item.route.flags & SEGMENTED:
+                # Each segment has headers of the pods' own too: those are no overhead.
+                self.overhead -= max(share.outer_bytes, share.wire_bytes) - share.inner_bytes
+                self.overhead += tunnel_bytes(share) * share.wire_packets
             if item.outcome == "forwarded":
                 self.forwarded += share.datagrams
             elif item.outcome == "dropped":
@@ -278,7 +285,7 @@ def _describe_flow(
     # Of what stands for several packets, each has all of the headers.
     inside = headers_inside(flow, row.options if row is not None else 0)
     wire_bytes = totals.wire_bytes + extra_packets * (inside + totals.headers)
-    overhead = wire_bytes - totals.inner_bytes - extra_packets * inside if flow.vni >= 0 else 0
+    overhead = totals.overhead + extra_packets * totals.headers if flow.vni >= 0 else 0
     return {
         "vni": flow.vni if flow.vni >= 0 else None,
         "source": address_text(flow.source),
