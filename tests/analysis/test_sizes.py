@@ -176,6 +176,22 @@ class TestSuperFrames:
         report = run(tmp_path, records)
         assert report["overhead"]["wire_packets"] == 1 + 1 + 10
 
+    def test_the_mss_of_both_counts_where_the_link_would_carry_more(self, tmp_path: Path) -> None:
+        """Pods at 1450 over links of 9000: 7,050 bytes of data are 5 segments of 1,410, though 7,140 fit 9000."""
+        report = run(
+            tmp_path,
+            [*self.syns(), *self.data(7050), *self.data(1410, 7052, time=3 * MS)],
+            links=[router_links(tmp_path / "links.json", mtu=9000)],
+        )
+        overhead, mtu = report["overhead"], report["mtu"]
+        assert (mtu["super_frames"], mtu["largest_inner"], mtu["underlay"]) == (1, 1450, 9000)
+        assert (overhead["wire_packets"], overhead["wire_packets_estimated"]) == (2 + 5 + 1, False)
+
+    def test_a_jumbo_link_carries_what_both_agreed_on(self, tmp_path: Path) -> None:
+        links = [router_links(tmp_path / "links.json", mtu=9000)]
+        report = run(tmp_path, [*self.syns(8910, 8910), *self.data(8910)], links=links)
+        assert (report["mtu"]["super_frames"], report["overhead"]["wire_packets"]) == (0, 3)
+
     def test_no_syn_but_the_links_mtu(self, tmp_path: Path) -> None:
         """1500 - 50 - 40 = 1410."""
         report = run(tmp_path, self.data(14100), links=[router_links(tmp_path / "links.json")])

@@ -1,8 +1,9 @@
 """What the tunnel costs, and what the packets' sizes say of the MTU.
 
 A record may be a super-frame: segmentation offload hands the tap one packet for many. What is one is told by the
-MTU of the link that it came in by, where the operator's files give it; else by the MSS that the two ends agreed on,
-else by the largest MSS seen at all. The number of packets it stood for follows from the flow's segment size.
+MTU of the link that it came in by, where the operator's files give it, and by the MSS that the two ends agreed on,
+which may be that of a smaller link; where neither is known by the largest MSS seen at all. The number of packets it
+stood for follows from the flow's segment size.
 """
 
 from __future__ import annotations
@@ -133,17 +134,22 @@ def find_super_frames(queries: Queries, large: Large, groups: Iterable[Group], t
         (number, row) for number, row in enumerate(large.rows) if row.tunnelled == tunnelled and row.payload > 0
     ]
     mss = largest_mss(queries, tunnelled) if rows else 0
-    return SuperFrames(large, {number for number, row in rows if _is_super(row, row.told_mss or mss)}, mss, cut)
+    return SuperFrames(large, {number for number, row in rows if _is_super(row, mss)}, mss, cut)
 
 
-def _is_super(row: LargeRow, mss: int) -> bool:
+def _is_super(row: LargeRow, largest_mss: int) -> bool:
+    agreed = row.protocol == TCP and row.both_told and row.inner > _full_length(row.told_mss, row.ipv6)
     if row.limit >= 0:
-        return row.outer > row.limit
+        return row.outer > row.limit or agreed
     if row.segment:
         return row.payload > row.segment
-    if mss:
-        return row.inner > mss + _ip_header(row.ipv6) + TCP_HEADER
+    if mss := row.told_mss or largest_mss:
+        return row.inner > _full_length(mss, row.ipv6)
     return row.outer > LARGEST_JUMBO
+
+
+def _full_length(mss: int, ipv6: bool) -> int:
+    return mss + _ip_header(ipv6) + TCP_HEADER
 
 
 def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
