@@ -14,8 +14,10 @@ from analysis.scenes import (
     Seen,
     back,
     datagram,
+    fragments,
     passed,
     pcap,
+    ping,
     router_links,
     segment,
     tunnel,
@@ -73,6 +75,41 @@ def test_other_protocols_keep_their_sizes_and_are_fragmented(tmp_path: Path) -> 
     assert rows[True, 1400]["bytes"] == 5 * (1500 + 20)
     assert rows[True, 576]["bytes"] == 5 * (1500 + 40)
     assert rows[False, 1500]["bytes"] == 5 * 1450
+
+
+def test_full_segments_in_fragments_are_cut_anew_where_they_fit(tmp_path: Path) -> None:
+    """Pods at 1500 send 20 segments of 1,460 bytes and 3 pings of 1,500: each is two fragments over 1500. 29,200
+    bytes are 4 segments of up to 8,910 over 9000."""
+    records = [
+        *passed(0, tunnel(segment(0, 0, flags=2, options=mss(1460)))),
+        *passed(MS, back(segment(0, 0, THERE, HERE, flags=0x12, options=mss(1460))), ingress=ETH2, egress=ETH1),
+    ]
+    packets = [segment(1 + number * 1460, 1460) for number in range(20)]
+    packets += [ping(number, size=1500) for number in range(3)]
+    for number, packet in enumerate(packets):
+        for piece in fragments(tunnel(packet, identification=number + 1), 1480):
+            records += passed((2 + number) * MS, piece)
+    rows = ask(tmp_path, records)
+    assert [rows[key]["packets"] for key in ((False, 1500), (True, 1500), (True, 9000))] == [25, 48, 9]
+    assert (rows[True, 1500]["percent_of_packets"], rows[True, 1500]["percent_of_bytes"]) == (100, 100)
+    assert rows[True, 9000]["bytes"] == 2 * 94 + 29_200 + 4 * 90 + 3 * 1550
+
+
+@pytest.mark.parametrize(
+    ("name", "packets"),
+    [
+        # 162 datagrams, of which 88 are segments of 1,448 bytes in fragments: -(-88 * 1448 // 8898) is 15.
+        ("pods-mtu-1500", 162 - 88 + 15),
+        # 47 of 111 are segments of 1,358 bytes, as a link told the pods: -(-47 * 1358 // 8858) is 8.
+        ("ipv6-pods-mtu-1500", 111 - 47 + 8),
+        # 5 of 1,398 bytes are lost, 47 of 1,298 follow the message: 1 and 7.
+        ("router-mtu-1400-df", 126 - 5 - 47 + 1 + 7),
+    ],
+)
+def test_what_a_smaller_link_made_of_segments_is_cut_anew(name: str, packets: int) -> None:
+    rows = sample(f"{name}.pcap").analyze()["what_if"]
+    (row,) = (row for row in rows if row["tunnel"] and row["underlay"] == 9000)
+    assert row["packets"] == packets
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from vxtool.analysis.traffic import (
     pair_identities,
     tell_overlay,
 )
-from vxtool.analysis.what_if import count_wire_bytes, tell_what_if
+from vxtool.analysis.what_if import WhatCrossed, flows_in_fragments, tell_what_if
 from vxtool.engine.tables import PLAIN, Tables
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def build_report(
     other = count_outcomes(other_scope, tables, judge, elsewhere, knowledge, found_elsewhere) if elsewhere else None
     overhead = measure_overhead(tables, groups, in_tunnels)
     mtu = measure_mtu(tables, groups, found, knowledge, tunnelled)
+    fragmented = flows_in_fragments(judge.bundles, groups)
+    crossed = WhatCrossed(tables, large, in_tunnels, mtu, overhead, fragmented)
     overlay = tell_overlay(question.overlay, tables, knowledge)
     flows, flows_total = describe_flows(tables, judged, judge, tunnelled, found, knowledge, overlay, question.top)
     tunnel = describe_tunnel(tables, knowledge, overlay)
@@ -120,11 +122,9 @@ def build_report(
         "flows": flows,
         "flows_total": flows_total,
         "overhead": overhead,
-        "efficiency": measure_efficiency(
-            overhead, count_wire_bytes(tables, large, in_tunnels, mtu, overhead), in_tunnels.segments
-        ),
+        "efficiency": measure_efficiency(overhead, crossed.total.bytes, in_tunnels.segments),
         "mtu": mtu,
-        "what_if": tell_what_if(tables, large, in_tunnels, mtu, overhead, question.mtus) if tunnelled else [],
+        "what_if": tell_what_if(crossed, question.mtus) if tunnelled else [],
         "timeline": describe_timeline(tables, judge, in_scope, tunnelled),
         "knowledge": known,
         "findings": findings,

@@ -138,17 +138,18 @@ def find_super_frames(queries: Queries, large: Large, groups: Iterable[Group], t
 
 
 def _is_super(row: LargeRow, largest_mss: int) -> bool:
-    agreed = row.protocol == TCP and row.both_told and row.inner > _full_length(row.told_mss, row.ipv6)
+    agreed = row.protocol == TCP and row.both_told and row.inner > full_length(row.told_mss, row.ipv6)
     if row.limit >= 0:
         return row.outer > row.limit or agreed
     if row.segment:
         return row.payload > row.segment
     if mss := row.told_mss or largest_mss:
-        return row.inner > _full_length(mss, row.ipv6)
+        return row.inner > full_length(mss, row.ipv6)
     return row.outer > LARGEST_JUMBO
 
 
-def _full_length(mss: int, ipv6: bool) -> int:
+def full_length(mss: int, ipv6: bool) -> int:
+    """Of the IP packet that a full segment is."""
     return mss + _ip_header(ipv6) + TCP_HEADER
 
 

@@ -2,22 +2,25 @@
 
 TCP cuts what it has to send to what fits: full segments are cut anew, with the headers that each of them had, and
 smaller ones stay as they are, since nothing more was to be sent just then. Of other protocols the application
-decides on the size, so theirs stay too; what does not fit is fragmented. Of all this the sums are a lower bound for
-larger MTUs: the data of flows that are alike is put together before it is cut.
+decides on the size, so theirs stay too; what does not fit is fragmented. Full segments that had to be fragmented
+are fragmented still where they do not fit, since those who sent them did not know better, and are cut anew where
+they do. Of all this the sums are a lower bound for larger MTUs: the data of flows that are alike is put together
+before it is cut.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.sizes import (
     IPV4_HEADER,
     IPV6_FRAGMENT_HEADER,
     IPV6_HEADER,
-    TCP_HEADER,
     SuperFrames,
+    full_length,
+    headers_inside,
     segment_size,
     tunnel_bytes,
 )
@@ -25,10 +28,12 @@ from vxtool.engine.tables import TCP, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Mtu, Overhead, WhatIf
-    from vxtool.engine.answers import LargeRow
-    from vxtool.engine.queries import Large
+    from vxtool.analysis.outcomes import Group
+    from vxtool.engine.answers import LargeRow, TopFlow
+    from vxtool.engine.queries import Bundles, Large
 
 USUAL_MTU, JUMBO_MTU = 1500, 9000
+_MOST_FLOWS = 1000  # in fragments, whose full segments are told from other packets: those with the most bytes
 
 
 class _Bulk(NamedTuple):
@@ -38,6 +43,7 @@ class _Bulk(NamedTuple):
     inner_header: int  # of IP and TCP, in each packet
     tunnel: int  # and of the tunnel
     packets: int  # that they were in fact
+    fragmented: Sequence[_Single] = ()  # the same, where they had to be fragmented
 
 
 class _Single(NamedTuple):
@@ -55,16 +61,32 @@ class _Total(NamedTuple):
     bytes: int  # of IP, each packet with all of its headers
 
 
-def tell_what_if(
-    tables: Tables, large: Large, found: SuperFrames, mtu: Mtu, overhead: Overhead, mtus: Collection[int]
-) -> list[WhatIf]:
+class WhatCrossed:
+    """All that crossed the wire in tunnels, in pieces that another MTU would have cut in another way."""
+
+    def __init__(
+        self,
+        tables: Tables,
+        large: Large,
+        found: SuperFrames,
+        mtu: Mtu,
+        overhead: Overhead,
+        fragmented: Sequence[TopFlow],
+    ) -> None:
+        """`large` and `found` are those of the tunnel's datagrams; `fragmented`: see `flows_in_fragments`."""
+        self.tables = tables
+        self.mtu = mtu
+        self.bulks, self.singles = _take_apart(tables, large, found, mtu, fragmented)
+        self.total = _as_it_was(self.bulks, self.singles, overhead, found)
+
+
+def tell_what_if(crossed: WhatCrossed, mtus: Collection[int]) -> list[WhatIf]:
     """For no tunnel, and for tunnels over an underlay of 1500, of 9000 and of each of `mtus`; nothing without a
-    tunnel. `large` and `found` are those of the tunnel's datagrams."""
-    bulks, singles = _take_apart(tables, large, found, mtu)
+    tunnel."""
+    bulks, singles, actual, mtu = crossed.bulks, crossed.singles, crossed.total, crossed.mtu
     if not bulks and not singles:
         return []
-    usual = _usual_tunnel(tables)
-    actual = _as_it_was(bulks, singles, overhead, found)
+    usual = _usual_tunnel(crossed.tables)
     underlay = mtu["underlay"] or mtu["underlay_at_least"] or USUAL_MTU
     rows = [_describe("native", underlay, 0, _with_mtu(bulks, singles, underlay, native=True), actual)]
     for each in dict.fromkeys((USUAL_MTU, JUMBO_MTU, *mtus)):
@@ -72,9 +94,15 @@ def tell_what_if(
     return rows
 
 
-def count_wire_bytes(tables: Tables, large: Large, found: SuperFrames, mtu: Mtu, overhead: Overhead) -> int:
-    """Bytes of IP of all packets of tunnels that crossed the wire, each with all of its headers."""
-    return _as_it_was(*_take_apart(tables, large, found, mtu), overhead, found).bytes
+def flows_in_fragments(bundles: Bundles, groups: Collection[Group]) -> list[TopFlow]:
+    """The flows of tunnels of which the sender, or this machine, had to fragment packets; of each only those."""
+    numbers = [
+        item.number
+        for group in groups
+        if group.route.tunnelled and group.route.fragmented_at_source
+        for item in group.items
+    ]
+    return bundles.top(numbers, _MOST_FLOWS)[0] if numbers else []
 
 
 def _describe(kind: str, underlay: int, tunnel: int, total: _Total, actual: _Total) -> WhatIf:
@@ -89,7 +117,9 @@ def _describe(kind: str, underlay: int, tunnel: int, total: _Total, actual: _Tot
     }
 
 
-def _take_apart(tables: Tables, large: Large, found: SuperFrames, mtu: Mtu) -> tuple[list[_Bulk], list[_Single]]:
+def _take_apart(
+    tables: Tables, large: Large, found: SuperFrames, mtu: Mtu, fragmented: Sequence[TopFlow]
+) -> tuple[list[_Bulk], list[_Single]]:
     sizes = Counter({size: count for (inside, size), count in tables.sizes.items() if inside})
     usual, usual_ipv6 = _usual_tunnel(tables), _mostly_ipv6(tables)
     bulks, singles = [], []
@@ -114,15 +144,48 @@ def _take_apart(tables: Tables, large: Large, found: SuperFrames, mtu: Mtu) -> t
             singles.append(_Single(whole, tunnel, 1, tunnel >= 70, bundle.wire_packets))
         else:
             bulks.append(_Bulk(data, header, tunnel, bundle.wire_packets))
+    bulks += [bulk for flow in fragmented if (bulk := _fragmented_bulk(flow, sizes)) is not None]
     singles += [_Single(size, usual, count, usual_ipv6, 1) for size, count in sizes.items() if count > 0]
     return bulks, singles
 
 
 def _full(row: LargeRow, mtu: Mtu) -> int:
     """From which length on a segment is full: nothing larger could have been sent."""
-    if row.told_mss:
-        return row.told_mss + (IPV6_HEADER if row.ipv6 else IPV4_HEADER) + TCP_HEADER
-    return mtu["overlay"] or mtu["largest_inner"] or row.inner
+    told = full_length(row.told_mss, row.ipv6) if row.told_mss else 0
+    if mtu["underlay"] and mtu["underlay_at_most"]:
+        # Where a link carries less than both ends told, they learn of it by ICMP.
+        fits = mtu["underlay"] - (row.outer - row.inner)
+        return min(told or fits, fits)
+    return told or mtu["overlay"] or mtu["largest_inner"] or row.inner
+
+
+def _fragmented_bulk(top: TopFlow, sizes: Counter[int]) -> _Bulk | None:
+    """The full segments of a flow of TCP that were fragmented; they are taken out of `sizes`.
+
+    How many datagrams of which length a flow has in fragments is not counted: those nearest to their average, none
+    of which is far from it, since all of them are more than one packet holds and no more than a segment does.
+    """
+    if top.flow.protocol != TCP or top.row is None:
+        return None
+    count = sum(share.datagrams for share in top.shares)
+    average = sum(share.inner_bytes for share in top.shares) / count
+    told = [row.mss for row in (top.row, top.reverse) if row is not None and row.mss]
+    ipv6 = len(top.flow.source) == 16
+    full = full_length(min(told), ipv6) if told else 0
+    tunnel = sum(share.outer_bytes - share.inner_bytes for share in top.shares) // count
+    pieces = []
+    for size in sorted(sizes, key=lambda size: (abs(size - average), size)):
+        taken = min(count, max(0, sizes[size]))
+        count -= taken
+        if taken and size >= full:
+            sizes[size] -= taken
+            pieces.append(_Single(size, tunnel, taken, tunnel >= 70, 1))
+        if not count:
+            break
+    header = headers_inside(top.flow, top.row.options)
+    packets = sum(one.datagrams for one in pieces)
+    data = sum(one.datagrams * (one.inner - header) for one in pieces)
+    return _Bulk(data, header, tunnel, packets, pieces) if pieces and data > 0 else None
 
 
 def _as_it_was(
@@ -138,8 +201,13 @@ def _as_it_was(
 
 def _with_mtu(bulks: Collection[_Bulk], singles: Collection[_Single], underlay: int, native: bool) -> _Total:
     packets = size = 0
+    singles = list(singles)
     for bulk in bulks:
-        headers = bulk.inner_header + (0 if native else bulk.tunnel)
+        tunnel = 0 if native else bulk.tunnel
+        if any(one.inner + tunnel > underlay for one in bulk.fragmented):
+            singles += bulk.fragmented
+            continue
+        headers = bulk.inner_header + tunnel
         count = -(-bulk.data // max(1, underlay - headers))
         packets += count
         size += bulk.data + count * headers
