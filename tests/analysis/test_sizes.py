@@ -36,6 +36,7 @@ from analysis.scenes import (
     tunnel,
     tunnel6,
 )
+from conftest import CAPTURES
 from engine.generate import ARP, echo, ethernet, geneve, ipv4, ipv6, mss, timestamps, udp, vxlan
 
 from vxtool import analyze
@@ -192,6 +193,45 @@ class TestSuperFrames:
         report = run(tmp_path, [*self.syns(8910, 8910), *self.data(8910)], links=links)
         assert (report["mtu"]["super_frames"], report["overhead"]["wire_packets"]) == (0, 3)
 
+    def ordinary(self, count: int = 10, size: int = 1410) -> list[Seen]:
+        return [row for at in range(count) for row in self.data(size, 2 + at * size, time=(2 + at) * MS)]
+
+    def test_no_syn_but_many_full_segments(self, tmp_path: Path) -> None:
+        """10 records of 1,410 bytes of data and one of 4 times as much, which stands for 4 of those."""
+        report = run(tmp_path, [*self.ordinary(), *self.data(5640, 14102, time=20 * MS)])
+        overhead, mtu = report["overhead"], report["mtu"]
+        assert (overhead["wire_packets"], overhead["wire_packets_estimated"]) == (14, True)
+        assert (mtu["super_frames"], mtu["largest_inner"]) == (1, 1450)
+        assert (mtu["underlay"], mtu["overlay"], mtu["at_overlay"]) == (1500, 1450, 10)
+        assert mtu["overlay_evidence"] == "10 segments of TCP of just this size, and nothing larger"
+
+    def test_a_lost_super_frame_counts_as_many_packets_without_syns(self, tmp_path: Path) -> None:
+        lost = came(20 * MS, tunnel(segment(14102, 5640, CLIENT, SERVER)))
+        report = run(tmp_path, [*self.ordinary(), lost, *self.ordinary(), *exchange(4000 * MS)])
+        assert report["forwarding"]["wire_packets_lost"] == 4
+
+    def test_a_few_of_one_size_tell_no_mtu(self, tmp_path: Path) -> None:
+        mtu = run(tmp_path, self.ordinary(9))["mtu"]
+        assert (mtu["underlay"], mtu["underlay_at_least"], mtu["overlay"]) == (None, 1500, None)
+
+    def test_full_segments_that_never_left_tell_no_mtu(self, tmp_path: Path) -> None:
+        records = [came(at * MS, tunnel(segment(2 + at * 1460, 1460, CLIENT, SERVER))) for at in range(20)]
+        assert run(tmp_path, [*records, *exchange(4000 * MS)])["mtu"]["overlay"] is None
+
+    def test_full_segments_of_a_jumbo_link_are_packets(self, tmp_path: Path) -> None:
+        """8,910 is no multiple of 1,410, of which others' segments are."""
+        report = run(tmp_path, [*self.ordinary(), *self.ordinary(size=8910)])
+        assert (report["overhead"]["wire_packets"], report["overhead"]["wire_packets_estimated"]) == (20, False)
+        assert (report["mtu"]["underlay"], report["mtu"]["overlay"]) == (9000, 8950)
+        (native,) = (row for row in report["what_if"] if not row["tunnel"])
+        assert native["underlay"] == 9000
+
+    def test_records_of_one_size_between_the_usual_links_leave_it_open(self, tmp_path: Path) -> None:
+        """A sender that paces may hand over two segments at a time: 2,820 bytes of data tell no MTU."""
+        report = run(tmp_path, self.ordinary(size=2820))
+        assert report["overhead"]["wire_packets_estimated"]
+        assert (report["mtu"]["underlay_at_least"], report["mtu"]["overlay"]) == (None, None)
+
     def test_no_syn_but_the_links_mtu(self, tmp_path: Path) -> None:
         """1500 - 50 - 40 = 1410."""
         report = run(tmp_path, self.data(14100), links=[router_links(tmp_path / "links.json")])
@@ -248,6 +288,21 @@ class TestSuperFrames:
     def test_flows_count_their_segments(self, tmp_path: Path) -> None:
         report = run(tmp_path, [*self.syns(), *self.data(14100)])
         assert {flow["source"]: flow["wire_packets"] for flow in report["flows"]} == {POD_A: 11, POD_B: 1}
+
+
+def test_a_capture_that_begins_behind_the_syns_counts_the_same(tmp_path: Path) -> None:
+    """Without its first 30 records. The queue dropped 84 packets, all later, and all four of one super-frame."""
+    whole = (CAPTURES / "drops-offload-on.pcap").read_bytes()
+    at = 24
+    for _ in range(30):
+        at += 16 + int.from_bytes(whole[at + 8 : at + 12], "little")
+    (tmp_path / "late.pcap").write_bytes(whole[:24] + whole[at:])
+    links = [CAPTURES / "drops-offload-on.links.json"]
+    for options in ({}, {"links": links}):
+        report = analyze([tmp_path / "late.pcap"], **options)  # type: ignore[arg-type]
+        assert report["forwarding"]["wire_packets_lost"] == 84
+        assert report["overhead"]["wire_packets"] == 374
+        assert (report["mtu"]["overlay"], report["mtu"]["largest_inner"]) == (1450, 1450)
 
 
 class TestMtu:

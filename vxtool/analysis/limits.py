@@ -7,12 +7,15 @@ packet that left in one piece fitted; and what the pods believe stands in the MS
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge, address_text
 from vxtool.analysis.outcomes import Group
 from vxtool.engine.tables import OUT, PLAIN, WHOLE, InterfaceKey, Tables
+
+if TYPE_CHECKING:
+    from vxtool.engine.answers import Bundle
 
 # Linux believes no less (net/ipv4/route.c, ip_rt_min_pmtu).
 LEAST_TOLD = 552
@@ -99,6 +102,19 @@ def nested(mtu: int) -> str | None:
     return None
 
 
+def passed_whole(groups: Sequence[Group], tunnelled: bool) -> Iterator[Bundle]:
+    """Of what was seen to come in and to leave in one piece."""
+    for group in groups:
+        route = group.route
+        whole = route.ingress is not None and route.egress is not None
+        if route.tunnelled != tunnelled or group.outcome != "forwarded" or not whole:
+            continue
+        if route.resegmented or any(stage.form != WHOLE for stage in route.stages):
+            continue
+        for item in group.items:
+            yield item.bundle
+
+
 def _told(tables: Tables, tunnelled: bool) -> list[Limit]:
     return [
         Limit(
@@ -124,18 +140,10 @@ def _by_fragments(tables: Tables, knowledge: Knowledge, tunnelled: bool) -> list
 
 def _by_largest(groups: Sequence[Group], super_frames: Collection[int], tunnelled: bool) -> list[Limit]:
     largest = 0
-    for group in groups:
-        route = group.route
-        whole = route.ingress is not None and route.egress is not None
-        if route.tunnelled != tunnelled or group.outcome != "forwarded" or not whole:
-            continue
-        if route.resegmented or any(stage.form != WHOLE for stage in route.stages):
-            continue
-        for item in group.items:
-            bundle = item.bundle
-            if bundle.largest not in super_frames:
-                headers = (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
-                largest = max(largest, bundle.largest + headers)
+    for bundle in passed_whole(groups, tunnelled):
+        if bundle.largest not in super_frames:
+            headers = (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
+            largest = max(largest, bundle.largest + headers)
     if not largest:
         return []
     return [Limit("largest-packet", "underlay", largest, None, f"a packet of {largest} bytes passed in one piece")]

@@ -2,20 +2,21 @@
 
 A record may be a super-frame: segmentation offload hands the tap one packet for many. What is one is told by the
 MTU of the link that it came in by, where the operator's files give it, and by the MSS that the two ends agreed on,
-which may be that of a smaller link; where neither is known by the largest MSS seen at all. The number of packets it
-stood for follows from the flow's segment size.
+which may be that of a smaller link; where neither is known by the largest MSS seen at all, and in a capture without
+any SYN by the length that its full segments have. The number of packets it stood for follows from the flow's
+segment size.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge
-from vxtool.analysis.limits import Limit, tell_limits, tightest
+from vxtool.analysis.limits import Limit, passed_whole, tell_limits, tightest
 from vxtool.analysis.outcomes import RESEGMENTED, Group, Judged
 from vxtool.analysis.second_thoughts import largest_mss
 from vxtool.engine.answers import Wanted
@@ -32,15 +33,30 @@ TIMESTAMPS = 12  # the TCP option of RFC 7323 with its padding
 USUAL_OVERHEAD = 50
 # Without any MTU or MSS to go by: the longest packet that links in the field carry unsegmented.
 LARGEST_JUMBO = 9216
+USUAL_LARGEST = 1500
 
 SIZE_EDGES = (64, 128, 256, 512, 768, 1024, 1280, 1400, 1450, 1500, 2048, 4096, 9000, 16384, 32768, 65535)
 
 TOO_BIG = {(4, 3, 4), (6, 2, 0)}  # IP version, ICMP type, code: RFC 1191, RFC 4443
 
 
+# So many datagrams of one size are full segments: data that happens to be of one length is not so regular. But
+# super-frames may be, where the sender paces them: the size is to be that of a usual or a jumbo link.
+LEAST_FULL = 10
+SMALLEST_JUMBO = 8800
+
+
 class SegmentSize(NamedTuple):
     size: int
     estimated: bool
+
+
+class FullSegments(NamedTuple):
+    """What the segments of TCP themselves tell, where no SYN does."""
+
+    mss: int  # that of a SYN for such segments
+    inner: int  # length of the IP packet
+    datagrams: int
 
 
 class SuperFrames:
@@ -50,20 +66,30 @@ class SuperFrames:
     bundles of those whose packets were seen to leave: the engine has counted these, and none of them is in `large`.
     `cut_udp` are the numbers of those of UDP.
     `extra_packets` and `extra_overhead` are of `rows` alone, `segments` of both: by how many packets these exceed
-    the datagrams.
+    the datagrams. `full` takes the place of `largest_mss` where that is 0.
     """
 
-    def __init__(self, large: Large, rows: AbstractSet[int], largest_mss: int, cut: Sequence[Judged] = ()) -> None:
+    def __init__(
+        self,
+        large: Large,
+        rows: AbstractSet[int],
+        largest_mss: int,
+        cut: Sequence[Judged] = (),
+        full: FullSegments | None = None,
+        doubtful: bool = False,
+    ) -> None:
         self._large = large
         self.rows = rows
-        self.largest_mss = largest_mss
+        self.full = full
+        self.largest_mss = largest_mss or (full.mss if full else 0)
         self.cut = [item.number for item in cut]
         self.cut_bundles = [item.bundle for item in cut]
         self.cut_udp = {item.number for item in cut if item.route.flags & OF_UDP}
         self.datagrams = sum(item.bundle.datagrams for item in cut)
         self.extra_packets = 0
         self.extra_overhead = 0
-        self.estimated = False
+        self.doubtful = doubtful  # whether some of the other large records are super-frames too
+        self.estimated = doubtful
         self.of_udp = any(large.rows[number].protocol != TCP for number in rows)
         self.sizes: Counter[int] = Counter()  # inner length -> datagrams
         for (number, ordinary), datagrams in (large.beside(rows) if rows else {}).items():
@@ -133,8 +159,41 @@ def find_super_frames(queries: Queries, large: Large, groups: Iterable[Group], t
     rows = [
         (number, row) for number, row in enumerate(large.rows) if row.tunnelled == tunnelled and row.payload > 0
     ]
-    mss = largest_mss(queries, tunnelled) if rows else 0
-    return SuperFrames(large, {number for number, row in rows if _is_super(row, mss)}, mss, cut)
+    told = largest_mss(queries, tunnelled) if rows else 0
+    full = None if told else find_full_segments([row for _, row in rows if row.limit < 0])
+    mss = told or (full.mss if full else 0)
+    found = {number for number, row in rows if _is_super(row, mss)}
+    doubtful = not mss and any(
+        row.protocol == TCP and row.limit < 0 and row.outer > USUAL_LARGEST and number not in found
+        for number, row in rows
+    )
+    return SuperFrames(large, found, told, cut, full, doubtful)
+
+
+def find_full_segments(rows: Collection[LargeRow]) -> FullSegments | None:
+    """Many datagrams of TCP of one length, and none of more; or if there are, most of these stand for several: they
+    hold a multiple of the data. On a larger link they would be of any length, or many of its own."""
+    counts: Counter[int] = Counter()
+    lengths: dict[int, int] = {}
+    data = [row for row in rows if row.protocol == TCP and row.outer <= LARGEST_JUMBO]
+    for row in data:
+        if USUAL_LARGEST < row.outer < SMALLEST_JUMBO:
+            continue
+        mss = row.payload + _timestamps(row)
+        counts[mss] += row.datagrams
+        lengths[mss] = max(row.inner, lengths.get(mss, 0))
+    for mss, datagrams in sorted(counts.items()):
+        if datagrams < LEAST_FULL:
+            continue
+        larger = [(row, mss - _timestamps(row)) for row in data if row.payload + _timestamps(row) > mss]
+        multiples = sum(row.datagrams for row, size in larger if row.payload % size == 0)
+        if 2 * multiples >= sum(row.datagrams for row, _ in larger):
+            return FullSegments(mss, lengths[mss], datagrams)
+    return None
+
+
+def _timestamps(row: LargeRow) -> int:
+    return TIMESTAMPS if row.options >= TIMESTAMPS else 0
 
 
 def _is_super(row: LargeRow, largest_mss: int) -> bool:
@@ -167,7 +226,7 @@ def segment_size(row: LargeRow, ordinary: int, largest_mss: int) -> SegmentSize:
     if row.protocol != TCP:
         full = max(1, (inner_mtu if inner_mtu > 0 else 1450) - header - UDP_HEADER)
         return SegmentSize(ordinary or full, estimated=True)
-    options = TIMESTAMPS if row.options >= TIMESTAMPS else 0
+    options = _timestamps(row)
     if row.told_mss:
         size = max(1, row.told_mss - options)
         if row.both_told:
@@ -233,13 +292,16 @@ def measure_mtu(
     tight = tightest(limits)
     told = {mss for inside, _, mss in tables.queries.told_mss if inside == tunnelled}
     underlay, underlay_evidence = _underlay(limits, tunnelled)
+    passed = max((limit.at_least or 0 for limit in limits if limit.source == "largest-packet"), default=0)
     overlay, overlay_evidence = _overlay(tables, groups, underlay, tunnelled)
+    if overlay is None and underlay is None and tunnelled and not _has_fragments(groups):
+        overlay, overlay_evidence = _overlay_by_size(groups, sizes, found.full)
     if underlay is None and overlay is not None and tunnelled and not _has_fragments(groups):
         underlay = overlay + _usual_overhead(tables)
         underlay_evidence = f"the overlay MTU of {overlay} and the tunnel's {underlay - overlay} bytes"
     return {
         "underlay": underlay,
-        "underlay_at_least": tight.at_least if tight is not None else None,
+        "underlay_at_least": tight.at_least if tight is not None else (0 if found.doubtful else passed) or None,
         "underlay_at_most": tight.at_most if tight is not None else None,
         "overlay": overlay,
         "underlay_evidence": underlay_evidence,
@@ -310,6 +372,17 @@ def _overlay(
         return None, None
     mtu, flows = max(told.items(), key=lambda entry: (entry[1], entry[0]))
     return mtu, f"the MSS in the SYNs of {flows} flow{'s' if flows != 1 else ''}"
+
+
+def _overlay_by_size(
+    groups: Sequence[Group], sizes: Mapping[int, int], full: FullSegments | None
+) -> tuple[int | None, str | None]:
+    """Full segments that passed, alone or several in one record, tell the pods' MTU as their SYNs would."""
+    if full is None or full.inner < max(sizes, default=0):
+        return None, None
+    if all(bundle.largest < full.inner for bundle in passed_whole(groups, tunnelled=True)):
+        return None, None
+    return full.inner, f"{full.datagrams:,} segments of TCP of just this size, and nothing larger"
 
 
 def _usual_overhead(tables: Tables) -> int:

@@ -87,7 +87,8 @@ def tell_what_if(crossed: WhatCrossed, mtus: Collection[int]) -> list[WhatIf]:
     if not bulks and not singles:
         return []
     usual = _usual_tunnel(crossed.tables)
-    underlay = mtu["underlay"] or mtu["underlay_at_least"] or USUAL_MTU
+    least = mtu["underlay_at_least"] or 0
+    underlay = mtu["underlay"] or (least if mtu["underlay_at_most"] else max(least, USUAL_MTU))
     rows = [_describe("native", underlay, 0, _with_mtu(bulks, singles, underlay, native=True), actual)]
     for each in dict.fromkeys((USUAL_MTU, JUMBO_MTU, *mtus)):
         rows.append(_describe("tunnel", each, usual, _with_mtu(bulks, singles, each, native=False), actual))
