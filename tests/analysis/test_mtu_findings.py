@@ -34,7 +34,7 @@ from analysis.scenes import (
     tunnel,
 )
 from captures.samples import sample
-from engine.generate import ICMP, icmp, ipv4, mss
+from engine.generate import ICMP, icmp, ipv4, ipv6, mss, tcp
 
 from vxtool import analyze
 from vxtool.analysis.model import Report
@@ -290,6 +290,24 @@ class TestMssTooLarge:
         )
         assert "set the pods' MTU to 1450" in found["remedy"]
         assert "maxseg size set 1410" in found["remedy"]
+
+    def test_both_families_are_named(self, tmp_path: Path) -> None:
+        """Pods at 1500: 1,460 over IPv4 and 1,440 over IPv6, where 1,410 and 1,390 would fit."""
+        ends = [b"\xfd" + bytes(14) + bytes([last]) for last in (1, 2)]
+        syn = ipv6(*ends, 6, tcp(40000, 80, 0, b"", flags=2, options=mss(1440)))
+        answer = ipv6(*reversed(ends), 6, tcp(80, 40000, 0, b"", flags=0x12, options=mss(1440)))
+        six = [
+            *passed(500 * MS, tunnel(syn)),
+            *passed(501 * MS, back(answer), ingress=ETH2, egress=ETH1),
+        ]
+        report = run(tmp_path, [*opening(1460), *six, *exchange(S)], links=links(tmp_path))
+        found = finding(report, "mtu.mss-too-large")
+        assert found is not None
+        assert found["title"] == (
+            "2 TCP connections agreed on an MSS of up to 1,460 over IPv4 and 1,440 over IPv6: its packets have "
+            "1,500 bytes, and 1,450 fit into the tunnel"
+        )
+        assert "an MSS of 1,410 over IPv4 and 1,390 over IPv6 follows" in found["remedy"]
 
     @pytest.mark.parametrize(("mine", "theirs"), [(1410, 1410), (1460, 1410), (1410, 8960)])
     def test_the_smaller_of_both_counts(self, tmp_path: Path, mine: int, theirs: int) -> None:

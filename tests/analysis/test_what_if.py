@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,11 @@ from analysis.scenes import (
     ETH1,
     ETH2,
     MS,
+    NODE_A,
+    NODE_B,
     POD_A,
     POD_B,
+    VNI_A,
     Seen,
     back,
     datagram,
@@ -23,7 +27,7 @@ from analysis.scenes import (
     tunnel,
 )
 from captures.samples import sample
-from engine.generate import mss
+from engine.generate import IPV6, ethernet, ipv4, ipv6, mss, tcp, udp, vxlan
 
 from vxtool import analyze
 from vxtool.analysis.model import WhatIf
@@ -93,6 +97,31 @@ def test_full_segments_in_fragments_are_cut_anew_where_they_fit(tmp_path: Path) 
     assert [rows[key]["packets"] for key in ((False, 1500), (True, 1500), (True, 9000))] == [25, 48, 9]
     assert (rows[True, 1500]["percent_of_packets"], rows[True, 1500]["percent_of_bytes"]) == (100, 100)
     assert rows[True, 9000]["bytes"] == 2 * 94 + 29_200 + 4 * 90 + 3 * 1550
+
+
+V6_A, V6_B = (b"\xfd" + bytes(14) + bytes([last]) for last in (1, 2))
+
+
+def big_segment(number: int, size: int) -> bytes:
+    """A tunnel's packet over 65,535 bytes, with a segment of IPv6 that says its length in an option (RFC 2675)."""
+    inner = tcp(40000, 80, 1 + number * size, bytes(size))
+    option = struct.pack(">BBBBI", 6, 0, 0xC2, 4, len(inner) + 8)
+    frame = ethernet(ipv6(V6_A, V6_B, 0, option + inner, length=0), IPV6)
+    packet = udp(50000, 8472, vxlan(VNI_A, frame), length=0)
+    return ipv4(NODE_A, NODE_B, 17, packet, identification=100 * (1 + number), length=0)
+
+
+def test_the_option_of_a_jumbogram_is_not_in_each_segment(tmp_path: Path) -> None:
+    """5 of 100 segments of 1,390 bytes, with 60 bytes of TCP and IPv6 in each and 50 of the tunnel."""
+    here, there = (V6_A, V6_B), (V6_B, V6_A)
+    syn = ipv6(*here, 6, tcp(40000, 80, 0, b"", flags=2, options=mss(1390)))
+    answer = ipv6(*there, 6, tcp(80, 40000, 0, b"", flags=0x12, options=mss(1390)))
+    records = [*passed(0, tunnel(syn)), *passed(MS, back(answer), ingress=ETH2, egress=ETH1)]
+    for number in range(5):
+        records += passed((2 + number) * MS, big_segment(number, 139_000))
+    row = ask(tmp_path, records)[True, 1500]
+    assert (row["packets"], row["percent_of_packets"], row["percent_of_bytes"]) == (502, 100, 100)
+    assert row["bytes"] == 500 * (1390 + 60 + 50) + 2 * (64 + 50)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from vxtool.analysis.sizes import (
     IPV4_HEADER,
     IPV6_FRAGMENT_HEADER,
     IPV6_HEADER,
+    TCP_HEADER,
     SuperFrames,
     full_length,
     headers_inside,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from vxtool.engine.queries import Bundles, Large
 
 USUAL_MTU, JUMBO_MTU = 1500, 9000
+_JUMBO_OPTION = 8
 _MOST_FLOWS = 1000  # in fragments, whose full segments are told from other packets: those with the most bytes
 
 
@@ -132,6 +134,8 @@ def _take_apart(
         tunnel, header = row.outer - row.inner, row.inner - row.payload
         segment = segment_size(row, 0, found.largest_mss).size if is_super else row.payload
         packets = max(1, -(-row.payload // max(1, segment)))
+        if is_super and _has_jumbo_option(row, header):
+            header -= _JUMBO_OPTION
         if row.protocol == TCP and row.payload > 0 and (is_super or row.inner >= _full(row, mtu)):
             bulks.append(_Bulk(row.payload * row.datagrams, header, tunnel, packets * row.datagrams))
         else:
@@ -148,6 +152,12 @@ def _take_apart(
     bulks += [bulk for flow in fragmented if (bulk := _fragmented_bulk(flow, sizes)) is not None]
     singles += [_Single(size, usual, count, usual_ipv6, 1) for size, count in sizes.items() if count > 0]
     return bulks, singles
+
+
+def _has_jumbo_option(row: LargeRow, header: int) -> bool:
+    """Whether a super-frame of IPv6 says its length in an option (RFC 2675), which its segments do not need."""
+    is_long = row.protocol == TCP and row.ipv6 and row.inner > IPV6_HEADER + 0xFFFF
+    return is_long and header == IPV6_HEADER + TCP_HEADER + row.options + _JUMBO_OPTION
 
 
 def _full(row: LargeRow, mtu: Mtu) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
@@ -485,8 +485,10 @@ def _mss_too_large(case: Case) -> Iterator[Finding]:
     if not large:
         return
     connections = -(-sum(large.values()) // 2)  # each has two directions
-    ipv6, mss = max(large, key=lambda each: (each[1] + _headers(each[0]), each))
+    most_of = {family: max(mss for six, mss in large if six == family) for family, _ in sorted(large)}
+    length = max(mss + _headers(ipv6) for ipv6, mss in most_of.items())
     mtu = (case.mtu["underlay"] or case.mtu["underlay_at_least"] or most) - min(case.tables.overheads)
+    fits = {family: mtu - _headers(family) for family in most_of}
     evidence: list[Evidence] = []
     smallest = {family: min(value for six, value in large if six == family) for family, _ in large}
     for top in case.judge.bundles.top([item.number for item in case.in_scope], _MOST_FLOWS)[0]:
@@ -499,14 +501,21 @@ def _mss_too_large(case: Case) -> Iterator[Finding]:
     yield {
         "id": "mtu.mss-too-large",
         "severity": "info" if seen else "warning",
-        "title": f"{number(connections, 'TCP connection')} agreed on an MSS of up to {mss:,}: its packets have "
-        f"{mss + _headers(ipv6):,} bytes, and {mtu:,} fit into the tunnel",
+        "title": f"{number(connections, 'TCP connection')} agreed on an MSS of up to {_by_family(most_of)}: "
+        f"its packets have {length:,} bytes, and {mtu:,} fit into the tunnel",
         "count": connections,
         "evidence": sorted(evidence, key=lambda entry: entry["time"] or "")[:MOST_EVIDENCE],
-        "remedy": f"{case.set_pods_mtu(mtu)}, from which an MSS of {mtu - _headers(ipv6):,} follows; or clamp it "
-        f"on the nodes: `nft add rule ... tcp flags syn tcp option maxseg size set {mtu - _headers(ipv6)}`",
+        "remedy": f"{case.set_pods_mtu(mtu)}, from which an MSS of {_by_family(fits)} follows; or clamp it on the "
+        f"nodes: `nft add rule ... tcp flags syn tcp option maxseg size set {min(fits.values())}`",
         "unknown": f"whether a machine behind this one lowers it; what fits is told by {certain}",
     }
+
+
+def _by_family(sizes: Mapping[bool, int]) -> str:
+    """`1,460`, or where both families are there `1,460 over IPv4 and 1,440 over IPv6`."""
+    if len(sizes) == 1:
+        return f"{next(iter(sizes.values())):,}"
+    return " and ".join(f"{size:,} over {'IPv6' if ipv6 else 'IPv4'}" for ipv6, size in sizes.items())
 
 
 def _headers(ipv6: bool) -> int:
