@@ -68,6 +68,11 @@ def full(number: int, copy: int = 0) -> bytes:
     return tunnel(packet)
 
 
+def super_frame(count: int = 3) -> bytes:
+    """The first full segments at once, as segmentation offload hands them to the capture."""
+    return tunnel(segment(1, DATA * count, options=bytes([1]) * 12, identification=1000))
+
+
 def told(quoted: bytes, mtu: int = 1400, size: int = 548, number: int = 900) -> bytes:
     """What the router says of a packet that does not fit."""
     return ipv4(ROUTER_1, NODE_A, ICMP, icmp(3, 4, mtu, quoted[:size]), identification=number)
@@ -238,6 +243,36 @@ class TestBlackHole:
     def test_not_where_the_router_said_why(self, tmp_path: Path) -> None:
         records = self.lost(left(11 * MS, told(full(0)), ETH1))
         assert finding(run(tmp_path, records), "mtu.black-hole") is None
+
+    @pytest.mark.parametrize("with_links", [True, False])
+    def test_a_super_frame_among_them_does_not_hide_it(self, tmp_path: Path, with_links: bool) -> None:
+        records = [*opening(), came(10 * MS, super_frame()), *self.lost()[7:]]
+        report = run(tmp_path, records, links=links(tmp_path) if with_links else [])
+        found = finding(report, "mtu.black-hole")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("error", 3, [7, 8, 9])
+        assert found["title"].startswith("3 datagrams of 1,450 bytes or more came in by ")
+        dropped = finding(report, "forwarding.dropped")
+        assert dropped is not None
+        assert dropped["severity"] == "info"
+
+    def test_super_frames_alone_are_told_of_by_their_segments(self, tmp_path: Path) -> None:
+        records = [*opening(), *(came(time * MS, super_frame()) for time in (10, 210)), *exchange(5 * S)]
+        found = finding(run(tmp_path, records), "mtu.black-hole")
+        assert found is not None
+        assert found["title"].startswith("2 datagrams of 1,450 bytes or more came in by ")
+
+    @pytest.mark.parametrize("other", [super_frame(2), full(0, 5)], ids=["two segments", "one segment"])
+    def test_not_where_smaller_super_frames_or_their_segments_passed(self, tmp_path: Path, other: bytes) -> None:
+        lost = [came(time * MS, super_frame(9)) for time in (10, 210)]
+        records = [*opening(), *lost, *passed(S, other), *exchange(5 * S)]
+        assert finding(run(tmp_path, records), "mtu.black-hole") is None
+
+    def test_behind_this_machine_super_frames_are_told_of_by_their_segments(self, tmp_path: Path) -> None:
+        records = [*opening(), *passed(10 * MS, super_frame()), *self.behind()[12:]]
+        found = finding(run(tmp_path, records, links=links(tmp_path)), "mtu.black-hole")
+        assert found is not None
+        assert " in packets of up to 1,450, " in found["title"]
 
     def behind(self, *extra: Seen, copies: tuple[int, ...] = (300, 700, 1500)) -> list[Seen]:
         """Three full segments leave, the first of them is repeated, and nobody answers."""

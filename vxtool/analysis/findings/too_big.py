@@ -51,8 +51,8 @@ EXPLANATIONS = {
         "full-size packet.",
         proof="Of the same flow, large datagrams came in and never went out while smaller ones did; or large "
         "segments left this machine and were sent again, three at least, while the other side, which had opened "
-        "the connection too, said nothing but that it gave up (a warning, since it may have died). Not where a "
-        "message told the sender that they were too big.",
+        "the connection too, said nothing but that it gave up (a warning, since it may have died). A super-frame "
+        "counts by the size of its segments. Not where a message told the sender that they were too big.",
         remedy="Find the link by `tracepath` between the nodes, or the rule by `nft list ruleset`; let ICMP type 3 "
         "code 4 and ICMPv6 type 2 pass, and set the pods' MTU to what passes.",
         unknown="Which size still passes, but for the largest that did. Where the capture holds no ICMP, whether "
@@ -289,13 +289,15 @@ class _Hole(NamedTuple):
     """A flow of which only small datagrams pass."""
 
     lost: Proof
-    passed: int  # its largest that went out
+    smallest: int  # inner bytes of its smallest packet that did not: a super-frame's segments
+    passed: int  # of its largest that went out
 
 
 class _Silent(NamedTuple):
     """A connection that sends full-size segments again, and for how long nobody answered."""
 
     row: Stalled
+    largest: int  # inner bytes of its largest packet
     silence: int  # ns
 
 
@@ -311,7 +313,7 @@ def _black_hole(case: Case) -> Iterator[Finding]:
         wanted = _dropped_large(case)._replace(flows=case.tables.queries.named({hole.lost.flow for hole in holes}))
         count += sum(share.datagrams for share in case.judge.bundles.shares(wanted))
         evidence += case.earliest(wanted, "{flow}, {size} bytes: in {ingress}, never out")
-        smallest, passed = min(hole.lost.smallest for hole in holes), max(hole.passed for hole in holes)
+        smallest, passed = min(hole.smallest for hole in holes), max(hole.passed for hole in holes)
         by = sorted({case.label(case.judged[hole.lost.bundle], "ingress") for hole in holes})
         titles.append(
             f"{number(count, 'datagram')} of {smallest:,} bytes or more came in by {' and '.join(by)} and never "
@@ -326,7 +328,7 @@ def _black_hole(case: Case) -> Iterator[Finding]:
         silence = max(each.silence for each in stalled) / 1e9
         titles.append(
             f"{number(len(stalled), 'connection')} sent {repeated:,} bytes again in packets of up to "
-            f"{max(each.row.largest for each in stalled):,}, and heard nothing for {silence:.1f} s"
+            f"{max(each.largest for each in stalled):,}, and heard nothing for {silence:.1f} s"
         )
         if not holes:
             count = sum(each.row.datagrams for each in stalled)
@@ -355,7 +357,7 @@ def _black_hole(case: Case) -> Iterator[Finding]:
 def _dropped_large(case: Case) -> Wanted:
     """The cells whose datagrams are all large and were dropped, and not in part."""
     items = [item.number for item in case.in_scope if item.outcome == "dropped" and not item.route.flags & PARTIAL]
-    return Wanted(items, above=LARGE, beyond=case.super_frames.sizes.keys(), smallest_too=True)
+    return Wanted(items, above=LARGE, smallest_too=True)
 
 
 def _lost_by_size(case: Case) -> list[_Hole]:
@@ -363,9 +365,14 @@ def _lost_by_size(case: Case) -> list[_Hole]:
     wanted = _dropped_large(case)
     if not wanted.bundles:
         return []
-    lost = {proof.flow: proof for proof in bundles.starts(wanted, _MOST_FLOWS)}
+    lost: dict[FlowKey, Proof] = {}
+    for proof in bundles.starts(wanted, _MOST_FLOWS):
+        if proof.flow not in lost or proof.smallest < lost[proof.flow].smallest:
+            lost[proof.flow] = proof
     if not lost:
         return []
+    full = case.super_frames.largest_packets(lost.keys())
+    smallest = {flow: min(proof.smallest, full.get(flow, proof.smallest)) for flow, proof in lost.items()}
     flows = queries.named(lost.keys())
     datagrams: dict[FlowKey, int] = {}
     for share in bundles.shares(wanted._replace(flows=flows)):
@@ -375,10 +382,10 @@ def _lost_by_size(case: Case) -> list[_Hole]:
     for proof in bundles.starts(Wanted(forwarded, flows=flows), 8 * _MOST_FLOWS):
         passed[proof.flow] = max(passed.get(proof.flow, 0), proof.largest)
     return [
-        _Hole(proof, passed[flow])
+        _Hole(proof, smallest[flow], passed[flow])
         for flow, proof in lost.items()
         if datagrams.get(flow, 0) > 1
-        and passed.get(flow, proof.smallest) < proof.smallest
+        and passed.get(flow, smallest[flow]) < smallest[flow]
         and not _told(case, proof)
     ]
 
@@ -416,6 +423,7 @@ def _stalled(case: Case, besides: set[FlowKey]) -> list[_Silent]:
     times: dict[FlowKey, list[int]] = {}
     for proof in case.judge.bundles.earliest(theirs, _FEW_ANSWERS * len(rows)):
         times.setdefault(proof.flow, []).append(proof.sample.time)
+    full = case.super_frames.largest_packets([row.flow for row in rows])
     silent = []
     for row in rows:
         answers = sorted({*times.get(row.reverse, ()), row.answered_time})
@@ -424,7 +432,7 @@ def _stalled(case: Case, besides: set[FlowKey]) -> list[_Silent]:
             answers.pop()
         silence = row.last_time - answers[-1]
         if silence >= _SILENCE and row.flow not in other:
-            silent.append(_Silent(row, silence))
+            silent.append(_Silent(row, full.get(row.flow, row.largest), silence))
     return silent
 
 
@@ -440,7 +448,7 @@ def _egress(case: Case, items: Sequence[Judged]) -> tuple[str, int | None]:
 
 
 def _find_hole(case: Case, holes: Sequence[_Hole]) -> str:
-    smallest = min(hole.lost.smallest for hole in holes)
+    smallest = min(hole.smallest for hole in holes)
     passed = max(hole.passed for hole in holes)
     item = case.judged[holes[0].lost.bundle]
     headers = (item.bundle.outer_bytes - item.bundle.inner_bytes) // item.bundle.datagrams
@@ -459,13 +467,13 @@ def _find_hole(case: Case, holes: Sequence[_Hole]) -> str:
 
 
 def _find_hole_behind(case: Case, stalled: Sequence[_Silent]) -> str:
-    row = stalled[0].row
+    row, largest, _ = stalled[0]
     flows = case.tables.queries.named({row.flow})
     (proof,) = case.judge.bundles.starts(Wanted([item.number for item in case.in_scope], flows=flows), 1)
     vtep = address_text(proof.outer_destination) or address_text(row.flow.destination)
     return (
         f"they left this machine: look behind it, from the sender's node with `tracepath {vtep}`, for a link with "
-        f"a smaller MTU and for a firewall that drops ICMP or fragments; then set the pods' MTU below {row.largest}"
+        f"a smaller MTU and for a firewall that drops ICMP or fragments; then set the pods' MTU below {largest}"
     )
 
 
