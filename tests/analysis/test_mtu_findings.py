@@ -197,6 +197,60 @@ class TestTooBigIgnored:
         records = [*opening(), *passed(10 * MS, packet), lost, came(2 * S, full(0, 1)), *exchange(9 * S)]
         assert finding(run(tmp_path, records), "mtu.too-big-ignored") is None
 
+    def far(self, second: int, quoted: int = 548, packet: bytes | None = None) -> list[Seen]:
+        """A router behind this one tells it, and so long after that the same again: records 7 to 10, 11 to 14."""
+        records = opening()
+        for number, time in enumerate((10 * MS, 10 * MS + second)):
+            sent = packet or full(0, number)
+            message = told(routed(sent), size=quoted, number=900 + number)
+            records += passed(time, sent)
+            records += passed(time + MS, message, ingress=ETH2, egress=ETH1)
+        return [*records, *exchange(10 * MS + second + 9 * S)]
+
+    @pytest.mark.parametrize("quoted", [548, 28])
+    def test_a_router_behind_this_one_may_say_it(self, tmp_path: Path, quoted: int) -> None:
+        """Its packets leave here, along the path of the SYN, so that cells do not tell large from small."""
+        report = run(tmp_path, self.far(2 * S, quoted), links=links(tmp_path))
+        found = finding(report, "mtu.too-big-ignored")
+        assert found is not None
+        assert (found["severity"], found["count"]) == ("warning", 2)
+        assert found["title"] == (
+            f"{NODE_A} was told that no more than 1,400 bytes fit, and sent packets of up to 1,500 for 2.0 s more"
+        )
+        assert records_of(found) == [9, 13]
+        assert found["evidence"][1]["text"] == "the same again; the last of them 2.0 s after the first"
+        assert {each["id"] for each in report["findings"] if each["severity"] != "info"} == {"mtu.too-big-ignored"}
+
+    @pytest.mark.parametrize("second", [900 * MS, 301 * S], ids=["at once", "when it may have forgotten"])
+    def test_who_heeds_a_message_may_get_more_of_them(self, tmp_path: Path, second: int) -> None:
+        assert finding(run(tmp_path, self.far(second)), "mtu.too-big-ignored") is None
+
+    def test_messages_that_do_not_go_on_told_nobody(self, tmp_path: Path) -> None:
+        records = [row for row in self.far(2 * S)[:-4] if row not in (self.far(2 * S)[9], self.far(2 * S)[13])]
+        assert finding(run(tmp_path, [*records, *exchange(20 * S)]), "mtu.too-big-ignored") is None
+
+    def test_programs_that_look_for_the_mtu_themselves_ask_again(self, tmp_path: Path) -> None:
+        records = [*passed(0, datagram(100, 6)), *self.far(2 * S, packet=datagram(1450, 7))]
+        report = run(tmp_path, records)
+        assert finding(report, "mtu.packet-too-big") is not None
+        assert finding(report, "mtu.too-big-ignored") is None
+
+    def test_of_super_frames_the_messages_tell_it(self, tmp_path: Path) -> None:
+        """And what is too large is their segments: a super-frame of such would pass that fitted."""
+        records = opening()
+        for number, time, packet in (
+            (0, 10 * MS, super_frame()),
+            (1, 210 * MS, full(0, 1)),
+            (2, 2010 * MS, super_frame()),
+        ):
+            records += [came(time, packet), left(time + MS, told(packet, number=900 + number), ETH1)]
+        report = run(tmp_path, [*records, *exchange(9 * S)], links=links(tmp_path, eth2_mtu=1400))
+        found = finding(report, "mtu.too-big-ignored")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("error", 3, [8, 12])
+        assert "sent packets of up to 1,500 for 2.0 s more" in found["title"]
+        assert {each["id"] for each in report["findings"] if each["severity"] != "info"} == {"mtu.too-big-ignored"}
+
     def test_another_flow_of_the_same_size_is_another_matter(self, tmp_path: Path) -> None:
         packet = full(0)
         other = tunnel(segment(1, DATA, (POD_A, 999), THERE, options=bytes([1]) * 12))

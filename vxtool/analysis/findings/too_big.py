@@ -12,11 +12,11 @@ from vxtool.analysis.limits import longest_fragments, nested
 from vxtool.analysis.outcomes import Judged
 from vxtool.analysis.sizes import IPV4_HEADER, IPV6_HEADER, TCP_HEADER
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import LARGE, PARTIAL, PLAIN, WHOLE, FlowKey, TooBig, TooBigRow
+from vxtool.engine.tables import LARGE, PARTIAL, PLAIN, TCP, WHOLE, FlowKey, TooBig, TooBigRow
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Evidence, Finding
-    from vxtool.engine.answers import Proof, Share, Stalled
+    from vxtool.engine.answers import Proof, Stalled
 
 EXPLANATIONS = {
     "mtu.packet-too-big": Explanation(
@@ -38,7 +38,9 @@ EXPLANATIONS = {
         "device does not pass the smaller MTU on to the pods, or the message's router has an address that the node "
         "refuses. The connection hangs as soon as it sends full-size packets.",
         proof="The message went to the sender, and more than a second later packets of the same flow (of the same "
-        "tunnel, where the flow inside is not quoted) are still larger than what it was told.",
+        "tunnel, where the flow inside is not quoted) are still larger than what it was told; or the same is said "
+        "of them again then, and not as late as a sender that heeds it may try once more (five minutes). An error "
+        "where they were dropped here.",
         remedy="Let ICMP type 3 code 4 and ICMPv6 type 2 in on the node, see by `ip route get VTEP` there whether "
         "it learned the MTU, and set the pods' MTU so that it is not needed.",
         unknown="Where between this machine and the sender the message was lost, or whether it arrived and had no "
@@ -75,6 +77,8 @@ _SEGMENT = LARGE + 1  # bytes of the smallest packet that counts as full-size: a
 _MOST_FLOWS = 1000  # that are looked into one by one
 _MOST_MESSAGES = 64  # for which it is looked whether they were heeded
 _HEEDED = 1_000_000_000  # ns: by then, a sender that heeds a message has long done so
+# ns: who heeds one may forget it from then on, and try a larger packet again (RFC 1191, section 6.3).
+_FORGOTTEN = 300_000_000_000
 _SILENCE = 1_000_000_000  # ns without an answer: longer than Linux waits before it repeats for the third time
 _COPIES = 3  # full-size segments that were sent again, at least
 _IN_FLIGHT = 1 << 17  # bytes that a sender may have sent before the first answer to them
@@ -184,31 +188,30 @@ def _remedy(case: Case, key: TooBig, row: TooBigRow) -> str:
 class _Ignored(NamedTuple):
     key: TooBig
     row: TooBigRow
-    shares: list[Share]  # of what is larger than the message says, and was still sent a while later
-    dropped: bool  # any of them
-    wanted: Wanted  # the cells of which these are
+    last_time: int  # of what is larger than the message says, and was still sent a while later
+    largest: int  # of its lengths, with the tunnel's headers
+    dropped: bool  # any of it, here
+    evidence: Evidence
 
 
 def _too_big_ignored(case: Case) -> Iterator[Finding]:
     messages = _messages(case)[:_MOST_MESSAGES]
-    ignored = [found for key, row in messages if (found := _still_sent(case, key, row)) is not None]
+    ignored = [
+        found
+        for key, row in messages
+        if (found := _still_sent(case, key, row) or _told_again(case, key, row)) is not None
+    ]
     if not ignored:
         return
     first = ignored[0]
     key, told = first.key, first.row.samples[0].time
-    last = max(share.last_time for share in first.shares)
-    largest = max(proof.largest for proof in case.judge.bundles.starts(first.wanted, _MOST_FLOWS))
-    headers = case.tunnel_headers(key.quoted_source, key.quoted_destination) if key.wear != PLAIN else 0
+    headers = _tunnel_headers(case, key)
     sender = address_text(key.destination)
     node = case.knowledge.node(key.destination)
     where = f"{node} ({sender})" if node else sender
     evidence: list[Evidence] = []
     for found in ignored[: MOST_EVIDENCE - 2]:
-        evidence.append(case.evidence(found.row.samples[0], _say(case, found.key, found.row)))
-        after = (max(share.last_time for share in found.shares) - found.row.samples[0].time) / 1e9
-        evidence += case.earliest(
-            found.wanted, f"{{flow}}, {{size}} bytes, sent until {after:.1f} s after the message", most=1
-        )
+        evidence += [case.evidence(found.row.samples[0], _say(case, found.key, found.row)), found.evidence]
     mtu = key.mtu - headers
     remedy = (
         f"let ICMP (type 3 code 4, ICMPv6 type 2) in on {where}, and see whether `ip route get "
@@ -219,7 +222,7 @@ def _too_big_ignored(case: Case) -> Iterator[Finding]:
         "id": "mtu.too-big-ignored",
         "severity": "error" if any(found.dropped for found in ignored) else "warning",
         "title": f"{where} was told that no more than {key.mtu:,} bytes fit, and sent packets of up to "
-        f"{largest + headers:,} for {(last - told) / 1e9:.1f} s more",
+        f"{first.largest:,} for {(first.last_time - told) / 1e9:.1f} s more",
         "count": sum(max(each.row.records_in, each.row.records_out, each.row.records_unknown) for each in ignored),
         "evidence": evidence[:MOST_EVIDENCE],
         "remedy": remedy,
@@ -227,36 +230,50 @@ def _too_big_ignored(case: Case) -> Iterator[Finding]:
     }
 
 
-def _still_sent(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
-    """What is larger than a message says, of the flow (or the tunnel) that it is about, and was sent well after."""
+def _tunnel_headers(case: Case, key: TooBig) -> int:
+    """What the tunnel added to the packet that a message is about."""
+    return case.tunnel_headers(key.quoted_source, key.quoted_destination) if key.wear != PLAIN else 0
+
+
+def _told_one(case: Case, key: TooBig, row: TooBigRow) -> bool:
+    """Whether a message tells an MTU to the sender of the packet that it quotes."""
     reached = row.records_out or row.records_unknown or key.destination in case.knowledge.own_addresses
-    if not key.mtu or not key.quoted_source or not reached:
-        return None
+    return bool(key.mtu and key.quoted_source and reached)
+
+
+def _about(case: Case, key: TooBig) -> Wanted:
+    """The cells of the flow, or of the tunnel, that a message is about; those of its source, before `_is_of`."""
     tunnelled = key.wear != PLAIN or key.tunnelled
     ends = key.quoted_source, key.quoted_destination
     items = [
-        item
+        item.number
         for item in case.judged
         if item.route.tunnelled == tunnelled
         and item.route.measured.form == WHOLE  # who fragments has heard the message
         and (key.tunnelled or (item.bundle.source, item.bundle.destination) == ends)
     ]
-    headers = case.tunnel_headers(*ends) if key.wear != PLAIN else 0
     flow = key.flow
-    wanted = Wanted(
-        [item.number for item in items],
+    return Wanted(
+        items,
         vni=flow.vni if flow.vni >= 0 else None,
         source=flow.source or None,
-        above=key.mtu - headers,
-        beyond=case.super_frames.sizes.keys(),
-        smallest_too=True,
+        above=key.mtu - _tunnel_headers(case, key),
     )
+
+
+def _flows_about(case: Case, key: TooBig, wanted: Wanted) -> set[FlowKey]:
+    proofs = case.judge.bundles.starts(wanted, _MOST_FLOWS)
+    return {proof.flow for proof in proofs if not key.flow.source or _is_of(proof.flow, key.flow)}
+
+
+def _still_sent(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
+    """What is larger than a message says, of the flow (or the tunnel) that it is about, and was sent well after."""
+    if not _told_one(case, key, row):
+        return None
+    wanted = _about(case, key)._replace(beyond=case.super_frames.sizes.keys(), smallest_too=True)
     told = row.samples[0].time
     bundles, named = case.judge.bundles, case.tables.queries.named
-    proofs = bundles.starts(wanted._replace(smallest_too=False), _MOST_FLOWS)
-    wanted = wanted._replace(
-        flows=named({proof.flow for proof in proofs if not flow.source or _is_of(proof.flow, flow)})
-    )
+    wanted = wanted._replace(flows=named(_flows_about(case, key, wanted._replace(smallest_too=False))))
     late = [share for share in bundles.shares(wanted) if share.last_time - told > _HEEDED]
     # Those whose small packets are counted along, but which had none at all before the message.
     late += [
@@ -266,13 +283,40 @@ def _still_sent(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
     ]
     if not late:
         return None
-    flows = named({share.flow for share in late})
-    dropped = any(case.judged[share.bundle].outcome == "dropped" for share in late)
-    numbers = sorted({share.bundle for share in late})
     whatever = any(share.first_time - told > _HEEDED for share in late)
-    return _Ignored(
-        key, row, late, dropped, wanted._replace(bundles=numbers, flows=flows, smallest_too=not whatever)
+    wanted = wanted._replace(
+        bundles=sorted({share.bundle for share in late}),
+        flows=named({share.flow for share in late}),
+        smallest_too=not whatever,
     )
+    last = max(share.last_time for share in late)
+    largest = max(proof.largest for proof in bundles.starts(wanted, _MOST_FLOWS))
+    (evidence,) = case.earliest(
+        wanted, f"{{flow}}, {{size}} bytes, sent until {(last - told) / 1e9:.1f} s after the message", most=1
+    )
+    dropped = any(case.judged[share.bundle].outcome == "dropped" for share in late)
+    return _Ignored(key, row, last, largest + _tunnel_headers(case, key), dropped, evidence)
+
+
+def _told_again(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
+    """Whether the same was said again well after: each message is about a packet that was sent just then.
+
+    So it is told where the cells do not: of a flow whose small packets take the same path as its large ones, and of
+    super-frames. Programs that look for the MTU themselves, as QUIC does, ask again on purpose.
+    """
+    if not _told_one(case, key, row) or row.largest <= key.mtu or (key.wear == PLAIN and key.flow.protocol != TCP):
+        return None
+    told = row.samples[0].time
+    again = [sample for sample in row.samples if _HEEDED < sample.time - told < _FORGOTTEN]
+    if not again and not _HEEDED < row.last_time - told < _FORGOTTEN:
+        return None
+    flows = _flows_about(case, key, _about(case, key))
+    packets = case.super_frames.largest_packets(flows).values()
+    largest = min(row.largest, max(packets, default=row.largest) + _tunnel_headers(case, key))
+    after = (row.last_time - told) / 1e9
+    proof = again[0] if again else row.samples[-1]
+    evidence = case.evidence(proof, f"the same again; the last of them {after:.1f} s after the first")
+    return _Ignored(key, row, row.last_time, largest, _is_own((key, row)), evidence)
 
 
 def _is_of(flow: FlowKey, quoted: FlowKey) -> bool:
