@@ -276,6 +276,22 @@ class TestBlackHole:
         assert "the capture holds no ICMP error at all, so its filter may hide" in str(found["unknown"])
         assert "udp port 8472 or icmp or icmp6" in str(found["unknown"])
 
+    def test_the_limit_is_not_taken_for_what_did_not_pass(self, tmp_path: Path) -> None:
+        """Those of 1,450 bytes did not, nor need those of 1,449: of ICMP echo, 28 bytes are headers."""
+        found = finding(run(tmp_path, self.lost()), "mtu.black-hole")
+        assert found is not None
+        assert found["remedy"].endswith(
+            "until the cause is found, set the pods' MTU to the most that passes, which is less than 1450: the "
+            f"largest SIZE that is answered of `ping -M do -s SIZE {POD_B}` from {POD_A}, plus 28"
+        )
+
+    def test_what_passed_is_an_mtu_to_set(self, tmp_path: Path) -> None:
+        smaller = tunnel(segment(1 + DATA * 9, DATA - 50, options=bytes([1]) * 12))  # 1400 inside
+        found = finding(run(tmp_path, self.lost(*passed(S, smaller))), "mtu.black-hole")
+        assert found is not None
+        assert "set the pods' MTU to 1400" in found["remedy"]
+        assert found["remedy"].endswith(": so much passed, and more may, up to 1449")
+
     def test_icmp_in_the_capture_says_that_no_filter_hides_it(self, tmp_path: Path) -> None:
         error = ipv4(ROUTER_1, "192.168.10.7", ICMP, icmp(11, 0, 0, bytes(28)))
         found = finding(run(tmp_path, self.lost(left(S, error, ETH1))), "mtu.black-hole")
@@ -343,6 +359,7 @@ class TestBlackHole:
             "1 connection sent 4,194 bytes again in packets of up to 1,450, and heard nothing for 1.5 s"
         )
         assert f"`tracepath {NODE_B}`" in found["remedy"]
+        assert "set the pods' MTU to the most that passes, which is less than 1450: " in found["remedy"]
 
     def test_the_other_side_giving_up_is_no_progress(self, tmp_path: Path) -> None:
         """As a server does whose client has sent nothing that arrived: FIN, which the client acknowledges."""
@@ -424,6 +441,7 @@ class TestFragments:
         assert f"(up to 1,450 bytes inside, of {POD_A})" in found["title"]
         assert "fragments of 1,396 bytes come from an MTU of 1,396 to 1,403" in found["remedy"]
         assert "inside the tunnel 1346 fit for sure" in found["remedy"]
+        assert found["remedy"].startswith("set the pods' MTU to 1346 ")  # and not to 1450 less 50
 
     @pytest.mark.parametrize(
         ("mtu", "says"), [(1500, "and eth1 has 1,500 here"), (1400, "as the 1,400 of eth1 here suggest")]

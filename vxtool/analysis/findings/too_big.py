@@ -9,7 +9,7 @@ from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.limits import longest_fragments, nested
-from vxtool.analysis.outcomes import Judged
+from vxtool.analysis.outcomes import Judged, Route
 from vxtool.analysis.sizes import IPV4_HEADER, IPV6_HEADER, TCP_HEADER
 from vxtool.engine.answers import Wanted
 from vxtool.engine.tables import LARGE, PARTIAL, PLAIN, TCP, WHOLE, FlowKey, TooBig, TooBigRow
@@ -56,7 +56,8 @@ EXPLANATIONS = {
         "the connection too, said nothing but that it gave up (a warning, since it may have died). A super-frame "
         "counts by the size of its segments. Not where a message told the sender that they were too big.",
         remedy="Find the link by `tracepath` between the nodes, or the rule by `nft list ruleset`; let ICMP type 3 "
-        "code 4 and ICMPv6 type 2 pass, and set the pods' MTU to what passes.",
+        "code 4 and ICMPv6 type 2 pass, and set the pods' MTU to what passes: `ping -M do -s SIZE` from pod to pod "
+        "tells it.",
         unknown="Which size still passes, but for the largest that did. Where the capture holds no ICMP, whether "
         "its filter kept out the answer. Behind this machine, whether the other side died at that moment.",
     ),
@@ -73,6 +74,7 @@ EXPLANATIONS = {
     ),
 }
 
+_ECHO_HEADER = 8  # of ICMP, RFC 792 and RFC 4443
 _SEGMENT = LARGE + 1  # bytes of the smallest packet that counts as full-size: all must carry 1,280 (RFC 8200)
 _MOST_FLOWS = 1000  # that are looked into one by one
 _MOST_MESSAGES = 64  # for which it is looked whether they were heeded
@@ -493,7 +495,7 @@ def _egress(case: Case, items: Sequence[Judged]) -> tuple[str, int | None]:
 
 def _find_hole(case: Case, holes: Sequence[_Hole]) -> str:
     smallest = min(hole.smallest for hole in holes)
-    passed = max(hole.passed for hole in holes)
+    passed, sure = (choose(hole.passed for hole in holes) for choose in (max, min))
     item = case.judged[holes[0].lost.bundle]
     headers = (item.bundle.outer_bytes - item.bundle.inner_bytes) // item.bundle.datagrams
     link, mtu = _egress(case, [item])
@@ -502,12 +504,29 @@ def _find_hole(case: Case, holes: Sequence[_Hole]) -> str:
     if mtu is not None and smallest + headers <= mtu:
         where += f", which the links file gives as {mtu:,}"
     text = (
-        f"{where} (`ip link show {device}`); let ICMP type 3 code 4 and ICMPv6 type 2 leave to the senders; until "
-        f"the cause is found, a pods' MTU below {smallest} avoids it: what passed has {passed:,} bytes or less"
+        f"{where} (`ip link show {device}`); let ICMP type 3 code 4 and ICMPv6 type 2 leave to the senders; what "
+        f"passed has {passed:,} bytes or less"
     )
     if item.route.tunnelled:
         text += f" inside ({passed + headers:,} with the tunnel's headers; {smallest + headers:,} did not pass)"
-    return text
+    return f"{text}; until the cause is found, {_until_found(case, holes[0].lost.flow, item.route, smallest, sure)}"
+
+
+def _until_found(case: Case, flow: FlowKey, route: Route, smallest: int, passed: int = 0) -> str:
+    """The MTU to set: what passed, where that is worth it; else how to find it, as it lies anywhere below what did
+    not pass."""
+    if passed > LARGE:
+        change = case.set_pods_mtu(passed) if route.tunnelled else f"set the sender's MTU to {passed}"
+        return f"{change}: so much passed, and more may, up to {smallest - 1}"
+    whose = "pods'" if route.tunnelled else "sender's"
+    text = f"set the {whose} MTU to the most that passes, which is less than {smallest}"
+    if not flow.destination:
+        return text
+    headers = (IPV6_HEADER if len(flow.destination) == 16 else IPV4_HEADER) + _ECHO_HEADER
+    return (
+        f"{text}: the largest SIZE that is answered of `ping -M do -s SIZE {address_text(flow.destination)}` from "
+        f"{address_text(flow.source)}, plus {headers}"
+    )
 
 
 def _find_hole_behind(case: Case, stalled: Sequence[_Silent]) -> str:
@@ -517,7 +536,8 @@ def _find_hole_behind(case: Case, stalled: Sequence[_Silent]) -> str:
     vtep = address_text(proof.outer_destination) or address_text(row.flow.destination)
     return (
         f"they left this machine: look behind it, from the sender's node with `tracepath {vtep}`, for a link with "
-        f"a smaller MTU and for a firewall that drops ICMP or fragments; then set the pods' MTU below {largest}"
+        "a smaller MTU and for a firewall that drops ICMP or fragments; until it is found, "
+        f"{_until_found(case, row.flow, case.judged[proof.bundle].route, largest)}"
     )
 
 
