@@ -68,6 +68,11 @@ def full(number: int, copy: int = 0) -> bytes:
     return tunnel(packet)
 
 
+def super_frame(count: int = 3) -> bytes:
+    """The first full segments at once, as segmentation offload hands them to the capture."""
+    return tunnel(segment(1, DATA * count, options=bytes([1]) * 12, identification=1000))
+
+
 def told(quoted: bytes, mtu: int = 1400, size: int = 548, number: int = 900) -> bytes:
     """What the router says of a packet that does not fit."""
     return ipv4(ROUTER_1, NODE_A, ICMP, icmp(3, 4, mtu, quoted[:size]), identification=number)
@@ -192,6 +197,60 @@ class TestTooBigIgnored:
         records = [*opening(), *passed(10 * MS, packet), lost, came(2 * S, full(0, 1)), *exchange(9 * S)]
         assert finding(run(tmp_path, records), "mtu.too-big-ignored") is None
 
+    def far(self, second: int, quoted: int = 548, packet: bytes | None = None) -> list[Seen]:
+        """A router behind this one tells it, and so long after that the same again: records 7 to 10, 11 to 14."""
+        records = opening()
+        for number, time in enumerate((10 * MS, 10 * MS + second)):
+            sent = packet or full(0, number)
+            message = told(routed(sent), size=quoted, number=900 + number)
+            records += passed(time, sent)
+            records += passed(time + MS, message, ingress=ETH2, egress=ETH1)
+        return [*records, *exchange(10 * MS + second + 9 * S)]
+
+    @pytest.mark.parametrize("quoted", [548, 28])
+    def test_a_router_behind_this_one_may_say_it(self, tmp_path: Path, quoted: int) -> None:
+        """Its packets leave here, along the path of the SYN, so that cells do not tell large from small."""
+        report = run(tmp_path, self.far(2 * S, quoted), links=links(tmp_path))
+        found = finding(report, "mtu.too-big-ignored")
+        assert found is not None
+        assert (found["severity"], found["count"]) == ("warning", 2)
+        assert found["title"] == (
+            f"{NODE_A} was told that no more than 1,400 bytes fit, and sent packets of up to 1,500 for 2.0 s more"
+        )
+        assert records_of(found) == [9, 13]
+        assert found["evidence"][1]["text"] == "the same again; the last of them 2.0 s after the first"
+        assert {each["id"] for each in report["findings"] if each["severity"] != "info"} == {"mtu.too-big-ignored"}
+
+    @pytest.mark.parametrize("second", [900 * MS, 301 * S], ids=["at once", "when it may have forgotten"])
+    def test_who_heeds_a_message_may_get_more_of_them(self, tmp_path: Path, second: int) -> None:
+        assert finding(run(tmp_path, self.far(second)), "mtu.too-big-ignored") is None
+
+    def test_messages_that_do_not_go_on_told_nobody(self, tmp_path: Path) -> None:
+        records = [row for row in self.far(2 * S)[:-4] if row not in (self.far(2 * S)[9], self.far(2 * S)[13])]
+        assert finding(run(tmp_path, [*records, *exchange(20 * S)]), "mtu.too-big-ignored") is None
+
+    def test_programs_that_look_for_the_mtu_themselves_ask_again(self, tmp_path: Path) -> None:
+        records = [*passed(0, datagram(100, 6)), *self.far(2 * S, packet=datagram(1450, 7))]
+        report = run(tmp_path, records)
+        assert finding(report, "mtu.packet-too-big") is not None
+        assert finding(report, "mtu.too-big-ignored") is None
+
+    def test_of_super_frames_the_messages_tell_it(self, tmp_path: Path) -> None:
+        """And what is too large is their segments: a super-frame of such would pass that fitted."""
+        records = opening()
+        for number, time, packet in (
+            (0, 10 * MS, super_frame()),
+            (1, 210 * MS, full(0, 1)),
+            (2, 2010 * MS, super_frame()),
+        ):
+            records += [came(time, packet), left(time + MS, told(packet, number=900 + number), ETH1)]
+        report = run(tmp_path, [*records, *exchange(9 * S)], links=links(tmp_path, eth2_mtu=1400))
+        found = finding(report, "mtu.too-big-ignored")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("error", 3, [8, 12])
+        assert "sent packets of up to 1,500 for 2.0 s more" in found["title"]
+        assert {each["id"] for each in report["findings"] if each["severity"] != "info"} == {"mtu.too-big-ignored"}
+
     def test_another_flow_of_the_same_size_is_another_matter(self, tmp_path: Path) -> None:
         packet = full(0)
         other = tunnel(segment(1, DATA, (POD_A, 999), THERE, options=bytes([1]) * 12))
@@ -217,6 +276,22 @@ class TestBlackHole:
         assert "the capture holds no ICMP error at all, so its filter may hide" in str(found["unknown"])
         assert "udp port 8472 or icmp or icmp6" in str(found["unknown"])
 
+    def test_the_limit_is_not_taken_for_what_did_not_pass(self, tmp_path: Path) -> None:
+        """Those of 1,450 bytes did not, nor need those of 1,449: of ICMP echo, 28 bytes are headers."""
+        found = finding(run(tmp_path, self.lost()), "mtu.black-hole")
+        assert found is not None
+        assert found["remedy"].endswith(
+            "until the cause is found, set the pods' MTU to the most that passes, which is less than 1450: the "
+            f"largest SIZE that is answered of `ping -M do -s SIZE {POD_B}` from {POD_A}, plus 28"
+        )
+
+    def test_what_passed_is_an_mtu_to_set(self, tmp_path: Path) -> None:
+        smaller = tunnel(segment(1 + DATA * 9, DATA - 50, options=bytes([1]) * 12))  # 1400 inside
+        found = finding(run(tmp_path, self.lost(*passed(S, smaller))), "mtu.black-hole")
+        assert found is not None
+        assert "set the pods' MTU to 1400" in found["remedy"]
+        assert found["remedy"].endswith(": so much passed, and more may, up to 1449")
+
     def test_icmp_in_the_capture_says_that_no_filter_hides_it(self, tmp_path: Path) -> None:
         error = ipv4(ROUTER_1, "192.168.10.7", ICMP, icmp(11, 0, 0, bytes(28)))
         found = finding(run(tmp_path, self.lost(left(S, error, ETH1))), "mtu.black-hole")
@@ -239,6 +314,36 @@ class TestBlackHole:
         records = self.lost(left(11 * MS, told(full(0)), ETH1))
         assert finding(run(tmp_path, records), "mtu.black-hole") is None
 
+    @pytest.mark.parametrize("with_links", [True, False])
+    def test_a_super_frame_among_them_does_not_hide_it(self, tmp_path: Path, with_links: bool) -> None:
+        records = [*opening(), came(10 * MS, super_frame()), *self.lost()[7:]]
+        report = run(tmp_path, records, links=links(tmp_path) if with_links else [])
+        found = finding(report, "mtu.black-hole")
+        assert found is not None
+        assert (found["severity"], found["count"], records_of(found)) == ("error", 3, [7, 8, 9])
+        assert found["title"].startswith("3 datagrams of 1,450 bytes or more came in by ")
+        dropped = finding(report, "forwarding.dropped")
+        assert dropped is not None
+        assert dropped["severity"] == "info"
+
+    def test_super_frames_alone_are_told_of_by_their_segments(self, tmp_path: Path) -> None:
+        records = [*opening(), *(came(time * MS, super_frame()) for time in (10, 210)), *exchange(5 * S)]
+        found = finding(run(tmp_path, records), "mtu.black-hole")
+        assert found is not None
+        assert found["title"].startswith("2 datagrams of 1,450 bytes or more came in by ")
+
+    @pytest.mark.parametrize("other", [super_frame(2), full(0, 5)], ids=["two segments", "one segment"])
+    def test_not_where_smaller_super_frames_or_their_segments_passed(self, tmp_path: Path, other: bytes) -> None:
+        lost = [came(time * MS, super_frame(9)) for time in (10, 210)]
+        records = [*opening(), *lost, *passed(S, other), *exchange(5 * S)]
+        assert finding(run(tmp_path, records), "mtu.black-hole") is None
+
+    def test_behind_this_machine_super_frames_are_told_of_by_their_segments(self, tmp_path: Path) -> None:
+        records = [*opening(), *passed(10 * MS, super_frame()), *self.behind()[12:]]
+        found = finding(run(tmp_path, records, links=links(tmp_path)), "mtu.black-hole")
+        assert found is not None
+        assert " in packets of up to 1,450, " in found["title"]
+
     def behind(self, *extra: Seen, copies: tuple[int, ...] = (300, 700, 1500)) -> list[Seen]:
         """Three full segments leave, the first of them is repeated, and nobody answers."""
         first = [row for number in range(3) for row in passed(10 * MS + number * 9000, full(number))]
@@ -254,6 +359,7 @@ class TestBlackHole:
             "1 connection sent 4,194 bytes again in packets of up to 1,450, and heard nothing for 1.5 s"
         )
         assert f"`tracepath {NODE_B}`" in found["remedy"]
+        assert "set the pods' MTU to the most that passes, which is less than 1450: " in found["remedy"]
 
     def test_the_other_side_giving_up_is_no_progress(self, tmp_path: Path) -> None:
         """As a server does whose client has sent nothing that arrived: FIN, which the client acknowledges."""
@@ -353,6 +459,7 @@ class TestFragments:
         assert f"(up to 1,450 bytes inside, of {POD_A})" in found["title"]
         assert "fragments of 1,396 bytes come from an MTU of 1,396 to 1,403" in found["remedy"]
         assert "inside the tunnel 1346 fit for sure" in found["remedy"]
+        assert found["remedy"].startswith("set the pods' MTU to 1346 ")  # and not to 1450 less 50
 
     @pytest.mark.parametrize(
         ("mtu", "says"), [(1500, "and eth1 has 1,500 here"), (1400, "as the 1,400 of eth1 here suggest")]

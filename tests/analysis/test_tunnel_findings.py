@@ -25,6 +25,7 @@ from analysis.scenes import (
     pcap,
     ping,
     records_of,
+    router_links,
     tunnel,
 )
 from engine.generate import Spec, build
@@ -101,6 +102,30 @@ class TestNested:
         found = finding(run(tmp_path, [*odd(26), *rows]), "tunnel.nested")
         assert found is not None
         assert found["severity"] == "warning"
+
+    @pytest.mark.parametrize(("mtu", "leaves"), [(1400, 1350), (1500, 1450), (9000, 8950)])
+    def test_what_is_left_for_it_follows_from_the_links(self, tmp_path: Path, mtu: int, leaves: int) -> None:
+        """VXLAN takes 50 bytes over IPv4 and 70 over IPv6."""
+        links = router_links(tmp_path / "links.json", mtu=mtu)
+        found = finding(run(tmp_path, [*exchange(), *odd(26)], links=[links]), "tunnel.nested")
+        assert found is not None
+        assert f"no more than the {leaves:,} that fit into this tunnel" in found["remedy"]
+        assert f"{leaves - 50} over IPv4, {leaves - 70} over IPv6, less Geneve's options" in found["remedy"]
+
+    def test_without_any_that_tells_the_mtu_there_is_an_example(self, tmp_path: Path) -> None:
+        found = finding(run(tmp_path, odd(26)), "tunnel.nested")
+        assert found is not None
+        assert "(1450 over 1500), and that of its own pods to that less its headers: 1400 over" in found["remedy"]
+
+    def test_other_findings_on_the_mtu_say_the_same(self, tmp_path: Path) -> None:
+        pieces = fragments(tunnel(ping(50, size=1500)), 1480)
+        rows = [row for at, piece in enumerate(pieces) for row in passed((20 + at) * MS, piece)]
+        links = router_links(tmp_path / "links.json")
+        found = finding(run(tmp_path, [*odd(26), *rows], links=[links]), "mtu.fragmented-at-source")
+        assert found is not None
+        assert found["remedy"].startswith(
+            "set the pods' MTU to 1450, and that of pods behind a tunnel of their own in this one to 1400 over IPv4"
+        )
 
     def test_the_port_alone_is_none(self, tmp_path: Path) -> None:
         assert not ids(run(tmp_path, [*exchange(), *odd(28)]))

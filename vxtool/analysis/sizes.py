@@ -137,6 +137,20 @@ class SuperFrames:
             packets.append(-(-(share.inner_bytes - share.datagrams * (row.inner - row.payload)) // payload))
         return packets
 
+    def largest_packets(self, flows: Collection[FlowKey]) -> dict[FlowKey, int]:
+        """The length of the largest inner packet that each of these flows put on the wire, of those that have
+        datagrams above LARGE: of a super-frame that of a full segment."""
+        largest: dict[FlowKey, int] = {}
+        for flow, parts in self._large.of(flows).items():
+            ordinary = self._ordinary(parts)
+            for number, _ in parts:
+                row = self._large.rows[number]
+                payload = row.payload
+                if number in self.rows:
+                    payload = min(payload, self._segment_size(row, ordinary).size)
+                largest[flow] = max(row.inner - row.payload + payload, largest.get(flow, 0))
+        return largest
+
     def _ordinary(self, parts: Sequence[tuple[int, int]]) -> int:
         return max((self._large.rows[number].payload for number, _ in parts if number not in self.rows), default=0)
 

@@ -125,6 +125,9 @@ class Case(NamedTuple):
         Cilium is told the MTU of the nodes' links, off which it takes itself what its tunnel adds (its pkg/mtu).
         """
         change = f"set the pods' MTU to {mtu}"
+        if self.tables.counters.nested_records:
+            # Pods that are nodes themselves: what they send has their own tunnel's headers in it.
+            change += f", and that of pods behind a tunnel of their own in this one to {nested_fit(mtu)}"
         if self.overlay == "vxlan":
             return change
         over_ipv6 = any(len(source) == 16 for source, *_ in self.tables.queries.tunnels)
@@ -141,6 +144,11 @@ class Case(NamedTuple):
             text = f"[{text}]:{port}" if len(address) == 16 else f"{text}:{port}"
         name = self.knowledge.endpoint_name(address, port=port)
         return f"{name} {text}" if name else text
+
+
+def nested_fit(mtu: int) -> str:
+    """What a tunnel leaves to its own pods where this fits into the one around it."""
+    return f"{mtu - 50} over IPv4, {mtu - 70} over IPv6, less Geneve's options"
 
 
 def number(count: int, what: str, plural: str | None = None) -> str:

@@ -97,12 +97,10 @@ def _fragmented_at_source(case: Case) -> Iterator[Finding]:
         unknown = _which_mtu(case, cut)
         title = f"{number(count, 'datagram')} left the sending node in fragments: the tunnel's headers did not fit"
         title += f" (up to {largest:,} bytes inside, of {_senders(case, items)})"
-        sure = f"; {cut.text}{_sure_fit(case, items, cut)}" if cut else ""
+        sure = f"; {cut.text}{_sure_fit(items, cut)}" if cut else ""
         if overlay is None:
-            remedy = (
-                "lower the pods' MTU by what the tunnel adds "
-                f"({USUAL_OVERHEAD} bytes over IPv4), or raise the MTU of the links between the nodes{sure}"
-            )
+            change = case.set_pods_mtu(_fits(items, cut)) if cut else _to_smallest_link(items)
+            remedy = f"{change}, or raise the MTU of the links between the nodes{sure}"
         elif largest > overlay:
             remedy = case.set_pods_mtu(overlay)
         else:
@@ -167,11 +165,25 @@ def _which_mtu(case: Case, cut: _Cut | None) -> str:
     return f"whether the node goes by its own link or by an MTU that it learned for the path ({told}): {cut.text}"
 
 
-def _sure_fit(case: Case, items: Sequence[Judged], cut: _Cut) -> str:
-    bundle = items[0].bundle
-    fits = cut.length - (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
+def _headers(items: Sequence[Judged]) -> int:
+    """What the tunnel adds to one of these, at most."""
+    return max((item.bundle.outer_bytes - item.bundle.inner_bytes) // item.bundle.datagrams for item in items)
+
+
+def _fits(items: Sequence[Judged], cut: _Cut) -> int:
+    return cut.length - _headers(items)
+
+
+def _to_smallest_link(items: Sequence[Judged]) -> str:
+    return (
+        "set the pods' MTU to that of the smallest link between the nodes (`tracepath` from one to the other finds "
+        f"it) less {_headers(items)} bytes for the tunnel"
+    )
+
+
+def _sure_fit(items: Sequence[Judged], cut: _Cut) -> str:
     hint = f", and {told}" if (told := nested(cut.length)) else ""
-    return f"{hint}: inside the tunnel {fits} fit for sure"
+    return f"{hint}: inside the tunnel {_fits(items, cut)} fit for sure"
 
 
 def _senders(case: Case, items: Sequence[Judged]) -> str:
@@ -207,7 +219,7 @@ def _fragmented_by_router(case: Case) -> Iterator[Finding]:
     if case.scope == "tunnel" and case.mtu["overlay"]:
         remedy += ", or " + case.set_pods_mtu(case.mtu["overlay"])
     elif case.scope == "tunnel" and cut is not None:
-        remedy += f"{_sure_fit(case, items, cut)}, as the pods' MTU"
+        remedy += f"{_sure_fit(items, cut)}, as the pods' MTU"
     yield {
         "id": "mtu.fragmented-by-router",
         "severity": "warning",
@@ -230,8 +242,7 @@ def _fragments_reordered(case: Case) -> Iterator[Finding]:
     fits = case.mtu["overlay"]
     cut = _cut_for(case, items, "egress")
     if fits is None and cut is not None:
-        bundle = items[0].bundle
-        fits = cut.length - (bundle.outer_bytes - bundle.inner_bytes) // bundle.datagrams
+        fits = _fits(items, cut)
     remedy = (
         "let nothing be fragmented: "
         + (case.set_pods_mtu(fits) if tunnelled and fits else "lower the sender's packet size")

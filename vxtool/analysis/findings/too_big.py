@@ -9,14 +9,14 @@ from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.knowledge import address_text
 from vxtool.analysis.limits import longest_fragments, nested
-from vxtool.analysis.outcomes import Judged
+from vxtool.analysis.outcomes import Judged, Route
 from vxtool.analysis.sizes import IPV4_HEADER, IPV6_HEADER, TCP_HEADER
 from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import LARGE, PARTIAL, PLAIN, WHOLE, FlowKey, TooBig, TooBigRow
+from vxtool.engine.tables import LARGE, PARTIAL, PLAIN, TCP, WHOLE, FlowKey, TooBig, TooBigRow
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Evidence, Finding
-    from vxtool.engine.answers import Proof, Share, Stalled
+    from vxtool.engine.answers import Proof, Stalled
 
 EXPLANATIONS = {
     "mtu.packet-too-big": Explanation(
@@ -38,7 +38,9 @@ EXPLANATIONS = {
         "device does not pass the smaller MTU on to the pods, or the message's router has an address that the node "
         "refuses. The connection hangs as soon as it sends full-size packets.",
         proof="The message went to the sender, and more than a second later packets of the same flow (of the same "
-        "tunnel, where the flow inside is not quoted) are still larger than what it was told.",
+        "tunnel, where the flow inside is not quoted) are still larger than what it was told; or the same is said "
+        "of them again then, and not as late as a sender that heeds it may try once more (five minutes). An error "
+        "where they were dropped here.",
         remedy="Let ICMP type 3 code 4 and ICMPv6 type 2 in on the node, see by `ip route get VTEP` there whether "
         "it learned the MTU, and set the pods' MTU so that it is not needed.",
         unknown="Where between this machine and the sender the message was lost, or whether it arrived and had no "
@@ -51,10 +53,11 @@ EXPLANATIONS = {
         "full-size packet.",
         proof="Of the same flow, large datagrams came in and never went out while smaller ones did; or large "
         "segments left this machine and were sent again, three at least, while the other side, which had opened "
-        "the connection too, said nothing but that it gave up (a warning, since it may have died). Not where a "
-        "message told the sender that they were too big.",
+        "the connection too, said nothing but that it gave up (a warning, since it may have died). A super-frame "
+        "counts by the size of its segments. Not where a message told the sender that they were too big.",
         remedy="Find the link by `tracepath` between the nodes, or the rule by `nft list ruleset`; let ICMP type 3 "
-        "code 4 and ICMPv6 type 2 pass, and set the pods' MTU to what passes.",
+        "code 4 and ICMPv6 type 2 pass, and set the pods' MTU to what passes: `ping -M do -s SIZE` from pod to pod "
+        "tells it.",
         unknown="Which size still passes, but for the largest that did. Where the capture holds no ICMP, whether "
         "its filter kept out the answer. Behind this machine, whether the other side died at that moment.",
     ),
@@ -71,10 +74,13 @@ EXPLANATIONS = {
     ),
 }
 
+_ECHO_HEADER = 8  # of ICMP, RFC 792 and RFC 4443
 _SEGMENT = LARGE + 1  # bytes of the smallest packet that counts as full-size: all must carry 1,280 (RFC 8200)
 _MOST_FLOWS = 1000  # that are looked into one by one
 _MOST_MESSAGES = 64  # for which it is looked whether they were heeded
 _HEEDED = 1_000_000_000  # ns: by then, a sender that heeds a message has long done so
+# ns: who heeds one may forget it from then on, and try a larger packet again (RFC 1191, section 6.3).
+_FORGOTTEN = 300_000_000_000
 _SILENCE = 1_000_000_000  # ns without an answer: longer than Linux waits before it repeats for the third time
 _COPIES = 3  # full-size segments that were sent again, at least
 _IN_FLIGHT = 1 << 17  # bytes that a sender may have sent before the first answer to them
@@ -184,31 +190,30 @@ def _remedy(case: Case, key: TooBig, row: TooBigRow) -> str:
 class _Ignored(NamedTuple):
     key: TooBig
     row: TooBigRow
-    shares: list[Share]  # of what is larger than the message says, and was still sent a while later
-    dropped: bool  # any of them
-    wanted: Wanted  # the cells of which these are
+    last_time: int  # of what is larger than the message says, and was still sent a while later
+    largest: int  # of its lengths, with the tunnel's headers
+    dropped: bool  # any of it, here
+    evidence: Evidence
 
 
 def _too_big_ignored(case: Case) -> Iterator[Finding]:
     messages = _messages(case)[:_MOST_MESSAGES]
-    ignored = [found for key, row in messages if (found := _still_sent(case, key, row)) is not None]
+    ignored = [
+        found
+        for key, row in messages
+        if (found := _still_sent(case, key, row) or _told_again(case, key, row)) is not None
+    ]
     if not ignored:
         return
     first = ignored[0]
     key, told = first.key, first.row.samples[0].time
-    last = max(share.last_time for share in first.shares)
-    largest = max(proof.largest for proof in case.judge.bundles.starts(first.wanted, _MOST_FLOWS))
-    headers = case.tunnel_headers(key.quoted_source, key.quoted_destination) if key.wear != PLAIN else 0
+    headers = _tunnel_headers(case, key)
     sender = address_text(key.destination)
     node = case.knowledge.node(key.destination)
     where = f"{node} ({sender})" if node else sender
     evidence: list[Evidence] = []
     for found in ignored[: MOST_EVIDENCE - 2]:
-        evidence.append(case.evidence(found.row.samples[0], _say(case, found.key, found.row)))
-        after = (max(share.last_time for share in found.shares) - found.row.samples[0].time) / 1e9
-        evidence += case.earliest(
-            found.wanted, f"{{flow}}, {{size}} bytes, sent until {after:.1f} s after the message", most=1
-        )
+        evidence += [case.evidence(found.row.samples[0], _say(case, found.key, found.row)), found.evidence]
     mtu = key.mtu - headers
     remedy = (
         f"let ICMP (type 3 code 4, ICMPv6 type 2) in on {where}, and see whether `ip route get "
@@ -219,7 +224,7 @@ def _too_big_ignored(case: Case) -> Iterator[Finding]:
         "id": "mtu.too-big-ignored",
         "severity": "error" if any(found.dropped for found in ignored) else "warning",
         "title": f"{where} was told that no more than {key.mtu:,} bytes fit, and sent packets of up to "
-        f"{largest + headers:,} for {(last - told) / 1e9:.1f} s more",
+        f"{first.largest:,} for {(first.last_time - told) / 1e9:.1f} s more",
         "count": sum(max(each.row.records_in, each.row.records_out, each.row.records_unknown) for each in ignored),
         "evidence": evidence[:MOST_EVIDENCE],
         "remedy": remedy,
@@ -227,36 +232,50 @@ def _too_big_ignored(case: Case) -> Iterator[Finding]:
     }
 
 
-def _still_sent(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
-    """What is larger than a message says, of the flow (or the tunnel) that it is about, and was sent well after."""
+def _tunnel_headers(case: Case, key: TooBig) -> int:
+    """What the tunnel added to the packet that a message is about."""
+    return case.tunnel_headers(key.quoted_source, key.quoted_destination) if key.wear != PLAIN else 0
+
+
+def _told_one(case: Case, key: TooBig, row: TooBigRow) -> bool:
+    """Whether a message tells an MTU to the sender of the packet that it quotes."""
     reached = row.records_out or row.records_unknown or key.destination in case.knowledge.own_addresses
-    if not key.mtu or not key.quoted_source or not reached:
-        return None
+    return bool(key.mtu and key.quoted_source and reached)
+
+
+def _about(case: Case, key: TooBig) -> Wanted:
+    """The cells of the flow, or of the tunnel, that a message is about; those of its source, before `_is_of`."""
     tunnelled = key.wear != PLAIN or key.tunnelled
     ends = key.quoted_source, key.quoted_destination
     items = [
-        item
+        item.number
         for item in case.judged
         if item.route.tunnelled == tunnelled
         and item.route.measured.form == WHOLE  # who fragments has heard the message
         and (key.tunnelled or (item.bundle.source, item.bundle.destination) == ends)
     ]
-    headers = case.tunnel_headers(*ends) if key.wear != PLAIN else 0
     flow = key.flow
-    wanted = Wanted(
-        [item.number for item in items],
+    return Wanted(
+        items,
         vni=flow.vni if flow.vni >= 0 else None,
         source=flow.source or None,
-        above=key.mtu - headers,
-        beyond=case.super_frames.sizes.keys(),
-        smallest_too=True,
+        above=key.mtu - _tunnel_headers(case, key),
     )
+
+
+def _flows_about(case: Case, key: TooBig, wanted: Wanted) -> set[FlowKey]:
+    proofs = case.judge.bundles.starts(wanted, _MOST_FLOWS)
+    return {proof.flow for proof in proofs if not key.flow.source or _is_of(proof.flow, key.flow)}
+
+
+def _still_sent(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
+    """What is larger than a message says, of the flow (or the tunnel) that it is about, and was sent well after."""
+    if not _told_one(case, key, row):
+        return None
+    wanted = _about(case, key)._replace(beyond=case.super_frames.sizes.keys(), smallest_too=True)
     told = row.samples[0].time
     bundles, named = case.judge.bundles, case.tables.queries.named
-    proofs = bundles.starts(wanted._replace(smallest_too=False), _MOST_FLOWS)
-    wanted = wanted._replace(
-        flows=named({proof.flow for proof in proofs if not flow.source or _is_of(proof.flow, flow)})
-    )
+    wanted = wanted._replace(flows=named(_flows_about(case, key, wanted._replace(smallest_too=False))))
     late = [share for share in bundles.shares(wanted) if share.last_time - told > _HEEDED]
     # Those whose small packets are counted along, but which had none at all before the message.
     late += [
@@ -266,13 +285,40 @@ def _still_sent(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
     ]
     if not late:
         return None
-    flows = named({share.flow for share in late})
-    dropped = any(case.judged[share.bundle].outcome == "dropped" for share in late)
-    numbers = sorted({share.bundle for share in late})
     whatever = any(share.first_time - told > _HEEDED for share in late)
-    return _Ignored(
-        key, row, late, dropped, wanted._replace(bundles=numbers, flows=flows, smallest_too=not whatever)
+    wanted = wanted._replace(
+        bundles=sorted({share.bundle for share in late}),
+        flows=named({share.flow for share in late}),
+        smallest_too=not whatever,
     )
+    last = max(share.last_time for share in late)
+    largest = max(proof.largest for proof in bundles.starts(wanted, _MOST_FLOWS))
+    (evidence,) = case.earliest(
+        wanted, f"{{flow}}, {{size}} bytes, sent until {(last - told) / 1e9:.1f} s after the message", most=1
+    )
+    dropped = any(case.judged[share.bundle].outcome == "dropped" for share in late)
+    return _Ignored(key, row, last, largest + _tunnel_headers(case, key), dropped, evidence)
+
+
+def _told_again(case: Case, key: TooBig, row: TooBigRow) -> _Ignored | None:
+    """Whether the same was said again well after: each message is about a packet that was sent just then.
+
+    So it is told where the cells do not: of a flow whose small packets take the same path as its large ones, and of
+    super-frames. Programs that look for the MTU themselves, as QUIC does, ask again on purpose.
+    """
+    if not _told_one(case, key, row) or row.largest <= key.mtu or (key.wear == PLAIN and key.flow.protocol != TCP):
+        return None
+    told = row.samples[0].time
+    again = [sample for sample in row.samples if _HEEDED < sample.time - told < _FORGOTTEN]
+    if not again and not _HEEDED < row.last_time - told < _FORGOTTEN:
+        return None
+    flows = _flows_about(case, key, _about(case, key))
+    packets = case.super_frames.largest_packets(flows).values()
+    largest = min(row.largest, max(packets, default=row.largest) + _tunnel_headers(case, key))
+    after = (row.last_time - told) / 1e9
+    proof = again[0] if again else row.samples[-1]
+    evidence = case.evidence(proof, f"the same again; the last of them {after:.1f} s after the first")
+    return _Ignored(key, row, row.last_time, largest, _is_own((key, row)), evidence)
 
 
 def _is_of(flow: FlowKey, quoted: FlowKey) -> bool:
@@ -289,13 +335,15 @@ class _Hole(NamedTuple):
     """A flow of which only small datagrams pass."""
 
     lost: Proof
-    passed: int  # its largest that went out
+    smallest: int  # inner bytes of its smallest packet that did not: a super-frame's segments
+    passed: int  # of its largest that went out
 
 
 class _Silent(NamedTuple):
     """A connection that sends full-size segments again, and for how long nobody answered."""
 
     row: Stalled
+    largest: int  # inner bytes of its largest packet
     silence: int  # ns
 
 
@@ -311,7 +359,7 @@ def _black_hole(case: Case) -> Iterator[Finding]:
         wanted = _dropped_large(case)._replace(flows=case.tables.queries.named({hole.lost.flow for hole in holes}))
         count += sum(share.datagrams for share in case.judge.bundles.shares(wanted))
         evidence += case.earliest(wanted, "{flow}, {size} bytes: in {ingress}, never out")
-        smallest, passed = min(hole.lost.smallest for hole in holes), max(hole.passed for hole in holes)
+        smallest, passed = min(hole.smallest for hole in holes), max(hole.passed for hole in holes)
         by = sorted({case.label(case.judged[hole.lost.bundle], "ingress") for hole in holes})
         titles.append(
             f"{number(count, 'datagram')} of {smallest:,} bytes or more came in by {' and '.join(by)} and never "
@@ -326,7 +374,7 @@ def _black_hole(case: Case) -> Iterator[Finding]:
         silence = max(each.silence for each in stalled) / 1e9
         titles.append(
             f"{number(len(stalled), 'connection')} sent {repeated:,} bytes again in packets of up to "
-            f"{max(each.row.largest for each in stalled):,}, and heard nothing for {silence:.1f} s"
+            f"{max(each.largest for each in stalled):,}, and heard nothing for {silence:.1f} s"
         )
         if not holes:
             count = sum(each.row.datagrams for each in stalled)
@@ -355,7 +403,7 @@ def _black_hole(case: Case) -> Iterator[Finding]:
 def _dropped_large(case: Case) -> Wanted:
     """The cells whose datagrams are all large and were dropped, and not in part."""
     items = [item.number for item in case.in_scope if item.outcome == "dropped" and not item.route.flags & PARTIAL]
-    return Wanted(items, above=LARGE, beyond=case.super_frames.sizes.keys(), smallest_too=True)
+    return Wanted(items, above=LARGE, smallest_too=True)
 
 
 def _lost_by_size(case: Case) -> list[_Hole]:
@@ -363,9 +411,14 @@ def _lost_by_size(case: Case) -> list[_Hole]:
     wanted = _dropped_large(case)
     if not wanted.bundles:
         return []
-    lost = {proof.flow: proof for proof in bundles.starts(wanted, _MOST_FLOWS)}
+    lost: dict[FlowKey, Proof] = {}
+    for proof in bundles.starts(wanted, _MOST_FLOWS):
+        if proof.flow not in lost or proof.smallest < lost[proof.flow].smallest:
+            lost[proof.flow] = proof
     if not lost:
         return []
+    full = case.super_frames.largest_packets(lost.keys())
+    smallest = {flow: min(proof.smallest, full.get(flow, proof.smallest)) for flow, proof in lost.items()}
     flows = queries.named(lost.keys())
     datagrams: dict[FlowKey, int] = {}
     for share in bundles.shares(wanted._replace(flows=flows)):
@@ -375,10 +428,10 @@ def _lost_by_size(case: Case) -> list[_Hole]:
     for proof in bundles.starts(Wanted(forwarded, flows=flows), 8 * _MOST_FLOWS):
         passed[proof.flow] = max(passed.get(proof.flow, 0), proof.largest)
     return [
-        _Hole(proof, passed[flow])
+        _Hole(proof, smallest[flow], passed[flow])
         for flow, proof in lost.items()
         if datagrams.get(flow, 0) > 1
-        and passed.get(flow, proof.smallest) < proof.smallest
+        and passed.get(flow, smallest[flow]) < smallest[flow]
         and not _told(case, proof)
     ]
 
@@ -416,6 +469,7 @@ def _stalled(case: Case, besides: set[FlowKey]) -> list[_Silent]:
     times: dict[FlowKey, list[int]] = {}
     for proof in case.judge.bundles.earliest(theirs, _FEW_ANSWERS * len(rows)):
         times.setdefault(proof.flow, []).append(proof.sample.time)
+    full = case.super_frames.largest_packets([row.flow for row in rows])
     silent = []
     for row in rows:
         answers = sorted({*times.get(row.reverse, ()), row.answered_time})
@@ -424,7 +478,7 @@ def _stalled(case: Case, besides: set[FlowKey]) -> list[_Silent]:
             answers.pop()
         silence = row.last_time - answers[-1]
         if silence >= _SILENCE and row.flow not in other:
-            silent.append(_Silent(row, silence))
+            silent.append(_Silent(row, full.get(row.flow, row.largest), silence))
     return silent
 
 
@@ -440,8 +494,8 @@ def _egress(case: Case, items: Sequence[Judged]) -> tuple[str, int | None]:
 
 
 def _find_hole(case: Case, holes: Sequence[_Hole]) -> str:
-    smallest = min(hole.lost.smallest for hole in holes)
-    passed = max(hole.passed for hole in holes)
+    smallest = min(hole.smallest for hole in holes)
+    passed, sure = (choose(hole.passed for hole in holes) for choose in (max, min))
     item = case.judged[holes[0].lost.bundle]
     headers = (item.bundle.outer_bytes - item.bundle.inner_bytes) // item.bundle.datagrams
     link, mtu = _egress(case, [item])
@@ -450,22 +504,40 @@ def _find_hole(case: Case, holes: Sequence[_Hole]) -> str:
     if mtu is not None and smallest + headers <= mtu:
         where += f", which the links file gives as {mtu:,}"
     text = (
-        f"{where} (`ip link show {device}`); let ICMP type 3 code 4 and ICMPv6 type 2 leave to the senders; until "
-        f"the cause is found, a pods' MTU below {smallest} avoids it: what passed has {passed:,} bytes or less"
+        f"{where} (`ip link show {device}`); let ICMP type 3 code 4 and ICMPv6 type 2 leave to the senders; what "
+        f"passed has {passed:,} bytes or less"
     )
     if item.route.tunnelled:
         text += f" inside ({passed + headers:,} with the tunnel's headers; {smallest + headers:,} did not pass)"
-    return text
+    return f"{text}; until the cause is found, {_until_found(case, holes[0].lost.flow, item.route, smallest, sure)}"
+
+
+def _until_found(case: Case, flow: FlowKey, route: Route, smallest: int, passed: int = 0) -> str:
+    """The MTU to set: what passed, where that is worth it; else how to find it, as it lies anywhere below what did
+    not pass."""
+    if passed > LARGE:
+        change = case.set_pods_mtu(passed) if route.tunnelled else f"set the sender's MTU to {passed}"
+        return f"{change}: so much passed, and more may, up to {smallest - 1}"
+    whose = "pods'" if route.tunnelled else "sender's"
+    text = f"set the {whose} MTU to the most that passes, which is less than {smallest}"
+    if not flow.destination:
+        return text
+    headers = (IPV6_HEADER if len(flow.destination) == 16 else IPV4_HEADER) + _ECHO_HEADER
+    return (
+        f"{text}: the largest SIZE that is answered of `ping -M do -s SIZE {address_text(flow.destination)}` from "
+        f"{address_text(flow.source)}, plus {headers}"
+    )
 
 
 def _find_hole_behind(case: Case, stalled: Sequence[_Silent]) -> str:
-    row = stalled[0].row
+    row, largest, _ = stalled[0]
     flows = case.tables.queries.named({row.flow})
     (proof,) = case.judge.bundles.starts(Wanted([item.number for item in case.in_scope], flows=flows), 1)
     vtep = address_text(proof.outer_destination) or address_text(row.flow.destination)
     return (
         f"they left this machine: look behind it, from the sender's node with `tracepath {vtep}`, for a link with "
-        f"a smaller MTU and for a firewall that drops ICMP or fragments; then set the pods' MTU below {row.largest}"
+        "a smaller MTU and for a firewall that drops ICMP or fragments; until it is found, "
+        f"{_until_found(case, row.flow, case.judged[proof.bundle].route, largest)}"
     )
 
 

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
+from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, nested_fit, number
 from vxtool.analysis.findings.explanation import Explanation
 from vxtool.analysis.knowledge import address_text
 from vxtool.engine.answers import Wanted
@@ -54,8 +54,9 @@ EXPLANATIONS: dict[str, Explanation] = {
         "node's route to the other nodes leads into the tunnel itself.",
         proof="An inner UDP datagram to a tunnel's port that begins with a tunnel header. Not raised on the port "
         "alone. A warning where datagrams of the capture were fragmented or too large for the overlay.",
-        remedy="Where it is meant, give the inner overlay an MTU that leaves room for both (1400 over a link of "
-        "1500 with IPv4); where it is not, `ip route get OTHER-NODE` on the sending node shows the route into it.",
+        remedy="Where it is meant, give the inner overlay what the outer one leaves: the MTU of the outer's links "
+        "less the headers of both, such as 1400 over links of 1500 with IPv4 and 8900 over 9000; where "
+        "it is not, `ip route get OTHER-NODE` on the sending node shows the route into it.",
         unknown="Which of the two it is.",
     ),
     "tunnel.bad-checksum": Explanation(
@@ -187,15 +188,22 @@ def _nested(case: Case) -> Iterator[Finding]:
     if not count:
         return
     fragmented = any(group.route.fragmented_at_source for group in case.groups_in_scope)
+    overlay = case.mtu["overlay"]
+    fits = "what fits into this tunnel (1450 over 1500)"
+    if overlay is not None:
+        fits = f"the {overlay:,} that fit into this tunnel"
+    change = (
+        f"set the MTU of its nodes' links to no more than {fits}, and that of its own pods to that less its "
+        f"headers: {nested_fit(overlay or 1450)}"
+    )
     yield {
         "id": "tunnel.nested",
         "severity": "warning" if fragmented or case.mtu["over_overlay"] else "info",
         "title": f"{number(count, 'record')} with a tunnel inside the tunnel: each pays for both",
         "count": count,
         "evidence": case.records("nested", "the inner packet is a tunnel's itself"),
-        "remedy": "where pods are nodes of an overlay of their own, give that one an MTU that leaves room for both "
-        "(1400 over links of 1500 with IPv4); where none is meant, `ip route get OTHER-NODE` on the sending node "
-        "shows the route that leads into the tunnel",
+        "remedy": f"where pods are nodes of an overlay of their own, {change}; where none is meant, `ip route get "
+        "OTHER-NODE` on the sending node shows the route that leads into the tunnel",
         "unknown": "which of the two it is; what the inner tunnel carries is counted as UDP",
     }
 
