@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from vxtool import __version__
 from vxtool.capture.source import Source, open_source
@@ -22,6 +22,8 @@ from vxtool.errors import InputError, UsageError
 if TYPE_CHECKING:
     from vxtool.analysis import Knowledge
     from vxtool.analysis.model import FlowList, Input, Report, Tool
+    from vxtool.convert.decap import Decapsulated
+    from vxtool.convert.encap import Encapsulated
     from vxtool.engine.native_engine import NativeEngine
     from vxtool.engine.tables import InputRow, Tables
     from vxtool.overheads import Family, MtuPlan
@@ -40,6 +42,7 @@ LINK_TYPES = {
 }
 
 MOST_PACKETS = 8_000_000  # that `flows` lists one by one: 32 bytes each
+MOST_CONVERTED = 50_000_000  # that `decap` takes out of a tunnel: 44 bytes each
 # Of an underlay: what every host takes in one piece (RFC 791), and the longest IPv4 packet.
 LEAST_MTU, MOST_MTU = 576, 65535
 
@@ -157,6 +160,77 @@ def flows(
         return build_flow_list(tables, inputs, tool, knowledge, question, wanted, sort, top, packets)
 
 
+def decap(
+    paths: Sequence[str],
+    output: str | BinaryIO,
+    *,
+    cluster: Sequence[str] = (),
+    links: Sequence[str] = (),
+    routes: Sequence[str] = (),
+    interfaces: Mapping[int, str] | None = None,
+    namespace: str | None = None,
+    cluster_id_bits: Literal[8, 9] = 8,
+    ports: Mapping[int, str] | None = None,
+    window_ns: int = 1_000_000_000,
+    settle_ns: int = 10_000_000,
+    jobs: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> tuple[Decapsulated, list[Input]]:
+    """Write what was in the tunnels of captures taken at one place as a pcapng file: each datagram once, as it was
+    first seen, its fragments put together. Each packet's comment says what it wore and which way it went; see
+    `vxtool.convert.comments`.
+
+    Arguments are those of `analyze`; `output` is a path, or a binary file. The inputs are read twice, so they have
+    to be files: UsageError for others. What of the inputs could not be read is said in what is returned.
+    """
+    from vxtool.convert.choose import check_files
+
+    check_files(paths, "decap")
+    knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
+    tables, inputs, _ = _observe(paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED)
+    from vxtool.analysis import Knowledge
+    from vxtool.analysis.outcomes import Judge
+    from vxtool.convert.choose import none_could_be_read
+    from vxtool.convert.decap import Decapsulator
+
+    if error := none_could_be_read(inputs):
+        raise error
+    knowledge = knowledge or Knowledge(paths)
+    with _no_collector():
+        judge = Judge(tables, knowledge, window_ns)
+        wears = _wears_of(ports)
+        reader = Decapsulator(tables, judge, judge.judged(), knowledge, inputs, wears, window_ns)
+        return reader.write(output), inputs
+
+
+def encap(
+    path: str | BinaryIO,
+    output: str | BinaryIO,
+    *,
+    source: str | None = None,
+    destination: str | None = None,
+    source_port: int | None = None,
+    destination_port: int | None = None,
+    vni: int | None = None,
+    tunnel: str | None = None,
+) -> tuple[Encapsulated, str | None]:
+    """Wrap each record of a capture in a tunnel ("vxlan", "geneve" or "vxlan-gpe") and write them as pcapng.
+
+    What is not given is taken from the comment that `decap` gave the packet; then it is put back as it was. Without
+    either, the tunnel is VXLAN, its destination port the tunnel's own, and its source port follows from the flow.
+    The second value says what is wrong with the input, where it is damaged or cut short.
+
+    Raises InputError for an input that cannot be read, UsageError for a record of which neither tells what is to be
+    around it, or that cannot be wrapped.
+    """
+    from vxtool.convert.encap import TUNNELS, Outside, encapsulate
+
+    if tunnel is not None and tunnel not in TUNNELS:
+        raise UsageError(f"tunnel {tunnel!r}: expected one of {', '.join(TUNNELS)}")
+    outside = Outside(source, destination, source_port, destination_port, vni, tunnel)
+    return encapsulate(path, output, outside)
+
+
 def mtu(
     *,
     underlay: int | None = None,
@@ -206,13 +280,12 @@ def _observe(
     most_datagrams: int = 0,
 ) -> tuple[Tables, list[Input], Tool]:
     """What an engine makes of the captures, what became of each input, and which engine it was."""
-    wears = dict(DEFAULT_PORTS)
-    for port, wear in (ports or {}).items():
-        if wear not in PORT_NAMES[1:]:
-            raise UsageError(f"port {port}={wear}: expected one of {', '.join(PORT_NAMES[1:])}")
-        wears[port] = PORT_NAMES.index(wear)
     options = EngineOptions(
-        inputs=len(paths), ports=wears, window=window_ns, settle=settle_ns, most_datagrams=most_datagrams
+        inputs=len(paths),
+        ports=_wears_of(ports),
+        window=window_ns,
+        settle=settle_ns,
+        most_datagrams=most_datagrams,
     )
     name = engine_name()
     engine = make_engine(options, name)
@@ -229,6 +302,16 @@ def _observe(
         for path, source, error, row in zip(paths, sources, errors, tables.inputs, strict=True)
     ]
     return tables, inputs, {"version": __version__, "engine": "native" if name == "native" else "pure"}
+
+
+def _wears_of(ports: Mapping[int, str] | None) -> dict[int, int]:
+    """The UDP ports of tunnels, those that are always so and those that were given."""
+    wears = dict(DEFAULT_PORTS)
+    for port, wear in (ports or {}).items():
+        if wear not in PORT_NAMES[1:]:
+            raise UsageError(f"port {port}={wear}: expected one of {', '.join(PORT_NAMES[1:])}")
+        wears[port] = PORT_NAMES.index(wear)
+    return wears
 
 
 @contextmanager

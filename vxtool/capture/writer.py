@@ -30,6 +30,7 @@ from vxtool.errors import PacketError, UsageError, VxtoolError
 
 ByteOrder = Literal["little", "big"]
 _ORDERS = {"little": "<", "big": ">"}
+_U16 = (1 << 16) - 1
 _U32 = (1 << 32) - 1
 _U64 = (1 << 64) - 1
 
@@ -198,6 +199,7 @@ class PcapngWriter(_Writer):
         length: int | None = None,
         interface: int = 0,
         direction: int = UNKNOWN,
+        comment: str | None = None,
     ) -> None:
         """Add a record: `time_ns` since the epoch, captured bytes, length on the wire (None: as captured).
 
@@ -208,8 +210,14 @@ class PcapngWriter(_Writer):
             raise PacketError(f"the direction of a record is {direction}, expected 0 to {max(_FLAGS)}")
         data, length = _cut(data, length, self._interfaces[interface].snaplen)
         head = struct.pack(f"{self._order}IIIII", interface, high, low, len(data), length)
-        flags = struct.pack(f"{self._order}I", _FLAGS[direction])
-        self._block(6, head + _padded(data) + self._options([(2, flags)] if direction else []))
+        options = []
+        if comment is not None:
+            text = comment.encode(errors="replace")
+            _checked("the number of bytes of a comment", len(text), _U16)
+            options.append((1, text))
+        if direction:
+            options.append((2, struct.pack(f"{self._order}I", _FLAGS[direction])))
+        self._block(6, head + _padded(data) + self._options(options))
 
     def write_statistics(self, interface: int, time_ns: int, dropped: int) -> None:
         """Say how many packets the capture itself lost on an interface up to a time."""

@@ -13,7 +13,7 @@ import click
 
 from vxtool import cli
 
-_COMMANDS = ("analyze", "explain", "flows", "mtu")
+_COMMANDS = ("analyze", "decap", "encap", "explain", "flows", "mtu")
 
 
 class Commands(click.Group):

@@ -69,6 +69,9 @@ _JUDGING: Sequence[_Option] = (
         show_default=True,
         help="What a VNI means: a Cilium identity, or a network.",
     ),
+)
+
+_READING: Sequence[_Option] = (
     click.option(
         "--port",
         "ports",
@@ -127,7 +130,12 @@ def knowledge_options(command: _Command) -> _Command:
 
 def judging_options(command: _Command) -> _Command:
     """How records are read and judged: --scope, --overlay, --port, --window, --settle, --jobs."""
-    return _with(_JUDGING, command)
+    return _with((*_JUDGING, *_READING), command)
+
+
+def reading_options(command: _Command) -> _Command:
+    """How records are read and joined: --port, --window, --settle, --jobs."""
+    return _with(_READING, command)
 
 
 def output_options(command: _Command) -> _Command:
