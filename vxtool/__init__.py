@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from vxtool.api import analyze as analyze
     from vxtool.api import decap as decap
     from vxtool.api import encap as encap
+    from vxtool.api import extract as extract
     from vxtool.api import flows as flows
     from vxtool.api import mtu as mtu
     from vxtool.packet import decode as decode
     from vxtool.packet import encode as encode
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "analyze", "decap", "decode", "encap", "encode", "flows", "mtu"]
+__all__ = ["__version__", "analyze", "decap", "decode", "encap", "encode", "extract", "flows", "mtu"]
 
-_HOMES = {"api": ("analyze", "decap", "encap", "flows", "mtu"), "packet": ("decode", "encode")}
+_HOMES = {"api": ("analyze", "decap", "encap", "extract", "flows", "mtu"), "packet": ("decode", "encode")}
 
 __getattr__, __dir__ = names_from(__name__, _HOMES)

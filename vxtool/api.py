@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vxtool.analysis.model import FlowList, Input, Report, Tool
     from vxtool.convert.decap import Decapsulated
     from vxtool.convert.encap import Encapsulated
+    from vxtool.convert.extract import Extracted
     from vxtool.engine.native_engine import NativeEngine
     from vxtool.engine.tables import InputRow, Tables
     from vxtool.overheads import Family, MtuPlan
@@ -42,7 +43,7 @@ LINK_TYPES = {
 }
 
 MOST_PACKETS = 8_000_000  # that `flows` lists one by one: 32 bytes each
-MOST_CONVERTED = 50_000_000  # that `decap` takes out of a tunnel: 44 bytes each
+MOST_CONVERTED = 50_000_000  # datagrams that `decap` or `extract` writes, and further records of these
 # Of an underlay: what every host takes in one piece (RFC 791), and the longest IPv4 packet.
 LEAST_MTU, MOST_MTU = 576, 65535
 
@@ -231,6 +232,78 @@ def encap(
     return encapsulate(path, output, outside)
 
 
+def extract(
+    paths: Sequence[str],
+    output: str | BinaryIO,
+    *,
+    outcomes: Collection[str] = (),
+    ways: Collection[str] = (),
+    records: Sequence[tuple[int, int]] = (),
+    cluster: Sequence[str] = (),
+    links: Sequence[str] = (),
+    routes: Sequence[str] = (),
+    interfaces: Mapping[int, str] | None = None,
+    namespace: str | None = None,
+    cluster_id_bits: Literal[8, 9] = 8,
+    pods: Collection[str] = (),
+    in_namespaces: Collection[str] = (),
+    identities: Collection[str] = (),
+    addresses: Collection[str] = (),
+    on_ports: Collection[int] = (),
+    protocols: Collection[str] = (),
+    verdicts: Collection[Literal["FORWARDED", "DROPPED", "TRACED"]] = (),
+    scope: Literal["auto", "tunnel", "ip"] = "auto",
+    overlay: Literal["auto", "cilium", "vxlan"] = "auto",
+    ports: Mapping[int, str] | None = None,
+    window_ns: int = 1_000_000_000,
+    settle_ns: int = 10_000_000,
+    jobs: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> tuple[Extracted, list[Input]]:
+    """Copy the records of some datagrams as they were into a pcapng file, with interface names and directions, and
+    in the comment of each what became of its datagram; see `vxtool.convert.comments`.
+
+    Datagrams are chosen by `outcomes` ("dropped" and so on), by `ways` ("eth1,eth2": in by the one and out by the
+    other; `*` is any and `-` none), and by what `flows` chooses flows by; then all their records are copied, their
+    fragments and segments too. `records` are numbers from and to: only those of the records, and by themselves
+    those records whatever they are. Of several values of one kind any may fit, each kind given must. Other
+    arguments are as for `flows`; errors are those of `decap`, and UsageError where nothing is chosen.
+    """
+    from vxtool.analysis.flow_list import check_filter
+    from vxtool.convert.choose import check_files, none_could_be_read
+    from vxtool.convert.extract import Extractor, check_choice
+
+    wanted = check_filter(pods, in_namespaces, identities, addresses, on_ports, protocols, verdicts)
+    choice = check_choice(outcomes, ways, wanted, records)
+    check_files(paths, "extract")
+    if records and len(paths) > 1:
+        raise UsageError(f"record numbers are those of one input, and {len(paths)} were given; name one.")
+    knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
+    tables, inputs, _ = _observe(
+        paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED
+    )
+    from vxtool.analysis import Knowledge
+    from vxtool.analysis.flows import Describer
+    from vxtool.analysis.outcomes import Judge
+    from vxtool.analysis.report import Question, scope_of
+    from vxtool.analysis.traffic import tell_overlay
+
+    if error := none_could_be_read(inputs):
+        raise error
+    knowledge = knowledge or Knowledge(paths)
+    with _no_collector():
+        knowledge.leave_out_later(tables.last_time)
+        judge = Judge(tables, knowledge, window_ns)
+        judged = judge.judged()
+        overlay_told = tell_overlay(overlay, tables, knowledge)
+        describer = Describer(tables, judged, knowledge, overlay_told, judge.own_addresses)
+        tunnelled = scope_of(Question(scope, overlay, window=window_ns), tables) == "tunnel"
+        # Records by number alone may be of anything.
+        judging = judged if choice.of_records_alone else [one for one in judged if one.route.tunnelled == tunnelled]
+        reader = Extractor(tables, judge, judging, judged, describer, knowledge, inputs, choice, window_ns)
+        return reader.write(output), inputs
+
+
 def mtu(
     *,
     underlay: int | None = None,
@@ -278,6 +351,7 @@ def _observe(
     jobs: int | None,
     progress: ProgressCallback | None,
     most_datagrams: int = 0,
+    most_sightings: int = 0,
 ) -> tuple[Tables, list[Input], Tool]:
     """What an engine makes of the captures, what became of each input, and which engine it was."""
     options = EngineOptions(
@@ -286,6 +360,7 @@ def _observe(
         window=window_ns,
         settle=settle_ns,
         most_datagrams=most_datagrams,
+        most_sightings=most_sightings,
     )
     name = engine_name()
     engine = make_engine(options, name)

@@ -13,7 +13,7 @@ import click
 
 from vxtool import cli
 
-_COMMANDS = ("analyze", "decap", "encap", "explain", "flows", "mtu")
+_COMMANDS = ("analyze", "decap", "encap", "explain", "extract", "flows", "mtu")
 
 
 class Commands(click.Group):

@@ -105,6 +105,46 @@ _READING: Sequence[_Option] = (
     ),
 )
 
+_CHOOSING: Sequence[_Option] = (
+    click.option(
+        "--pod",
+        "pods",
+        metavar="[NAMESPACE/]NAME",
+        multiple=True,
+        help="Flows from or to pods whose names begin so. Repeatable, as are all that choose flows: any value of "
+        "one option may fit, and each option given must.",
+    ),
+    click.option(
+        "--in-namespace", "in_namespaces", metavar="NAME", multiple=True, help="From or to this namespace."
+    ),
+    click.option(
+        "--identity",
+        "identities",
+        metavar="ID",
+        multiple=True,
+        help="From or to this identity: its number or name.",
+    ),
+    click.option(
+        "--address", "addresses", metavar="IP[/BITS]", multiple=True, help="From or to this address or network."
+    ),
+    click.option(
+        "--on-port",
+        "on_ports",
+        metavar="PORT",
+        multiple=True,
+        type=click.IntRange(0, 65_535),
+        help="From or to this port, inside the tunnel.",
+    ),
+    click.option("--protocol", "protocols", metavar="NAME", multiple=True, help="As in tcp, udp, icmp or icmpv6."),
+    click.option(
+        "--verdict",
+        "verdicts",
+        multiple=True,
+        type=click.Choice(["FORWARDED", "DROPPED", "TRACED"], case_sensitive=False),
+        help="What became of them; TRACED: that cannot be told.",
+    ),
+)
+
 _OUTPUT: Sequence[_Option] = (
     click.option("-o", "--output", metavar="FILE", default=STDOUT, help="Write there instead of to stdout."),
     click.option(
@@ -136,6 +176,11 @@ def judging_options(command: _Command) -> _Command:
 def reading_options(command: _Command) -> _Command:
     """How records are read and joined: --port, --window, --settle, --jobs."""
     return _with(_READING, command)
+
+
+def choosing_options(command: _Command) -> _Command:
+    """Which flows are meant: --pod, --in-namespace, --identity, --address, --on-port, --protocol, --verdict."""
+    return _with(_CHOOSING, command)
 
 
 def output_options(command: _Command) -> _Command:

@@ -88,3 +88,12 @@ def _end(text: str) -> tuple[str, int | None] | None:
         return str(ip_address(address)), int(port) if port else None
     except ValueError:
         return None
+
+
+def record_numbers(value: str) -> tuple[int, int]:
+    """Numbers of records, from and to: 3-7 is (3, 7), and 3 is (3, 3)."""
+    first, dash, last = value.partition("-")
+    numbers = (first, last if dash else first)
+    if not all(_is_number(number, 15) for number in numbers) or not 0 < int(numbers[0]) <= int(numbers[1]):
+        raise click.BadParameter(f"{value!r} are no numbers of records; give one from 1 on, or two as in 3-7.")
+    return int(numbers[0]), int(numbers[1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,37 +21,74 @@ if TYPE_CHECKING:
     from vxtool.engine.tables import InterfaceKey, Stage, Tables
 
 
+_RECORD_BITS = 48
+_RECORD_MASK = (1 << _RECORD_BITS) - 1
+
+
+class Mark(NamedTuple):
+    """What a record is wanted for."""
+
+    note: int  # as the asker chose it
+    first: int  # number of the record whose time is the datagram's; in the same input unless said otherwise
+    input: int
+
+
 class Marks:
-    """Records of one input, by number, each with a number that says what it is wanted for: 12 bytes each."""
+    """Records of one input, by number, each with a `Mark`: 20 bytes each.
+
+    They are added in any order, and looked for in that of the input.
+    """
 
     def __init__(self) -> None:
         self._records = array("Q")
         self._notes = array("I")
+        self._firsts = array("Q")  # the input above _RECORD_BITS
         self._at = 0
         self._sorted = True
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def add(self, record: int, note: int) -> None:
+    def add(self, record: int, note: int, first: int, first_input: int) -> None:
         # They come in order of time, so nearly always in that of the file.
         self._sorted = self._sorted and (not self._records or record > self._records[-1])
         self._records.append(record)
         self._notes.append(note)
+        self._firsts.append(first_input << _RECORD_BITS | first)
 
-    def of(self, record: int) -> int | None:
+    def add_all(self, others: Marks) -> None:
+        self._sorted = self._sorted and not others._records
+        self._records += others._records
+        self._notes += others._notes
+        self._firsts += others._firsts
+
+    def next(self, record: int) -> Mark | None:
         """What this record is wanted for; None where it is not. To be asked for one record after the other."""
         if not self._sorted:
             self._sort()
-        if self._at == len(self._records) or self._records[self._at] != record:
+        records, at = self._records, self._at
+        if at == len(records) or records[at] != record:
             return None
-        self._at += 1
-        return self._notes[self._at - 1]
+        while self._at < len(records) and records[self._at] == record:  # a record may be of several datagrams
+            self._at += 1
+        return self._mark(at)
+
+    def find(self, record: int) -> Mark | None:
+        """The same for any record."""
+        if not self._sorted:
+            self._sort()
+        at = bisect_left(self._records, record)
+        return self._mark(at) if at < len(self._records) and self._records[at] == record else None
+
+    def _mark(self, at: int) -> Mark:
+        first = self._firsts[at]
+        return Mark(self._notes[at], first & _RECORD_MASK, first >> _RECORD_BITS)
 
     def _sort(self) -> None:
         order = sorted(range(len(self._records)), key=self._records.__getitem__)
         self._records = array("Q", (self._records[at] for at in order))
         self._notes = array("I", (self._notes[at] for at in order))
+        self._firsts = array("Q", (self._firsts[at] for at in order))
         self._sorted = True
 
 
@@ -95,6 +133,19 @@ def check_files(paths: Iterable[str], what: str) -> None:
             continue  # which opening it will tell
         if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             raise UsageError(f"{path}: is no file, and {what} reads twice; write it to a file first.")
+
+
+def mark_sightings(tables: Tables, marks: Sequence[Marks], loops: bool) -> None:
+    """Mark the further records of the datagrams whose first ones are marked."""
+    # What came round in a loop belongs to a record that may itself be a further one.
+    for _ in range(2 if loops else 1):
+        more = [Marks() for _ in marks]
+        for row in tables.queries.sightings():
+            found = marks[row.first_input].find(row.first_record)
+            if found is not None and marks[row.input].find(row.record) is None:
+                more[row.input].add(row.record, *found)
+        for mine, theirs in zip(marks, more, strict=True):
+            mine.add_all(theirs)
 
 
 def start_of(route: Route) -> Stage:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 RAW = 101
 _LINK_TYPES = {ETHERTYPE_TEB: EN10MB, ETHERTYPE_IPV4: RAW, ETHERTYPE_IPV6: RAW}
-_DIRECTIONS = {
+DIRECTIONS = {
     IN: container.IN,
     OUT: container.OUT,
     BROADCAST: container.IN_BROADCAST,
@@ -102,7 +102,7 @@ class Decapsulator:
                 continue
             self._places[item.number] = _Place(
                 interface_label(stage.interface, knowledge, tables),
-                _DIRECTIONS.get(stage.direction, container.UNKNOWN),
+                DIRECTIONS.get(stage.direction, container.UNKNOWN),
                 {
                     **way_of(item.route, knowledge, tables),
                     "outcome": item.outcome,
@@ -115,16 +115,17 @@ class Decapsulator:
             from vxtool.engine.answers import Wanted
 
             for datagram in judge.bundles.datagrams(Wanted(set(self._places))):
-                self._marks[datagram.sample.input].add(datagram.sample.record, datagram.bundle)
+                _, index, record = datagram.sample
+                self._marks[index].add(record, datagram.bundle, record, index)
 
     def write(self, target: str | BinaryIO) -> Decapsulated:
         records = 0
         with PcapngWriter(target) as self._writer:
             for found in read_again(self._inputs):
                 records += 1
-                note = self._marks[found.input].of(found.number)
-                if note is not None:
-                    self._take(found, self._places[note])
+                mark = self._marks[found.input].next(found.number)
+                if mark is not None:
+                    self._take(found, self._places[mark.note])
                 elif self._fragmented:
                     self._take_fragment(found, None)
                 if self._groups:
