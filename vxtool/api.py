@@ -178,8 +178,8 @@ def decap(
     progress: ProgressCallback | None = None,
 ) -> tuple[Decapsulated, list[Input]]:
     """Write what was in the tunnels of captures taken at one place as a pcapng file: each datagram once, as it was
-    first seen, its fragments put together. Each packet's comment says what it wore and which way it went; see
-    `vxtool.convert.comments`.
+    first seen in one, its fragments put together. Each packet's comment says what it wore and which way it went:
+    see `vxtool.convert.comments`.
 
     Arguments are those of `analyze`; `output` is a path, or a binary file. The inputs are read twice, so they have
     to be files: UsageError for others. What of the inputs could not be read is said in what is returned.
@@ -188,7 +188,9 @@ def decap(
 
     check_files(paths, "decap")
     knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
-    tables, inputs, _ = _observe(paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED)
+    tables, inputs, _ = _observe(
+        paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED
+    )
     from vxtool.analysis import Knowledge
     from vxtool.analysis.outcomes import Judge
     from vxtool.convert.choose import none_could_be_read

@@ -25,14 +25,14 @@ def said(arguments: list[str], capfd: pytest.CaptureFixture[str], code: int = 0)
 def test_there_and_back(tmp_path: Path, capfd: pytest.CaptureFixture[str], engine: str) -> None:
     inner, outer = str(tmp_path / "inner.pcapng"), str(tmp_path / "outer.pcapng")
     assert said(["decap", VXLAN, *LINKS, "-o", inner], capfd) == "vxtool: 2 datagrams of 4 records.\n"
-    assert said(["encap", inner, "-o", outer], capfd) == "vxtool: 2 packets, 2 of them by their comments.\n"
+    assert said(["encap", inner, "-o", outer], capfd) == "vxtool: 2 packets, 2 by their comments.\n"
     assert [packet.interface for packet in packets_of(outer)] == ["eth1", "eth2"]
 
 
 def test_what_is_left_out_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     path = str(CAPTURES / "native-misroute.pcap")
     assert said(["decap", path, "-o", str(tmp_path / "inner.pcapng")], capfd) == (
-        "vxtool: 0 datagrams of 14 records; 7 left out: never seen in a tunnel, or plain where they came in.\n"
+        "vxtool: 0 datagrams of 14 records; 7 left out: never seen in a tunnel.\n"
     )
 
 
@@ -98,3 +98,37 @@ def test_onto_standard_output(tmp_path: Path, capfdbinary: pytest.CaptureFixture
     assert len(packets_of(path)) == 2
     assert isinstance(written, bytes)
     assert io.BytesIO(written).read(4) == bytes.fromhex("0a0d0d0a")
+
+
+def test_extract(tmp_path: Path, capfd: pytest.CaptureFixture[str], engine: str) -> None:
+    out = str(tmp_path / "out.pcapng")
+    line = said(["extract", VXLAN, *LINKS, "--path", "eth1,eth2", "-o", out], capfd)
+    assert line == "vxtool: 2 records of 1 datagram.\n"
+    assert packets_of(out)[1].comments == (
+        f"vxtool outcome=forwarded in=eth1 out=eth2 input={VXLAN} record=2 first_record=1",
+    )
+    assert said(["extract", VXLAN, "--record", "2-3", "-o", out], capfd) == "vxtool: 2 records.\n"
+    # The request came in and went out; so did the reply.
+    cluster = ["--cluster", str(CAPTURES / "cluster" / "ciliumendpoints.json")]
+    wanted = ["--address", "172.20.2.4", "--identity", "36705", "--pod", "curl", "--verdict", "forwarded"]
+    line = said(["extract", VXLAN, *LINKS, *cluster, *wanted, "--path", "eth2,*", "-o", out], capfd)
+    assert line == "vxtool: 2 records of 1 datagram.\n"
+    assert [packet.interface for packet in packets_of(out)] == ["eth2", "eth1"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ([], "nothing is chosen"),
+        (["--path", "eth1"], "path 'eth1': expected two interfaces"),
+        (["--record", "0"], "'0' are no numbers of records"),
+        (["--record", "5-3"], "'5-3' are no numbers of records"),
+        (["--outcome", "lost"], "'lost' is not one of"),
+    ],
+)
+def test_wrong_choices(
+    options: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    error = said(["extract", VXLAN, *options, "-o", str(tmp_path / "out.pcapng")], capfd, code=2)
+    assert message in error
+    assert error.count("\n") == 1

@@ -11,6 +11,7 @@ from vxtool.cli.analysis import named_interfaces, tell_unread, why
 from vxtool.cli.options import knowledge_options, reading_options
 from vxtool.cli.output import STDOUT, binary_output, check_output
 from vxtool.cli.progress import Progress
+from vxtool.report.units import counted
 
 
 @click.command("decap", short_help="Take the tunnel off: write the inner frames, each once.")
@@ -73,10 +74,10 @@ def command(
             complain(why(item))
     told = [
         (done.incomplete, "not captured to their ends"),
-        (done.not_tunnelled, "left out: never seen in a tunnel, or plain where they came in"),
+        (done.not_tunnelled, "left out: never seen in a tunnel"),
         (done.unwritable, "left out: neither Ethernet nor IP was in the tunnel"),
         (done.unlisted, "left out: more than can be listed"),
     ]
     rest = "".join(f"; {count:,} {text}" for count, text in told if count)
-    complain(f"{done.datagrams:,} datagrams of {done.records:,} records{rest}.")
+    complain(f"{counted(done.datagrams, 'datagram')} of {counted(done.records, 'record')}{rest}.")
     return EXIT_INPUT if unread else 0

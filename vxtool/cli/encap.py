@@ -8,6 +8,7 @@ from vxtool.cli import complain
 from vxtool.cli.analysis import check_stdin
 from vxtool.cli.output import STDOUT, binary_output, check_output
 from vxtool.cli.types import outer_ends
+from vxtool.report.units import counted
 
 _OuterEnds = tuple[str, int | None, str, int | None]
 
@@ -58,5 +59,5 @@ def command(
     )
     if problem:
         complain(problem)
-    complain(f"{done.packets:,} packets, {done.from_comments:,} of them by their comments.")
+    complain(f"{counted(done.packets, 'packet')}, {done.from_comments:,} by their comments.")
     return 0

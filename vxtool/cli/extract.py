@@ -12,6 +12,7 @@ from vxtool.cli.options import choosing_options, judging_options, knowledge_opti
 from vxtool.cli.output import STDOUT, binary_output, check_output
 from vxtool.cli.progress import Progress
 from vxtool.cli.types import record_numbers
+from vxtool.report.units import counted
 
 
 @click.command("extract", short_help="Copy the records of some datagrams: the dropped ones, a pod's, a path's.")
@@ -98,5 +99,6 @@ def command(
         if item["truncated"]:
             complain(why(item))
     rest = f"; {done.unlisted:,} more than can be listed, some may be missing" if done.unlisted else ""
-    complain(f"{done.records:,} records of {done.datagrams:,} datagrams{rest}.")
+    whose = f" of {counted(done.datagrams, 'datagram')}" if done.datagrams is not None else ""
+    complain(f"{counted(done.records, 'record')}{whose}{rest}.")
     return EXIT_INPUT if unread else 0

@@ -1,8 +1,8 @@
-"""Inner frames out of a tunnel: each datagram once, as it was first seen."""
+"""Inner frames out of a tunnel: each datagram once, as it was first seen in one."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Mapping, Sequence
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
@@ -10,10 +10,19 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from vxtool.capture import container
 from vxtool.capture.container import Interface
 from vxtool.capture.writer import PcapngWriter
-from vxtool.convert.choose import Marks, Numbered, interface_label, read_again, start_of, way_of
+from vxtool.convert.choose import (
+    Mark,
+    Marks,
+    Numbered,
+    interface_label,
+    mark_sightings,
+    read_again,
+    start_of,
+    way_of,
+)
 from vxtool.convert.comments import write_comment
 from vxtool.convert.unwrap import Fragments, Tunnel, fragment_key, unwrap
-from vxtool.engine.frame import EN10MB, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_TEB, read_underlay
+from vxtool.engine.frame import EN10MB, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_TEB, UDP, read_underlay
 from vxtool.engine.tables import BROADCAST, IN, MULTICAST, OTHER, OUT, PLAIN, WHOLE
 from vxtool.engine.wears import PORT_NAMES, VXLAN
 
@@ -95,11 +104,17 @@ class Decapsulator:
         self._places: dict[int, _Place] = {}
         self._fragmented = False
         self._not_tunnelled = 0
+        # Of what was put into the tunnel by the machine that captured, the first record shows none: those bundles,
+        # and which of their datagrams were written, by first record, for as long as more of them may come.
+        self._late: set[int] = set()
+        self._done: OrderedDict[tuple[int, int], int] = OrderedDict()
         for item in judged:
-            stage = start_of(item.route)
-            if not item.route.tunnelled or stage.wear == PLAIN:
+            stage = next((one for one in (start_of(item.route), *item.route.stages) if one.wear != PLAIN), None)
+            if not item.route.tunnelled or stage is None:
                 self._not_tunnelled += item.bundle.datagrams
                 continue
+            if stage is not start_of(item.route):
+                self._late.add(item.number)
             self._places[item.number] = _Place(
                 interface_label(stage.interface, knowledge, tables),
                 DIRECTIONS.get(stage.direction, container.UNKNOWN),
@@ -109,14 +124,20 @@ class Decapsulator:
                     "reason": item.reason,
                 },
             )
-            self._fragmented |= stage.form != WHOLE
+            self._fragmented |= any(one.form != WHOLE and one.wear != PLAIN for one in item.route.stages)
         self._marks = [Marks() for _ in inputs]
         if self._places:
             from vxtool.engine.answers import Wanted
 
+            late = [Marks() for _ in inputs]
             for datagram in judge.bundles.datagrams(Wanted(set(self._places))):
                 _, index, record = datagram.sample
-                self._marks[index].add(record, datagram.bundle, record, index)
+                marks = late if datagram.bundle in self._late else self._marks
+                marks[index].add(record, datagram.bundle, record, index)
+            if self._late:
+                mark_sightings(tables, late, loops=False)
+            for marks_of, others in zip(self._marks, late, strict=True):
+                marks_of.add_all(others)
 
     def write(self, target: str | BinaryIO) -> Decapsulated:
         records = 0
@@ -124,7 +145,9 @@ class Decapsulator:
             for found in read_again(self._inputs):
                 records += 1
                 mark = self._marks[found.input].next(found.number)
-                if mark is not None:
+                if mark is not None and mark.note in self._late:
+                    self._take_late(found, mark)
+                elif mark is not None:
                     self._take(found, self._places[mark.note])
                 elif self._fragmented:
                     self._take_fragment(found, None)
@@ -147,6 +170,25 @@ class Decapsulator:
         waiting = _Waiting(found, place, None)
         waiting.tunnel, waiting.ready = tunnel, True
         self._queue.append(waiting)
+
+    def _take_late(self, found: Numbered, mark: Mark) -> None:
+        """Take the first record of a datagram that shows its tunnel."""
+        key, time = (mark.input, mark.first), found.record.time_ns
+        while self._done and time - next(iter(self._done.values())) > 2 * self._window:
+            self._done.popitem(last=False)
+        if key not in self._done and self._shows_tunnel(found):
+            self._done[key] = time
+            self._take(found, self._places[mark.note])
+
+    def _shows_tunnel(self, found: Numbered) -> bool:
+        record = found.record
+        if unwrap(record.data, record.length, found.interface.link_type, self._ports) is not None:
+            return True
+        read = read_underlay(record.data, record.length, found.interface.link_type, record.direction)
+        if read is None or not read[1].more_fragments or read[1].protocol != UDP:
+            return False
+        port = record.data[read[1].payload + 2 : read[1].payload + 4]
+        return self._ports.get(int.from_bytes(port, "big"), PLAIN) != PLAIN
 
     def _take_fragment(self, found: Numbered, place: _Place | None) -> None:
         """Take a first fragment that is wanted, or with no `place` a record that may be a tail of one."""

@@ -71,7 +71,7 @@ class Extracted(NamedTuple):
     """What was written."""
 
     records: int
-    datagrams: int  # chosen
+    datagrams: int | None  # whose records these are; None where records were chosen by number too
     unlisted: int  # datagrams, or sightings of them, beyond what the engine lists: some may be missing
 
 
@@ -160,7 +160,7 @@ class Extractor:
                 written += 1
         counters = self._tables.counters
         unlisted = counters.unlisted_datagrams + counters.unlisted_sightings
-        return Extracted(written, self._datagrams, unlisted)
+        return Extracted(written, None if self._records else self._datagrams, unlisted)
 
     def _put(self, writer: PcapngWriter, found: Numbered, mark: Mark | None) -> None:
         record, described = found.record, found.interface
