@@ -20,8 +20,12 @@ _PLAIN = "!\"#$&'()*+,/:;<>?@[\\]^`{|}"
 
 def write_comment(values: Mapping[str, str | int | None]) -> str:
     """The comment; values of None are left out."""
-    pairs = (f"{key}={_written(value)}" for key, value in values.items() if value is not None)
-    return " ".join((MARK, *pairs))
+    return MARK + write_pairs(values)
+
+
+def write_pairs(values: Mapping[str, str | int | None]) -> str:
+    """A part of one, to go behind another: as comments are alike in most of what they say, parts may be kept."""
+    return "".join(f" {key}={_written(value)}" for key, value in values.items() if value is not None)
 
 
 def _written(value: str | int) -> str:

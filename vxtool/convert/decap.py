@@ -20,7 +20,7 @@ from vxtool.convert.choose import (
     start_of,
     way_of,
 )
-from vxtool.convert.comments import write_comment
+from vxtool.convert.comments import MARK, write_pairs
 from vxtool.convert.unwrap import Fragments, Tunnel, fragment_key, unwrap
 from vxtool.engine.frame import EN10MB, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_TEB, UDP, read_underlay
 from vxtool.engine.tables import BROADCAST, IN, MULTICAST, OTHER, OUT, PLAIN, WHOLE
@@ -44,6 +44,7 @@ DIRECTIONS = {
 _NANOSECONDS = 9
 _USUAL_FLAGS = bytes.fromhex("08000000")
 _MOST_OPEN = 65_536  # fragmented datagrams that wait for more at once
+_MOST_TEXTS = 65_536
 
 
 class Decapsulated(NamedTuple):
@@ -62,7 +63,7 @@ class _Place(NamedTuple):
 
     label: str | None
     direction: int
-    way: Mapping[str, str | int | None]
+    way: str  # as comments say it
 
 
 class _Waiting:
@@ -97,7 +98,8 @@ class Decapsulator:
         self._written = self._incomplete = self._unwritable = 0
         self._unlisted = tables.counters.unlisted_datagrams
         self._interfaces: dict[tuple[str | None, int], int] = {}
-        self._addresses: dict[bytes, str] = {}
+        self._texts: dict[tuple[object, ...], str] = {}
+        self._names = [write_pairs({"input": item["path"]}) for item in inputs]
         self._queue: deque[_Waiting] = deque()
         self._groups: dict[tuple[object, ...], Fragments] = {}  # oldest first
         self._waiting: dict[tuple[object, ...], _Waiting] = {}
@@ -118,11 +120,13 @@ class Decapsulator:
             self._places[item.number] = _Place(
                 interface_label(stage.interface, knowledge, tables),
                 DIRECTIONS.get(stage.direction, container.UNKNOWN),
-                {
-                    **way_of(item.route, knowledge, tables),
-                    "outcome": item.outcome,
-                    "reason": item.reason,
-                },
+                write_pairs(
+                    {
+                        **way_of(item.route, knowledge, tables),
+                        "outcome": item.outcome,
+                        "reason": item.reason,
+                    }
+                ),
             )
             self._fragmented |= any(one.form != WHOLE and one.wear != PLAIN for one in item.route.stages)
         self._marks = [Marks() for _ in inputs]
@@ -240,23 +244,9 @@ class Decapsulator:
             return
         missing = tunnel.inner_length - len(tunnel.inner)
         count = waiting.fragments.count if waiting.fragments is not None else 1
-        usual = tunnel.wear == VXLAN and tunnel.header[:4] == _USUAL_FLAGS and not tunnel.header[7]
-        comment = write_comment(
-            {
-                "tunnel": PORT_NAMES[tunnel.wear],
-                "source": self._address(tunnel.source),
-                "source_port": tunnel.source_port,
-                "destination": self._address(tunnel.destination),
-                "destination_port": tunnel.destination_port,
-                "vni": tunnel.vni,
-                "header": None if usual else tunnel.header.hex(),
-                **place.way,
-                "input": self._inputs[found.input]["path"],
-                "record": found.number,
-                "fragments": count if count > 1 else None,
-                "missing": missing or None,
-            }
-        )
+        comment = f"{MARK}{self._worn(tunnel)}{place.way}{self._names[found.input]} record={found.number}"
+        if count > 1 or missing:
+            comment += write_pairs({"fragments": count if count > 1 else None, "missing": missing or None})
         interface = self._interfaces.get((place.label, link_type))
         if interface is None:
             described = Interface(link_type, 0, place.label, resolution=_NANOSECONDS)
@@ -268,10 +258,24 @@ class Decapsulator:
         self._written += 1
         self._incomplete += missing > 0
 
-    def _address(self, packed: bytes) -> str:
-        text = self._addresses.get(packed)
+    def _worn(self, tunnel: Tunnel) -> str:
+        """What the comment says of the tunnel, which is the same for all of a flow."""
+        key = tunnel[:6]
+        text = self._texts.get(key)
         if text is None:
-            if len(self._addresses) > 65_536:
-                self._addresses.clear()
-            text = self._addresses[packed] = str(ip_address(packed))
+            if len(self._texts) == _MOST_TEXTS:
+                self._texts.clear()
+            header = tunnel.header
+            usual = tunnel.wear == VXLAN and header[:4] == _USUAL_FLAGS and not header[7]
+            text = self._texts[key] = write_pairs(
+                {
+                    "tunnel": PORT_NAMES[tunnel.wear],
+                    "source": str(ip_address(tunnel.source)),
+                    "source_port": tunnel.source_port,
+                    "destination": str(ip_address(tunnel.destination)),
+                    "destination_port": tunnel.destination_port,
+                    "vni": tunnel.vni,
+                    "header": None if usual else header.hex(),
+                }
+            )
         return text

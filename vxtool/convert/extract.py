@@ -16,7 +16,7 @@ from vxtool.capture import container
 from vxtool.capture.container import Interface
 from vxtool.capture.writer import PcapngWriter
 from vxtool.convert.choose import Mark, Marks, Numbered, mark_sightings, read_again, way_of
-from vxtool.convert.comments import write_comment
+from vxtool.convert.comments import MARK, write_pairs
 from vxtool.convert.decap import DIRECTIONS
 from vxtool.convert.unwrap import fragment_key
 from vxtool.engine.answers import Wanted
@@ -128,6 +128,8 @@ class Extractor:
         self._labels: dict[int, Mapping[str, str | None]] = {}  # by route
         self._interfaces: dict[tuple[str | None, int, int], int] = {}
         self._directions: dict[tuple[int, InterfaceKey, bytes], int] = {}
+        self._texts: dict[int, str] = {}  # by bundle
+        self._names = [write_pairs({"input": item["path"]}) for item in inputs]
         self._marks = [Marks() for _ in inputs]
         numbers = {
             item.number
@@ -172,20 +174,17 @@ class Extractor:
                 Interface(described.link_type, described.snaplen, name, resolution=_NANOSECONDS)
             )
             self._interfaces[name, described.link_type, described.snaplen] = number
-        values: dict[str, str | int | None] = {"input": self._inputs[found.input]["path"], "record": found.number}
+        comment = MARK
+        where = f"{self._names[found.input]} record={found.number}"
         if mark is not None:
             item = self._judged[mark.note]
             if direction == UNKNOWN:
                 direction = self._inferred(mark.note, item.route, key, macs)
-            is_first = (mark.first, mark.input) == (found.number, found.input)
-            values = {
-                "outcome": item.outcome,
-                "reason": item.reason,
-                **self._label(item.route),
-                **values,
-                "first_record": None if is_first else mark.first,
-                "first_input": None if mark.input == found.input else self._inputs[mark.input]["path"],
-            }
+            if (mark.first, mark.input) != (found.number, found.input):
+                where += f" first_record={mark.first}"
+            if mark.input != found.input:
+                where += write_pairs({"first_input": self._inputs[mark.input]["path"]})
+            comment += self._told(item)
         # The length is at least that of the bytes, whatever the file says.
         writer.write(
             record.time_ns,
@@ -193,8 +192,16 @@ class Extractor:
             record.length,
             number,
             DIRECTIONS.get(direction, container.UNKNOWN),
-            write_comment(values),
+            comment + where,
         )
+
+    def _told(self, item: Judged) -> str:
+        """What comments say of all datagrams of a bundle."""
+        text = self._texts.get(item.number)
+        if text is None:
+            values = {"outcome": item.outcome, "reason": item.reason, **self._label(item.route)}
+            text = self._texts[item.number] = write_pairs(values)
+        return text
 
     def _label(self, route: Route) -> Mapping[str, str | None]:
         labels = self._labels.get(id(route))
