@@ -1,6 +1,7 @@
-"""`vxtool.analyze` and `vxtool.flows`: captures and what the operator knows in, the report or the flows out.
+"""`vxtool.analyze` and `vxtool.flows`: captures and what the operator knows in, the report or the flows out; and
+`vxtool.decap`, `vxtool.encap` and `vxtool.extract`, which make captures of captures.
 
-All reading happens here. `vxtool.mtu` reads nothing: it reckons.
+`vxtool.mtu` reads nothing: it reckons.
 """
 
 from __future__ import annotations

@@ -317,6 +317,7 @@ class TestEncap:
     def test_without_either_the_record_is_named(self, plain: str, tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=r"plain\.pcapng: record 1: no comment .* give --outer and --vni$"):
             vxtool.encap(plain, str(tmp_path / "outer.pcapng"))
+        assert not (tmp_path / "outer.pcapng").exists()
         with pytest.raises(UsageError, match=r"give --vni$"):
             vxtool.encap(plain, str(tmp_path / "outer.pcapng"), source="1.1.1.1", destination="2.2.2.2")
 

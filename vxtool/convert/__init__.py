@@ -8,4 +8,5 @@ and what is wanted of them is written. So no more is held than which records tha
     choose.py     which records are wanted, and what became of them
     decap.py      inner frames out of a tunnel
     encap.py      frames into a tunnel
+    extract.py    records as they were
 """

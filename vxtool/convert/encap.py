@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from vxtool.capture.container import Interface, Record
 from vxtool.capture.reader import Capture
@@ -28,9 +29,6 @@ from vxtool.engine.frame import (
 from vxtool.errors import PacketError, UsageError
 from vxtool.packet import Ethernet, IPv4, IPv6, encode, flow_port, vxlan_packet
 from vxtool.packet.udp import UDP
-
-if TYPE_CHECKING:
-    import os
 
 DEFAULT_PORTS = {"vxlan": 8472, "geneve": 6081, "vxlan-gpe": 4790}
 TUNNELS = tuple(DEFAULT_PORTS)
@@ -71,8 +69,19 @@ def encapsulate(
 ) -> tuple[Encapsulated, str | None]:
     """Wrap each record of a capture; what was done, and what is wrong with the input where it is damaged.
 
-    Raises UsageError for a record that cannot be wrapped, and names it.
+    Raises UsageError for a record that cannot be wrapped, and names it; a file that was begun is removed then.
     """
+    try:
+        return _encapsulate(path, target, outside)
+    except UsageError:
+        if isinstance(target, str) and os.path.isfile(target):
+            os.remove(target)
+        raise
+
+
+def _encapsulate(
+    path: str | os.PathLike[str] | BinaryIO, target: str | BinaryIO, outside: Outside
+) -> tuple[Encapsulated, str | None]:
     written = commented = 0
     with Capture(path, keep_comments=True) as capture:
         comments = capture.container.comments

@@ -35,6 +35,7 @@ OUTCOMES: tuple[Outcome, ...] = ("forwarded", "delivered", "dropped", "originate
 
 _ANY, _NONE = "*", "-"
 _NANOSECONDS = 9
+_SLL_SIZE, _SLL2_SIZE = 16, 20
 _EVERY = 0xFFFFFFFF  # flows: more than an engine keeps
 _U16 = Struct(">H").unpack_from
 _U32 = Struct(">I").unpack_from
@@ -282,10 +283,12 @@ def _datagrams(
 def _place_of(found: Numbered) -> tuple[InterfaceKey, int, bytes]:
     """The interface of a record, its direction, and where nothing tells that its MACs, as the engine has them."""
     data, link_type = found.record.data, found.interface.link_type
-    if link_type == LINUX_SLL2 and len(data) >= 20:
+    if link_type == LINUX_SLL2 and len(data) >= _SLL2_SIZE:
         return InterfaceKey(_U32(data, 4)[0], -1, -1), PACKET_TYPES.get(data[10], UNKNOWN), b""
-    if link_type == LINUX_SLL and len(data) >= 16:
+    if link_type == LINUX_SLL and len(data) >= _SLL_SIZE:
         return InterfaceKey(-1, -1, -1), PACKET_TYPES.get(_U16(data, 0)[0], UNKNOWN), b""
+    if link_type in (LINUX_SLL, LINUX_SLL2):  # cut within
+        return InterfaceKey(-1, -1, -1), UNKNOWN, b""
     direction = _OF_CONTAINER[found.record.direction]
     macs = data[:12] if link_type == EN10MB and direction == UNKNOWN else b""
     return InterfaceKey(-1, found.input, found.record.interface), direction, macs
