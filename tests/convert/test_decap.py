@@ -198,6 +198,23 @@ class TestFragments:
         assert [packet.data for packet in packets_of(out)] == frames
 
 
+    def test_order_gives_way_where_too_much_would_be_held(
+        self, tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("vxtool.convert.decap._MOST_QUEUED", 4)
+        first, _, third = self.seen(inner_frame(3000), 1400, 4, 9)
+        others = [
+            vxlan_packet(inner_frame(50, each), source=NODE_A, destination=NODE_B, vni=5, identification=each)
+            for each in range(10, 22)
+        ]
+        seen = [(at, 0, data) for at, data in enumerate([first, *others, third])]
+        out, comments = decapsulated(tmp_path, write_router(tmp_path / "seen.pcapng", seen))
+        numbers = [int(comment["record"]) for comment in comments]
+        assert sorted(numbers) == list(range(1, 14))
+        assert numbers[0] == 2
+        assert out.exists()
+
+
 class TestOtherTunnels:
     def wrapped(self, header: bytes, port: int, inner: bytes) -> bytes:
         return encode(

@@ -44,6 +44,7 @@ DIRECTIONS = {
 _NANOSECONDS = 9
 _USUAL_FLAGS = bytes.fromhex("08000000")
 _MOST_OPEN = 65_536  # fragmented datagrams that wait for more at once
+_MOST_QUEUED = 16_384  # datagrams that are held behind those
 _MOST_TEXTS = 65_536
 
 
@@ -101,6 +102,7 @@ class Decapsulator:
         self._texts: dict[tuple[object, ...], str] = {}
         self._names = [write_pairs({"input": item["path"]}) for item in inputs]
         self._queue: deque[_Waiting] = deque()
+        self._most_queued = _MOST_QUEUED
         self._groups: dict[tuple[object, ...], Fragments] = {}  # oldest first
         self._waiting: dict[tuple[object, ...], _Waiting] = {}
         self._places: dict[int, _Place] = {}
@@ -178,7 +180,9 @@ class Decapsulator:
     def _take_late(self, found: Numbered, mark: Mark) -> None:
         """Take the first record of a datagram that shows its tunnel."""
         key, time = (mark.input, mark.first), found.record.time_ns
-        while self._done and time - next(iter(self._done.values())) > 2 * self._window:
+        while self._done and (
+            len(self._done) > _MOST_OPEN or time - next(iter(self._done.values())) > 2 * self._window
+        ):
             self._done.popitem(last=False)
         if key not in self._done and self._shows_tunnel(found):
             self._done[key] = time
@@ -198,19 +202,20 @@ class Decapsulator:
         """Take a first fragment that is wanted, or with no `place` a record that may be a tail of one."""
         record = found.record
         read = read_underlay(record.data, record.length, found.interface.link_type, record.direction)
-        fragment = read is not None and (read[1].fragment_offset or read[1].more_fragments)
-        if read is None or not fragment or (place is None and not read[1].fragment_offset):
+        if read is None or not (read[1].fragment_offset or read[1].more_fragments):
             self._unwritable += place is not None
             return
         frame, ip, end = read
         key = (found.input, record.interface, *fragment_key(frame, ip))
-        if place is not None and key in self._waiting:
+        if not ip.fragment_offset and key in self._groups and (self._groups[key].unwanted or key in self._waiting):
             self._end(key)  # its identification has come round
         group = self._groups.get(key)
         if group is None:
             if len(self._groups) == _MOST_OPEN:
                 self._end(next(iter(self._groups)))
             group = self._groups[key] = Fragments(record.time_ns)
+        if place is None and not ip.fragment_offset:
+            group.drop()
         group.add(ip, record.data, end)
         if place is not None:
             waiting = self._waiting[key] = _Waiting(found, place, group)
@@ -233,8 +238,16 @@ class Decapsulator:
             waiting.tunnel, waiting.ready = group.tunnel(self._ports), True
 
     def _flush(self) -> None:
-        while self._queue and self._queue[0].ready:
-            self._put(self._queue.popleft())
+        queue = self._queue
+        while queue and queue[0].ready:
+            self._put(queue.popleft())
+        # Where too many would be held for those that are not, order gives way: every packet has its time.
+        if len(queue) > self._most_queued:
+            for waiting in queue:
+                if waiting.ready:
+                    self._put(waiting)
+            self._queue = deque(waiting for waiting in queue if not waiting.ready)
+            self._most_queued = max(_MOST_QUEUED, 2 * len(self._queue))
 
     def _put(self, waiting: _Waiting) -> None:
         tunnel, place, found = waiting.tunnel, waiting.place, waiting.found

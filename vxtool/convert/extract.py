@@ -35,6 +35,7 @@ OUTCOMES: tuple[Outcome, ...] = ("forwarded", "delivered", "dropped", "originate
 
 _ANY, _NONE = "*", "-"
 _NANOSECONDS = 9
+_MOST_OPEN = 65_536  # fragmented packets of which more may come
 _SLL_SIZE, _SLL2_SIZE = 16, 20
 _EVERY = 0xFFFFFFFF  # flows: more than an engine keeps
 _U16 = Struct(">H").unpack_from
@@ -231,7 +232,9 @@ class Extractor:
             record = found.record
             time = record.time_ns
             for table in (firsts, waiting):
-                while table and time - next(iter(table.values()))[0] > self._window:
+                while table and (
+                    len(table) > _MOST_OPEN or time - next(iter(table.values()))[0] > self._window
+                ):
                     table.popitem(last=False)
             read = read_underlay(record.data, record.length, found.interface.link_type, record.direction)
             if read is None or not (read[1].fragment_offset or read[1].more_fragments):

@@ -120,16 +120,23 @@ def read_tunnel(
 class Fragments:
     """The fragments of one outer packet at one stage, as far as they came."""
 
-    __slots__ = ("_destination", "_pieces", "_source", "_total", "started", "whole")
+    __slots__ = ("_destination", "_pieces", "_source", "_total", "started", "unwanted", "whole")
 
     def __init__(self, started: int) -> None:
         self.started = started  # the time of the first that came
         self.whole = False
+        self.unwanted = False  # nothing is kept of them
         self._source = self._destination = b""
         self._pieces: dict[int, tuple[bytes, int]] = {}  # by offset: what was captured, and how much there was
         self._total: int | None = None
 
+    def drop(self) -> None:
+        self.unwanted = True
+        self._pieces.clear()
+
     def add(self, ip: Ip, data: bytes, end: int) -> None:
+        if self.unwanted:
+            return
         self._source, self._destination = ip.source, ip.destination
         size = end - ip.payload
         self._pieces.setdefault(ip.fragment_offset, (data[ip.payload : end], size))
