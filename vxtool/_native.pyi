@@ -20,6 +20,7 @@ class Engine:
         most_journeys: int,
         most_flows: int,
         most_datagrams: int,
+        most_sightings: int,
     ) -> Engine: ...
     @property
     def records(self) -> int: ...

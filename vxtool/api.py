@@ -1,7 +1,7 @@
 """`vxtool.analyze`, `vxtool.flows` and `vxtool.diff`: captures and what the operator knows in, the report, the
-flows or the difference out.
+flows or the difference out; and `vxtool.decap`, `vxtool.encap` and `vxtool.extract`, which make captures of such.
 
-All reading happens here. `vxtool.mtu` reads nothing: it reckons.
+`vxtool.mtu` reads nothing: it reckons.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from vxtool import __version__
 from vxtool.capture.source import Source, open_source
@@ -23,6 +23,9 @@ from vxtool.errors import InputError, UsageError
 if TYPE_CHECKING:
     from vxtool.analysis import Knowledge
     from vxtool.analysis.model import Difference, FlowList, Input, Report, Tool
+    from vxtool.convert.decap import Decapsulated
+    from vxtool.convert.encap import Encapsulated
+    from vxtool.convert.extract import Extracted
     from vxtool.engine.native_engine import NativeEngine
     from vxtool.engine.tables import InputRow, Tables
     from vxtool.overheads import Family, MtuPlan
@@ -41,6 +44,7 @@ LINK_TYPES = {
 }
 
 MOST_PACKETS = 8_000_000  # that `flows` lists one by one: 32 bytes each
+MOST_CONVERTED = 50_000_000  # datagrams that `decap` or `extract` writes, and further records of these
 # Of an underlay: what every host takes in one piece (RFC 791), and the longest IPv4 packet.
 LEAST_MTU, MOST_MTU = 576, 65535
 
@@ -221,6 +225,151 @@ def diff(
     return compare(report_of(before), report_of(after))
 
 
+def decap(
+    paths: Sequence[str],
+    output: str | BinaryIO,
+    *,
+    cluster: Sequence[str] = (),
+    links: Sequence[str] = (),
+    routes: Sequence[str] = (),
+    interfaces: Mapping[int, str] | None = None,
+    namespace: str | None = None,
+    cluster_id_bits: Literal[8, 9] = 8,
+    ports: Mapping[int, str] | None = None,
+    window_ns: int = 1_000_000_000,
+    settle_ns: int = 10_000_000,
+    jobs: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> tuple[Decapsulated, list[Input]]:
+    """Write what was in the tunnels of captures taken at one place as a pcapng file: each datagram once, as it was
+    first seen in one, its fragments put together. Each packet's comment says what it wore and which way it went:
+    see `vxtool.convert.comments`.
+
+    Arguments are those of `analyze`; `output` is a path, or a binary file. The inputs are read twice, so they have
+    to be files: UsageError for others. What of the inputs could not be read is said in what is returned.
+    """
+    from vxtool.convert.choose import check_files
+
+    check_files(paths, "decap")
+    knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
+    tables, inputs, _ = _observe(
+        paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED
+    )
+    from vxtool.analysis import Knowledge
+    from vxtool.analysis.outcomes import Judge
+    from vxtool.convert.choose import none_could_be_read
+    from vxtool.convert.decap import Decapsulator
+
+    if error := none_could_be_read(inputs):
+        raise error
+    knowledge = knowledge or Knowledge(paths)
+    with _no_collector():
+        judge = Judge(tables, knowledge, window_ns)
+        wears = _wears_of(ports)
+        reader = Decapsulator(tables, judge, judge.judged(), knowledge, inputs, wears, window_ns)
+        return reader.write(output), inputs
+
+
+def encap(
+    path: str | BinaryIO,
+    output: str | BinaryIO,
+    *,
+    source: str | None = None,
+    destination: str | None = None,
+    source_port: int | None = None,
+    destination_port: int | None = None,
+    vni: int | None = None,
+    tunnel: str | None = None,
+) -> tuple[Encapsulated, str | None]:
+    """Wrap each record of a capture in a tunnel ("vxlan", "geneve" or "vxlan-gpe") and write them as pcapng.
+
+    What is not given is taken from the comment that `decap` gave the packet; then it is put back as it was. Without
+    either, the tunnel is VXLAN, its destination port the tunnel's own, and its source port follows from the flow.
+    The second value says what is wrong with the input, where it is damaged or cut short.
+
+    Raises InputError for an input that cannot be read, UsageError for a record of which neither tells what is to be
+    around it, or that cannot be wrapped.
+    """
+    from vxtool.convert.encap import TUNNELS, Outside, encapsulate
+
+    if tunnel is not None and tunnel not in TUNNELS:
+        raise UsageError(f"tunnel {tunnel!r}: expected one of {', '.join(TUNNELS)}")
+    outside = Outside(source, destination, source_port, destination_port, vni, tunnel)
+    return encapsulate(path, output, outside)
+
+
+def extract(
+    paths: Sequence[str],
+    output: str | BinaryIO,
+    *,
+    outcomes: Collection[str] = (),
+    ways: Collection[str] = (),
+    records: Sequence[tuple[int, int]] = (),
+    cluster: Sequence[str] = (),
+    links: Sequence[str] = (),
+    routes: Sequence[str] = (),
+    interfaces: Mapping[int, str] | None = None,
+    namespace: str | None = None,
+    cluster_id_bits: Literal[8, 9] = 8,
+    pods: Collection[str] = (),
+    in_namespaces: Collection[str] = (),
+    identities: Collection[str] = (),
+    addresses: Collection[str] = (),
+    on_ports: Collection[int] = (),
+    protocols: Collection[str] = (),
+    verdicts: Collection[Literal["FORWARDED", "DROPPED", "TRACED"]] = (),
+    scope: Literal["auto", "tunnel", "ip"] = "auto",
+    overlay: Literal["auto", "cilium", "vxlan"] = "auto",
+    ports: Mapping[int, str] | None = None,
+    window_ns: int = 1_000_000_000,
+    settle_ns: int = 10_000_000,
+    jobs: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> tuple[Extracted, list[Input]]:
+    """Copy the records of some datagrams as they were into a pcapng file, with interface names and directions, and
+    in the comment of each what became of its datagram; see `vxtool.convert.comments`.
+
+    Datagrams are chosen by `outcomes` ("dropped" and so on), by `ways` ("eth1,eth2": in by the one and out by the
+    other; `*` is any and `-` none), and by what `flows` chooses flows by; then all their records are copied, their
+    fragments and segments too. `records` are numbers from and to: only those of the records, and by themselves
+    those records whatever they are. Of several values of one kind any may fit, each kind given must. Other
+    arguments are as for `flows`; errors are those of `decap`, and UsageError where nothing is chosen.
+    """
+    from vxtool.analysis.flow_list import check_filter
+    from vxtool.convert.choose import check_files, none_could_be_read
+    from vxtool.convert.extract import Extractor, check_choice
+
+    wanted = check_filter(pods, in_namespaces, identities, addresses, on_ports, protocols, verdicts)
+    choice = check_choice(outcomes, ways, wanted, records)
+    check_files(paths, "extract")
+    if records and len(paths) > 1:
+        raise UsageError(f"record numbers are those of one input, and {len(paths)} were given; name one.")
+    knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
+    tables, inputs, _ = _observe(
+        paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED
+    )
+    from vxtool.analysis import Knowledge
+    from vxtool.analysis.flows import Describer
+    from vxtool.analysis.outcomes import Judge
+    from vxtool.analysis.report import Question, scope_of
+    from vxtool.analysis.traffic import tell_overlay
+
+    if error := none_could_be_read(inputs):
+        raise error
+    knowledge = knowledge or Knowledge(paths)
+    with _no_collector():
+        knowledge.leave_out_later(tables.last_time)
+        judge = Judge(tables, knowledge, window_ns)
+        judged = judge.judged()
+        overlay_told = tell_overlay(overlay, tables, knowledge)
+        describer = Describer(tables, judged, knowledge, overlay_told, judge.own_addresses)
+        tunnelled = scope_of(Question(scope, overlay, window=window_ns), tables) == "tunnel"
+        # Records by number alone may be of anything.
+        judging = judged if choice.of_records_alone else [one for one in judged if one.route.tunnelled == tunnelled]
+        reader = Extractor(tables, judge, judging, judged, describer, knowledge, inputs, choice, window_ns)
+        return reader.write(output), inputs
+
+
 def mtu(
     *,
     underlay: int | None = None,
@@ -268,15 +417,16 @@ def _observe(
     jobs: int | None,
     progress: ProgressCallback | None,
     most_datagrams: int = 0,
+    most_sightings: int = 0,
 ) -> tuple[Tables, list[Input], Tool]:
     """What an engine makes of the captures, what became of each input, and which engine it was."""
-    wears = dict(DEFAULT_PORTS)
-    for port, wear in (ports or {}).items():
-        if wear not in PORT_NAMES[1:]:
-            raise UsageError(f"port {port}={wear}: expected one of {', '.join(PORT_NAMES[1:])}")
-        wears[port] = PORT_NAMES.index(wear)
     options = EngineOptions(
-        inputs=len(paths), ports=wears, window=window_ns, settle=settle_ns, most_datagrams=most_datagrams
+        inputs=len(paths),
+        ports=_wears_of(ports),
+        window=window_ns,
+        settle=settle_ns,
+        most_datagrams=most_datagrams,
+        most_sightings=most_sightings,
     )
     name = engine_name()
     engine = make_engine(options, name)
@@ -293,6 +443,16 @@ def _observe(
         for path, source, error, row in zip(paths, sources, errors, tables.inputs, strict=True)
     ]
     return tables, inputs, {"version": __version__, "engine": "native" if name == "native" else "pure"}
+
+
+def _wears_of(ports: Mapping[int, str] | None) -> dict[int, int]:
+    """The UDP ports of tunnels, those that are always so and those that were given."""
+    wears = dict(DEFAULT_PORTS)
+    for port, wear in (ports or {}).items():
+        if wear not in PORT_NAMES[1:]:
+            raise UsageError(f"port {port}={wear}: expected one of {', '.join(PORT_NAMES[1:])}")
+        wears[port] = PORT_NAMES.index(wear)
+    return wears
 
 
 @contextmanager

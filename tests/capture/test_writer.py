@@ -11,7 +11,7 @@ import dpkt
 import pytest
 from conftest import require_tool
 
-from vxtool.capture import Interface, PcapngWriter, PcapWriter, read_capture
+from vxtool.capture import Capture, Interface, PcapngWriter, PcapWriter, read_capture
 from vxtool.errors import PacketError, UsageError, VxtoolError
 
 START = 1_754_760_470_282_388_123
@@ -61,6 +61,27 @@ def test_tshark_reads_what_the_pcapng_writer_writes(tmp_path: Path, byte_order: 
     assert "Number of resolved IPv4 addresses in file: 1" in told
     assert "Number of resolved IPv6 addresses in file: 1" in told
     assert "Number of stat entries = 1" in told
+
+
+@pytest.mark.parametrize("byte_order", ["little", "big"])
+def test_comments(tmp_path: Path, byte_order: str) -> None:
+    """As tshark reads them; and as they are read back, where that is asked for."""
+    path = tmp_path / "three.pcapng"
+    texts = ["of one", None, "of β, with a direction"]
+    with PcapngWriter(path, [Interface(1, 0)], byte_order=byte_order) as writer:  # type: ignore[arg-type]
+        for direction, text in enumerate(texts):
+            writer.write(START, b"123456", direction=direction, comment=text)
+        with pytest.raises(PacketError, match="bytes of a comment is 65536"):
+            writer.write(START, b"123456", comment="x" * 65536)
+    command = [require_tool("tshark"), "-r", str(path), "-T", "fields", "-e", "frame.comment"]
+    read = subprocess.run(command, capture_output=True, check=True).stdout.decode()
+    assert read.splitlines() == [text or "" for text in texts]
+    with Capture(path, keep_comments=True) as capture:
+        assert [record.direction for record in capture] == [0, 1, 2]
+        assert capture.container.comments == {0: ["of one"], 2: ["of β, with a direction"]}
+    with read_capture(path) as capture:
+        assert len(list(capture)) == 3
+        assert capture.container.comments is None
 
 
 def test_drops_and_names_are_read_back() -> None:

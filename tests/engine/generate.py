@@ -674,6 +674,7 @@ def waits(draw: st.DrawFn) -> EngineOptions:
         window=1000 * unit,
         settle=draw(st.sampled_from([100, 700])) * unit,
         most_datagrams=draw(st.sampled_from([0, 1 << 20])),
+        most_sightings=draw(st.sampled_from([0, 1 << 20])),
     )
 
 

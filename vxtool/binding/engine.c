@@ -611,6 +611,13 @@ static PyObject *datagram_of(const vx_tally *tally, uint32_t number) {
                          (int)row->flags, vx_datagram_icmp(row), vx_datagram_port(row));
 }
 
+/* (input, record, input and record of its datagram's first) */
+static PyObject *sighted_of(const vx_tally *tally, uint32_t number) {
+    const vx_sighted *row = &tally->sighted[number];
+    vx_sample record = {.where = row->record}, first = {.where = row->first};
+    return Py_BuildValue("(IKIK)", input_of(record), record_of(record), input_of(first), record_of(first));
+}
+
 /* (in a tunnel, IP version, type, code, MTU, count, samples) */
 static PyObject *icmp_of(const vx_tally *tally, uint32_t number) {
     const vx_icmp *row = vx_map_at(&tally->icmp, number);
@@ -711,6 +718,7 @@ static PyObject *engine_rows(PyObject *object, PyObject *args) {
         {"large", vx_map_count(&tally->large), large_of},
         {"tunnels", vx_map_count(&tally->underlays), tunnel_of},
         {"datagrams", tally->datagram_count, datagram_of},
+        {"sightings", tally->sighted_count, sighted_of},
     };
     PyObject *rows = NULL;
     uint32_t end = count < UINT32_MAX - start ? start + count : UINT32_MAX;
@@ -813,16 +821,16 @@ static PyObject *engine_names(PyObject *object, PyObject *unused) {
 /* ---- the type ---- */
 
 static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"inputs", "wears",         "window",     "settle",         "part",
-                            "seed",   "most_journeys", "most_flows", "most_datagrams", NULL};
+    static char *names[] = {"inputs",        "wears",      "window",         "settle",         "part", "seed",
+                            "most_journeys", "most_flows", "most_datagrams", "most_sightings", NULL};
     Py_ssize_t inputs, wears_size;
     const char *wears;
-    long long window, settle, most_journeys, most_flows, most_datagrams;
+    long long window, settle, most_journeys, most_flows, most_datagrams, most_sightings;
     unsigned long long seed;
     int part;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "ny#LLpKLLL:Engine", names, &inputs, &wears, &wears_size,
-                                     &window, &settle, &part, &seed, &most_journeys, &most_flows,
-                                     &most_datagrams))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "ny#LLpKLLLL:Engine", names, &inputs, &wears,
+                                     &wears_size, &window, &settle, &part, &seed, &most_journeys, &most_flows,
+                                     &most_datagrams, &most_sightings))
         return NULL;
     if (inputs < 0 || inputs > VX_MOST_INPUTS)
         return PyErr_Format(PyExc_ValueError, "%zd inputs: expected 0 to %d", inputs, VX_MOST_INPUTS);
@@ -835,10 +843,11 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     if (window < 0 || settle < 0 || window > VX_LONGEST_WAIT || settle > VX_LONGEST_WAIT)
         return PyErr_Format(PyExc_ValueError, "waiting times of %lld and %lld ns: expected 0 to %lld", window,
                             settle, (long long)VX_LONGEST_WAIT);
-    if (most_journeys < 0 || most_flows < 0 || most_datagrams < 0)
-        return PyErr_Format(PyExc_ValueError,
-                            "limits of %lld journeys, %lld flows and %lld datagrams: expected 0 or more",
-                            most_journeys, most_flows, most_datagrams);
+    if (most_journeys < 0 || most_flows < 0 || most_datagrams < 0 || most_sightings < 0)
+        return PyErr_Format(
+            PyExc_ValueError,
+            "limits of %lld journeys, %lld flows, %lld datagrams and %lld sightings: expected 0 or more",
+            most_journeys, most_flows, most_datagrams, most_sightings);
     vx_engine_options options = {
         .inputs = (uint32_t)inputs,
         .wears = (const uint8_t *)wears,
@@ -847,6 +856,7 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
         .most_journeys = (uint64_t)most_journeys,
         .most_flows = (uint64_t)most_flows,
         .most_datagrams = (uint64_t)most_datagrams,
+        .most_sightings = (uint64_t)most_sightings,
         .seed = seed,
         .part = part,
     };
@@ -901,7 +911,7 @@ static PyMethodDef engine_methods[] = {
     {"tables", engine_tables, METH_NOARGS, "tables()\n--\n\nThe small tables as lists of rows, by name."},
     {"rows", engine_rows, METH_VARARGS,
      "rows(name, start, count)\n--\n\nSo many rows of a large table from there on: flow_keys, flows, cells, "
-     "large, tunnels, datagrams."},
+     "large, tunnels, datagrams, sightings."},
     {"inputs", engine_inputs, METH_NOARGS,
      "inputs()\n--\n\nFormat, records, bytes, interfaces and damage of each input."},
     {"names", engine_names, METH_NOARGS, "names()\n--\n\nAddresses and names in the order of the inputs."},

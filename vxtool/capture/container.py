@@ -63,7 +63,7 @@ _BYTE_ORDER_MAGIC = 0x1A2B3C4D
 _PCAPNG_VERSION = 1
 _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _NAMES, _STATISTICS, _PACKET = range(1, 7)
 
-_END_OF_OPTIONS = 0
+_END_OF_OPTIONS, _COMMENT = 0, 1
 _EPB_FLAGS = 2  # in the obsolete packet block too, as pack_flags
 _IF_NAME, _IF_TSRESOL, _IF_TSOFFSET = 2, 9, 14
 _ISB_IFDROP = 5
@@ -137,8 +137,11 @@ class Container:
     """How many interfaces were described before the first record."""
     offset: int
     """Bytes that complete headers, records and blocks so far have taken."""
+    comments: dict[int, list[str]] | None
+    """Comments of records that have some, by number from 0, where they are kept; whoever reads takes them out."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keep_comments: bool = False) -> None:
+        self.comments = {} if keep_comments else None
         self.format = None
         self.interfaces = []
         self.names = {}
@@ -368,6 +371,8 @@ class Container:
         for code, value in self._options(body, 20 + (captured + 3 & ~3)):
             if code == _EPB_FLAGS and self._sized(value, 4):
                 direction = _direction(self._word.unpack(value)[0])
+            elif code == _COMMENT and self.comments is not None:
+                self.comments.setdefault(self.records, []).append(value.decode(errors="replace"))
         index += self._section
         time_ns = self.interfaces[index].time_ns(high << 32 | low)
         return Record(time_ns, index, body[20 : 20 + captured], length, direction)

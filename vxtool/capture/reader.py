@@ -24,9 +24,9 @@ class Capture(Iterator[Record]):
     end, and before it by `close` or as a context manager.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | BinaryIO) -> None:
+    def __init__(self, path: str | os.PathLike[str] | BinaryIO, *, keep_comments: bool = False) -> None:
         self.source = open_source(path)
-        self.container = Container()
+        self.container = Container(keep_comments=keep_comments)
         self._ready: Iterator[Record] = iter(())
         self._ended = False
 

@@ -30,6 +30,7 @@ from vxtool.errors import PacketError, UsageError, VxtoolError
 
 ByteOrder = Literal["little", "big"]
 _ORDERS = {"little": "<", "big": ">"}
+_U16 = (1 << 16) - 1
 _U32 = (1 << 32) - 1
 _U64 = (1 << 64) - 1
 
@@ -169,6 +170,9 @@ class PcapngWriter(_Writer):
     ) -> None:
         super().__init__(target, byte_order)
         self._interfaces: list[Interface] = []
+        self._packet = struct.Struct(f"{self._order}IIIII")
+        self._word = struct.Struct(f"{self._order}I")
+        self._option = struct.Struct(f"{self._order}HH")
         unknown_length = -1  # of the section: readers go by the blocks
         self._block(0x0A0D0D0A, struct.pack(f"{self._order}IHHq", 0x1A2B3C4D, 1, 0, unknown_length))
         for interface in interfaces:
@@ -198,6 +202,7 @@ class PcapngWriter(_Writer):
         length: int | None = None,
         interface: int = 0,
         direction: int = UNKNOWN,
+        comment: str | None = None,
     ) -> None:
         """Add a record: `time_ns` since the epoch, captured bytes, length on the wire (None: as captured).
 
@@ -207,9 +212,15 @@ class PcapngWriter(_Writer):
         if direction not in _FLAGS:
             raise PacketError(f"the direction of a record is {direction}, expected 0 to {max(_FLAGS)}")
         data, length = _cut(data, length, self._interfaces[interface].snaplen)
-        head = struct.pack(f"{self._order}IIIII", interface, high, low, len(data), length)
-        flags = struct.pack(f"{self._order}I", _FLAGS[direction])
-        self._block(6, head + _padded(data) + self._options([(2, flags)] if direction else []))
+        head = self._packet.pack(interface, high, low, len(data), length)
+        options = []
+        if comment is not None:
+            text = comment.encode(errors="replace")
+            _checked("the number of bytes of a comment", len(text), _U16)
+            options.append((1, text))
+        if direction:
+            options.append((2, self._word.pack(_FLAGS[direction])))
+        self._block(6, head + _padded(data) + self._options(options))
 
     def write_statistics(self, interface: int, time_ns: int, dropped: int) -> None:
         """Say how many packets the capture itself lost on an interface up to a time."""
@@ -247,12 +258,12 @@ class PcapngWriter(_Writer):
         """Options, or records of names, which have the same shape, with their end; nothing for none."""
         if not options:
             return b""
-        head = struct.Struct(f"{self._order}HH")
-        return b"".join(head.pack(code, len(value)) + _padded(value) for code, value in [*options, (0, b"")])
+        head = self._option.pack
+        return b"".join([head(code, len(value)) + _padded(value) for code, value in options]) + bytes(4)
 
     def _block(self, kind: int, body: bytes) -> None:
-        total = struct.pack(f"{self._order}I", len(body) + 12)
-        self._put(struct.pack(f"{self._order}I", kind) + total + body + total)
+        total = self._word.pack(len(body) + 12)
+        self._put(b"".join((self._word.pack(kind), total, body, total)))
 
 
 def _padded(data: bytes) -> bytes:

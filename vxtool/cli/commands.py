@@ -13,7 +13,19 @@ import click
 
 from vxtool import cli
 
-_COMMANDS = ("analyze", "config", "craft", "diff", "explain", "fields", "flows", "mtu")
+_COMMANDS = (
+    "analyze",
+    "config",
+    "craft",
+    "decap",
+    "diff",
+    "encap",
+    "explain",
+    "extract",
+    "fields",
+    "flows",
+    "mtu",
+)
 # What sends packets, or writes beside its output, is told so each time anew.
 _WITHOUT_DEFAULTS = ("config", "craft")
 

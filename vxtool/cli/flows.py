@@ -15,7 +15,7 @@ from vxtool.cli.analysis import (
     tell_unread,
     why,
 )
-from vxtool.cli.options import judging_options, knowledge_options, output_options
+from vxtool.cli.options import choosing_options, judging_options, knowledge_options, output_options
 from vxtool.cli.output import check_output, target_for, write
 from vxtool.cli.progress import Progress
 from vxtool.errors import UsageError
@@ -52,37 +52,7 @@ _MODULES = {"text": "flows", "json": "json", "compact": "hubble", "jsonpb": "hub
     type=click.IntRange(min=1),
     help=f"Flows, or packets, listed.  [default: {_ROWS}; other formats than text: all]",
 )
-@click.option(
-    "--pod",
-    "pods",
-    metavar="[NAMESPACE/]NAME",
-    multiple=True,
-    help="Flows from or to pods whose names begin so. Repeatable, as are all that choose flows: any value of one "
-    "option may fit, and each option given must.",
-)
-@click.option("--in-namespace", "in_namespaces", metavar="NAME", multiple=True, help="From or to this namespace.")
-@click.option(
-    "--identity", "identities", metavar="ID", multiple=True, help="From or to this identity: its number or name."
-)
-@click.option(
-    "--address", "addresses", metavar="IP[/BITS]", multiple=True, help="From or to this address or network."
-)
-@click.option(
-    "--on-port",
-    "on_ports",
-    metavar="PORT",
-    multiple=True,
-    type=click.IntRange(0, 65_535),
-    help="From or to this port, inside the tunnel.",
-)
-@click.option("--protocol", "protocols", metavar="NAME", multiple=True, help="As in tcp, udp, icmp or icmpv6.")
-@click.option(
-    "--verdict",
-    "verdicts",
-    multiple=True,
-    type=click.Choice(["FORWARDED", "DROPPED", "TRACED"], case_sensitive=False),
-    help="What became of them; TRACED: that cannot be told.",
-)
+@choosing_options
 @click.option(
     "--packets", is_flag=True, help="List the packets of these flows one by one, each once, in order of time."
 )

@@ -69,6 +69,9 @@ _JUDGING: Sequence[_Option] = (
         show_default=True,
         help="What a VNI means: a Cilium identity, or a network.",
     ),
+)
+
+_READING: Sequence[_Option] = (
     click.option(
         "--port",
         "ports",
@@ -99,6 +102,46 @@ _JUDGING: Sequence[_Option] = (
         metavar="N",
         type=click.IntRange(min=1),
         help="Threads that may work; the report does not depend on it.  [default: all cores]",
+    ),
+)
+
+_CHOOSING: Sequence[_Option] = (
+    click.option(
+        "--pod",
+        "pods",
+        metavar="[NAMESPACE/]NAME",
+        multiple=True,
+        help="Flows from or to pods whose names begin so. Repeatable, as are all that choose flows: any value of "
+        "one option may fit, and each option given must.",
+    ),
+    click.option(
+        "--in-namespace", "in_namespaces", metavar="NAME", multiple=True, help="From or to this namespace."
+    ),
+    click.option(
+        "--identity",
+        "identities",
+        metavar="ID",
+        multiple=True,
+        help="From or to this identity: its number or name.",
+    ),
+    click.option(
+        "--address", "addresses", metavar="IP[/BITS]", multiple=True, help="From or to this address or network."
+    ),
+    click.option(
+        "--on-port",
+        "on_ports",
+        metavar="PORT",
+        multiple=True,
+        type=click.IntRange(0, 65_535),
+        help="From or to this port, inside the tunnel.",
+    ),
+    click.option("--protocol", "protocols", metavar="NAME", multiple=True, help="As in tcp, udp, icmp or icmpv6."),
+    click.option(
+        "--verdict",
+        "verdicts",
+        multiple=True,
+        type=click.Choice(["FORWARDED", "DROPPED", "TRACED"], case_sensitive=False),
+        help="What became of them; TRACED: that cannot be told.",
     ),
 )
 
@@ -139,7 +182,17 @@ def knowledge_options(command: _Command) -> _Command:
 
 def judging_options(command: _Command) -> _Command:
     """How records are read and judged: --scope, --overlay, --port, --window, --settle, --jobs."""
-    return _with(_JUDGING, command)
+    return _with((*_JUDGING, *_READING), command)
+
+
+def reading_options(command: _Command) -> _Command:
+    """How records are read and joined: --port, --window, --settle, --jobs."""
+    return _with(_READING, command)
+
+
+def choosing_options(command: _Command) -> _Command:
+    """Which flows are meant: --pod, --in-namespace, --identity, --address, --on-port, --protocol, --verdict."""
+    return _with(_CHOOSING, command)
 
 
 def output_options(command: _Command) -> _Command:

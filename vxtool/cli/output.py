@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from typing import BinaryIO
 
 from vxtool.errors import UsageError
 from vxtool.report import Target
@@ -81,3 +82,13 @@ def write(path: str, pieces: Iterable[str], encoding: str, append: bool = False)
         name = "standard output" if path == STDOUT else path
         why = f"{name}: cannot write the report: {error.strerror}; give --output another file."
         raise UsageError(why) from error
+
+
+def binary_output(path: str) -> str | BinaryIO:
+    """Where a capture is written to: the path, or the stream of stdout. Raises UsageError for a terminal."""
+    if path != STDOUT:
+        return path
+    if sys.stdout.isatty():
+        raise UsageError("standard output is a terminal, and a capture is no text; give --output a file.")
+    sys.stdout.flush()
+    return sys.stdout.buffer

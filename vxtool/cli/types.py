@@ -38,3 +38,51 @@ def tunnel_port(value: str) -> tuple[int, str]:
             "4789=vxlan."
         )
     return number, protocol
+
+
+def outer_ends(value: str) -> tuple[str, int | None, str, int | None]:
+    """A tunnel's ends: 192.168.10.100:51213,192.168.20.100 is (.100, 51213, the other, None)."""
+    source, comma, destination = value.partition(",")
+    ends = (_end(source), _end(destination))
+    if not comma or None in ends:
+        raise click.BadParameter(
+            f"{value!r} are not a tunnel's ends; give two addresses, each with a port or without, as in "
+            "192.168.10.100:51213,192.168.20.100 or [fd00::1]:51213,fd00::2."
+        )
+    (first, first_port), (second, second_port) = (end for end in ends if end is not None)
+    if (":" in first) != (":" in second):
+        raise click.BadParameter(f"{value!r} are of two families; give two of IPv4, or two of IPv6.")
+    return first, first_port, second, second_port
+
+
+def _end(text: str) -> tuple[str, int | None] | None:
+    """An address, and the port behind it; None of anything else."""
+    from ipaddress import ip_address  # here, because most commands are given none
+
+    address, port = text, ""
+    if text.startswith("["):
+        address, bracket, port = text[1:].partition("]")
+        if not bracket or (port and not port.startswith(":")):
+            return None
+        port = port[1:] if port else ""
+        if text.endswith(":"):
+            return None
+    elif text.count(":") == 1:
+        address, _, port = text.partition(":")
+        if not port:
+            return None
+    if port and not (is_number(port, 5) and int(port) < 65_536):
+        return None
+    try:
+        return str(ip_address(address)), int(port) if port else None
+    except ValueError:
+        return None
+
+
+def record_numbers(value: str) -> tuple[int, int]:
+    """Numbers of records, from and to: 3-7 is (3, 7), and 3 is (3, 3)."""
+    first, dash, last = value.partition("-")
+    numbers = (first, last if dash else first)
+    if not all(is_number(number, 15) for number in numbers) or not 0 < int(numbers[0]) <= int(numbers[1]):
+        raise click.BadParameter(f"{value!r} are no numbers of records; give one from 1 on, or two as in 3-7.")
+    return int(numbers[0]), int(numbers[1])

@@ -158,7 +158,7 @@ class _Bytes:
         self.captured = min(self.captured, end)
 
 
-class _Ip:
+class Ip:
     """One IP header: where its payload starts, and what of it identifies the packet."""
 
     __slots__ = (
@@ -258,6 +258,24 @@ class _Ip:
             raise _Short(malformed=True)
         self.header = at - offset
         self.payload = at
+
+
+def read_underlay(data: bytes, length: int, link_type: int, direction: int) -> tuple[Frame, Ip, int] | None:
+    """The stage and the outermost IP header of one record, and how many of its bytes belong to that packet.
+
+    Arguments are those of `read_frame`. Of the frame, the direction, index, loopback and MACs are filled in. None
+    where there is no such header, or not all of it.
+    """
+    frame = Frame()
+    frame.direction = direction
+    octets = _Bytes(data, length)
+    try:
+        ethertype, offset = _read_link(frame, octets, link_type)
+        if ethertype not in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
+            return None
+        return frame, Ip(octets, offset), octets.end
+    except _Short:
+        return None
 
 
 def read_frame(
@@ -453,7 +471,7 @@ def _skip_vlan_tags(octets: _Bytes, ethertype: int, offset: int) -> tuple[int, i
 
 
 def _read_outermost(frame: Frame, octets: _Bytes, offset: int, ports: Mapping[int, int], budget: int) -> None:
-    ip = _Ip(octets, offset)
+    ip = Ip(octets, offset)
     frame.outer_source, frame.outer_destination = ip.source, ip.destination
     frame.outer_ttl = frame.inner_ttl = ip.ttl
     frame.wire_length = ip.length
@@ -476,7 +494,7 @@ def _read_outermost(frame: Frame, octets: _Bytes, offset: int, ports: Mapping[in
     frame.kind = DATAGRAM
 
 
-def _read_tunnel(frame: Frame, octets: _Bytes, ip: _Ip, wear: int, ports: Mapping[int, int], budget: int) -> bool:
+def _read_tunnel(frame: Frame, octets: _Bytes, ip: Ip, wear: int, ports: Mapping[int, int], budget: int) -> bool:
     """Read the tunnel header and the inner frame. False: this is no tunnel packet after all."""
     data = octets.data
     udp = ip.payload
@@ -557,7 +575,7 @@ def _odd_header(header: bytes, wear: int) -> int:
     return odd | (RESERVED_BITS if reserved else 0)
 
 
-def _look_inside(frame: Frame, octets: _Bytes, outer: _Ip, inner: _Ip, ports: Mapping[int, int]) -> None:
+def _look_inside(frame: Frame, octets: _Bytes, outer: Ip, inner: Ip, ports: Mapping[int, int]) -> None:
     """What is odd about the innermost packet of a tunnel's, and its checksum where that can be told."""
     if inner.fragment_offset or frame.cut or frame.malformed:
         return
@@ -622,7 +640,7 @@ def _read_inner(
     octets: _Bytes,
     offset: int,
     ethertype: int,
-    outer: _Ip,
+    outer: Ip,
     ports: Mapping[int, int],
     budget: int,
 ) -> None:
@@ -632,7 +650,7 @@ def _read_inner(
         octets.need(offset, 14)
         ethertype, offset = _skip_vlan_tags(octets, _U16(data, offset + 12)[0], offset + 14)
     if ethertype in (ETHERTYPE_IPV4, ETHERTYPE_IPV6):
-        ip = _Ip(octets, offset)
+        ip = Ip(octets, offset)
         frame.inner_ttl = ip.ttl
         frame.inner_length = ip.length
         _describe(frame, octets, ip, budget)
@@ -643,7 +661,7 @@ def _read_inner(
     frame.key = (NON_IP, ethertype, frame.inner_length, data[start : start + taken])
 
 
-def _describe(frame: Frame, octets: _Bytes, ip: _Ip, budget: int) -> None:
+def _describe(frame: Frame, octets: _Bytes, ip: Ip, budget: int) -> None:
     """The key and the flow of the innermost IP packet, and what TCP and ICMP say of sizes."""
     frame.flow = (ip.protocol, ip.source, -1, ip.destination, -1)
     transport: tuple[int, ...] = ()
@@ -674,7 +692,7 @@ def _describe(frame: Frame, octets: _Bytes, ip: _Ip, budget: int) -> None:
     )
 
 
-def _read_transport(frame: Frame, octets: _Bytes, ip: _Ip) -> tuple[int, tuple[int, ...]]:
+def _read_transport(frame: Frame, octets: _Bytes, ip: Ip) -> tuple[int, tuple[int, ...]]:
     """Where the transport header ends, and what of it identifies the datagram; ports go into the flow."""
     data, at = octets.data, ip.payload
     transport: tuple[int, ...] = ()

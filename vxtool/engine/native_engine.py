@@ -40,6 +40,7 @@ class NativeEngine:
             most_journeys=options.most_journeys,
             most_flows=options.most_flows,
             most_datagrams=options.most_datagrams,
+            most_sightings=options.most_sightings,
         )
         self._earlier_names: dict[str, str] = {}
         self._in_two = False

@@ -26,7 +26,7 @@ from vxtool.engine.answers import (
     Unanswered,
     Wanted,
 )
-from vxtool.engine.tables import OTHER_FLOWS, FlowKey, FlowRow, PathKey, Sample
+from vxtool.engine.tables import OTHER_FLOWS, FlowKey, FlowRow, PathKey, Sample, SightingRow
 
 _ANY_ROOM = -(1 << 63)
 _ONLY_IN, _ONLY_OUT = 1, 2  # as in query.h
@@ -98,6 +98,12 @@ class NativeQueries:
         return flow_row(row)
 
     # Questions.
+
+    def sightings(self) -> Iterator[SightingRow]:
+        start = 0
+        while rows := self._engine.rows("sightings", start, _PIECE):
+            yield from map(SightingRow._make, rows)
+            start += _PIECE
 
     @cached_property
     def tunnels(self) -> dict[tuple[bytes, bytes, int, int], tuple[int, int, Sample]]:

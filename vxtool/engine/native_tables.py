@@ -13,7 +13,17 @@ from typing import Any
 
 from vxtool import _native
 from vxtool.engine.native_queries import flow_row
-from vxtool.engine.tables import OTHER_FLOWS, Cell, DatagramRow, FlowKey, FlowRow, PathKey, Sample, TunnelRow
+from vxtool.engine.tables import (
+    OTHER_FLOWS,
+    Cell,
+    DatagramRow,
+    FlowKey,
+    FlowRow,
+    PathKey,
+    Sample,
+    SightingRow,
+    TunnelRow,
+)
 
 _PIECE = 4096  # rows
 
@@ -47,6 +57,7 @@ class LargeTables:
                 DatagramRow(_sample(sample), *keys[cell], *rest)
                 for sample, cell, *rest in _rows(engine, "datagrams")
             ]
+            self.sightings = list(map(SightingRow._make, _rows(engine, "sightings")))
         finally:
             if collecting:
                 gc.enable()

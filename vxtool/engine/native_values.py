@@ -18,7 +18,6 @@ from vxtool.engine.native_queries import NativeQueries
 from vxtool.engine.tables import (
     SAMPLE_KINDS,
     Counters,
-    DatagramRow,
     FirstFragments,
     FlowKey,
     InputRow,
@@ -85,17 +84,18 @@ class _Later(Mapping[_Key, _Value]):
         return len(self._table)
 
 
-class _LaterRows(Sequence[DatagramRow]):
-    """The list of datagrams, made when it is first looked into."""
+class _LaterRows(Sequence[Any]):
+    """A list of datagrams or sightings, made when it is first looked into."""
 
-    def __init__(self, large: Callable[[], LargeTables]) -> None:
+    def __init__(self, large: Callable[[], LargeTables], name: str) -> None:
         self._large = large
+        self._name = name
 
     def __getitem__(self, at: Any) -> Any:
-        return self._large().datagrams[at]
+        return getattr(self._large(), self._name)[at]
 
     def __len__(self) -> int:
-        return len(self._large().datagrams)
+        return len(getattr(self._large(), self._name))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and list(self) == list(other)
@@ -149,7 +149,8 @@ def tables_of(engine: _native.Engine, names: dict[str, str], ahead: bool = False
         fragments=_fragments(raw["fragments"], raw["places"], interface_keys),
         too_big=dict(starmap(_too_big, raw["too_big"])),
         samples={name: _samples(samples) for name, samples in zip(SAMPLE_KINDS, raw["samples"], strict=True)},
-        datagrams=_LaterRows(large),
+        datagrams=_LaterRows(large, "datagrams"),
+        sightings=_LaterRows(large, "sightings"),
     )
     tables.queries = NativeQueries(engine, paths, ahead)
     return tables

@@ -21,3 +21,4 @@ class EngineOptions(NamedTuple):
     most_journeys: int = 4_000_000  # open at once
     most_flows: int = 4_000_000
     most_datagrams: int = 0  # listed one by one in `Tables.datagrams`; by themselves none are
+    most_sightings: int = 0  # of these, listed in `Tables.sightings`

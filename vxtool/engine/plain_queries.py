@@ -32,6 +32,7 @@ from vxtool.engine.tables import (
     FlowRow,
     PathKey,
     Sample,
+    SightingRow,
     TunnelRow,
 )
 
@@ -51,12 +52,17 @@ class PlainQueries:
         large: Mapping[tuple[FlowKey, int, int, int], int],
         tunnels: Mapping[tuple[bytes, bytes, int, int], TunnelRow],
         datagrams: Sequence[DatagramRow] = (),
+        sightings: Sequence[SightingRow] = (),
     ) -> None:
         self.flows = flows
         self.cells = cells
         self._large = large
         self._tunnels = tunnels
         self.datagrams = datagrams
+        self._sightings = sightings
+
+    def sightings(self) -> Iterator[SightingRow]:
+        return iter(self._sightings)
 
     @cached_property
     def objects(self) -> dict[int, PathKey]:

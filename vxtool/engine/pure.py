@@ -86,6 +86,7 @@ from vxtool.engine.tables import (
     Latencies,
     PathKey,
     Sample,
+    SightingRow,
     Stage,
     Tables,
     TooBig,
@@ -318,6 +319,7 @@ class PureEngine:
         self._too_big: dict[TooBig, TooBigRow] = {}
         self._samples: dict[str, list[Sample]] = {name: [] for name in SAMPLE_KINDS}
         self._datagrams: list[DatagramRow] = []
+        self._sightings: list[SightingRow] = []
 
     # Bytes in.
 
@@ -659,6 +661,7 @@ class PureEngine:
                 held.ttl = ttl
                 held.looped = True
                 sighting.closed = True
+                self._list_sighting(sighting.sample, held.sample)
                 return
         journey = _Journey(sighting)
         if all_hold and chain.journeys:
@@ -812,6 +815,10 @@ class PureEngine:
             cut = _Cut(item.packets(), len(item.pieces), item.segment())
         if item.numbered:
             flags |= OF_UDP
+        for piece in item.pieces:
+            if piece is not first:
+                for sighting in piece.journey.sightings:
+                    self._list_sighting(sighting.sample, item.end.sample)
         whole = _Journey(item.end)
         whole.sightings = [*item.journey.sightings, *first.journey.sightings][:MOST_STAGES]
         directions = [sighting.place[1] for sighting in whole.sightings]
@@ -902,6 +909,9 @@ class PureEngine:
                     frame.source_port if tunnelled else -1,
                 )
             )
+            for sighting in sightings:
+                if sighting is not start:
+                    self._list_sighting(sighting.sample, start.sample)
         one_sided = b"" if ingress and egress else frame.outer_destination
         self._fit_timeline()
         self._add_step(start.sample.time // self._step, path, one_sided, 1, measured.outer_length)
@@ -911,6 +921,14 @@ class PureEngine:
             self._datagrams.append(row)
         else:
             self._counters.unlisted_datagrams += 1
+
+    def _list_sighting(self, record: Sample, first: Sample) -> None:
+        if not self._options.most_sightings:
+            return
+        if len(self._sightings) < self._options.most_sightings:
+            self._sightings.append(SightingRow(*record[1:], *first[1:]))
+        else:
+            self._counters.unlisted_sightings += 1
 
     def _path(self, sightings: list[_Sighting], directions: list[int], flags: int) -> _Path:
         first, last = sightings[0], sightings[-1]
@@ -1050,6 +1068,7 @@ class PureEngine:
             too_big=self._too_big,
             samples=self._samples,
             datagrams=sorted(self._datagrams),
+            sightings=sorted(self._sightings),
         )
 
     def _count_the_rest(self) -> None:
@@ -1298,6 +1317,10 @@ class PureEngine:
                 _keep(self._samples[name], _renumber(sample, base))
         for listed in other._datagrams:
             self._list_datagram(listed._replace(sample=_renumber(listed.sample, base)))
+        for row_of in other._sightings:
+            record = Sample(0, row_of.input, row_of.record)
+            first = Sample(0, row_of.first_input, row_of.first_record)
+            self._list_sighting(_renumber(record, base), _renumber(first, base))
         self._fit_timeline()
         for (number, path, destination), (count, size) in other._timeline.items():
             mine_too = self._path_row(path.key)

@@ -26,7 +26,7 @@ from vxtool.engine.answers import (
     Unanswered,
     Wanted,
 )
-from vxtool.engine.tables import FlowKey, PathKey, Sample
+from vxtool.engine.tables import FlowKey, PathKey, Sample, SightingRow
 
 
 class Bundles(Protocol):
@@ -115,6 +115,9 @@ class Queries(Protocol):
 
     def large(self, limits: Mapping[PathKey, int]) -> Large:
         """All large datagrams; `limits` are any numbers by path."""
+
+    def sightings(self) -> Iterator[SightingRow]:
+        """`Tables.sightings`, one after the other."""
 
     def these(self, flows: Collection[FlowKey]) -> object:
         """Flows for `Wanted`."""

@@ -259,6 +259,19 @@ class DatagramRow(NamedTuple):
     source_port: int  # of its tunnel; -1 where plain
 
 
+class SightingRow(NamedTuple):
+    """That a record is a further sighting of a datagram: of its journey, of a piece of it, or once more at a stage.
+
+    Tail fragments are none: they follow their first fragment, which is. `first_record` is the datagram's own, or of
+    one that came round in a loop, where it was seen there first.
+    """
+
+    input: int
+    record: int
+    first_input: int
+    first_record: int
+
+
 class TunnelRow(_Row):
     __slots__ = ("datagrams", "first", "outer_bytes", "source_ports")
 
@@ -363,6 +376,7 @@ _COUNTERS = (
     "unlisted_datagrams",
     "unweighed_journeys",
     "folded_quotes",
+    "unlisted_sightings",
 )
 
 # Of what records are kept as evidence, in the order of the C engine.
@@ -409,6 +423,7 @@ class Counters(_Row):
     unweighed_journeys: int  # that might have been ACKNOWLEDGED, beyond MOST_DOUBTFUL
     unlisted_datagrams: int  # beyond `EngineOptions.most_datagrams`, where datagrams are listed
     folded_quotes: int  # records of ICMP messages beyond MOST_TOO_BIG
+    unlisted_sightings: int  # beyond `EngineOptions.most_sightings`, where they are listed
 
     def __init__(self, *counts: int) -> None:
         for name, count in zip(_COUNTERS, counts or (0,) * len(_COUNTERS), strict=True):
@@ -440,6 +455,7 @@ class _Tables(NamedTuple):
     too_big: dict[TooBig, TooBigRow]
     samples: dict[str, list[Sample]]  # by SAMPLE_KINDS: the earliest of each
     datagrams: Sequence[DatagramRow]  # in order of their samples; empty unless they were asked for
+    sightings: Sequence[SightingRow]  # in order; likewise
 
 
 class Tables(_Tables):
@@ -451,7 +467,9 @@ class Tables(_Tables):
         """Set by the engine that has answers of its own; no part of what makes tables equal."""
         from vxtool.engine.plain_queries import PlainQueries  # here, because the other engine does not need it
 
-        return PlainQueries(self.flows, self.cells, self.large, self.tunnels, self.datagrams)
+        return PlainQueries(
+            self.flows, self.cells, self.large, self.tunnels, self.datagrams, self.sightings
+        )
 
 
 def latency_bucket(nanoseconds: int) -> int:

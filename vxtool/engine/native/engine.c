@@ -105,7 +105,8 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
     vx_map_init(&engine->wrong, sizeof(vx_count), options->seed);
     vx_map_init(&engine->fragments, sizeof(vx_count), options->seed);
     vx_map_init(&engine->too_big, sizeof(vx_too_big), options->seed);
-    vx_tally_init(&engine->tally, options->most_flows, options->most_datagrams, options->seed);
+    vx_tally_init(&engine->tally, options->most_flows, options->most_datagrams, options->most_sightings,
+                  options->seed);
     vx_journey_options waits = {
         .window = options->window,
         .settle = options->settle,

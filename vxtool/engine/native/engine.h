@@ -27,6 +27,7 @@ typedef struct {
     uint64_t most_journeys;
     uint64_t most_flows;
     uint64_t most_datagrams; /* listed one by one */
+    uint64_t most_sightings; /* of these, listed likewise */
     uint64_t seed;           /* equal for all that are to be merged */
     bool part;
 } vx_engine_options;

@@ -605,6 +605,20 @@ static int set_loose(vx_journeys *journeys, uint32_t number, bool is_open) {
     return 0;
 }
 
+/* List what is seen of the other pieces of a super-frame as sightings of it. */
+static VX_RARE int list_pieces(vx_journeys *journeys, const vx_loose *item, const vx_loose *counted,
+                               vx_sample start) {
+    const vx_loose *all = journeys->loose;
+    for (uint32_t i = item->first_piece; i != VX_NONE; i = all[i].next_piece) {
+        const vx_journey *piece = journey_at(journeys, all[i].journey);
+        for (unsigned j = 0; &all[i] != counted && j < piece->count; j++)
+            if (vx_tally_list_sighting(journeys->tally, vx_sighting_at(piece, &journeys->more, j)->sample,
+                                       start) < 0)
+                return -1;
+    }
+    return 0;
+}
+
 /* Count what came in as one super-frame and went out in pieces, or the reverse. */
 static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t flags) {
     const vx_loose *all = journeys->loose;
@@ -637,6 +651,8 @@ static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t fla
     traits->payload_length = came->payload_length;
     view.egress = &whole;
     flags |= item->numbered ? VX_OF_UDP : 0;
+    if (journeys->tally->most_sightings > 0 && list_pieces(journeys, item, first, view.ingress->sample) < 0)
+        return -1;
     return vx_tally_count(journeys->tally, &view, flags);
 }
 
@@ -1010,7 +1026,9 @@ static VX_RARE int join_chain(vx_journeys *journeys, const vx_tagged_key *key, c
             if (there == NULL && journey->count < VX_MOST_STAGES)
                 return continue_journey(journeys, number, journey, sighting, moment);
             if (there != NULL && goes_round(journeys, there, sighting))
-                return 0;
+                return journeys->tally->most_sightings > 0
+                           ? vx_tally_list_sighting(journeys->tally, sighting->sample, there->sample)
+                           : 0;
         }
         if (there != NULL ? there->lowest_ttl > outer_ttl : journey->count < VX_MOST_STAGES)
             all_hold = false;

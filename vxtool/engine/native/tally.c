@@ -8,10 +8,12 @@
 enum { TCP_ACK = 0x10 };
 enum { FINEST_STEP = 1000000, STEPS = 200, PORT_WORDS = 65536 / 64 };
 
-void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams, uint64_t seed) {
+void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams, uint64_t most_sightings,
+                   uint64_t seed) {
     *tally = (vx_tally){
         .most_flows = most_flows,
         .most_datagrams = most_datagrams,
+        .most_sightings = most_sightings,
         .newest_flow = INT64_MIN,
         .last_path = VX_NONE,
         .step = FINEST_STEP,
@@ -90,6 +92,7 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->too_big);
     vx_map_free(&tally->timeline);
     free(tally->datagrams);
+    free(tally->sighted);
 }
 
 void vx_samples_insert(vx_samples *samples, vx_sample sample) {
@@ -627,6 +630,7 @@ static VX_RARE int add_more_to_cell(vx_tally *tally, uint32_t number, const vx_m
 /* A journey as it is counted. Nothing that is not compiled into those who count gets a pointer to it, so that
  * it never has to be in memory. */
 typedef struct {
+    const vx_view *view; /* NULL where there are only an ingress and an egress */
     const vx_tagged_key *key;
     const vx_sighting *first;
     const vx_sighting *ingress; /* NULL: none */
@@ -926,15 +930,56 @@ static vx_datagram datagram_of(const counted *journey, uint32_t cell) {
     };
 }
 
+int vx_tally_list_sighting(vx_tally *tally, vx_sample record, vx_sample first) {
+    if (tally->sighted_count == tally->most_sightings) {
+        tally->counters.unlisted_sightings++;
+        return 0;
+    }
+    if (tally->sighted_count == tally->sighted_room) {
+        uint64_t room = tally->sighted_room > 0 ? 2 * tally->sighted_room : 256;
+        vx_sighted *grown = vx_resize(tally->sighted, room, sizeof *grown);
+        if (grown == NULL)
+            return -1;
+        tally->sighted = grown;
+        tally->sighted_room = room;
+    }
+    tally->sighted[tally->sighted_count++] = (vx_sighted){record.where, first.where};
+    return 0;
+}
+
+/* All sightings of a journey but the start. `view`: NULL where there are only that and the egress. */
+static VX_RARE int list_sightings(vx_tally *tally, const vx_view *view, const vx_sighting *start,
+                                  const vx_sighting *egress) {
+    if (tally->most_sightings == 0)
+        return 0;
+    if (view == NULL)
+        return vx_tally_list_sighting(tally, egress->sample, start->sample);
+    for (unsigned i = 0; i < view->count; i++) {
+        vx_sample sample = view->sightings[i]->sample;
+        if (sample.where != start->sample.where && vx_tally_list_sighting(tally, sample, start->sample) < 0)
+            return -1;
+    }
+    return 0;
+}
+
 static int by_sample(const void *one, const void *other) {
     const vx_sample *first = &((const vx_datagram *)one)->sample;
     const vx_sample *second = &((const vx_datagram *)other)->sample;
     return (int)vx_sample_before(*second, *first) - (int)vx_sample_before(*first, *second);
 }
 
+static int by_record(const void *one, const void *other) {
+    const vx_sighted *first = one, *second = other;
+    if (first->record != second->record)
+        return first->record < second->record ? -1 : 1;
+    return (first->first > second->first) - (first->first < second->first);
+}
+
 void vx_tally_sort_datagrams(vx_tally *tally) {
     if (tally->datagram_count > 0)
         qsort(tally->datagrams, tally->datagram_count, sizeof *tally->datagrams, by_sample);
+    if (tally->sighted_count > 0)
+        qsort(tally->sighted, tally->sighted_count, sizeof *tally->sighted, by_record);
 }
 
 /* Count a journey, of which all is known. */
@@ -956,7 +1001,9 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
     uint32_t cell = cell_of(tally, number, flow, journey->path);
     if (cell == VX_NONE || add_to_cell(tally, cell, journey) < 0)
         return -1;
-    if (VX_RARELY(tally->most_datagrams > 0) && list_datagram(tally, datagram_of(journey, cell)) < 0)
+    if (VX_RARELY(tally->most_datagrams > 0) &&
+        (list_datagram(tally, datagram_of(journey, cell)) < 0 ||
+         list_sightings(tally, journey->view, journey->start, journey->egress) < 0))
         return -1;
     if (journey->ingress != NULL && journey->egress != NULL && count_latency(tally, journey) < 0)
         return -1;
@@ -1012,6 +1059,7 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
             (packets - 1) * (uint64_t)(measured->traits.outer_length - measured->traits.payload_length);
     }
     const counted journey = {
+        .view = view,
         .key = view->key,
         .first = view->sightings[0],
         .ingress = ingress,
@@ -1277,6 +1325,11 @@ static int add_datagrams(vx_tally *tally, const vx_tally *other, const uint64_t 
         datagram.sample = vx_renumber(datagram.sample, base);
         datagram.cell = cells[datagram.cell];
         if (list_datagram(tally, datagram) < 0)
+            return -1;
+    }
+    for (uint64_t i = 0; i < other->sighted_count; i++) {
+        vx_sample record = {.where = other->sighted[i].record}, first = {.where = other->sighted[i].first};
+        if (vx_tally_list_sighting(tally, vx_renumber(record, base), vx_renumber(first, base)) < 0)
             return -1;
     }
     return 0;

@@ -264,6 +264,13 @@ typedef struct {
 
 _Static_assert(sizeof(vx_datagram) == 32, "not as said");
 
+/* That a record is a further sighting of a datagram: `where` of it, and of the record whose time is the
+ * datagram's. */
+typedef struct {
+    uint64_t record;
+    uint64_t first;
+} vx_sighted;
+
 /* As DatagramRow of tables.py has them. */
 static inline int vx_datagram_icmp(const vx_datagram *datagram) {
     return datagram->has_icmp ? datagram->icmp_type << 8 | datagram->icmp_code : -1;
@@ -299,6 +306,7 @@ typedef struct {
     uint64_t unlisted_datagrams;
     uint64_t unweighed_journeys;
     uint64_t folded_quotes;
+    uint64_t unlisted_sightings;
 } vx_counters;
 
 void vx_counters_add(vx_counters *mine, const vx_counters *theirs);
@@ -320,6 +328,7 @@ enum {
 typedef struct vx_tally {
     uint64_t most_flows;
     uint64_t most_datagrams; /* that are listed by themselves; 0: none are */
+    uint64_t most_sightings; /* and of these, further sightings; 0: none are */
     int64_t first_time;      /* of all records so far */
     int64_t last_time;
     int64_t newest_flow; /* no flow began after this */
@@ -346,6 +355,9 @@ typedef struct vx_tally {
     vx_samples samples[VX_SAMPLE_KINDS];
     vx_datagram *datagrams; /* in the order in which they were counted, until vx_tally_sort_datagrams */
     uint64_t datagram_count;
+    vx_sighted *sighted; /* likewise */
+    uint64_t sighted_count;
+    uint64_t sighted_room;
     uint64_t datagram_room;
     uint64_t small_sizes[2]
                         [VX_SMALL_SIZES]; /* without and in a tunnel, by bytes: what is not yet in `sizes` */
@@ -360,7 +372,8 @@ typedef struct vx_tally {
     bool has_last_step;
 } vx_tally;
 
-void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams, uint64_t seed);
+void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams, uint64_t most_sightings,
+                   uint64_t seed);
 void vx_tally_free(vx_tally *tally);
 
 /* The numbers of these, made where they are new. */
@@ -463,6 +476,10 @@ uint64_t vx_tally_longest(const vx_tally *tally);
 int vx_tally_settle(vx_tally *tally);
 /* Put those that are listed in order of their samples. */
 void vx_tally_sort_datagrams(vx_tally *tally);
+
+/* Where sightings are listed: `record` is a further one of the datagram whose first record is `first`. 0, or
+ * -1: no memory. */
+int vx_tally_list_sighting(vx_tally *tally, vx_sample record, vx_sample first);
 /* Let every flow's sequence space start below 2^32, whichever of its segments was counted first. */
 void vx_tally_rebase(vx_tally *tally);
 /* A flow's ranges: pairs of start and end. */
