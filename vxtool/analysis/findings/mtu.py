@@ -100,7 +100,11 @@ def _fragmented_at_source(case: Case) -> Iterator[Finding]:
         sure = f"; {cut.text}{_sure_fit(items, cut)}" if cut else ""
         if overlay is None:
             change = case.set_pods_mtu(_fits(items, cut)) if cut else _to_smallest_link(items)
-            remedy = f"{change}, or raise the MTU of the links between the nodes{sure}"
+            family = "IPv6" if len(items[0].bundle.source) == 16 else "IPv4"
+            remedy = (
+                f"{change}, or raise the MTU of the links between the nodes; the tunnel adds "
+                f"{_headers(items)} bytes over {family}{sure}"
+            )
         elif largest > overlay:
             remedy = case.set_pods_mtu(overlay)
         else:
