@@ -22,7 +22,13 @@ typedef struct {
     uint32_t outer_id; /* identifications; 0: none */
     uint32_t inner_id;
     int32_t vni; /* -1: plain */
-    bool went_out;
+    uint32_t place;
+    uint8_t wear;
+    uint8_t outer_ttl;
+    uint8_t inner_ttl;
+    uint8_t side;  /* VX_CAME_IN or VX_WENT_OUT; VX_SIDE_UNKNOWN until it is found out where it is untold */
+    bool untold;   /* the capture tells no direction, but TTLs may */
+    bool is_large; /* more than what an Ethernet packet holds */
     bool is_open;  /* when the capture ended */
     bool numbered; /* of UDP, where identifications alone tell the place of a piece */
     /* What is found out: */
@@ -35,6 +41,10 @@ typedef struct {
     uint32_t piece_count;
     uint64_t piece_bytes;
 } vx_loose;
+
+enum {
+    VX_LONGEST_PACKET = 1500
+}; /* bytes, from the innermost IP header on, of what is no super-frame for sure */
 
 /* The loose side whose sighting at the end is this, of a journey with this number and key. */
 vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighting *end);
