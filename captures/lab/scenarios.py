@@ -529,6 +529,23 @@ def router_mtu_1400(run: Run) -> None:
     run.expect_sizes(largest_inner=1450, syn_mss=1410)
 
 
+def router_mtu_1400_offload_on(run: Run) -> None:
+    """super-frames, and an MTU of 1400 on the router's eth2: it cuts them, and fragments the segments in turn"""
+    run.lab.build()
+    run.lab.overlay()
+    _small_link(run)
+    with run.capturing(filter=TUNNEL_AND_TAILS):
+        run.iperf("-n 128K -l 64K -b 20M")
+    snmp = run.counters()["router"]["snmp"]
+    # One that fits is an IpFragOKs of one piece; in fragments they are two.
+    run.expect_sizes(largest_inner=1450, syn_mss=1410)
+    run.expect(
+        {"fragmented_by_router": "snmp: IpFragCreates less IpFragOKs of router"},
+        fragmented_by_router=snmp["IpFragCreates"] - snmp["IpFragOKs"],
+    )
+    run.expect_wire_packets()
+
+
 def router_mtu_1400_df(run: Run) -> None:
     """the same link, but outer packets carry DF: the router answers that fragmentation is needed"""
     run.lab.build()
@@ -831,7 +848,8 @@ SCENARIOS: dict[str, Scenario] = {
         ping_http, drops, drops_udp, drops_offload_on, drops_offload_on_ipv6, drops_udp_offload_on,
         iperf_offload_off, iperf_offload_on, iperf_resegmented, resegmented_ethernet, udp_resegmented,
         pods_mtu_1500, native_misroute, four_ways, four_ways_drops,
-        router_mtu_1400, router_mtu_1400_df, ipv6_router_mtu_1400, ipv6_pods_mtu_1500, too_big_ignored,
+        router_mtu_1400, router_mtu_1400_offload_on, router_mtu_1400_df, ipv6_router_mtu_1400, ipv6_pods_mtu_1500,
+        too_big_ignored,
         black_hole, black_hole_behind, inner_fragments, ipv6_pods, ipv6_underlay,
         unfiltered, bridge, rewrite, node,
     )

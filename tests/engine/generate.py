@@ -453,7 +453,7 @@ def _cut(piece: int, cuts: tuple[int, int], size: int) -> tuple[int, int]:
 
 V6_A, V6_B = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
 SPECIALS = 41
-SEGMENTS = range(101, 106)  # super-frames of TCP and pieces of them
+SEGMENTS = range(101, 108)  # super-frames of TCP and pieces of them
 NUMBERED = range(111, 118)  # the same of UDP
 
 
@@ -617,6 +617,8 @@ def _piece_of_super_frame(spec: Spec) -> bytes:
         103: (0, 1800, False),
         104: (spec.datagram, 600, False),
         105: (0, (1200, 1500, 1794, 6)[spec.datagram], True),
+        106: (spec.datagram, 600, True),  # in fragments: the first,
+        107: (spec.datagram, 600, True),  # and the other
     }[spec.special]
     start = 0xFFFFFF80 if spec.vtep else 1000
     data = bytes([7]) * length
@@ -627,7 +629,17 @@ def _piece_of_super_frame(spec: Spec) -> bytes:
         return packet
     payload = udp(50000, 8472, vxlan(256, ethernet(packet)))
     outer_id = (spec.outer_id + step) & 0xFFFF if spec.outer_id else 0
-    return ipv4("192.168.1.1", "192.168.2.1", UDP, payload, ttl=64 - spec.hop, identification=outer_id)
+    start, end = {106: (0, 560), 107: (560, len(payload))}.get(spec.special, (0, len(payload)))
+    return ipv4(
+        "192.168.1.1",
+        "192.168.2.1",
+        UDP,
+        payload[start:end],
+        ttl=64 - spec.hop,
+        identification=outer_id,
+        offset=start,
+        more=end < len(payload),
+    )
 
 
 def _numbered_piece(spec: Spec) -> bytes:
@@ -738,7 +750,8 @@ def captures(draw: st.DrawFn, special: bool = True, most: int = 30) -> Made:
 def super_frames(draw: st.DrawFn, most: int = 30) -> Made:
     """A capture of TCP or UDP data in large and in small pieces alone."""
     options = draw(waits())
-    usual, all_kinds = draw(st.sampled_from([([101, 102, 102], SEGMENTS), ([111, 112, 112], NUMBERED)]))
+    tcp_kinds = [([101, 102, 102], SEGMENTS), ([101, 102, 106, 107], SEGMENTS)]
+    usual, all_kinds = draw(st.sampled_from([*tcp_kinds, ([111, 112, 112], NUMBERED)]))
     waiting = st.sampled_from(draw(st.lists(st.sampled_from(gaps(options)), min_size=1, max_size=6)))
     spec = st.builds(
         Spec,

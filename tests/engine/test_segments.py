@@ -31,7 +31,20 @@ from engine.generate import (
 
 from vxtool.engine import make_engine
 from vxtool.engine.options import EngineOptions
-from vxtool.engine.tables import AT_END, IN, JOINED, OF_UDP, OUT, PARTIAL, SEGMENTED, Cell, Tables
+from vxtool.engine.tables import (
+    AT_END,
+    FIRST_ONLY,
+    FRAGMENTS,
+    IN,
+    JOINED,
+    OF_UDP,
+    OUT,
+    PARTIAL,
+    SEGMENTED,
+    WHOLE,
+    Cell,
+    Tables,
+)
 
 POD, PEER = "172.20.0.18", "172.20.1.22"
 NODE, FAR = "192.168.10.100", "192.168.20.100"
@@ -290,6 +303,88 @@ def test_a_side_of_a_journey_is_of_its_own_network() -> None:
         tables.append(engine.tables())
     assert tables[0] == tables[1]
     assert len(tables[0].flows) == 1
+
+
+# Segments that the router fragments in turn.
+
+
+def fragments(record: bytes, size: int = 1376) -> list[bytes]:
+    """The two fragments of a record's outer packet, `size` bytes of payload in the first."""
+    front, packet = record[:20], record[20:]
+    if packet[0] >> 4 == 6:
+        header, payload = packet[:40], packet[40:]
+
+        def made(start: int, end: int) -> bytes:
+            where = start | int(end < len(payload))
+            identification = payload[54:58]  # the sequence number, as one that each has alone
+            part = bytes([header[6], 0]) + where.to_bytes(2, "big") + identification + payload[start:end]
+            return front + header[:4] + len(part).to_bytes(2, "big") + bytes([44]) + header[7:] + part
+    else:
+        header, payload = packet[:20], packet[20:]
+
+        def made(start: int, end: int) -> bytes:
+            where = (0x2000 if end < len(payload) else 0) | start // 8
+            length = (20 + end - start).to_bytes(2, "big")
+            changed = header[:2] + length + header[4:6] + where.to_bytes(2, "big") + header[8:]
+            return front + changed + payload[start:end]
+
+    return [made(0, size), made(size, len(payload))]
+
+
+FRAGMENTED = ({}, {"stamp": None}, {"fragmentable": True}, {"outer_id": 0xFFFE}, {"underlay": 6})
+
+
+def fragmented_pieces(**how: object) -> list[list[bytes]]:
+    """The same segments with all but the last in fragments."""
+    return [fragments(data) for data in pieces(1000, 10, **how)[:-1]] + [pieces(1000, 10, **how)[-1:]]
+
+
+@pytest.mark.parametrize("how", FRAGMENTED)
+def test_segments_that_leave_in_fragments_are_of_their_super_frame(engine: str, how: dict[str, object]) -> None:
+    whole = segment(1000, 10 * SIZE + 100, **how)  # type: ignore[arg-type]
+    left = [data for parts in fragmented_pieces(**how) for data in parts]
+    records = [(0, whole), *((MS + number, data) for number, data in enumerate(left))]
+    tables = observe(engine, *records)
+    assert counts(tables) == {"in1 out2 segmented": (1, 11, 11)}
+    (cell,) = cells(tables).values()
+    assert cell.fragmented == 10
+    (path,) = [path for flow, path in tables.cells if flow.protocol == TCP]
+    assert [stage.form for stage in path.stages] == [WHOLE, FRAGMENTS]
+    for first in range(1, len(records)):
+        parts = observe(engine, *records, cut=[first])
+        assert parts._replace(inputs=[]) == tables._replace(inputs=[]), first
+    assert untold_counts(observe_untold(engine, *records)) == [("in out segmented", 1, 11, 11)]
+
+
+@pytest.mark.parametrize("how", FRAGMENTED)
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_fragment_of_a_segment_that_is_lost_makes_it_partial(
+    engine: str, how: dict[str, object], part: int
+) -> None:
+    whole = segment(1000, 10 * SIZE + 100, **how)  # type: ignore[arg-type]
+    left = fragmented_pieces(**how)
+    del left[3][part]
+    records = [(0, whole), *((MS + at, data) for at, data in enumerate(data for parts in left for data in parts))]
+    assert counts(observe(engine, *records)) == {"in1 out2 partial segmented": (1, 11, 10)}
+
+
+def test_where_a_filter_hides_the_other_fragments_the_path_says_so(engine: str) -> None:
+    whole, left = segment(1000, 10 * SIZE + 100), [parts[0] for parts in fragmented_pieces()]
+    tables = observe(engine, (0, whole), *((MS + at, data) for at, data in enumerate(left)))
+    assert counts(tables) == {"in1 out2 partial segmented": (1, 11, 1)}
+    (path,) = [path for flow, path in tables.cells if flow.protocol == TCP]
+    assert path.stages[-1].form == FIRST_ONLY
+    # A whole segment less is a loss, whatever is hidden.
+    tables = observe(engine, (0, whole), *((MS, data) for data in left[1:]))
+    (path,) = [path for flow, path in tables.cells if flow.protocol == TCP]
+    assert path.stages[-1].form == WHOLE
+
+
+def test_fragments_that_came_in_are_put_together_by_nobody(engine: str) -> None:
+    came = [data for at in range(3) for data in fragments(segment(1000 + at * SIZE, SIZE, outer_id=0x1111 + at))]
+    went = segment(1000, 3 * SIZE, way=OUT)
+    found = counts(observe(engine, *((at, data) for at, data in enumerate(came)), (MS, went)))
+    assert not any("in1" in path and "out2" in path for path in found)
 
 
 # UDP: identifications alone tell which piece it is.

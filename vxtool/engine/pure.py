@@ -224,7 +224,8 @@ class _Cut(NamedTuple):
     """What a super-frame was cut into."""
 
     packets: int
-    left: int  # how many of them went out
+    left: int  # how many of them went out as a whole, as far as was seen, and
+    fragmented: int  # how many in fragments
     segment: int  # bytes of UDP data in each but the last; 0 of TCP
 
 
@@ -747,11 +748,14 @@ class PureEngine:
             one, other = ingress.frame, egress.frame
             if one.payload_length == other.payload_length or one.wear != other.wear:
                 return False
-            if ingress.covered == egress.covered:
+            if ingress.covered == egress.covered or (egress.frame.fragmented and not _is_partial(ingress, egress)):
                 return False
+        # A router fragments the tunnel's packets that it has cut. How long the segment inside is, each tells.
         return all(
-            _has_segment(sighting.frame) and not sighting.frame.fragmented and not sighting.looped
-            for sighting in journey.sightings
+            _has_segment(sighting.frame)
+            and not sighting.looped
+            and (not sighting.frame.fragmented or (sighting.frame.wear != PLAIN and direction in (OUT, UNKNOWN)))
+            for sighting, direction in zip(journey.sightings, sides.directions, strict=True)
         )
 
     def _may_be_untold(self, journey: _Journey) -> bool:
@@ -797,6 +801,8 @@ class PureEngine:
                     is_open=is_open,
                     numbered=frame.flow[0] == UDP,
                     hop=hop,
+                    form=_form(end),
+                    lacks=_lacks(end),
                 )
             )
 
@@ -834,10 +840,12 @@ class PureEngine:
             flags |= JOINED
             first, last, cut = item.around, item.around, None
         else:
-            flags |= SEGMENTED | (PARTIAL if item.is_partial() else 0)
-            first = min(item.pieces, key=lambda piece: piece.sample)
+            lacking = [piece for piece in item.pieces if piece.lacks]
+            flags |= SEGMENTED | (PARTIAL if item.is_partial() or lacking else 0)
+            first = item.shown()
             last = max(item.pieces, key=lambda piece: piece.sample)
-            cut = _Cut(item.packets(), len(item.pieces), item.segment())
+            fragmented = sum(piece.form != WHOLE for piece in item.pieces)
+            cut = _Cut(item.packets(), len(item.pieces) - len(lacking), fragmented, item.segment())
         if item.numbered:
             flags |= OF_UDP
         for piece in item.pieces:
@@ -873,7 +881,7 @@ class PureEngine:
             measured = egress if egress and egress.frame.wear != PLAIN else tunnelled[0]
         frame = measured.frame
 
-        if ingress and egress and _is_partial(ingress, egress):
+        if ingress and egress and cut is None and _is_partial(ingress, egress):
             flags |= PARTIAL
         for other in tunnelled[1:]:
             if _outer(other.frame) != _outer(tunnelled[0].frame):
@@ -1401,6 +1409,13 @@ def _has_segment(frame: Frame) -> bool:
     return frame.flow[0] == TCP or (frame.flow[0] == UDP and frame.key[9] == (frame.payload_length + 8,))
 
 
+def _lacks(sighting: _Sighting) -> bool:
+    """Whether some of a tunnel's fragments were not seen, whose headers tell how long it is."""
+    frame = sighting.frame
+    header = frame.wire_length - frame.covered - (8 if len(frame.outer_source) == 16 else 0)
+    return frame.fragmented and sighting.covered < frame.outer_length - header
+
+
 def _flow_hash(frame: Frame) -> int:
     return hash(frame.flow) & 0xFFFF
 
@@ -1482,6 +1497,7 @@ def _add_to_cell(
         headers = measured.outer_length - measured.frame.payload_length
         cell.wire_bytes += measured.outer_length + (cut.packets - 1) * headers
         cell.egress_packets += cut.left
+        cell.fragmented += cut.fragmented
     _keep(cell.samples, start.sample)
 
 
@@ -1626,6 +1642,7 @@ def _merge_cell(mine: Cell, theirs: Cell) -> None:
     mine.wire_packets += theirs.wire_packets
     mine.wire_bytes += theirs.wire_bytes
     mine.egress_packets += theirs.egress_packets
+    mine.fragmented += theirs.fragmented
     mine.smallest = min(mine.smallest, theirs.smallest)
     mine.largest = max(mine.largest, theirs.largest)
     mine.first_time = min(mine.first_time, theirs.first_time)

@@ -15,6 +15,9 @@ the flow may be meant, and only what is found whole counts.
 The numbers of one super-frame of UDP may overlap with those of the next, as where a socket of Linux has a number of
 its own: in a flow that never rests all of them hang together, up to a limit.
 
+A router may fragment in turn what it has cut. How long such a segment is, its inner headers tell, which the first
+fragment holds; where others of its fragments were not seen, it was lost in part, or a filter hides them.
+
 Where the capture tells no direction, TTLs do, as they do elsewhere: both were seen at different places one hop
 apart, and the higher came in. As one side alone could be all that there is, only what no Ethernet packet holds is
 taken for a super-frame then.
@@ -29,7 +32,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from vxtool.engine.tables import Sample
+from vxtool.engine.tables import FIRST_ONLY, FRAGMENTS, WHOLE, Sample
 
 MOST_AROUND = 64  # of one flow, that hold one byte: older ones among more are not looked at
 MOST_PIECES = 1024  # of one super-frame: more than BIG TCP's 512 KiB hold of 536 bytes
@@ -70,17 +73,20 @@ class Loose(Generic[_Journey, _End]):
     `numbered`: of UDP, where identifications alone tell the place of a piece;
     `outer_id` and `inner_id`: identifications, 0 where there are none;
     `vni`: -1 where it was plain;
+    `form`: WHOLE, FRAGMENTS or FIRST_ONLY, in which it was seen; `lacks`: some of the fragments were not seen;
     `went_out`: None until it is found out, where a `hop` alone can tell it.
     """
 
     __slots__ = (
         "around",
         "end",
+        "form",
         "hop",
         "identity",
         "inner_id",
         "is_open",
         "journey",
+        "lacks",
         "length",
         "numbered",
         "outer_id",
@@ -105,6 +111,8 @@ class Loose(Generic[_Journey, _End]):
         is_open: bool,
         numbered: bool,
         hop: Hop | None,
+        form: int,
+        lacks: bool,
     ) -> None:
         self.journey = journey
         self.end = end
@@ -118,6 +126,8 @@ class Loose(Generic[_Journey, _End]):
         self.is_open = is_open  # when the capture ended
         self.numbered = numbered
         self.hop = hop
+        self.form = form
+        self.lacks = lacks
         self.forget()
 
     def forget(self) -> None:
@@ -162,6 +172,13 @@ class Loose(Generic[_Journey, _End]):
         if not sizes:
             sizes = [size for piece in self.pieces if (size := _size_told(self, piece)) > 0]
         return max(len(self.pieces) + 1, -(-self.length // max(sizes)) if sizes else 0)
+
+    def shown(self) -> Loose[_Journey, _End]:
+        """The piece that stands for all on the path: the first of those in fragments. Those of which the first
+        fragment alone was seen stand behind where a loss is sure, since a filter may hide the others."""
+        sure = self.is_partial() or any(piece.lacks and piece.form == FRAGMENTS for piece in self.pieces)
+        order = (FRAGMENTS, WHOLE, FIRST_ONLY) if sure else (FIRST_ONLY, FRAGMENTS, WHOLE)
+        return min(self.pieces, key=lambda piece: (order.index(piece.form), piece.sample))
 
     def segment(self) -> int:
         """The size of the pieces of a super-frame of UDP but the last, going by those found; 0 of TCP. One alone is
@@ -270,6 +287,8 @@ def _holds(around: Loose[_Journey, _End], inside: Loose[_Journey, _End], window:
     """Whether one may be a piece of the other, in whose bytes its own lie."""
     return (
         _are_opposite(around, inside)
+        and around.form == WHOLE
+        and (inside.form == WHOLE or _leaves(around, inside))
         and around.length != inside.length
         and (around.vni == inside.vni or around.vni < 0 or inside.vni < 0)
         and abs(around.clock - inside.clock) <= window

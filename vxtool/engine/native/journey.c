@@ -544,8 +544,6 @@ static bool may_be_untold(vx_journeys *journeys, const vx_journey *journey) {
 static bool may_be_loose(vx_journeys *journeys, uint32_t number) {
     const vx_journey *journey = journey_at(journeys, number);
     const uint8_t both = VX_CAME_IN | VX_WENT_OUT;
-    if (journey->sides & VX_IN_PIECES)
-        return false;
     if (journey->sides & VX_SIDE_UNKNOWN ? !may_be_untold(journeys, journey)
                                          : (journeys->sides & both) != both)
         return false; /* there is nothing that it might belong to */
@@ -554,8 +552,16 @@ static bool may_be_loose(vx_journeys *journeys, uint32_t number) {
         if (!has_segment(&journey->key.key, sighting) || sighting->looped)
             return false;
     }
-    vx_view view = view_of(journeys, number);
+    const vx_view view = view_of(journeys, number);
+    /* A router fragments the tunnel's packets that it has cut. How long the segment inside is, each tells. */
+    for (unsigned i = 0; i < view.count; i++)
+        if (view.sightings[i]->pieces != VX_NONE &&
+            (view.sightings[i]->traits.wear == VX_PLAIN ||
+             (view.directions[i] != VX_OUT && view.directions[i] != VX_UNKNOWN)))
+            return false;
     if (view.ingress != NULL && view.egress != NULL) {
+        if (view.egress->pieces != VX_NONE && !vx_view_is_partial(&view))
+            return false;
         const vx_traits *came = &view.ingress->traits, *went = &view.egress->traits;
         if (came->payload_length == went->payload_length || came->wear != went->wear ||
             came->outer_length - came->outer_header == went->outer_length - went->outer_header)
@@ -635,7 +641,9 @@ static int set_loose(vx_journeys *journeys, uint32_t number, bool is_open) {
     }
     for (unsigned i = 0; i < 2 && numbers[i] != VX_NONE; i++) {
         const vx_journey *journey = journey_at(journeys, numbers[i]);
-        vx_loose item = vx_loose_of(journey, numbers[i], end_of(journeys, journey));
+        const vx_sighting *end = end_of(journeys, journey);
+        const vx_pieces *pieces = end->pieces != VX_NONE ? pieces_at(journeys, end->pieces) : NULL;
+        vx_loose item = vx_loose_of(journey, numbers[i], end, pieces);
         item.is_open = is_open;
         if (add_loose(journeys, item) < 0)
             return -1;
@@ -670,12 +678,15 @@ static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t fla
         first = last = &all[item->around];
     } else {
         flags |= VX_SEGMENTED | (vx_loose_is_partial(item) ? VX_PARTIAL : 0);
+        view.left = item->piece_count;
         for (uint32_t i = item->first_piece; i != VX_NONE; i = all[i].next_piece) {
-            first = first == NULL || vx_sample_before(all[i].sample, first->sample) ? &all[i] : first;
+            flags |= all[i].lacks ? VX_PARTIAL : 0;
+            view.left -= all[i].lacks;
+            view.fragmented += all[i].form != VX_WHOLE;
             last = last == NULL || vx_sample_before(last->sample, all[i].sample) ? &all[i] : last;
         }
+        first = vx_loose_shown(all, item);
         view.packets = vx_loose_packets(all, item);
-        view.left = item->piece_count;
         view.segment = vx_loose_segment(all, item);
     }
     const vx_journey *out = journey_at(journeys, first->journey);
@@ -685,6 +696,7 @@ static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t fla
     }
     /* As if all that came in had gone out in one piece, like the last. */
     vx_sighting whole = *end_of(journeys, journey_at(journeys, last->journey));
+    whole.pieces = VX_NONE;
     vx_traits *traits = &whole.traits;
     const vx_traits *came = &view.ingress->traits;
     traits->outer_length = came->inner_length + traits->outer_length - traits->inner_length;
@@ -1366,6 +1378,7 @@ static int count_complete(vx_journeys *journeys, remaining *rest, size_t *count)
 
 /* Of one that is open: keep it, or let it wait for what it may belong to. */
 static int keep_or_set_loose(vx_journeys *journeys, uint32_t number, remaining *rest, size_t *count) {
+    close_all_pieces(journeys, journey_at(journeys, number));
     if (may_be_loose(journeys, number))
         return set_loose(journeys, number, true);
     rest[(*count)++] = (remaining){number, true};

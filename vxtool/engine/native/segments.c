@@ -1,6 +1,7 @@
 /* See segments.h for what is promised, and vxtool/engine/segments.py for the same in plain words. */
 #include "segments.h"
 
+#include "tally.h"
 #include "usual.h"
 
 #include <stdlib.h>
@@ -11,7 +12,8 @@ enum { MOST_TOGETHER = 1 << 16 }; /* that hang together: more are not waited for
 enum { MOST_NUMBERED = 128 };     /* the same of UDP: UDP_MAX_SEGMENTS in include/linux/udp.h of Linux */
 enum { FEWEST_EDGES = 64 };
 
-vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighting *end) {
+vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighting *end,
+                     const vx_pieces *pieces) {
     const vx_key *key = &journey->key.key;
     bool numbered = key->ends.protocol == VX_UDP;
     uint64_t hash = vx_hash(&key->ends, sizeof key->ends, 0);
@@ -33,8 +35,32 @@ vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighti
         .side = end->traits.direction == VX_OUT ? VX_WENT_OUT : VX_CAME_IN,
         .untold = end->traits.direction == VX_UNKNOWN,
         .is_large = end->traits.inner_length > VX_LONGEST_PACKET,
+        .form = pieces == NULL        ? VX_WHOLE
+                : pieces->packets > 1 ? VX_FRAGMENTS
+                                      : VX_FIRST_ONLY,
+        .lacks = pieces != NULL && pieces->covered < end->traits.outer_length - end->traits.outer_header,
         .numbered = numbered,
     };
+}
+
+/* The first of those in fragments. Those of which the first fragment alone was seen stand behind where a loss
+ * is sure, since a filter may hide the others. */
+const vx_loose *vx_loose_shown(const vx_loose *all, const vx_loose *item) {
+    bool sure = vx_loose_is_partial(item);
+    for (uint32_t i = item->first_piece; i != VX_NONE; i = all[i].next_piece)
+        sure |= all[i].lacks && all[i].form == VX_FRAGMENTS;
+    unsigned rank[3];
+    rank[VX_FRAGMENTS] = sure ? 0 : 1;
+    rank[VX_WHOLE] = sure ? 1 : 2;
+    rank[VX_FIRST_ONLY] = sure ? 2 : 0;
+    const vx_loose *shown = &all[item->first_piece];
+    for (uint32_t i = shown->next_piece; i != VX_NONE; i = all[i].next_piece) {
+        const vx_loose *piece = &all[i];
+        if (rank[piece->form] != rank[shown->form] ? rank[piece->form] < rank[shown->form]
+                                                   : vx_sample_before(piece->sample, shown->sample))
+            shown = piece;
+    }
+    return shown;
 }
 
 static void forget(vx_loose *item, uint32_t number) {
@@ -268,8 +294,9 @@ static bool are_alike(const vx_pool *journeys, const vx_loose *one, const vx_loo
 static bool holds(const vx_pool *journeys, const vx_loose *around, const vx_loose *inside, uint64_t window) {
     uint64_t apart =
         around->clock > inside->clock ? around->clock - inside->clock : inside->clock - around->clock;
-    return are_opposite(around, inside) && around->length != inside->length && apart <= window &&
-           (around->vni == inside->vni || around->vni < 0 || inside->vni < 0) &&
+    return are_opposite(around, inside) && around->form == VX_WHOLE &&
+           (inside->form == VX_WHOLE || leaves(around, inside)) && around->length != inside->length &&
+           apart <= window && (around->vni == inside->vni || around->vni < 0 || inside->vni < 0) &&
            (around->numbered ? may_be_piece(around, inside) : size_told(around, inside) >= 0) &&
            are_alike(journeys, around, inside);
 }
