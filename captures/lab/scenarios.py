@@ -425,6 +425,26 @@ def udp_resegmented(run: Run) -> None:
     )
 
 
+def resegmented_ethernet(run: Run) -> None:
+    """offloads off on the router's eth2 only, at once as SLL2 and as one Ethernet file for each interface"""
+    run.lab.build()
+    run.lab.overlay()
+    run.lab.offload_off("router", "eth2")
+    run.lab.fix_neighbours()
+    taps = [
+        Tap(f"{run.name}-sll2.pcap"),
+        Tap(f"{run.name}-eth1.pcap", interfaces=("eth1",)),
+        Tap(f"{run.name}-eth2.pcap", interfaces=("eth2",)),
+    ]
+    with run.capturing(taps):
+        run.iperf("-n 128K -l 64K -b 20M")
+    run.check(out=False)
+    run.expect_sizes(largest_inner=1450, syn_mss=1410)
+    run.expect_wire_packets()
+    both = [tap.file for tap in taps[1:]]
+    run.views([{"files": [taps[0].file]}, {"files": both, "interfaces": ["eth1", "eth2"]}])
+
+
 def drops_udp_offload_on(run: Run) -> None:
     """super-frames of UDP into a queue that cuts them into segments and drops some of these"""
     run.lab.build()
@@ -507,6 +527,23 @@ def router_mtu_1400(run: Run) -> None:
         run.iperf("-n 128K -l 16K -b 8M")
     run.check()
     run.expect_sizes(largest_inner=1450, syn_mss=1410)
+
+
+def router_mtu_1400_offload_on(run: Run) -> None:
+    """super-frames, and an MTU of 1400 on the router's eth2: it cuts them, and fragments the segments in turn"""
+    run.lab.build()
+    run.lab.overlay()
+    _small_link(run)
+    with run.capturing(filter=TUNNEL_AND_TAILS):
+        run.iperf("-n 128K -l 64K -b 20M")
+    snmp = run.counters()["router"]["snmp"]
+    # One that fits is an IpFragOKs of one piece; in fragments they are two.
+    run.expect_sizes(largest_inner=1450, syn_mss=1410)
+    run.expect(
+        {"fragmented_by_router": "snmp: IpFragCreates less IpFragOKs of router"},
+        fragmented_by_router=snmp["IpFragCreates"] - snmp["IpFragOKs"],
+    )
+    run.expect_wire_packets()
 
 
 def router_mtu_1400_df(run: Run) -> None:
@@ -809,9 +846,10 @@ SCENARIOS: dict[str, Scenario] = {
     function.__name__.replace("_", "-"): function
     for function in (
         ping_http, drops, drops_udp, drops_offload_on, drops_offload_on_ipv6, drops_udp_offload_on,
-        iperf_offload_off, iperf_offload_on, iperf_resegmented, udp_resegmented,
+        iperf_offload_off, iperf_offload_on, iperf_resegmented, resegmented_ethernet, udp_resegmented,
         pods_mtu_1500, native_misroute, four_ways, four_ways_drops,
-        router_mtu_1400, router_mtu_1400_df, ipv6_router_mtu_1400, ipv6_pods_mtu_1500, too_big_ignored,
+        router_mtu_1400, router_mtu_1400_offload_on, router_mtu_1400_df, ipv6_router_mtu_1400, ipv6_pods_mtu_1500,
+        too_big_ignored,
         black_hole, black_hole_behind, inner_fragments, ipv6_pods, ipv6_underlay,
         unfiltered, bridge, rewrite, node,
     )

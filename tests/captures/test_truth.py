@@ -416,7 +416,9 @@ def test_super_frames_that_came_in_tell_how_many_packets_left(tmp_path: Path) ->
         assert came_by["eth1" if links else f"#{one.indexes['eth1']}"] == one.stated["egress_records"]
 
 
-@pytest.mark.parametrize("name", ["iperf-resegmented", "drops-offload-on", "drops-offload-on-ipv6"])
+@pytest.mark.parametrize(
+    "name", ["iperf-resegmented", "drops-offload-on", "drops-offload-on-ipv6", "router-mtu-1400-offload-on"]
+)
 def test_super_frames_are_counted_as_the_packets_that_tcp_sent(name: str) -> None:
     (one,) = (one for one in samples() if one.name == f"{name}.pcap")
     overhead = one.analyze()["overhead"]

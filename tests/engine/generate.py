@@ -453,7 +453,7 @@ def _cut(piece: int, cuts: tuple[int, int], size: int) -> tuple[int, int]:
 
 V6_A, V6_B = b"\xfd" + bytes(14) + b"\x01", b"\xfd" + bytes(14) + b"\x02"
 SPECIALS = 41
-SEGMENTS = range(101, 106)  # super-frames of TCP and pieces of them
+SEGMENTS = range(101, 108)  # super-frames of TCP and pieces of them
 NUMBERED = range(111, 118)  # the same of UDP
 
 
@@ -610,40 +610,52 @@ def _special(spec: Spec) -> tuple[int, bytes, None]:
 
 
 def _piece_of_super_frame(spec: Spec) -> bytes:
-    """300 bytes of TCP data, in one piece or several, in a tunnel or plain; its numbers wrap where `vtep` is 1."""
+    """1800 bytes of TCP data, in one piece or several, in a tunnel or plain; its numbers wrap where `vtep` is 1."""
     step, length, wears = {
-        101: (0, 300, True),
-        102: (spec.datagram, 100, True),
-        103: (0, 300, False),
-        104: (spec.datagram, 100, False),
-        105: (0, (200, 250, 299, 1)[spec.datagram], True),
+        101: (0, 1800, True),
+        102: (spec.datagram, 600, True),
+        103: (0, 1800, False),
+        104: (spec.datagram, 600, False),
+        105: (0, (1200, 1500, 1794, 6)[spec.datagram], True),
+        106: (spec.datagram, 600, True),  # in fragments: the first,
+        107: (spec.datagram, 600, True),  # and the other
     }[spec.special]
     start = 0xFFFFFF80 if spec.vtep else 1000
     data = bytes([7]) * length
-    segment = tcp(4000, 80, (start + 100 * step) & 0xFFFFFFFF, data, options=timestamps(1, spec.hop // 2))
+    segment = tcp(4000, 80, (start + 600 * step) & 0xFFFFFFFF, data, options=timestamps(1, spec.hop // 2))
     identification = 0 if spec.outer_id == 0 else 500 + step
     packet = ipv4("10.0.0.1", "10.0.1.1", TCP, segment, ttl=64 - spec.hop, identification=identification)
     if not wears:
         return packet
     payload = udp(50000, 8472, vxlan(256, ethernet(packet)))
     outer_id = (spec.outer_id + step) & 0xFFFF if spec.outer_id else 0
-    return ipv4("192.168.1.1", "192.168.2.1", UDP, payload, ttl=64 - spec.hop, identification=outer_id)
+    start, end = {106: (0, 560), 107: (560, len(payload))}.get(spec.special, (0, len(payload)))
+    return ipv4(
+        "192.168.1.1",
+        "192.168.2.1",
+        UDP,
+        payload[start:end],
+        ttl=64 - spec.hop,
+        identification=outer_id,
+        offset=start,
+        more=end < len(payload),
+    )
 
 
 def _numbered_piece(spec: Spec) -> bytes:
-    """300 or 330 bytes of UDP data, in one piece or in several of 100, in a tunnel or plain.
+    """1800 or 1980 bytes of UDP data, in one piece or in several of 600, in a tunnel or plain.
 
     The inner identification differs by `outer_id`, as of another super-frame that the same socket sends; there is
     none where that is 0, but for the counting from 0. It wraps where `vtep` is 1.
     """
     step, length, wears = {
-        111: (0, 300, True),
-        112: (spec.datagram, 100, True),
-        113: (0, 300, False),
-        114: (spec.datagram, 100, False),
-        115: (spec.datagram, (200, 250, 299, 30)[spec.datagram], True),
-        116: (0, 330, spec.hop == 0),
-        117: (0, 100, True),  # without any number
+        111: (0, 1800, True),
+        112: (spec.datagram, 600, True),
+        113: (0, 1800, False),
+        114: (spec.datagram, 600, False),
+        115: (spec.datagram, (1200, 1500, 1794, 180)[spec.datagram], True),
+        116: (0, 1980, spec.hop == 0),
+        117: (0, 600, True),  # without any number
     }[spec.special]
     base = 0xFFFE if spec.vtep else 500
     identification = (base + spec.outer_id + step) & 0xFFFF if spec.outer_id else step
@@ -738,7 +750,8 @@ def captures(draw: st.DrawFn, special: bool = True, most: int = 30) -> Made:
 def super_frames(draw: st.DrawFn, most: int = 30) -> Made:
     """A capture of TCP or UDP data in large and in small pieces alone."""
     options = draw(waits())
-    usual, all_kinds = draw(st.sampled_from([([101, 102, 102], SEGMENTS), ([111, 112, 112], NUMBERED)]))
+    tcp_kinds = [([101, 102, 102], SEGMENTS), ([101, 102, 106, 107], SEGMENTS)]
+    usual, all_kinds = draw(st.sampled_from([*tcp_kinds, ([111, 112, 112], NUMBERED)]))
     waiting = st.sampled_from(draw(st.lists(st.sampled_from(gaps(options)), min_size=1, max_size=6)))
     spec = st.builds(
         Spec,
@@ -751,7 +764,8 @@ def super_frames(draw: st.DrawFn, most: int = 30) -> Made:
         vtep=st.just(draw(st.sampled_from([0, 1]))),
         special=st.sampled_from([*usual, *draw(st.lists(st.sampled_from(all_kinds), max_size=3))]),
     )
-    return build(draw(st.lists(spec, min_size=most // 4, max_size=most)), SLL2, options)
+    link_type = draw(st.sampled_from([SLL2, EN10MB]))
+    return build(draw(st.lists(spec, min_size=most // 4, max_size=most)), link_type, options)
 
 
 @st.composite

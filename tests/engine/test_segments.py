@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from conftest import require_native
 from engine.generate import (
+    EN10MB,
     EPOCH,
     IPV6,
     SLL2,
@@ -30,7 +31,20 @@ from engine.generate import (
 
 from vxtool.engine import make_engine
 from vxtool.engine.options import EngineOptions
-from vxtool.engine.tables import AT_END, IN, JOINED, OF_UDP, OUT, PARTIAL, SEGMENTED, Cell, Tables
+from vxtool.engine.tables import (
+    AT_END,
+    FIRST_ONLY,
+    FRAGMENTS,
+    IN,
+    JOINED,
+    OF_UDP,
+    OUT,
+    PARTIAL,
+    SEGMENTED,
+    WHOLE,
+    Cell,
+    Tables,
+)
 
 POD, PEER = "172.20.0.18", "172.20.1.22"
 NODE, FAR = "192.168.10.100", "192.168.20.100"
@@ -291,6 +305,88 @@ def test_a_side_of_a_journey_is_of_its_own_network() -> None:
     assert len(tables[0].flows) == 1
 
 
+# Segments that the router fragments in turn.
+
+
+def fragments(record: bytes, size: int = 1376) -> list[bytes]:
+    """The two fragments of a record's outer packet, `size` bytes of payload in the first."""
+    front, packet = record[:20], record[20:]
+    if packet[0] >> 4 == 6:
+        header, payload = packet[:40], packet[40:]
+
+        def made(start: int, end: int) -> bytes:
+            where = start | int(end < len(payload))
+            identification = payload[54:58]  # the sequence number, as one that each has alone
+            part = bytes([header[6], 0]) + where.to_bytes(2, "big") + identification + payload[start:end]
+            return front + header[:4] + len(part).to_bytes(2, "big") + bytes([44]) + header[7:] + part
+    else:
+        header, payload = packet[:20], packet[20:]
+
+        def made(start: int, end: int) -> bytes:
+            where = (0x2000 if end < len(payload) else 0) | start // 8
+            length = (20 + end - start).to_bytes(2, "big")
+            changed = header[:2] + length + header[4:6] + where.to_bytes(2, "big") + header[8:]
+            return front + changed + payload[start:end]
+
+    return [made(0, size), made(size, len(payload))]
+
+
+FRAGMENTED = ({}, {"stamp": None}, {"fragmentable": True}, {"outer_id": 0xFFFE}, {"underlay": 6})
+
+
+def fragmented_pieces(**how: object) -> list[list[bytes]]:
+    """The same segments with all but the last in fragments."""
+    return [fragments(data) for data in pieces(1000, 10, **how)[:-1]] + [pieces(1000, 10, **how)[-1:]]
+
+
+@pytest.mark.parametrize("how", FRAGMENTED)
+def test_segments_that_leave_in_fragments_are_of_their_super_frame(engine: str, how: dict[str, object]) -> None:
+    whole = segment(1000, 10 * SIZE + 100, **how)  # type: ignore[arg-type]
+    left = [data for parts in fragmented_pieces(**how) for data in parts]
+    records = [(0, whole), *((MS + number, data) for number, data in enumerate(left))]
+    tables = observe(engine, *records)
+    assert counts(tables) == {"in1 out2 segmented": (1, 11, 11)}
+    (cell,) = cells(tables).values()
+    assert cell.fragmented == 10
+    (path,) = [path for flow, path in tables.cells if flow.protocol == TCP]
+    assert [stage.form for stage in path.stages] == [WHOLE, FRAGMENTS]
+    for first in range(1, len(records)):
+        parts = observe(engine, *records, cut=[first])
+        assert parts._replace(inputs=[]) == tables._replace(inputs=[]), first
+    assert untold_counts(observe_untold(engine, *records)) == [("in out segmented", 1, 11, 11)]
+
+
+@pytest.mark.parametrize("how", FRAGMENTED)
+@pytest.mark.parametrize("part", [0, 1])
+def test_a_fragment_of_a_segment_that_is_lost_makes_it_partial(
+    engine: str, how: dict[str, object], part: int
+) -> None:
+    whole = segment(1000, 10 * SIZE + 100, **how)  # type: ignore[arg-type]
+    left = fragmented_pieces(**how)
+    del left[3][part]
+    records = [(0, whole), *((MS + at, data) for at, data in enumerate(data for parts in left for data in parts))]
+    assert counts(observe(engine, *records)) == {"in1 out2 partial segmented": (1, 11, 10)}
+
+
+def test_where_a_filter_hides_the_other_fragments_the_path_says_so(engine: str) -> None:
+    whole, left = segment(1000, 10 * SIZE + 100), [parts[0] for parts in fragmented_pieces()]
+    tables = observe(engine, (0, whole), *((MS + at, data) for at, data in enumerate(left)))
+    assert counts(tables) == {"in1 out2 partial segmented": (1, 11, 1)}
+    (path,) = [path for flow, path in tables.cells if flow.protocol == TCP]
+    assert path.stages[-1].form == FIRST_ONLY
+    # A whole segment less is a loss, whatever is hidden.
+    tables = observe(engine, (0, whole), *((MS, data) for data in left[1:]))
+    (path,) = [path for flow, path in tables.cells if flow.protocol == TCP]
+    assert path.stages[-1].form == WHOLE
+
+
+def test_fragments_that_came_in_are_put_together_by_nobody(engine: str) -> None:
+    came = [data for at in range(3) for data in fragments(segment(1000 + at * SIZE, SIZE, outer_id=0x1111 + at))]
+    went = segment(1000, 3 * SIZE, way=OUT)
+    found = counts(observe(engine, *((at, data) for at, data in enumerate(came)), (MS, went)))
+    assert not any("in1" in path and "out2" in path for path in found)
+
+
 # UDP: identifications alone tell which piece it is.
 
 GSO = 1400
@@ -460,3 +556,125 @@ def test_a_flow_that_never_rests_is_not_kept_whole() -> None:
     whole = engine.tables()
     assert whole.counters.evicted_journeys > 1 << 16
     assert counts(whole)["in1 out2 segmented"][0] > 45_000 - 3
+
+
+# Captures that tell no direction: Ethernet, one file for each interface.
+
+MACS = {1: b"\2\0\0\0\0\1" + b"\2\0\0\0\0\2", 2: b"\2\0\0\0\0\3" + b"\2\0\0\0\0\4"}
+
+
+def observe_untold(
+    engine: str, *records: tuple[int, bytes], cut: Sequence[int] = (), one_place: bool = False
+) -> Tables:
+    """The same records in files of Ethernet, each interface's in its own, or all with the same MACs in one."""
+    queues: list[list[Entry]] = [[], []]
+    order = []
+    for time, data in records:
+        number = 1 if one_place else int.from_bytes(data[4:8], "big")
+        frame = MACS[number][6:] + MACS[number][:6] + data[:2] + data[20:]
+        order.append(number - 1)
+        queues[number - 1].append(Entry(EPOCH + time, frame))
+    far = ethernet(ipv4("9.9.9.9", "8.8.8.8", UDP, udp(1, 2, b"far")))
+    queues[0].append(Entry(EPOCH + 20_000 * MS, far))
+    order.append(0)
+    whole = None
+    for start, stop in zip((0, *cut), (*cut, len(order)), strict=True):
+        part = make_engine(EngineOptions(inputs=2, part=start > 0), engine)
+        for index, queue in enumerate(queues):
+            first, last = order[:start].count(index), order[:stop].count(index)
+            part.feed(index, to_pcap(queue[first:last], EN10MB))
+        for index in range(len(queues)):
+            part.end(index)
+        if whole is None:
+            whole = part
+        else:
+            whole.merge(part)
+    assert whole is not None
+    return whole.tables()
+
+
+def untold_counts(tables: Tables) -> list[tuple[str, int, int, int]]:
+    """Directions and flags of each path, and datagrams, packets that they were, and packets that went out."""
+    found = []
+    for (flow, path), cell in tables.cells.items():
+        if flow.source != bytes([9, 9, 9, 9]):
+            stages = [{OUT: "out", IN: "in"}.get(stage.direction, "?") for stage in path.stages]
+            words = [name for flag, name in NAMES.items() if path.flags & flag]
+            found.append((" ".join(stages + words), cell.datagrams, cell.wire_packets, cell.egress_packets))
+    return sorted(found)
+
+
+@pytest.mark.parametrize("how", WAYS)
+@pytest.mark.parametrize("lost", [[], [0], [3], [10], [9, 10]])
+def test_ttls_tell_which_side_of_a_super_frame_came_in(
+    engine: str, how: dict[str, object], lost: list[int]
+) -> None:
+    whole = segment(1000, 10 * SIZE + 100, **how)  # type: ignore[arg-type]
+    left = [data for number, data in enumerate(pieces(1000, 10, **how)) if number not in lost]
+    records = [(0, whole), *((MS + number, data) for number, data in enumerate(left))]
+    words = "in out partial segmented" if lost else "in out segmented"
+    tables = observe_untold(engine, *records)
+    assert untold_counts(tables) == [(words, 1, 11, 11 - len(lost))]
+    for first in range(1, len(records)):
+        parts = observe_untold(engine, *records, cut=[first])
+        assert parts._replace(inputs=[]) == tables._replace(inputs=[]), first
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_ttls_tell_which_packets_were_put_together(engine: str, how: dict[str, object]) -> None:
+    way = dict(how)
+    outer_id = int(str(way.pop("outer_id", 0x1111)))
+    came = [
+        segment(1000 + number * SIZE, SIZE, outer_id=outer_id + number, inner_id=7 + number, **way)  # type: ignore
+        for number in range(10)
+    ]
+    went = segment(1000, 10 * SIZE, outer_id=outer_id, way=OUT, **way)  # type: ignore[arg-type]
+    tables = observe_untold(engine, *((number * 1000, data) for number, data in enumerate(came)), (MS, went))
+    assert untold_counts(tables) == [("in out joined", 10, 10, 10)]
+
+
+@pytest.mark.parametrize("lost", [[], [3], [19, 20]])
+@pytest.mark.parametrize("how", UDP_WAYS)
+def test_ttls_tell_which_side_of_a_super_frame_of_udp_came_in(
+    engine: str, how: dict[str, object], lost: list[int]
+) -> None:
+    whole = datagram(20 * GSO + 100, **how)  # type: ignore[arg-type]
+    left = [data for number, data in enumerate(cut_datagram(20, **how)) if number not in lost]
+    tables = observe_untold(engine, (0, whole), *((MS + at, data) for at, data in enumerate(left)))
+    words = "in out partial segmented" if lost else "in out segmented"
+    assert untold_counts(tables) == [(words, 1, 21, 21 - len(lost))]
+
+
+def test_small_segments_of_udp_are_found_however_many_there_are(engine: str) -> None:
+    """The super-frame is looked for behind more packets than are kept in mind."""
+    whole = datagram(100 * 100)
+    left = [datagram(100, outer_id=0x1111 + at, inner_id=7 + at, way=OUT) for at in range(100)]
+    tables = observe_untold(engine, (0, whole), *((MS + at, data) for at, data in enumerate(left)))
+    assert untold_counts(tables) == [("in out segmented", 1, 100, 100)]
+
+
+def with_ttl(record: bytes, ttl: int) -> bytes:
+    """The same with another outer TTL."""
+    return record[:28] + bytes([ttl]) + record[29:]
+
+
+@pytest.mark.parametrize("how", [{}, {"wear": "plain"}])
+@pytest.mark.parametrize(("ttl", "one_place"), [(64, False), (62, False), (63, True)])
+def test_without_directions_a_hop_between_two_places_has_to_tell_them(
+    engine: str, how: dict[str, object], ttl: int, one_place: bool
+) -> None:
+    whole = segment(1000, 10 * SIZE + 100, **how)  # type: ignore[arg-type]
+    left = [(MS + at, with_ttl(data, ttl)) for at, data in enumerate(pieces(1000, 10, **how))]
+    tables = observe_untold(engine, (0, whole), *left, one_place=one_place)
+    found = untold_counts(tables)
+    assert {path for path, *_ in found} == {"?"}
+    assert sum(datagrams for _, datagrams, _, _ in found) == 12
+
+
+@pytest.mark.parametrize(("length", "joined"), [(1449, True), (1448, False)])
+def test_without_directions_a_super_frame_is_longer_than_a_packet(engine: str, length: int, joined: bool) -> None:
+    """With 52 bytes of headers; what an Ethernet packet can hold may just have gone a way of its own."""
+    whole, first = segment(1000, length), segment(1000, 1000, way=OUT)
+    second = segment(2000, length - 1000, way=OUT, outer_id=0x1112, inner_id=8)
+    found = untold_counts(observe_untold(engine, (0, whole), (MS, first), (MS, second)))
+    assert found == ([("in out segmented", 1, 2, 2)] if joined else [("?", 1, 1, 0), ("?", 2, 2, 0)])

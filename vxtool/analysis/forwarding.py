@@ -62,7 +62,7 @@ def count_outcomes(
         if group.route.fragmented_at_source:
             at_source += group.datagrams
         if group.route.has_fragments:
-            by_router += sum(item.bundle.datagrams for item in group.items if item.fragmented_by_router)
+            by_router += sum(item.fragmented for item in group.items if item.fragmented_by_router)
         if group.route.resegmented:
             resegmented += group.datagrams
         if group.route.flags & TRANSLATED:

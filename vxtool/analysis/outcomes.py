@@ -113,6 +113,11 @@ class Judged(NamedTuple):
             return route.egress.form != WHOLE
         return self.bundle.grew
 
+    @property
+    def fragmented(self) -> int:
+        """How many packets it was that the router fragmented, of those for which that is so."""
+        return self.bundle.fragmented or self.bundle.datagrams
+
 
 class Group(NamedTuple):
     """All journeys along one route that had one outcome."""

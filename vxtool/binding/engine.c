@@ -520,19 +520,19 @@ static PyObject *flow_of(const vx_tally *tally, uint32_t number) {
         PyBool_FromLong(row->ranges_folded), (unsigned)row->acknowledged, port, (int)row->segment);
 }
 
-/* (flow, path, datagrams, inner bytes, outer bytes, wire packets, wire bytes, egress packets, smallest,
- * largest, last time, samples), the first of which has the first time; the flow -1 stands for those beyond
- * the limit */
+/* (flow, path, datagrams, inner bytes, outer bytes, wire packets, wire bytes, egress packets, fragmented,
+ * smallest, largest, last time, samples), the first of which has the first time; the flow -1 stands for those
+ * beyond the limit */
 static PyObject *cell_of(const vx_tally *tally, uint32_t number) {
     const vx_cell *row = vx_cell_at(tally, number);
     vx_wire wire = vx_cell_wire(tally, number);
     vx_samples samples = vx_cell_samples(tally, number);
-    return Py_BuildValue("(lIKKKKKKIILN)", flow_number(row->flow), (unsigned)row->path,
+    return Py_BuildValue("(lIKKKKKKKIILN)", flow_number(row->flow), (unsigned)row->path,
                          (unsigned long long)row->datagrams, (unsigned long long)row->inner_bytes,
                          (unsigned long long)row->outer_bytes, (unsigned long long)wire.packets,
                          (unsigned long long)wire.bytes, (unsigned long long)wire.egress_packets,
-                         (unsigned)row->smallest, (unsigned)row->largest, (long long)row->last_time,
-                         samples_of(&samples));
+                         (unsigned long long)wire.fragmented, (unsigned)row->smallest, (unsigned)row->largest,
+                         (long long)row->last_time, samples_of(&samples));
 }
 
 static PyObject *buckets_of(const vx_latencies *latencies) {

@@ -165,20 +165,21 @@ static PyObject *queries_tunnel_flows(PyObject *object, PyObject *unused) {
 /* ---- bundles ---- */
 
 /* (path, source, destination, inside, apart, icmp, grew, datagrams, inner bytes, outer bytes, wire packets,
- * wire bytes, whole bytes, missing packets, smallest, largest) */
+ * wire bytes, whole bytes, missing packets, fragmented, smallest, largest) */
 static PyObject *bundle_of(const vx_bundles *bundles, uint32_t number) {
     const vx_bundle *row = vx_map_at(&bundles->rows, number);
     const vx_pair *pair = vx_map_at(&bundles->pairs, row->pair);
     const vx_pair *inside = row->inside > 0 ? vx_map_at(&bundles->pairs, row->inside - 1) : NULL;
-    return Py_BuildValue(
-        "(INNNiNNKKKKKKKII)", (unsigned)row->path, octets(pair->addresses, pair->size),
-        octets(pair->addresses + pair->size, pair->size),
-        inside != NULL ? octets(inside->addresses + inside->size, inside->size) : octets(NULL, 0),
-        (int)row->apart, PyBool_FromLong(row->icmp), PyBool_FromLong(row->grew),
-        (unsigned long long)row->datagrams, (unsigned long long)row->inner_bytes,
-        (unsigned long long)row->outer_bytes, (unsigned long long)row->wire_packets,
-        (unsigned long long)row->wire_bytes, (unsigned long long)row->whole_bytes,
-        (unsigned long long)row->missing_packets, (unsigned)row->smallest, (unsigned)row->largest);
+    return Py_BuildValue("(INNNiNNKKKKKKKKII)", (unsigned)row->path, octets(pair->addresses, pair->size),
+                         octets(pair->addresses + pair->size, pair->size),
+                         inside != NULL ? octets(inside->addresses + inside->size, inside->size)
+                                        : octets(NULL, 0),
+                         (int)row->apart, PyBool_FromLong(row->icmp), PyBool_FromLong(row->grew),
+                         (unsigned long long)row->datagrams, (unsigned long long)row->inner_bytes,
+                         (unsigned long long)row->outer_bytes, (unsigned long long)row->wire_packets,
+                         (unsigned long long)row->wire_bytes, (unsigned long long)row->whole_bytes,
+                         (unsigned long long)row->missing_packets, (unsigned long long)row->fragmented,
+                         (unsigned)row->smallest, (unsigned)row->largest);
 }
 
 static PyObject *queries_bundles(PyObject *object, PyObject *args) {

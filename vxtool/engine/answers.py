@@ -28,6 +28,7 @@ class Bundle(NamedTuple):
     wire_bytes: int
     whole_bytes: int  # `wire_bytes` of each cell, or `outer_bytes` where those are more
     missing_packets: int  # `wire_packets` less `egress_packets` of each cell, or `datagrams` where those are more
+    fragmented: int  # segments that left in fragments
     smallest: int
     largest: int
 

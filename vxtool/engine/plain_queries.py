@@ -492,6 +492,7 @@ def _sum(cells: Sequence[Cell]) -> tuple[int, ...]:
         sum(cell.wire_bytes for cell in cells),
         sum(max(cell.wire_bytes, cell.outer_bytes) for cell in cells),
         sum(max(cell.wire_packets - cell.egress_packets, cell.datagrams) for cell in cells),
+        sum(cell.fragmented for cell in cells),
         min(cell.smallest for cell in cells),
         max(cell.largest for cell in cells),
     )

@@ -44,7 +44,7 @@ from vxtool.engine.frame import (
 )
 from vxtool.engine.options import EngineOptions
 from vxtool.engine.quote import read_quote
-from vxtool.engine.segments import Loose, decide
+from vxtool.engine.segments import LONGEST_PACKET, Hop, Loose, decide
 from vxtool.engine.tables import (
     ACKNOWLEDGED,
     AT_END,
@@ -224,7 +224,8 @@ class _Cut(NamedTuple):
     """What a super-frame was cut into."""
 
     packets: int
-    left: int  # how many of them went out
+    left: int  # how many of them went out as a whole, as far as was seen, and
+    fragmented: int  # how many in fragments
     segment: int  # bytes of UDP data in each but the last; 0 of TCP
 
 
@@ -289,6 +290,7 @@ class PureEngine:
         self._loose: list[Loose[_Journey, _Sighting]] = []  # closed, and may be of one super-frame
         self._loose_clock = 0  # when they were last looked at
         self._directions: set[int] = set()  # of all sightings so far
+        self._may_be_cut: set[int] = set()  # hashes of flows with super-frames of which no direction is told
         self._groups: dict[tuple[object, ...], _Group] = {}
         self._group_order: deque[tuple[tuple[object, ...], _Group]] = deque()
 
@@ -549,9 +551,14 @@ class PureEngine:
 
     def _hold(self, sighting: _Sighting) -> None:
         self._held.append(sighting)
-        self._directions.add(sighting.place[1])
+        self._note_side(sighting)
         if _has_segment(sighting.frame) and (self._last_held is None or sighting.clock > self._last_held):
             self._last_held = sighting.clock
+
+    def _note_side(self, sighting: _Sighting) -> None:
+        self._directions.add(sighting.place[1])
+        if sighting.place[1] == UNKNOWN and sighting.frame.inner_length > LONGEST_PACKET:
+            self._may_be_cut.add(_flow_hash(sighting.frame))
 
     def _take_back(self, key: tuple[object, ...]) -> None:
         """Undo what is open of this key: its sightings are held as if they had been from the start."""
@@ -629,7 +636,7 @@ class PureEngine:
     # Journeys.
 
     def _join(self, sighting: _Sighting) -> None:
-        self._directions.add(sighting.place[1])
+        self._note_side(sighting)
         ttl = sighting.frame.outer_ttl
         chain = self._chains.get(sighting.frame.key)
         if chain is None:
@@ -732,32 +739,53 @@ class PureEngine:
         one side than on the other. The first segment of TCP may have the super-frame's key, since a router may cut
         IPv4 without DF into fragments, and so its length tells nothing."""
         ingress, egress = sides.ingress, sides.egress
+        if any(sighting.place[1] == UNKNOWN for sighting in journey.sightings):
+            if not self._may_be_untold(journey):
+                return False
+        elif OUT not in self._directions or self._directions.isdisjoint(INGRESS):
+            return False  # there is nothing that it might belong to
         if ingress and egress:
             one, other = ingress.frame, egress.frame
             if one.payload_length == other.payload_length or one.wear != other.wear:
                 return False
-            if ingress.covered == egress.covered:
+            if ingress.covered == egress.covered or (egress.frame.fragmented and not _is_partial(ingress, egress)):
                 return False
-        if not all(
+        # A router fragments the tunnel's packets that it has cut. How long the segment inside is, each tells.
+        return all(
             _has_segment(sighting.frame)
-            and not sighting.frame.fragmented
             and not sighting.looped
-            and sighting.place[1] != UNKNOWN
-            for sighting in journey.sightings
-        ):
+            and (not sighting.frame.fragmented or (sighting.frame.wear != PLAIN and direction in (OUT, UNKNOWN)))
+            for sighting, direction in zip(journey.sightings, sides.directions, strict=True)
+        )
+
+    def _may_be_untold(self, journey: _Journey) -> bool:
+        """The same where the capture tells no direction: it was seen once, or else TTLs have to tell the sides; and
+        there has to be a super-frame."""
+        if _flow_hash(journey.sightings[0].frame) not in self._may_be_cut or len(journey.sightings) > 2:
             return False
-        # Else there is nothing that it might belong to.
-        return OUT in self._directions and not self._directions.isdisjoint(INGRESS)
+        if any(sighting.place[1] != UNKNOWN for sighting in journey.sightings):
+            return False
+        first, last = journey.sightings[0].frame, journey.sightings[-1].frame
+        return first is last or abs(first.outer_ttl - last.outer_ttl) == 1
 
     def _set_loose(self, journey: _Journey, is_open: bool) -> None:
+        directions = _sides(journey).directions
         for went_out in (False, True):
-            sightings = [sighting for sighting in journey.sightings if (sighting.place[1] == OUT) == went_out]
+            sightings = [
+                sighting
+                for sighting, direction in zip(journey.sightings, directions, strict=True)
+                if (direction == OUT) == went_out
+            ]
             if not sightings:
                 continue
             side = _Journey(sightings[0])
             side.sightings, side.closed = sightings, journey.closed
             end = sightings[-1 if went_out else 0]
             frame = end.frame
+            hop = None
+            if end.place[1] == UNKNOWN:
+                is_large = frame.inner_length > LONGEST_PACKET
+                hop = Hop(end.place, frame.wear, frame.outer_ttl, frame.inner_ttl, is_large)
             version, identification, transport = frame.key[0], frame.key[6], frame.key[9]
             self._loose.append(
                 Loose(
@@ -769,9 +797,12 @@ class PureEngine:
                     outer_id=frame.outer_id,
                     inner_id=identification,  # type: ignore[arg-type]
                     vni=frame.vni,
-                    went_out=went_out,
+                    went_out=went_out if hop is None else None,
                     is_open=is_open,
                     numbered=frame.flow[0] == UDP,
+                    hop=hop,
+                    form=_form(end),
+                    lacks=_lacks(end),
                 )
             )
 
@@ -809,10 +840,12 @@ class PureEngine:
             flags |= JOINED
             first, last, cut = item.around, item.around, None
         else:
-            flags |= SEGMENTED | (PARTIAL if item.is_partial() else 0)
-            first = min(item.pieces, key=lambda piece: piece.sample)
+            lacking = [piece for piece in item.pieces if piece.lacks]
+            flags |= SEGMENTED | (PARTIAL if item.is_partial() or lacking else 0)
+            first = item.shown()
             last = max(item.pieces, key=lambda piece: piece.sample)
-            cut = _Cut(item.packets(), len(item.pieces), item.segment())
+            fragmented = sum(piece.form != WHOLE for piece in item.pieces)
+            cut = _Cut(item.packets(), len(item.pieces) - len(lacking), fragmented, item.segment())
         if item.numbered:
             flags |= OF_UDP
         for piece in item.pieces:
@@ -821,7 +854,10 @@ class PureEngine:
                     self._list_sighting(sighting.sample, item.end.sample)
         whole = _Journey(item.end)
         whole.sightings = [*item.journey.sightings, *first.journey.sightings][:MOST_STAGES]
-        directions = [sighting.place[1] for sighting in whole.sightings]
+        directions = [
+            direction if direction != UNKNOWN else IN if at < len(item.journey.sightings) else OUT
+            for at, direction in enumerate(sighting.place[1] for sighting in whole.sightings)
+        ]
         self._count(whole, _Sides(item.end, _as_long_as(last.end, item.end), directions), flags, cut)
 
     def _doubt(self, journey: _Journey) -> bool:
@@ -845,7 +881,7 @@ class PureEngine:
             measured = egress if egress and egress.frame.wear != PLAIN else tunnelled[0]
         frame = measured.frame
 
-        if ingress and egress and _is_partial(ingress, egress):
+        if ingress and egress and cut is None and _is_partial(ingress, egress):
             flags |= PARTIAL
         for other in tunnelled[1:]:
             if _outer(other.frame) != _outer(tunnelled[0].frame):
@@ -1232,6 +1268,7 @@ class PureEngine:
     def _take_over_loose(self, other: PureEngine, shift: int, base: list[int]) -> None:
         """Before anything is replayed: what hangs together with it may be decided then."""
         self._directions |= other._directions
+        self._may_be_cut |= other._may_be_cut
         for item in other._loose:
             item.journey.clock += shift
             for sighting in item.journey.sightings:
@@ -1372,6 +1409,17 @@ def _has_segment(frame: Frame) -> bool:
     return frame.flow[0] == TCP or (frame.flow[0] == UDP and frame.key[9] == (frame.payload_length + 8,))
 
 
+def _lacks(sighting: _Sighting) -> bool:
+    """Whether some of a tunnel's fragments were not seen, whose headers tell how long it is."""
+    frame = sighting.frame
+    header = frame.wire_length - frame.covered - (8 if len(frame.outer_source) == 16 else 0)
+    return frame.fragmented and sighting.covered < frame.outer_length - header
+
+
+def _flow_hash(frame: Frame) -> int:
+    return hash(frame.flow) & 0xFFFF
+
+
 def _as_long_as(egress: _Sighting, ingress: _Sighting) -> _Sighting:
     """As if all that came in had gone out in one piece, like this piece."""
     whole = copy(egress)
@@ -1449,6 +1497,7 @@ def _add_to_cell(
         headers = measured.outer_length - measured.frame.payload_length
         cell.wire_bytes += measured.outer_length + (cut.packets - 1) * headers
         cell.egress_packets += cut.left
+        cell.fragmented += cut.fragmented
     _keep(cell.samples, start.sample)
 
 
@@ -1593,6 +1642,7 @@ def _merge_cell(mine: Cell, theirs: Cell) -> None:
     mine.wire_packets += theirs.wire_packets
     mine.wire_bytes += theirs.wire_bytes
     mine.egress_packets += theirs.egress_packets
+    mine.fragmented += theirs.fragmented
     mine.smallest = min(mine.smallest, theirs.smallest)
     mine.largest = max(mine.largest, theirs.largest)
     mine.first_time = min(mine.first_time, theirs.first_time)

@@ -15,6 +15,13 @@ the flow may be meant, and only what is found whole counts.
 The numbers of one super-frame of UDP may overlap with those of the next, as where a socket of Linux has a number of
 its own: in a flow that never rests all of them hang together, up to a limit.
 
+A router may fragment in turn what it has cut. How long such a segment is, its inner headers tell, which the first
+fragment holds; where others of its fragments were not seen, it was lost in part, or a filter hides them.
+
+Where the capture tells no direction, TTLs do, as they do elsewhere: both were seen at different places one hop
+apart, and the higher came in. As one side alone could be all that there is, only what no Ethernet packet holds is
+taken for a super-frame then.
+
 Whether two belong together depends on nothing but the two. So what hangs together can be decided as soon as nothing
 more can be added to it, whenever that is looked at: parts of a capture, and both engines, decide alike.
 """
@@ -22,15 +29,16 @@ more can be added to it, whenever that is looked at: parts of a capture, and bot
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Hashable, Iterable
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
-from vxtool.engine.tables import Sample
+from vxtool.engine.tables import FIRST_ONLY, FRAGMENTS, WHOLE, Sample
 
 MOST_AROUND = 64  # of one flow, that hold one byte: older ones among more are not looked at
 MOST_PIECES = 1024  # of one super-frame: more than BIG TCP's 512 KiB hold of 536 bytes
 MOST_TOGETHER = 1 << 16  # that hang together: more are not waited for
 MOST_NUMBERED = 128  # the same of UDP: UDP_MAX_SEGMENTS in include/linux/udp.h of Linux
+LONGEST_PACKET = 1500  # bytes, from the innermost IP header on, of what is no super-frame for sure
 
 
 class _Sighting(Protocol):
@@ -41,6 +49,16 @@ class _Sided(Protocol):
     """What of a journey came in, or what of it went out."""
 
     clock: int  # when it was first seen
+
+
+class Hop(NamedTuple):
+    """Where something was seen whose direction the capture does not tell, and the TTLs that tell it."""
+
+    place: Hashable
+    wear: int
+    outer_ttl: int
+    inner_ttl: int
+    is_large: bool
 
 
 _Journey = TypeVar("_Journey", bound=_Sided)
@@ -54,16 +72,21 @@ class Loose(Generic[_Journey, _End]):
     `identity`: flow, acknowledgement and timestamps; `start`: the TCP sequence number; `length`: of its payload;
     `numbered`: of UDP, where identifications alone tell the place of a piece;
     `outer_id` and `inner_id`: identifications, 0 where there are none;
-    `vni`: -1 where it was plain.
+    `vni`: -1 where it was plain;
+    `form`: WHOLE, FRAGMENTS or FIRST_ONLY, in which it was seen; `lacks`: some of the fragments were not seen;
+    `went_out`: None until it is found out, where a `hop` alone can tell it.
     """
 
     __slots__ = (
         "around",
         "end",
+        "form",
+        "hop",
         "identity",
         "inner_id",
         "is_open",
         "journey",
+        "lacks",
         "length",
         "numbered",
         "outer_id",
@@ -84,9 +107,12 @@ class Loose(Generic[_Journey, _End]):
         outer_id: int,
         inner_id: int,
         vni: int,
-        went_out: bool,
+        went_out: bool | None,
         is_open: bool,
         numbered: bool,
+        hop: Hop | None,
+        form: int,
+        lacks: bool,
     ) -> None:
         self.journey = journey
         self.end = end
@@ -99,6 +125,9 @@ class Loose(Generic[_Journey, _End]):
         self.went_out = went_out
         self.is_open = is_open  # when the capture ended
         self.numbered = numbered
+        self.hop = hop
+        self.form = form
+        self.lacks = lacks
         self.forget()
 
     def forget(self) -> None:
@@ -144,6 +173,12 @@ class Loose(Generic[_Journey, _End]):
             sizes = [size for piece in self.pieces if (size := _size_told(self, piece)) > 0]
         return max(len(self.pieces) + 1, -(-self.length // max(sizes)) if sizes else 0)
 
+    def shown(self) -> Loose[_Journey, _End]:
+        """The piece that stands for all on the path: the first of those in fragments. Those of which the first
+        fragment alone was seen stand behind where a loss is sure, since a filter may hide the others."""
+        sure = self.is_partial() or any(piece.lacks and piece.form == FRAGMENTS for piece in self.pieces)
+        order = (FRAGMENTS, WHOLE, FIRST_ONLY) if sure else (FIRST_ONLY, FRAGMENTS, WHOLE)
+        return min(self.pieces, key=lambda piece: (order.index(piece.form), piece.sample))
 
     def segment(self) -> int:
         """The size of the pieces of a super-frame of UDP but the last, going by those found; 0 of TCP. One alone is
@@ -184,8 +219,8 @@ def decide(
     waiting = [item for item in loose if id(item.root()) not in ready]
     edges = [(around, inside) for around, inside in edges if id(around.root()) in ready]
     # What went out is shared out in the order in which it went, then what came in, in the order in which it came.
-    _take_pieces((edge for edge in edges if edge[1].went_out), later_first=False)
-    _take_pieces((edge for edge in edges if not edge[1].went_out), later_first=True)
+    _take_pieces((edge for edge in edges if _leaves(*edge)), went_out=True)
+    _take_pieces((edge for edge in edges if not _leaves(*edge)), went_out=False)
     for item in decided:
         if item.pieces and item.numbered and not (item.outer_id or item.inner_id) and item.is_partial():
             for piece in item.pieces:
@@ -233,28 +268,51 @@ def _find_numbered(
         if number + MOST_NUMBERED > 1 << 16:
             placed.append((number - (1 << 16), -item.length, item.sample, item))
     edges: list[_Edge[_Journey, _End]] = []
-    before: dict[bool, list[tuple[int, Loose[_Journey, _End]]]] = {False: [], True: []}  # by direction
+    # By direction; None: that may be super-frames, where no direction is told.
+    before: dict[bool | None, list[tuple[int, Loose[_Journey, _End]]]] = {False: [], True: [], None: []}
     for number, _, _, item in sorted(placed, key=lambda place: place[:3]):
-        other_side = before[not item.went_out]
+        other_side = before[None if item.hop else not item.went_out]
         other_side[:] = [other for other in other_side if number - other[0] < MOST_NUMBERED][-MOST_AROUND:]
         edges += [
             (other, item)
             for _, other in other_side
             if _is_told_by_tunnel(other, item) == of_tunnels and _holds(other, item, window)
         ]
-        before[item.went_out].append((number, item))
+        if item.hop is None or item.hop.is_large:
+            before[None if item.hop else item.went_out].append((number, item))
     return edges
 
 
 def _holds(around: Loose[_Journey, _End], inside: Loose[_Journey, _End], window: int) -> bool:
     """Whether one may be a piece of the other, in whose bytes its own lie."""
     return (
-        around.went_out != inside.went_out
+        _are_opposite(around, inside)
+        and around.form == WHOLE
+        and (inside.form == WHOLE or _leaves(around, inside))
         and around.length != inside.length
         and (around.vni == inside.vni or around.vni < 0 or inside.vni < 0)
         and abs(around.clock - inside.clock) <= window
         and (_may_be_piece(around, inside) if around.numbered else _size_told(around, inside) >= 0)
     )
+
+
+def _are_opposite(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> bool:
+    """Whether one came in and the other went out."""
+    one, other = around.hop, inside.hop
+    if one is None or other is None:
+        return one is other and around.went_out != inside.went_out
+    return one.is_large and one.place != other.place and abs(_hops_behind(one, other)) == 1
+
+
+def _hops_behind(one: Hop, other: Hop) -> int:
+    return one.outer_ttl - other.outer_ttl if one.wear == other.wear else one.inner_ttl - other.inner_ttl
+
+
+def _leaves(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> bool:
+    """Whether it is the piece that went out, of two that are opposite."""
+    if around.hop is None or inside.hop is None:
+        return bool(inside.went_out)
+    return _hops_behind(around.hop, inside.hop) > 0
 
 
 def _is_told_by_tunnel(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> bool:
@@ -267,7 +325,7 @@ def _number_told(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -
     if _is_told_by_tunnel(around, inside):
         outer = (inside.outer_id - around.outer_id) & 0xFFFF
         return outer if steps in (0, outer) and outer < MOST_NUMBERED else -1
-    if not (around.inner_id or inside.inner_id or inside.went_out):
+    if not (around.inner_id or inside.inner_id or _leaves(around, inside)):
         return -1  # sent without any: what is cut counts up from 0
     return steps if steps < MOST_NUMBERED else -1
 
@@ -323,28 +381,33 @@ def _size_told(around: Loose[_Journey, _End], inside: Loose[_Journey, _End]) -> 
     return size
 
 
-def _take_pieces(edges: Iterable[_Edge[_Journey, _End]], later_first: bool) -> None:
+def _take_pieces(edges: Iterable[_Edge[_Journey, _End]], went_out: bool) -> None:
     """Give each piece to one of those that may hold it, and each byte of those to one piece alone, so that what is
     sent again fills no gap.
 
     Something that went out came of the newest that had come in by then; what came in went with the oldest that
-    went out from then on (`later_first`). Clocks may differ a little: else with the nearest on the other side.
+    went out from then on. Clocks may differ a little: else with the nearest on the other side.
     """
     choices: dict[int, list[_Edge[_Journey, _End]]] = {}
     for edge in edges:
         choices.setdefault(id(edge[1]), []).append(edge)
     for choice in sorted(choices.values(), key=lambda choice: choice[0][1].sample):
         inside = choice[0][1]
-        if inside.pieces:
+        if inside.pieces or inside.around is not None:
             continue
-        free = [around for around, _ in choice if around.around is None and _has_room(around, inside)]
+        free = [
+            around
+            for around, _ in choice
+            if around.around is None and around.went_out is not went_out and _has_room(around, inside)
+        ]
         earlier = [around for around in free if around.sample <= inside.sample]
         later = [around for around in free if around.sample > inside.sample]
-        wanted = (later or earlier) if later_first else (earlier or later)
+        wanted = (earlier or later) if went_out else (later or earlier)
         if wanted:
             best = min(wanted, key=_sample_of) if wanted is later else max(wanted, key=_sample_of)
             best.pieces.append(inside)
             inside.around = best
+            best.went_out, inside.went_out = not went_out, went_out
 
 
 def _sample_of(item: Loose[_Journey, _End]) -> Sample:

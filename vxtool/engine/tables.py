@@ -138,6 +138,7 @@ class Cell(_Row):
         "datagrams",
         "egress_packets",
         "first_time",
+        "fragmented",
         "inner_bytes",
         "largest",
         "last_time",
@@ -155,7 +156,8 @@ class Cell(_Row):
         outer_bytes: int = 0,  # of whole outer packets, once for each datagram
         wire_packets: int = 0,  # records at the measured side: fragments one by one; what SEGMENTED was cut into
         wire_bytes: int = 0,  # their IP lengths, each with its own headers
-        egress_packets: int = 0,  # records at the last Out stage
+        egress_packets: int = 0,  # records at the last Out stage; segments of SEGMENTED, if they left as a whole
+        fragmented: int = 0,  # segments of SEGMENTED that left in fragments
         smallest: int = 0,  # inner length
         largest: int = 0,
         first_time: int = 0,
@@ -168,6 +170,7 @@ class Cell(_Row):
         self.wire_packets = wire_packets
         self.wire_bytes = wire_bytes
         self.egress_packets = egress_packets
+        self.fragmented = fragmented
         self.smallest = smallest
         self.largest = largest
         self.first_time = first_time

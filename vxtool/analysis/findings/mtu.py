@@ -210,7 +210,7 @@ def _fragmented_by_router(case: Case) -> Iterator[Finding]:
         for item in group.items
         if item.fragmented_by_router
     ]
-    count = sum(item.bundle.datagrams for item in items)
+    count = sum(item.fragmented for item in items)
     if not count:
         return
     egresses = sorted({case.label(item, "egress") for item in items})

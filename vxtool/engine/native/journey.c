@@ -505,27 +505,69 @@ static bool has_segment(const vx_key *key, const vx_sighting *sighting) {
            (key->ends.protocol == VX_UDP && key->transport[0] == length + VX_UDP_HEADER);
 }
 
+/* The word and the bit of a flow among those with super-frames. */
+static uint64_t *word_of_flow(vx_journeys *journeys, const vx_key *key, uint64_t *bit) {
+    uint64_t hash = vx_hash(&key->ends, sizeof key->ends, 0);
+    *bit = UINT64_C(1) << (hash & 63);
+    return &journeys->may_be_cut[(hash >> 6) % VX_FLOW_WORDS];
+}
+
+static VX_RARE void note_large(vx_journeys *journeys, const vx_key *key) {
+    uint64_t bit;
+    *word_of_flow(journeys, key, &bit) |= bit;
+    journeys->has_large = true;
+}
+
+static inline bool is_large_untold(const vx_sighting *sighting) {
+    return sighting->traits.inner_length > VX_LONGEST_PACKET && sighting->traits.direction == VX_UNKNOWN;
+}
+
+/* Whether a journey of which no direction is told may be one: it was seen once, or else TTLs have to tell the
+ * sides; and there has to be a super-frame. */
+static bool may_be_untold(vx_journeys *journeys, const vx_journey *journey) {
+    if (!journeys->has_large || journey->count > 2 ||
+        (journey->sides & (VX_CAME_IN | VX_WENT_OUT | VX_SIDE_UNKNOWN)) != VX_SIDE_UNKNOWN)
+        return false;
+    if (journey->count == 2) {
+        const vx_traits *first = &journey->sightings[0].traits, *last = &journey->sightings[1].traits;
+        int hops = first->outer_ttl - last->outer_ttl;
+        if (first->payload_length == last->payload_length || (hops != 1 && hops != -1))
+            return false;
+    }
+    uint64_t bit;
+    return (*word_of_flow(journeys, &journey->key.key, &bit) & bit) != 0;
+}
+
 /* Whether a journey may be one side of a super-frame's: data of which one side alone was seen, or more on one
  * side than on the other. The first segment of TCP may have the super-frame's key, since a router may cut
  * IPv4 without DF into fragments, and so its length tells nothing. */
 static bool may_be_loose(vx_journeys *journeys, uint32_t number) {
     const vx_journey *journey = journey_at(journeys, number);
-    if (journey->sides & (VX_SIDE_UNKNOWN | VX_IN_PIECES))
-        return false;
+    const uint8_t both = VX_CAME_IN | VX_WENT_OUT;
+    if (journey->sides & VX_SIDE_UNKNOWN ? !may_be_untold(journeys, journey)
+                                         : (journeys->sides & both) != both)
+        return false; /* there is nothing that it might belong to */
     for (unsigned i = 0; i < journey->count; i++) {
         const vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);
         if (!has_segment(&journey->key.key, sighting) || sighting->looped)
             return false;
     }
-    vx_view view = view_of(journeys, number);
+    const vx_view view = view_of(journeys, number);
+    /* A router fragments the tunnel's packets that it has cut. How long the segment inside is, each tells. */
+    for (unsigned i = 0; i < view.count; i++)
+        if (view.sightings[i]->pieces != VX_NONE &&
+            (view.sightings[i]->traits.wear == VX_PLAIN ||
+             (view.directions[i] != VX_OUT && view.directions[i] != VX_UNKNOWN)))
+            return false;
     if (view.ingress != NULL && view.egress != NULL) {
+        if (view.egress->pieces != VX_NONE && !vx_view_is_partial(&view))
+            return false;
         const vx_traits *came = &view.ingress->traits, *went = &view.egress->traits;
         if (came->payload_length == went->payload_length || came->wear != went->wear ||
             came->outer_length - came->outer_header == went->outer_length - went->outer_header)
             return false;
     }
-    const uint8_t both = VX_CAME_IN | VX_WENT_OUT;
-    return (journeys->sides & both) == both; /* else there is nothing that it might belong to */
+    return true;
 }
 
 /* Give what went out of a journey one of its own, where something else came in: its number, or VX_NONE. What
@@ -535,20 +577,22 @@ static uint32_t split_egress(vx_journeys *journeys, uint32_t number) {
     if (other_number == VX_NONE)
         return VX_NONE;
     vx_journey *journey = journey_at(journeys, number), *other = journey_at(journeys, other_number);
+    const vx_view view = view_of(journeys, number);
+    const uint8_t untold = journey->sides & VX_SIDE_UNKNOWN;
     other->key = journey->key;
     other->more = other->held = VX_NONE;
     other->outer_id = journey->outer_id;
     other->count = 0;
-    other->sides = VX_WENT_OUT;
+    other->sides = VX_WENT_OUT | untold;
     other->is_open = other->is_settled = false;
     other->clock = journey->clock;
     other->order = journey->order;
-    bool came_first = journey->sightings[0].traits.direction != VX_OUT;
+    bool came_first = view.directions[0] != VX_OUT;
     (came_first ? other : journey)->clock = entry_at(&journeys->settled, journey->settled_at)->clock;
     unsigned kept = 0;
     for (unsigned i = 0; i < journey->count; i++) {
         const vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);
-        if (sighting->traits.direction != VX_OUT) {
+        if (view.directions[i] != VX_OUT) {
             *vx_sighting_at(journey, &journeys->more, kept++) = *sighting;
             continue;
         }
@@ -560,7 +604,7 @@ static uint32_t split_egress(vx_journeys *journeys, uint32_t number) {
         *vx_sighting_at(other, &journeys->more, other->count++) = *sighting;
     }
     journey->count = (uint8_t)kept;
-    journey->sides = VX_CAME_IN;
+    journey->sides = VX_CAME_IN | untold;
     const vx_secrets *secrets = &journeys->tally->secrets;
     vx_tag_key(&journey->key, vx_vni_of(&journey->sightings[0].traits), secrets);
     vx_tag_key(&other->key, vx_vni_of(&other->sightings[0].traits), secrets);
@@ -589,15 +633,17 @@ static const vx_sighting *end_of(const vx_journeys *journeys, const vx_journey *
 /* Let a journey that stands nowhere any more wait, both of its sides apart. */
 static int set_loose(vx_journeys *journeys, uint32_t number, bool is_open) {
     uint32_t numbers[2] = {number, VX_NONE};
-    const uint8_t both = VX_CAME_IN | VX_WENT_OUT;
-    if ((journey_at(journeys, number)->sides & both) == both) {
+    const vx_view view = view_of(journeys, number);
+    if (view.ingress != NULL && view.egress != NULL) {
         numbers[1] = split_egress(journeys, number);
         if (numbers[1] == VX_NONE)
             return -1;
     }
     for (unsigned i = 0; i < 2 && numbers[i] != VX_NONE; i++) {
         const vx_journey *journey = journey_at(journeys, numbers[i]);
-        vx_loose item = vx_loose_of(journey, numbers[i], end_of(journeys, journey));
+        const vx_sighting *end = end_of(journeys, journey);
+        const vx_pieces *pieces = end->pieces != VX_NONE ? pieces_at(journeys, end->pieces) : NULL;
+        vx_loose item = vx_loose_of(journey, numbers[i], end, pieces);
         item.is_open = is_open;
         if (add_loose(journeys, item) < 0)
             return -1;
@@ -624,17 +670,23 @@ static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t fla
     const vx_loose *all = journeys->loose;
     vx_view view = view_of(journeys, item->journey);
     const vx_loose *first = NULL, *last = NULL;
+    view.ingress = end_of(journeys, journey_at(journeys, item->journey));
+    for (unsigned i = 0; i < view.count; i++)
+        view.directions[i] = view.directions[i] != VX_UNKNOWN ? view.directions[i] : VX_IN;
     if (item->around != VX_NONE) {
         flags |= VX_JOINED;
         first = last = &all[item->around];
     } else {
         flags |= VX_SEGMENTED | (vx_loose_is_partial(item) ? VX_PARTIAL : 0);
+        view.left = item->piece_count;
         for (uint32_t i = item->first_piece; i != VX_NONE; i = all[i].next_piece) {
-            first = first == NULL || vx_sample_before(all[i].sample, first->sample) ? &all[i] : first;
+            flags |= all[i].lacks ? VX_PARTIAL : 0;
+            view.left -= all[i].lacks;
+            view.fragmented += all[i].form != VX_WHOLE;
             last = last == NULL || vx_sample_before(last->sample, all[i].sample) ? &all[i] : last;
         }
+        first = vx_loose_shown(all, item);
         view.packets = vx_loose_packets(all, item);
-        view.left = item->piece_count;
         view.segment = vx_loose_segment(all, item);
     }
     const vx_journey *out = journey_at(journeys, first->journey);
@@ -644,6 +696,7 @@ static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t fla
     }
     /* As if all that came in had gone out in one piece, like the last. */
     vx_sighting whole = *end_of(journeys, journey_at(journeys, last->journey));
+    whole.pieces = VX_NONE;
     vx_traits *traits = &whole.traits;
     const vx_traits *came = &view.ingress->traits;
     traits->outer_length = came->inner_length + traits->outer_length - traits->inner_length;
@@ -660,8 +713,8 @@ static bool is_alone(const vx_loose *item) { return item->around == VX_NONE && i
 
 /* Whether it was open when the capture ended, and its other side is missing, all of it or a part. */
 static bool waits_for_end(const vx_loose *item) {
-    return item->is_open &&
-           (is_alone(item) || (!item->went_out && item->around == VX_NONE && vx_loose_is_partial(item)));
+    return item->is_open && (is_alone(item) || (item->side != VX_WENT_OUT && item->around == VX_NONE &&
+                                                vx_loose_is_partial(item)));
 }
 
 /* Count those that are decided, but for what the end of the capture has yet to judge. */
@@ -673,7 +726,7 @@ static int count_decided(vx_journeys *journeys) {
             continue;
         if (is_alone(item))
             status = count_alone(journeys, item->journey);
-        else if (!item->went_out)
+        else if (item->side != VX_WENT_OUT)
             status = count_super(journeys, item, 0);
         if (status < 0)
             return -1;
@@ -895,6 +948,8 @@ static inline int add_sighting(vx_journeys *journeys, uint32_t number, vx_journe
         return -1;
     *added = *sighting;
     journeys->sides |= side_of(&sighting->traits);
+    if (VX_RARELY(is_large_untold(sighting)))
+        note_large(journeys, &journey->key.key);
     journey->sides |= side_of(&sighting->traits) | (sighting->pieces != VX_NONE ? VX_IN_PIECES : 0);
     if (journey->outer_id == 0)
         journey->outer_id = sighting->traits.outer_id; /* 0 of what is plain */
@@ -1100,6 +1155,8 @@ static int hold(vx_journeys *journeys, const vx_event *event) {
     }
     journeys->events[journeys->event_count++] = *event;
     journeys->sides |= side_of(&event->sighting.traits);
+    if (!event->is_tail && is_large_untold(&event->sighting))
+        note_large(journeys, &event->key.key);
     if (!event->is_tail && has_segment(&event->key.key, &event->sighting)) {
         uint64_t clock = event->moment.clock;
         journeys->last_held =
@@ -1321,6 +1378,7 @@ static int count_complete(vx_journeys *journeys, remaining *rest, size_t *count)
 
 /* Of one that is open: keep it, or let it wait for what it may belong to. */
 static int keep_or_set_loose(vx_journeys *journeys, uint32_t number, remaining *rest, size_t *count) {
+    close_all_pieces(journeys, journey_at(journeys, number));
     if (may_be_loose(journeys, number))
         return set_loose(journeys, number, true);
     rest[(*count)++] = (remaining){number, true};
@@ -1528,10 +1586,14 @@ static int take_over_loose(const transfer *over) {
     vx_journeys *journeys = over->to;
     const vx_journeys *other = over->from;
     journeys->sides |= other->sides;
+    journeys->has_large |= other->has_large;
+    for (unsigned i = 0; i < VX_FLOW_WORDS; i++)
+        journeys->may_be_cut[i] |= other->may_be_cut[i];
     for (uint32_t i = 0; i < other->loose_count; i++) {
         vx_loose item = other->loose[i];
         item.journey = copy_journey(over, item.journey, NULL);
         item.clock += over->shift;
+        item.place = over->numbers->places[item.place];
         item.sample = vx_renumber(item.sample, over->base);
         if (item.journey == VX_NONE || add_loose(journeys, item) < 0)
             return -1;

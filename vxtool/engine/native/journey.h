@@ -86,6 +86,8 @@ typedef struct {
     uint32_t taken; /* entries that are not vacant */
 } vx_ring;
 
+enum { VX_FLOW_WORDS = 1024 };
+
 typedef struct {
     vx_tally *tally;
     uint64_t window; /* ns */
@@ -109,8 +111,10 @@ typedef struct {
     uint32_t loose_capacity;
     uint64_t loose_clock; /* when they were last looked at */
     uint8_t sides;        /* VX_CAME_IN and so on of all sightings so far */
-    vx_list undecided;    /* went out right after the start, without an ingress: through `newer` */
-    vx_list doubtful;     /* see doubt.h: the same */
+    bool has_large;       /* any of them was longer than VX_LONGEST_PACKET, with no direction told, and */
+    uint64_t may_be_cut[VX_FLOW_WORDS]; /* one bit for each hash of such a one's flow is set */
+    vx_list undecided; /* went out right after the start, without an ingress: through `newer` */
+    vx_list doubtful;  /* see doubt.h: the same */
     uint32_t doubtful_count;
 
     vx_index group_index;

@@ -243,6 +243,7 @@ static inline void add_to_bundle(vx_bundle *bundle, const vx_cell *cell, vx_wire
     bundle->whole_bytes += more_of(wire.bytes, cell->outer_bytes);
     uint64_t left = wire.egress_packets < wire.packets ? wire.egress_packets : wire.packets;
     bundle->missing_packets += more_of(wire.packets - left, cell->datagrams);
+    bundle->fragmented += wire.fragmented;
 }
 
 static int bundle_cells(const vx_tally *tally, const uint8_t *inside, const uint8_t *apart,

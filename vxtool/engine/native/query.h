@@ -60,6 +60,7 @@ typedef struct {
     uint64_t wire_bytes;
     uint64_t whole_bytes;
     uint64_t missing_packets;
+    uint64_t fragmented;
     uint32_t smallest;
     uint32_t largest;
 } vx_bundle;

@@ -1,6 +1,7 @@
 /* See segments.h for what is promised, and vxtool/engine/segments.py for the same in plain words. */
 #include "segments.h"
 
+#include "tally.h"
 #include "usual.h"
 
 #include <stdlib.h>
@@ -11,7 +12,8 @@ enum { MOST_TOGETHER = 1 << 16 }; /* that hang together: more are not waited for
 enum { MOST_NUMBERED = 128 };     /* the same of UDP: UDP_MAX_SEGMENTS in include/linux/udp.h of Linux */
 enum { FEWEST_EDGES = 64 };
 
-vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighting *end) {
+vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighting *end,
+                     const vx_pieces *pieces) {
     const vx_key *key = &journey->key.key;
     bool numbered = key->ends.protocol == VX_UDP;
     uint64_t hash = vx_hash(&key->ends, sizeof key->ends, 0);
@@ -26,13 +28,45 @@ vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighti
         .outer_id = end->traits.outer_id,
         .inner_id = key->identification,
         .vni = vx_vni_of(&end->traits),
-        .went_out = end->traits.direction == VX_OUT,
+        .place = end->place,
+        .wear = end->traits.wear,
+        .outer_ttl = end->traits.outer_ttl,
+        .inner_ttl = end->traits.inner_ttl,
+        .side = end->traits.direction == VX_OUT ? VX_WENT_OUT : VX_CAME_IN,
+        .untold = end->traits.direction == VX_UNKNOWN,
+        .is_large = end->traits.inner_length > VX_LONGEST_PACKET,
+        .form = pieces == NULL        ? VX_WHOLE
+                : pieces->packets > 1 ? VX_FRAGMENTS
+                                      : VX_FIRST_ONLY,
+        .lacks = pieces != NULL && pieces->covered < end->traits.outer_length - end->traits.outer_header,
         .numbered = numbered,
     };
 }
 
+/* The first of those in fragments. Those of which the first fragment alone was seen stand behind where a loss
+ * is sure, since a filter may hide the others. */
+const vx_loose *vx_loose_shown(const vx_loose *all, const vx_loose *item) {
+    bool sure = vx_loose_is_partial(item);
+    for (uint32_t i = item->first_piece; i != VX_NONE; i = all[i].next_piece)
+        sure |= all[i].lacks && all[i].form == VX_FRAGMENTS;
+    unsigned rank[3];
+    rank[VX_FRAGMENTS] = sure ? 0 : 1;
+    rank[VX_WHOLE] = sure ? 1 : 2;
+    rank[VX_FIRST_ONLY] = sure ? 2 : 0;
+    const vx_loose *shown = &all[item->first_piece];
+    for (uint32_t i = shown->next_piece; i != VX_NONE; i = all[i].next_piece) {
+        const vx_loose *piece = &all[i];
+        if (rank[piece->form] != rank[shown->form] ? rank[piece->form] < rank[shown->form]
+                                                   : vx_sample_before(piece->sample, shown->sample))
+            shown = piece;
+    }
+    return shown;
+}
+
 static void forget(vx_loose *item, uint32_t number) {
     item->decided = false;
+    if (item->untold)
+        item->side = VX_SIDE_UNKNOWN;
     item->parent = number;
     item->around = item->first_piece = item->last_piece = item->next_piece = VX_NONE;
     item->piece_count = 0;
@@ -53,6 +87,23 @@ static uint32_t offset_of(const vx_loose *around, const vx_loose *piece) {
 
 static bool ends_with(const vx_loose *around, const vx_loose *piece) {
     return (uint64_t)offset_of(around, piece) + piece->length == around->length;
+}
+
+static int hops_behind(const vx_loose *one, const vx_loose *other) {
+    return one->wear == other->wear ? one->outer_ttl - other->outer_ttl : one->inner_ttl - other->inner_ttl;
+}
+
+/* Whether one came in and the other went out. */
+static bool are_opposite(const vx_loose *around, const vx_loose *inside) {
+    if (!around->untold || !inside->untold)
+        return around->untold == inside->untold && around->side != inside->side;
+    int hops = hops_behind(around, inside);
+    return around->is_large && around->place != inside->place && (hops == 1 || hops == -1);
+}
+
+/* Whether it is the piece that went out, of two that are opposite. */
+static bool leaves(const vx_loose *around, const vx_loose *inside) {
+    return inside->untold ? hops_behind(around, inside) > 0 : inside->side == VX_WENT_OUT;
 }
 
 /* The size of the segments before a piece, as its identification tells; 0: it does not, -1: it is no piece.
@@ -87,7 +138,7 @@ static int64_t number_told(const vx_loose *around, const vx_loose *inside) {
         uint32_t outer = (inside->outer_id - around->outer_id) & 0xffff;
         return (steps == 0 || steps == outer) && outer < MOST_NUMBERED ? (int64_t)outer : -1;
     }
-    if (around->inner_id == 0 && inside->inner_id == 0 && !inside->went_out)
+    if (around->inner_id == 0 && inside->inner_id == 0 && !leaves(around, inside))
         return -1; /* sent without any: what is cut counts up from 0 */
     return steps < MOST_NUMBERED ? (int64_t)steps : -1;
 }
@@ -243,8 +294,9 @@ static bool are_alike(const vx_pool *journeys, const vx_loose *one, const vx_loo
 static bool holds(const vx_pool *journeys, const vx_loose *around, const vx_loose *inside, uint64_t window) {
     uint64_t apart =
         around->clock > inside->clock ? around->clock - inside->clock : inside->clock - around->clock;
-    return around->went_out != inside->went_out && around->length != inside->length && apart <= window &&
-           (around->vni == inside->vni || around->vni < 0 || inside->vni < 0) &&
+    return are_opposite(around, inside) && around->form == VX_WHOLE &&
+           (inside->form == VX_WHOLE || leaves(around, inside)) && around->length != inside->length &&
+           apart <= window && (around->vni == inside->vni || around->vni < 0 || inside->vni < 0) &&
            (around->numbered ? may_be_piece(around, inside) : size_told(around, inside) >= 0) &&
            are_alike(journeys, around, inside);
 }
@@ -351,19 +403,21 @@ static int find_numbered(const vx_loose *all, uint32_t count, const vx_pool *jou
     placed *places = place_numbered(all, count, of_tunnels, &places_count);
     if (places == NULL)
         return -1;
-    nearby before[2] = {{.count = 0}, {.count = 0}}; /* that came in, that went out */
+    /* That came in, that went out, and that may be super-frames where no direction is told. */
+    nearby before[3] = {{.count = 0}, {.count = 0}, {.count = 0}};
     int status = 0;
     for (size_t i = 0; i < places_count && status == 0; i++) {
         const placed *place = &places[i];
         const vx_loose *item = &all[place->number];
-        nearby *other_side = &before[!item->went_out];
+        nearby *other_side = &before[item->untold ? 2 : item->side != VX_WENT_OUT];
         drop_far(other_side, place);
         for (size_t j = 0; j < other_side->count && status == 0; j++) {
             const vx_loose *other = &all[other_side->all[j]->number];
             if (is_told_by_tunnel(other, item) == of_tunnels && holds(journeys, other, item, window))
                 status = add_edge(found, (edge){other_side->all[j]->number, place->number, place->sample});
         }
-        add_nearby(&before[item->went_out], place);
+        if (!item->untold || item->is_large)
+            add_nearby(&before[item->untold ? 2 : item->side == VX_WENT_OUT], place);
     }
     free(places);
     return status;
@@ -383,7 +437,7 @@ static bool has_room(const vx_loose *all, const vx_loose *around, const vx_loose
     return true;
 }
 
-static void take_piece(vx_loose *all, uint32_t around_number, uint32_t inside_number) {
+static void take_piece(vx_loose *all, uint32_t around_number, uint32_t inside_number, bool inside_leaves) {
     vx_loose *around = &all[around_number], *inside = &all[inside_number];
     if (around->last_piece != VX_NONE)
         all[around->last_piece].next_piece = inside_number;
@@ -393,16 +447,18 @@ static void take_piece(vx_loose *all, uint32_t around_number, uint32_t inside_nu
     around->piece_count++;
     around->piece_bytes += inside->length;
     inside->around = around_number;
+    around->side = inside_leaves ? VX_CAME_IN : VX_WENT_OUT;
+    inside->side = inside_leaves ? VX_WENT_OUT : VX_CAME_IN;
 }
 
 /* Of two that may hold a piece, the one that it rather belongs to: what went out came of the newest that had
  * come in by then, what came in went with the oldest that went out from then on; else the nearest on the
  * other side. */
-static bool is_better(const vx_loose *one, const vx_loose *best, const vx_loose *inside) {
+static bool is_better(const vx_loose *one, const vx_loose *best, const vx_loose *inside, bool went_out) {
     bool is_later = vx_sample_before(inside->sample, one->sample);
     bool best_is_later = vx_sample_before(inside->sample, best->sample);
     if (is_later != best_is_later)
-        return is_later != inside->went_out;
+        return is_later != went_out;
     return is_later ? vx_sample_before(one->sample, best->sample)
                     : vx_sample_before(best->sample, one->sample);
 }
@@ -413,16 +469,17 @@ static void take_pieces(vx_loose *all, const edges *list, bool went_out) {
     for (size_t i = 0; i < list->count;) {
         uint32_t number = list->all[i].inside, best = VX_NONE;
         const vx_loose *inside = &all[number];
-        bool is_asked = inside->went_out == went_out && all[root_of(all, number)].decided &&
-                        inside->first_piece == VX_NONE;
+        bool is_asked =
+            all[root_of(all, number)].decided && inside->first_piece == VX_NONE && inside->around == VX_NONE;
         for (; i < list->count && list->all[i].inside == number; i++) {
             const vx_loose *around = &all[list->all[i].around];
-            if (is_asked && around->around == VX_NONE && has_room(all, around, inside) &&
-                (best == VX_NONE || is_better(around, &all[best], inside)))
+            if (is_asked && leaves(around, inside) == went_out && around->around == VX_NONE &&
+                around->side != (went_out ? VX_WENT_OUT : VX_CAME_IN) && has_room(all, around, inside) &&
+                (best == VX_NONE || is_better(around, &all[best], inside, went_out)))
                 best = list->all[i].around;
         }
         if (best != VX_NONE)
-            take_piece(all, best, number);
+            take_piece(all, best, number, went_out);
     }
 }
 

@@ -22,7 +22,15 @@ typedef struct {
     uint32_t outer_id; /* identifications; 0: none */
     uint32_t inner_id;
     int32_t vni; /* -1: plain */
-    bool went_out;
+    uint32_t place;
+    uint8_t wear;
+    uint8_t outer_ttl;
+    uint8_t inner_ttl;
+    uint8_t form;  /* VX_WHOLE, VX_FRAGMENTS or VX_FIRST_ONLY, in which it was seen */
+    bool lacks;    /* some of the fragments were not seen */
+    uint8_t side;  /* VX_CAME_IN or VX_WENT_OUT; VX_SIDE_UNKNOWN until it is found out where it is untold */
+    bool untold;   /* the capture tells no direction, but TTLs may */
+    bool is_large; /* more than what an Ethernet packet holds */
     bool is_open;  /* when the capture ended */
     bool numbered; /* of UDP, where identifications alone tell the place of a piece */
     /* What is found out: */
@@ -36,8 +44,17 @@ typedef struct {
     uint64_t piece_bytes;
 } vx_loose;
 
-/* The loose side whose sighting at the end is this, of a journey with this number and key. */
-vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighting *end);
+enum {
+    VX_LONGEST_PACKET = 1500
+}; /* bytes, from the innermost IP header on, of what is no super-frame for sure */
+
+/* The loose side whose sighting at the end is this, of a journey with this number and key. `pieces`: of that
+ * sighting, or NULL. */
+vx_loose vx_loose_of(const vx_journey *journey, uint32_t number, const vx_sighting *end,
+                     const vx_pieces *pieces);
+
+/* The piece that stands on the path for all of one that has any. */
+const vx_loose *vx_loose_shown(const vx_loose *all, const vx_loose *item);
 
 static inline bool vx_loose_is_partial(const vx_loose *item) { return item->piece_bytes < item->length; }
 

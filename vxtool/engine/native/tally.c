@@ -197,7 +197,7 @@ void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more, c
     view->pieces = pieces;
     view->count = journey->count;
     view->ingress = view->egress = NULL;
-    view->packets = view->left = 0;
+    view->packets = view->left = view->fragmented = 0;
     for (unsigned i = 0; i < view->count; i++) {
         view->sightings[i] = vx_sighting_at(journey, more, i);
         view->directions[i] = view->sightings[i]->traits.direction;
@@ -624,6 +624,7 @@ static VX_RARE int add_more_to_cell(vx_tally *tally, uint32_t number, const vx_m
     more->packets += by->packets;
     more->bytes += by->bytes;
     more->egress_packets += by->egress_packets;
+    more->fragmented += by->fragmented;
     return 0;
 }
 
@@ -640,6 +641,7 @@ typedef struct {
     uint64_t packets; /* of the measured, and */
     uint64_t wire_bytes;
     uint64_t egress_packets;
+    uint32_t fragmented; /* segments of it that left in fragments */
     uint32_t path;
     uint32_t flow_tag;
     uint32_t flow; /* the number that it most likely has, or VX_NONE */
@@ -670,6 +672,7 @@ static inline int add_to_cell(vx_tally *tally, uint32_t number, const counted *j
         .packets = (int64_t)journey->packets - 1,
         .bytes = (int64_t)journey->wire_bytes - outer_length,
         .egress_packets = (int64_t)journey->egress_packets - 1,
+        .fragmented = journey->fragmented,
     };
     return more.packets != 0 || more.bytes != 0 || more.egress_packets != 0
                ? add_more_to_cell(tally, number, &more)
@@ -1038,7 +1041,7 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
     const vx_sighting *measured = start;
     if (tunnelled != NULL && measured->traits.wear == VX_PLAIN)
         measured = egress != NULL && egress->traits.wear != VX_PLAIN ? egress : tunnelled;
-    if (ingress != NULL && egress != NULL && vx_view_is_partial(view))
+    if (ingress != NULL && egress != NULL && view->packets == 0 && vx_view_is_partial(view))
         flags |= VX_PARTIAL;
     if (tunnelled != NULL && is_translated(view, tunnelled))
         flags |= VX_TRANSLATED;
@@ -1076,6 +1079,7 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
         .flow = VX_NONE,
         .vni = vni,
         .whole = measured->pieces == VX_NONE,
+        .fragmented = view->fragmented,
         .cut = view->packets > 0,
         .segment = (uint16_t)view->segment, /* a UDP datagram is no longer than that */
     };

@@ -180,6 +180,7 @@ typedef struct {
     int64_t packets;
     int64_t bytes;
     int64_t egress_packets;
+    int64_t fragmented; /* segments that left in fragments */
 } vx_more_of_cell;
 
 /* What of a cell crossed the wire. */
@@ -187,6 +188,7 @@ typedef struct {
     uint64_t packets;
     uint64_t bytes;
     uint64_t egress_packets;
+    uint64_t fragmented;
 } vx_wire;
 
 typedef struct {
@@ -392,9 +394,10 @@ typedef struct {
     uint8_t directions[VX_MOST_STAGES];
     const vx_sighting *ingress;
     const vx_sighting *egress;
-    uint32_t packets; /* into which a super-frame was cut; 0: it was not */
-    uint32_t left;    /* how many of these went out */
-    uint32_t segment; /* bytes of UDP data in each but the last */
+    uint32_t packets;    /* into which a super-frame was cut; 0: it was not */
+    uint32_t left;       /* how many of these went out whole, as far as was seen, and */
+    uint32_t fragmented; /* how many in fragments */
+    uint32_t segment;    /* bytes of UDP data in each but the last */
 } vx_view;
 
 void vx_view_of(vx_view *view, const vx_journey *journey, const vx_pool *more, const vx_pool *pieces);
@@ -426,12 +429,13 @@ static inline vx_samples vx_cell_samples(const vx_tally *tally, uint32_t number)
 
 static inline vx_wire vx_cell_wire(const vx_tally *tally, uint32_t number) {
     const vx_cell *cell = vx_cell_at(tally, number);
-    vx_wire wire = {cell->datagrams, cell->outer_bytes, cell->datagrams};
+    vx_wire wire = {cell->datagrams, cell->outer_bytes, cell->datagrams, 0};
     if (cell->more_up1 > 0) {
         const vx_more_of_cell *more = vx_pool_at(&tally->cell_more, cell->more_up1 - 1);
         wire.packets += (uint64_t)more->packets;
         wire.bytes += (uint64_t)more->bytes;
         wire.egress_packets += (uint64_t)more->egress_packets;
+        wire.fragmented = (uint64_t)more->fragmented;
     }
     return wire;
 }
