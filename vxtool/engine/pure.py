@@ -208,10 +208,14 @@ class _Journey:
 
     def is_settled(self) -> bool:
         """Came in and went out, as far as directions are known."""
-        directions = [sighting.place[1] for sighting in self.sightings]
-        if UNKNOWN in directions:
-            return len(directions) > 1
-        return OUT in directions and any(direction != OUT for direction in directions)
+        came_in = went_out = False
+        for sighting in self.sightings:
+            direction = sighting.place[1]
+            if direction == UNKNOWN:
+                return len(self.sightings) > 1
+            went_out |= direction == OUT
+            came_in |= direction != OUT
+        return came_in and went_out
 
 
 class _Sides(NamedTuple):
@@ -264,6 +268,7 @@ class PureEngine:
 
     def __init__(self, options: EngineOptions) -> None:
         self._options = options
+        self._part = options.part
         self._containers = [Container() for _ in range(options.inputs)]
         self._queues: list[deque[Record]] = [deque() for _ in range(options.inputs)]
         self._ended = [False] * options.inputs
@@ -385,8 +390,9 @@ class PureEngine:
         if self._budget is None:
             self._budget = self._find_budget()
         counters = self._counters
-        self._record_numbers[index] += 1
-        sample = _sample((time, index, self._record_numbers[index]))
+        record_number = self._record_numbers[index] + 1
+        self._record_numbers[index] = record_number
+        sample = _sample((time, index, record_number))
         self._advance(sample)
         counters.records += 1
         if len(data) < length:
@@ -397,7 +403,8 @@ class PureEngine:
         link_type = described.link_type
         frame = read_frame(data, length, link_type, direction, self._options.ports, self._budget)
         if link_type == LINUX_SLL2:
-            interface = self._interface((frame.index, -1, -1), None, link_type)
+            key = (frame.index, -1, -1)
+            interface = self._interface_keys.get(key) or self._interface(key, None, link_type)
         elif link_type == LINUX_SLL:
             interface = self._interface((-1, -1, -1), None, link_type)
         else:
@@ -424,8 +431,12 @@ class PureEngine:
                 self._fragments[first] = self._fragments.get(first, 0) + 1
             if frame.quote is not None:
                 self._count_too_big(frame, frame.quote, side, sample)
-            self._order += 1
-            self._see(_Sighting(frame, interface, sample, self._clock, self._order))
+            self._order = order = self._order + 1
+            sighting = _Sighting(frame, interface, sample, self._clock, order)
+            if self._part or frame.fragmented:
+                self._see(sighting)
+            else:
+                self._join(sighting)
         elif kind == TAIL:
             counters.tail_fragments += 1
             self._order += 1
@@ -496,15 +507,13 @@ class PureEngine:
             self._first_time = self._last_time = time
         elif time < last:
             self._count_reversed(sample)
+            if time < self._first_time:  # type: ignore[operator]  # set with the first record
+                self._first_time = time
         else:
             self._clock += time - last
+            if time > self._last_time:  # type: ignore[operator]
+                self._last_time = time
         self._last_record_time = time
-        assert self._first_time is not None
-        assert self._last_time is not None
-        if time < self._first_time:
-            self._first_time = time
-        if time > self._last_time:
-            self._last_time = time
         self._expire(self._clock)
 
     def _count_reversed(self, sample: Sample) -> None:
@@ -551,12 +560,13 @@ class PureEngine:
 
     def _hold(self, sighting: _Sighting) -> None:
         self._held.append(sighting)
-        self._note_side(sighting)
+        self._directions.add(sighting.place[1])
+        self._note_untold(sighting)
         if _has_segment(sighting.frame) and (self._last_held is None or sighting.clock > self._last_held):
             self._last_held = sighting.clock
 
-    def _note_side(self, sighting: _Sighting) -> None:
-        self._directions.add(sighting.place[1])
+    def _note_untold(self, sighting: _Sighting) -> None:
+        """Where no direction is told, only flows with a super-frame wait for its pieces."""
         if sighting.place[1] == UNKNOWN and sighting.frame.inner_length > LONGEST_PACKET:
             self._may_be_cut.add(_flow_hash(sighting.frame))
 
@@ -636,7 +646,10 @@ class PureEngine:
     # Journeys.
 
     def _join(self, sighting: _Sighting) -> None:
-        self._note_side(sighting)
+        direction = sighting.place[1]
+        self._directions.add(direction)
+        if direction == UNKNOWN:
+            self._note_untold(sighting)
         ttl = sighting.frame.outer_ttl
         chain = self._chains.get(sighting.frame.key)
         if chain is None:
@@ -716,7 +729,10 @@ class PureEngine:
         if not chain.journeys:
             del self._chains[journey.key]
         sides = _sides(journey)
-        if self._may_be_loose(journey, sides):
+        ingress, egress = sides.ingress, sides.egress
+        if ingress and egress and ingress.frame.payload_length == egress.frame.payload_length:
+            self._count(journey, sides, 0)  # as nearly all are: nothing more is to be known of it
+        elif self._may_be_loose(journey, sides):
             self._set_loose(journey, is_open=False)
             if len(self._loose) > self._options.most_journeys:
                 self._counters.evicted_journeys += len(self._loose)
@@ -739,17 +755,17 @@ class PureEngine:
         one side than on the other. The first segment of TCP may have the super-frame's key, since a router may cut
         IPv4 without DF into fragments, and so its length tells nothing."""
         ingress, egress = sides.ingress, sides.egress
-        if any(sighting.place[1] == UNKNOWN for sighting in journey.sightings):
-            if not self._may_be_untold(journey):
-                return False
-        elif OUT not in self._directions or self._directions.isdisjoint(INGRESS):
-            return False  # there is nothing that it might belong to
-        if ingress and egress:
+        if ingress and egress:  # nearly all are as long on both sides
             one, other = ingress.frame, egress.frame
             if one.payload_length == other.payload_length or one.wear != other.wear:
                 return False
             if ingress.covered == egress.covered or (egress.frame.fragmented and not _is_partial(ingress, egress)):
                 return False
+        if any(sighting.place[1] == UNKNOWN for sighting in journey.sightings):
+            if not self._may_be_untold(journey):
+                return False
+        elif OUT not in self._directions or self._directions.isdisjoint(INGRESS):
+            return False  # there is nothing that it might belong to
         # A router fragments the tunnel's packets that it has cut. How long the segment inside is, each tells.
         return all(
             _has_segment(sighting.frame)
@@ -876,7 +892,7 @@ class PureEngine:
         tunnelled = [sighting for sighting in sightings if sighting.frame.wear != PLAIN]
         if not tunnelled and sightings[0].frame.tail_of_datagram:
             return  # belongs to the datagram of its first fragment, and was added there
-        start = measured = _start(journey, sides)
+        start = measured = ingress or egress or sightings[0]  # as _start has it
         if tunnelled and measured.frame.wear == PLAIN:
             measured = egress if egress and egress.frame.wear != PLAIN else tunnelled[0]
         frame = measured.frame
@@ -896,7 +912,8 @@ class PureEngine:
         flow, cell = self._flow_and_cell((vni, *frame.flow), path, start.sample, frame if tunnelled else None)
         if flow is not None:
             self._describe_flow(flow, sightings[0].frame)
-            flow.segment = max(flow.segment, cut.segment if cut is not None else 0)
+            if cut is not None:
+                flow.segment = max(flow.segment, cut.segment)
         _add_to_cell(cell, measured, start, egress, cut)
         if ingress and egress:
             latency = egress.sample.time - ingress.sample.time
@@ -925,11 +942,12 @@ class PureEngine:
             tunnel = self._tunnels.get(tunnel_key)
             if tunnel is None:
                 tunnel = self._tunnels[tunnel_key] = TunnelRow(measured.sample)
-            tunnel.first = min(tunnel.first, measured.sample)
+            if measured.sample < tunnel.first:
+                tunnel.first = measured.sample
             tunnel.datagrams += 1
             tunnel.outer_bytes += measured.outer_length
             tunnel.source_ports.add(frame.source_port)
-            if flow is not None:
+            if flow is not None and flow.outer_source_port != frame.source_port:
                 flow.outer_source_port = _one_port(flow.outer_source_port, frame.source_port)
         if self._options.most_datagrams:
             flow_key = FlowKey(vni, *frame.flow) if flow is not None else OTHER_FLOWS
@@ -949,8 +967,11 @@ class PureEngine:
                 if sighting is not start:
                     self._list_sighting(sighting.sample, start.sample)
         one_sided = b"" if ingress and egress else frame.outer_destination
-        self._fit_timeline()
-        self._add_step(start.sample.time // self._step, path, one_sided, 1, measured.outer_length)
+        if self._last_time - self._first_time >= self._step_span:  # type: ignore[operator]
+            self._fit_timeline()
+        step = (start.sample.time // self._step, path, one_sided)
+        datagrams, octets = self._timeline.get(step, (0, 0))
+        self._timeline[step] = (datagrams + 1, octets + measured.outer_length)
 
     def _list_datagram(self, row: DatagramRow) -> None:
         if len(self._datagrams) < self._options.most_datagrams:
@@ -1034,7 +1055,7 @@ class PureEngine:
         if frame.flow[0] != TCP:
             flow.tcp_flags |= frame.tcp_flags
             return
-        if frame.tcp_flags & _ACK:
+        if frame.tcp_flags & _ACK and frame.acknowledgement != flow.acknowledged:
             _acknowledge(flow, frame.acknowledgement)
         flow.tcp_flags |= frame.tcp_flags
         if frame.mss and (not flow.mss or frame.mss < flow.mss):
@@ -1372,6 +1393,8 @@ def _sides(journey: _Journey) -> _Sides:
     """
     sightings = journey.sightings
     directions = [sighting.place[1] for sighting in sightings]
+    if len(sightings) == 2 and directions[1] == OUT and directions[0] not in (OUT, UNKNOWN):
+        return _Sides(sightings[0], sightings[1], directions)
     if UNKNOWN in directions and len(sightings) > 1:
         same_wear = len({sighting.frame.wear for sighting in sightings}) == 1
         ttls = [s.frame.outer_ttl if same_wear else s.frame.inner_ttl for s in sightings]
