@@ -305,6 +305,7 @@ class PureEngine:
 
         self._counters = Counters()
         self._interface_keys: dict[tuple[int, int, int], InterfaceKey] = {}
+        self._by_index: dict[int, InterfaceKey] = {}  # those of SLL2
         self._interfaces: dict[InterfaceKey, list[int]] = {}  # in, out, unknown
         self._interface_names: dict[InterfaceKey, tuple[str | None, int]] = {}
         self._flows: dict[FlowKey, FlowRow] = {}
@@ -403,8 +404,10 @@ class PureEngine:
         link_type = described.link_type
         frame = read_frame(data, length, link_type, direction, self._options.ports, self._budget)
         if link_type == LINUX_SLL2:
-            key = (frame.index, -1, -1)
-            interface = self._interface_keys.get(key) or self._interface(key, None, link_type)
+            known = self._by_index.get(frame.index)
+            if known is None:
+                known = self._by_index[frame.index] = self._interface((frame.index, -1, -1), None, link_type)
+            interface = known
         elif link_type == LINUX_SLL:
             interface = self._interface((-1, -1, -1), None, link_type)
         else:
