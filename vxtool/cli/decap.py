@@ -8,7 +8,7 @@ import click
 
 from vxtool.cli import EXIT_INPUT, complain
 from vxtool.cli.analysis import named_interfaces, tell_unread, why
-from vxtool.cli.options import knowledge_options, reading_options
+from vxtool.cli.options import knowledge_options, progress_option, reading_options
 from vxtool.cli.output import STDOUT, binary_output, check_output
 from vxtool.cli.progress import Progress
 from vxtool.report.units import counted
@@ -19,12 +19,7 @@ from vxtool.report.units import counted
 @click.option("-o", "--output", metavar="FILE", default=STDOUT, help="Write there instead of to stdout: pcapng.")
 @knowledge_options
 @reading_options
-@click.option(
-    "--progress/--no-progress",
-    default=True,
-    show_default=True,
-    help="A progress bar, on a terminal after one second.",
-)
+@progress_option
 def command(
     files: tuple[str, ...],
     *,

@@ -8,7 +8,7 @@ import click
 
 from vxtool.cli import EXIT_INPUT, complain
 from vxtool.cli.analysis import named_interfaces, tell_unread, why
-from vxtool.cli.options import choosing_options, judging_options, knowledge_options
+from vxtool.cli.options import choosing_options, judging_options, knowledge_options, progress_option
 from vxtool.cli.output import STDOUT, binary_output, check_output
 from vxtool.cli.progress import Progress
 from vxtool.cli.types import record_numbers
@@ -44,12 +44,7 @@ from vxtool.report.units import counted
 @choosing_options
 @knowledge_options
 @judging_options
-@click.option(
-    "--progress/--no-progress",
-    default=True,
-    show_default=True,
-    help="A progress bar, on a terminal after one second.",
-)
+@progress_option
 def command(
     files: tuple[str, ...],
     *,

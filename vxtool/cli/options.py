@@ -149,6 +149,13 @@ _OUTPUT: Sequence[_Option] = (
     click.option("-o", "--output", metavar="FILE", default=STDOUT, help="Write there instead of to stdout."),
 )
 
+progress_option = click.option(
+    "--progress/--no-progress",
+    default=True,
+    show_default=True,
+    help="A progress bar, on a terminal after one second.",
+)
+
 _LOOK: Sequence[_Option] = (
     click.option(
         "--color",
@@ -157,12 +164,7 @@ _LOOK: Sequence[_Option] = (
         show_default=True,
         help="Colours in the text; auto: on a terminal, unless NO_COLOR is set.",
     ),
-    click.option(
-        "--progress/--no-progress",
-        default=True,
-        show_default=True,
-        help="A progress bar, on a terminal after one second.",
-    ),
+    progress_option,
 )
 
 

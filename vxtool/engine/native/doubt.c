@@ -142,8 +142,7 @@ static const vx_flow *answer_of(const vx_tally *tally, const seen_flow *flows, u
     return answer;
 }
 
-/* What was seen of the same ends, near a number; *count of them, or none where that is not known exactly or
- * numbers have come round. */
+/* Add what was seen of the same ends to the *count spans, near a number. */
 static void add_ranges(const vx_tally *tally, const seen_flow *flows, uint32_t flow_count, int64_t near,
                        span *spans, uint32_t *count) {
     for (uint32_t i = 0; i < flow_count; i++) {
