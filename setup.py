@@ -8,11 +8,9 @@ setup(
     ext_modules=[
         Extension(
             "vxtool._native",
-            sources=sorted(
-                glob("vxtool/binding/*.c") + glob("vxtool/packet/native/*.c") + glob("vxtool/engine/native/*.c")
-            ),
+            sources=sorted(glob("vxtool/binding/*.c") + glob("vxtool/*/native/*.c")),
             depends=sorted(glob("vxtool/**/*.h", recursive=True)),
-            include_dirs=["vxtool/packet/native", "vxtool/engine/native", "vxtool/binding"],
+            include_dirs=[*sorted(glob("vxtool/*/native")), "vxtool/binding"],
             define_macros=[("Py_LIMITED_API", "0x030B0000")],
             extra_compile_args=["-std=c11", "-O3", "-Wall", "-Wextra"],
             py_limited_api=True,

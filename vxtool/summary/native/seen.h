@@ -1,0 +1,50 @@
+/* One record as a packet list sees it: the codec's layers, and what columns and filters ask of them.
+ *
+ * Where there is a tunnel, "inner" is the innermost frame; all that is said without "outer" is of it.
+ * Pointers are into the record's bytes and good as long as these. */
+#ifndef VXTOOL_SEEN_H
+#define VXTOOL_SEEN_H
+
+#include "codec.h"
+
+enum { VX_END_NONE, VX_END_IPV4, VX_END_IPV6, VX_END_MAC };
+
+/* Who sent it, or to whom. */
+typedef struct {
+    uint8_t kind;
+    const uint8_t *octets; /* 4, 16 or 6 of them */
+} vx_end;
+
+enum { VX_NO_TRANSPORT = -1 };
+
+typedef struct {
+    const uint8_t *data;
+    uint32_t captured;
+    uint32_t length; /* on the wire */
+    struct vx_packet packet;
+    vx_end source; /* as the columns show them: of the innermost IP, or of ARP and frames without IP, MACs */
+    vx_end destination;
+    const char *protocol; /* as the column shows it, but for applications: "TCP", "ICMPv6", "ARP", ... */
+
+    enum vx_kind tunnel; /* of the outermost tunnel: VX_VXLAN, VX_GENEVE, or VX_NONE */
+    int32_t vni;         /* the innermost; -1: none */
+    vx_end outer_source; /* the outermost IP; VX_END_NONE where there is no tunnel */
+    vx_end outer_destination;
+    uint16_t outer_source_port;
+    uint16_t outer_destination_port;
+
+    const uint8_t *ip; /* the innermost IP header; NULL: none */
+    bool is_ipv6;
+    uint8_t ttl;       /* or hop limit */
+    int16_t transport; /* the innermost IP's protocol behind extension headers; VX_NO_TRANSPORT: no IP */
+    bool has_ports;    /* TCP or UDP, whose ports were captured */
+    uint16_t source_port;
+    uint16_t destination_port;
+    const uint8_t
+        *header; /* of TCP, UDP, ICMP, ICMPv6 or ARP, as far as the codec gives a layer; NULL: none */
+    const uint8_t *payload;    /* behind that header */
+    uint32_t payload_captured; /* bytes of it in the record */
+    uint32_t payload_length;   /* on the wire, by the length fields */
+} vx_seen;
+
+#endif
