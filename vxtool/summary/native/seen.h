@@ -17,6 +17,18 @@ typedef struct {
 
 enum { VX_NO_TRANSPORT = -1 };
 
+/* What the info column tells of. */
+enum {
+    VX_TELLS_FRAME, /* no IP and no ARP, or what should be one is not */
+    VX_TELLS_ARP,
+    VX_TELLS_FRAGMENT, /* of `ip`, which is the outermost header that is a fragment's */
+    VX_TELLS_IP,       /* that there is a protocol in it */
+    VX_TELLS_TCP,
+    VX_TELLS_UDP,
+    VX_TELLS_ICMP,
+    VX_TELLS_ICMPV6,
+};
+
 typedef struct {
     const uint8_t *data;
     uint32_t captured;
@@ -24,6 +36,7 @@ typedef struct {
     struct vx_packet packet;
     vx_end source; /* as the columns show them: of the innermost IP, or of ARP and frames without IP, MACs */
     vx_end destination;
+    uint8_t tells;        /* VX_TELLS_TCP and so on */
     const char *protocol; /* as the column shows it, but for applications: "TCP", "ICMPv6", "ARP", ... */
 
     enum vx_kind tunnel; /* of the outermost tunnel: VX_VXLAN, VX_GENEVE, or VX_NONE */
