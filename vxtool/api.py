@@ -43,7 +43,7 @@ LINK_TYPES = {
     276: "LINUX_SLL2",
 }
 
-MOST_PACKETS = 8_000_000  # that `flows` lists one by one: 32 bytes each
+MOST_PACKETS = 8_000_000  # that `flows` lists one by one: 40 bytes each
 MOST_CONVERTED = 50_000_000  # datagrams that `decap` or `extract` writes, and further records of these
 # Of an underlay: what every host takes in one piece (RFC 791), and the longest IPv4 packet.
 LEAST_MTU, MOST_MTU = 576, 65535

@@ -16,7 +16,9 @@ _Item = TypeVar("_Item")
 
 def assert_answers_are_plain(tables: Tables, seed: int) -> None:
     """See that these tables answer as their own flows and cells do, gone through one by one."""
-    plain = PlainQueries(tables.flows, tables.cells, tables.large, tables.tunnels, tables.datagrams)
+    plain = PlainQueries(
+        tables.flows, tables.cells, tables.large, tables.tunnels, tables.datagrams, tables.sightings
+    )
     _Asker(tables.queries, plain, random.Random(seed)).ask_all()
 
 
@@ -36,6 +38,9 @@ class _Asker:
         assert set(one.paths) == set(self.paths)
         for name in ("told_mss", "sources", "pairs", "tunnels", "source_ports", "tunnel_flows"):
             assert getattr(one, name) == getattr(other, name), name
+        assert one.sighted() == other.sighted()
+        for many in (0, 1, 5, 1000):
+            assert one.addresses(many) == other.addresses(many)
         paths = self.some(self.paths)
         assert one.agreed_mss == other.agreed_mss
         for few in (0, 2, 1000):
@@ -90,6 +95,7 @@ class _Asker:
 
     def ask_of_bundles(self, one: Bundles, other: Bundles, large: tuple[Large, Large]) -> None:
         assert list(one.rows) == list(other.rows)
+        assert one.listed() == other.listed()
         chosen = self.some(range(len(other.rows)))
         most = self.chance.choice([1, 2, 5, 100])
         top = one.top(chosen, most)

@@ -603,12 +603,14 @@ static PyObject *large_of(const vx_tally *tally, uint32_t number) {
                          (unsigned long long)row->count);
 }
 
-/* ((time, input, record), cell, inner length, flags, ICMP type << 8 | code or -1, source port or -1) */
+/* ((time, input, record), cell, inner length, flags, ICMP type << 8 | code or -1, source port or -1, latency
+ * or -1) */
 static PyObject *datagram_of(const vx_tally *tally, uint32_t number) {
     const vx_datagram *row = &tally->datagrams[number];
-    return Py_BuildValue("((LIK)IIiii)", (long long)row->sample.time, input_of(row->sample),
+    return Py_BuildValue("((LIK)IIiiiL)", (long long)row->sample.time, input_of(row->sample),
                          record_of(row->sample), (unsigned)row->cell, (unsigned)row->inner_length,
-                         (int)row->flags, vx_datagram_icmp(row), vx_datagram_port(row));
+                         (int)row->flags, vx_datagram_icmp(row), vx_datagram_port(row),
+                         (long long)row->latency);
 }
 
 /* (input, record, input and record of its datagram's first) */

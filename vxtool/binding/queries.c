@@ -265,14 +265,16 @@ static PyObject *queries_shares(PyObject *object, PyObject *args) {
     return list;
 }
 
-/* (time, input, record, flow, bundle, inner length, flags, ICMP type << 8 | code or -1, source port or -1) */
+/* (time, input, record, flow, bundle, inner length, flags, ICMP type << 8 | code or -1, source port or -1,
+ * latency or -1) */
 static PyObject *datagram_of(const vx_tally *tally, const vx_wanted *wanted, const vx_datagram *datagram) {
-    return Py_BuildValue("(LIKlIIiii)", (long long)datagram->sample.time,
+    return Py_BuildValue("(LIKlIIiiiL)", (long long)datagram->sample.time,
                          (unsigned)(datagram->sample.where >> VX_RECORD_BITS),
                          (unsigned long long)(datagram->sample.where & ((UINT64_C(1) << VX_RECORD_BITS) - 1)),
                          flow_number(vx_cell_at(tally, datagram->cell)->flow),
                          (unsigned)wanted->numbers[datagram->cell], (unsigned)datagram->inner_length,
-                         (int)datagram->flags, vx_datagram_icmp(datagram), vx_datagram_port(datagram));
+                         (int)datagram->flags, vx_datagram_icmp(datagram), vx_datagram_port(datagram),
+                         (long long)datagram->latency);
 }
 
 /* ([datagram, ...], where to go on or None): some of those that are listed, from there on. */
@@ -295,6 +297,76 @@ static PyObject *queries_datagrams(PyObject *object, PyObject *args) {
         return NULL;
     return Py_BuildValue("(NN)", list,
                          at < tally->datagram_count ? PyLong_FromUnsignedLongLong(at) : Py_NewRef(Py_None));
+}
+
+/* A new bytes object of so many items, to be filled; NULL with an error set. */
+static PyObject *array_of(uint64_t count, size_t item) {
+    if (count > (uint64_t)PY_SSIZE_T_MAX / item)
+        return PyErr_NoMemory();
+    return PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * item));
+}
+
+static void *items_of(PyObject *array) { return PyBytes_AsString(array); }
+
+/* (where, bundle, latency) of the datagrams that are listed */
+static PyObject *queries_listed(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    given numbers;
+    if (!PyArg_ParseTuple(args, "O&:listed", bytes_or_none, &numbers) || check_bundles(self, numbers) < 0)
+        return NULL;
+    uint64_t count = self->tally->datagram_count;
+    PyObject *where = array_of(count, sizeof(uint64_t));
+    PyObject *bundle = array_of(count, sizeof(uint32_t));
+    PyObject *latency = array_of(count, sizeof(int64_t));
+    bool complete = where != NULL && bundle != NULL && latency != NULL;
+    if (complete) {
+        vx_listed listed = {items_of(where), items_of(bundle), items_of(latency)};
+        if (vx_query_listed(self->tally, words(numbers), &listed) < 0) {
+            PyErr_NoMemory();
+            complete = false;
+        }
+    }
+    if (complete)
+        return Py_BuildValue("(NNN)", where, bundle, latency);
+    Py_XDECREF(where);
+    Py_XDECREF(bundle);
+    Py_XDECREF(latency);
+    return NULL;
+}
+
+/* (where, where of the datagram's first) of the further sightings that are listed */
+static PyObject *queries_sighted(PyObject *object, PyObject *unused) {
+    (void)unused;
+    const vx_tally *tally = ((Queries *)object)->tally;
+    PyObject *where = array_of(tally->sighted_count, sizeof(uint64_t));
+    PyObject *first = where != NULL ? array_of(tally->sighted_count, sizeof(uint64_t)) : NULL;
+    if (first == NULL) {
+        Py_XDECREF(where);
+        return NULL;
+    }
+    uint64_t *records = items_of(where), *firsts = items_of(first);
+    for (uint64_t i = 0; i < tally->sighted_count; i++) {
+        records[i] = tally->sighted[i].record;
+        firsts[i] = tally->sighted[i].first;
+    }
+    return Py_BuildValue("(NN)", where, first);
+}
+
+/* The innermost addresses of flows, in no order; None: more than `most`. */
+static PyObject *queries_addresses(PyObject *object, PyObject *args) {
+    unsigned most;
+    if (!PyArg_ParseTuple(args, "I:addresses", &most))
+        return NULL;
+    vx_map rows;
+    int status = vx_query_addresses(((Queries *)object)->tally, most, &rows);
+    PyObject *list = status == 0 ? PyList_New(0) : status > 0 ? Py_NewRef(Py_None) : PyErr_NoMemory();
+    for (uint32_t i = 0; status == 0 && list != NULL && i < vx_map_count(&rows); i++) {
+        const vx_listed_address *address = vx_map_at(&rows, i);
+        if (append(list, octets(address->octets, address->size)) < 0)
+            Py_CLEAR(list);
+    }
+    vx_map_free(&rows);
+    return list;
 }
 
 /* (source, destination, datagrams, smallest, largest, first time, last time) */
@@ -699,6 +771,9 @@ static PyMethodDef queries_methods[] = {
     {"shares", queries_shares, METH_VARARGS, "shares(wanted)\n--\n\nCells one by one."},
     {"datagrams", queries_datagrams, METH_VARARGS,
      "datagrams(wanted, at, most)\n--\n\nDatagrams one by one."},
+    {"listed", queries_listed, METH_VARARGS, "listed(numbers)\n--\n\nDatagrams as arrays."},
+    {"sighted", queries_sighted, METH_NOARGS, "sighted()\n--\n\nFurther sightings as arrays."},
+    {"addresses", queries_addresses, METH_VARARGS, "addresses(most)\n--\n\nInnermost addresses of flows."},
     {"ends", queries_ends, METH_VARARGS, "ends(wanted)\n--\n\nCells by innermost addresses."},
     {"top", queries_top, METH_VARARGS, "top(wanted, most)\n--\n\nThe flows with the most bytes."},
     {"flow_count", queries_flow_count, METH_NOARGS, "flow_count()\n--\n\nHow many flows there are."},

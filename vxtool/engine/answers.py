@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from vxtool.engine.tables import FlowKey, FlowRow, PathKey, Sample
 
+RECORD_BITS = 48  # of a number that names an input and a record of it
+
 
 class Bundle(NamedTuple):
     """The journeys of all flows that were seen alike. Behind `grew` stand sums and extremes of their cells."""
@@ -83,6 +85,22 @@ class Datagram(NamedTuple):
     flags: int
     icmp: int
     source_port: int
+    latency: int
+
+
+class Listed(NamedTuple):
+    """All datagrams that are listed, as arrays of one item for each, in the order of `where`."""
+
+    where: memoryview  # "Q": the input above RECORD_BITS, below it the number of the record whose time is its own
+    bundle: memoryview  # "I"
+    latency: memoryview  # "q": ns, -1 where it is not known
+
+
+class Sighted(NamedTuple):
+    """All further sightings that are listed, likewise; a record may be one of several datagrams."""
+
+    where: memoryview  # "Q"
+    first: memoryview  # "Q": of the record that is the datagram's, or see `SightingRow`
 
 
 class TopFlow(NamedTuple):

@@ -17,9 +17,11 @@ from vxtool.engine.answers import (
     Datagram,
     Ends,
     LargeRow,
+    Listed,
     Proof,
     Sent,
     Share,
+    Sighted,
     Stalled,
     TopFlow,
     TwoSided,
@@ -104,6 +106,14 @@ class NativeQueries:
         while rows := self._engine.rows("sightings", start, _PIECE):
             yield from map(SightingRow._make, rows)
             start += _PIECE
+
+    def sighted(self) -> Sighted:
+        where, first = map(memoryview, self.ask.sighted())
+        return Sighted(where.cast("Q"), first.cast("Q"))
+
+    def addresses(self, most: int) -> list[bytes] | None:
+        found = self.ask.addresses(most)
+        return None if found is None else sorted(found, key=lambda address: (len(address), address))
 
     @cached_property
     def tunnels(self) -> dict[tuple[bytes, bytes, int, int], tuple[int, int, Sample]]:
@@ -217,6 +227,10 @@ class NativeBundles:
             rows, at = self._queries.ask.datagrams(cells, at, _PIECE)
             for time, number, record, flow_number, *rest in rows:
                 yield Datagram(Sample(time, number, record), flow(flow_number), *rest)
+
+    def listed(self) -> Listed:
+        where, bundle, latency = map(memoryview, self._queries.ask.listed(self._of_cells))
+        return Listed(where.cast("Q"), bundle.cast("I"), latency.cast("q"))
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:
         return list(map(Ends._make, self._queries.ask.ends(self._cells(Wanted(bundles)))))

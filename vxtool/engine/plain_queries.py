@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -9,13 +10,16 @@ from heapq import nlargest, nsmallest
 from typing import TypeVar
 
 from vxtool.engine.answers import (
+    RECORD_BITS,
     Bundle,
     Datagram,
     Ends,
     LargeRow,
+    Listed,
     Proof,
     Sent,
     Share,
+    Sighted,
     Stalled,
     TopFlow,
     TwoSided,
@@ -63,6 +67,15 @@ class PlainQueries:
 
     def sightings(self) -> Iterator[SightingRow]:
         return iter(self._sightings)
+
+    def sighted(self) -> Sighted:
+        rows = sorted((_where(*row[:2]), _where(*row[2:])) for row in self._sightings)
+        where, first = zip(*rows, strict=True) if rows else ((), ())
+        return Sighted(memoryview(array("Q", where)), memoryview(array("Q", first)))
+
+    def addresses(self, most: int) -> list[bytes] | None:
+        found = {address for flow in self.flows for address in (flow.source, flow.destination) if address}
+        return sorted(found, key=lambda address: (len(address), address)) if len(found) <= most else None
 
     @cached_property
     def objects(self) -> dict[int, PathKey]:
@@ -356,6 +369,17 @@ class PlainBundles:
             if id(self._queries.cells[flow, path]) in cells:
                 yield Datagram(sample, flow, self._bundle_of[flow, places[path]], *rest)
 
+    def listed(self) -> Listed:
+        places = {path: number for number, path in enumerate(self._queries.paths)}
+        rows = sorted(
+            (_where(*row.sample[1:]), self._bundle_of[row.flow, places[row.path]], row.latency)
+            for row in self._queries.datagrams
+        )
+        where, bundle, latency = zip(*rows, strict=True) if rows else ((), (), ())
+        return Listed(
+            memoryview(array("Q", where)), memoryview(array("I", bundle)), memoryview(array("q", latency))
+        )
+
     def ends(self, bundles: Collection[int]) -> list[Ends]:
         found: dict[tuple[bytes, bytes], list[Cell]] = defaultdict(list)
         for flow, cell, _ in self._chosen(Wanted(bundles)):
@@ -454,6 +478,11 @@ class PlainLarge:
 
 _SYNS, _ECHOES = 2, 3  # at least, to be asking again and again
 _SYN, _RST, _ACK, _ENDS, _ECN_FLAGS = 0x02, 0x04, 0x10, 0x05, 0xC0  # of TCP's flags, RFC 9293 and RFC 3168
+
+
+def _where(number: int, record: int) -> int:
+    """Of a record of an input."""
+    return number << RECORD_BITS | record
 
 
 def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:

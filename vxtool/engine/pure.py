@@ -96,6 +96,7 @@ from vxtool.engine.tables import (
     timeline_step,
 )
 
+LONGEST_TIME = (1 << 63) - 1  # ns, that a row holds
 LONGEST_IP = 40 + 65535  # of IPv6 without a jumbo payload, put together from fragments
 MOST_STAGES = 16  # of one journey
 MOST_VNIS = 8  # under which the same ends send and doubtful journeys are weighed
@@ -918,6 +919,7 @@ class PureEngine:
             if cut is not None:
                 flow.segment = max(flow.segment, cut.segment)
         _add_to_cell(cell, measured, start, egress, cut)
+        latency = -1
         if ingress and egress:
             latency = egress.sample.time - ingress.sample.time
             if latency < 0:
@@ -964,6 +966,7 @@ class PureEngine:
                     first.tcp_flags,
                     first.icmp_kind,
                     frame.source_port if tunnelled else -1,
+                    min(latency, LONGEST_TIME),
                 )
             )
             for sighting in sightings:

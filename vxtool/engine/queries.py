@@ -17,9 +17,11 @@ from vxtool.engine.answers import (
     Datagram,
     Ends,
     LargeRow,
+    Listed,
     Proof,
     Sent,
     Share,
+    Sighted,
     Stalled,
     TopFlow,
     TwoSided,
@@ -43,6 +45,9 @@ class Bundles(Protocol):
 
     def datagrams(self, wanted: Wanted) -> Iterator[Datagram]:
         """Those of these cells one by one, in order of their samples, as far as the engine listed them."""
+
+    def listed(self) -> Listed:
+        """All datagrams that the engine listed, without an object for each."""
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:
         """Who sent the datagrams of these bundles to whom."""
@@ -118,6 +123,13 @@ class Queries(Protocol):
 
     def sightings(self) -> Iterator[SightingRow]:
         """`Tables.sightings`, one after the other."""
+
+    def sighted(self) -> Sighted:
+        """The same without an object for each."""
+
+    def addresses(self, most: int) -> list[bytes] | None:
+        """The innermost addresses of flows, each once and in order, IPv4 first; None where there are more than
+        `most`."""
 
     def these(self, flows: Collection[FlowKey]) -> object:
         """Flows for `Wanted`."""

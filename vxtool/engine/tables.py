@@ -260,6 +260,7 @@ class DatagramRow(NamedTuple):
     flags: int  # as in `FlowRow.tcp_flags`
     icmp: int  # type << 8 | code; -1 of what is no ICMP, or was cut before it
     source_port: int  # of its tunnel; -1 where plain
+    latency: int  # ns from the ingress to the egress, at least 0; -1 where not both were seen
 
 
 class SightingRow(NamedTuple):

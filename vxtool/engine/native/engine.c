@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "intake.h"
 #include "journey.h"
 #include "relay.h"
 #include "scene.h"
@@ -11,7 +12,6 @@
 enum {
     WEARS = 65536,
     ORIGIN_BITS = 6,
-    READY = 32, /* records found in a file before their frames are read */
     FEW = 64, /* records read before they are taken: enough to fetch ahead, and few enough to stay in cache */
     TAGGED = 32, /* records whose tags are made together, and their slots fetched where there are many */
     FETCH_JOURNEY = 4, /* so many records ahead, what the slot leads to is fetched */
@@ -35,16 +35,8 @@ typedef struct {
     bool from_wire; /* its packets came in, and not by loopback */
 } recent_origin;
 
-/* One input. Its next record, where there is one, waits until every other input has one to compare. */
+/* What is known of one input. */
 typedef struct {
-    vx_container *container;
-    bool ended;
-    bool ready_is_copied;
-    vx_record ready[READY]; /* from `ready_at` to `ready_count`: more than one only of the only input */
-    uint32_t ready_at;
-    uint32_t ready_count;
-    uint8_t *copy; /* of the next record's bytes, where those of the offer went away before it was taken */
-    size_t copy_capacity;
     const char *name; /* of the interface `described` in the container, as are */
     uint32_t link_type;
     uint32_t described; /* VX_NONE: none yet */
@@ -72,6 +64,7 @@ struct vx_engine {
     bool read_failed;
     bool reading_known; /* its budget is */
     vx_reading reading;
+    vx_intake *intakes; /* by input, as are */
     engine_input *inputs;
     vx_scene scene;
     vx_counters counters; /* of what was read, until they are brought into the tally */
@@ -117,11 +110,11 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
     vx_journeys_init(&engine->journeys, &engine->tally, &waits);
     engine->few = vx_batch_new();
     engine->inputs = vx_allocate((size_t)options->inputs + 1, sizeof *engine->inputs);
-    bool complete = engine->few != NULL && engine->inputs != NULL;
+    engine->intakes = vx_allocate((size_t)options->inputs + 1, sizeof *engine->intakes);
+    bool complete = engine->few != NULL && engine->inputs != NULL && engine->intakes != NULL;
     for (uint32_t i = 0; complete && i < options->inputs; i++) {
         engine->inputs[i].described = VX_NONE;
-        engine->inputs[i].container = vx_container_new();
-        complete = engine->inputs[i].container != NULL;
+        complete = vx_intake_init(&engine->intakes[i]) == 0;
     }
     if (!complete) {
         vx_engine_free(engine);
@@ -133,10 +126,9 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
 void vx_engine_free(vx_engine *engine) {
     if (engine == NULL)
         return;
-    for (uint32_t i = 0; engine->inputs != NULL && i < engine->options.inputs; i++) {
-        vx_container_free(engine->inputs[i].container);
-        free(engine->inputs[i].copy);
-    }
+    for (uint32_t i = 0; engine->intakes != NULL && i < engine->options.inputs; i++)
+        vx_intake_free(&engine->intakes[i]);
+    free(engine->intakes);
     free(engine->inputs);
     free(engine->interfaces.numbers);
     free(engine->places.numbers);
@@ -155,50 +147,16 @@ void vx_engine_free(vx_engine *engine) {
 
 /* Reading: bytes in, batches of records out. */
 
-static bool is_over(const engine_input *input) {
-    return input->ended || vx_container_damage(input->container)->code != VX_DAMAGE_NONE;
-}
-
-/* Whether the input has a next record. */
-static inline bool fill(engine_input *input, size_t most) {
-    if (input->ready_at == input->ready_count) {
-        input->ready_count = (uint32_t)vx_container_next_few(input->container, input->ready, most);
-        input->ready_at = 0;
-        input->ready_is_copied = false;
-    }
-    return input->ready_at < input->ready_count;
-}
-
-/* The input whose record is next; VX_NONE: it cannot be told before an input goes on, or there is none. */
-static inline uint32_t next_input(vx_engine *engine) {
-    uint32_t best = VX_NONE;
-    int64_t earliest = 0;
-    for (uint32_t i = 0; i < engine->options.inputs; i++) {
-        engine_input *input = &engine->inputs[i];
-        if (!fill(input, 1)) {
-            if (!is_over(input))
-                return VX_NONE;
-            continue;
-        }
-        int64_t time = input->ready[input->ready_at].time_ns;
-        if (best == VX_NONE || time < earliest) {
-            best = i;
-            earliest = time;
-        }
-    }
-    return best;
-}
-
 /* What all inputs capture of a packet, going by the interfaces described before each one's first record, up
  * to which its container has read. An input without records counts with all of its interfaces: other parts of
  * it may have some. */
 static void find_budget(vx_engine *engine) {
     int64_t budget = INT64_MAX;
     for (uint32_t i = 0; i < engine->options.inputs; i++) {
-        const engine_input *input = &engine->inputs[i];
-        uint32_t count = vx_container_interface_count(input->container);
+        const vx_container *container = engine->intakes[i].container;
+        uint32_t count = vx_container_interface_count(container);
         for (uint32_t j = 0; j < count; j++) {
-            int64_t here = vx_key_budget(vx_container_interface(input->container, j)->snaplen);
+            int64_t here = vx_key_budget(vx_container_interface(container, j)->snaplen);
             budget = here < budget ? here : budget;
         }
     }
@@ -206,10 +164,10 @@ static void find_budget(vx_engine *engine) {
     engine->reading_known = true;
 }
 
-static inline void describe_interface(engine_input *input, uint32_t number) {
+static inline void describe_interface(engine_input *input, const vx_intake *intake, uint32_t number) {
     if (input->described == number)
         return;
-    const vx_interface *interface = vx_container_interface(input->container, number);
+    const vx_interface *interface = vx_container_interface(intake->container, number);
     input->described = number;
     input->link_type = interface->link_type;
     input->name = interface->name;
@@ -588,7 +546,7 @@ static VX_ALWAYS_INLINE int read_record(vx_engine *engine, uint32_t number, cons
                                         vx_batch *batch, size_t at) {
     vx_read_record *record = &batch->records[at];
     engine_input *input = &engine->inputs[number];
-    describe_interface(input, next->interface);
+    describe_interface(input, &engine->intakes[number], next->interface);
     record->sighting.sample =
         (vx_sample){next->time_ns, (uint64_t)number << VX_RECORD_BITS | ++input->records};
     record->is_tagged = record->is_fragment = false;
@@ -600,17 +558,17 @@ static VX_ALWAYS_INLINE int read_record(vx_engine *engine, uint32_t number, cons
 
 /* The same where there is one input: without asking which is next. */
 static int read_only_input(vx_engine *engine, vx_batch *batch, size_t most) {
-    engine_input *input = &engine->inputs[0];
-    while (batch->count < most && fill(input, READY)) {
+    vx_intake *intake = &engine->intakes[0];
+    while (batch->count < most && vx_intake_fill(intake, VX_READY)) {
         if (VX_RARELY(!engine->reading_known))
             find_budget(engine);
-        size_t room = most - batch->count, ready = input->ready_count - input->ready_at;
+        size_t room = most - batch->count, ready = intake->ready_count - intake->ready_at;
         size_t count = room < ready ? room : ready;
-        const vx_record *next = &input->ready[input->ready_at];
+        const vx_record *next = &intake->ready[intake->ready_at];
         for (size_t i = 0; i < count; i++)
             if (read_record(engine, 0, &next[i], batch, batch->count + i) < 0)
                 return -1;
-        input->ready_at += (uint32_t)count;
+        intake->ready_at += (uint32_t)count;
         batch->count += count;
     }
     return 0;
@@ -622,36 +580,16 @@ static int read_records(vx_engine *engine, vx_batch *batch, size_t most) {
     if (engine->options.inputs == 1)
         return read_only_input(engine, batch, most);
     while (batch->count < most) {
-        uint32_t number = next_input(engine);
-        if (number == VX_NONE)
+        uint32_t number = vx_intakes_next(engine->intakes, engine->options.inputs);
+        if (number == VX_NO_INPUT)
             return 0;
         if (!engine->reading_known)
             find_budget(engine);
-        engine_input *input = &engine->inputs[number];
-        if (read_record(engine, number, &input->ready[input->ready_at], batch, batch->count++) < 0)
+        vx_intake *intake = &engine->intakes[number];
+        if (read_record(engine, number, &intake->ready[intake->ready_at], batch, batch->count++) < 0)
             return -1;
-        input->ready_at++;
+        intake->ready_at++;
     }
-    return 0;
-}
-
-/* Keep what was offered and not yet taken, so that the offered bytes may go away. */
-static int keep_rest(engine_input *input) {
-    if (input->ready_at < input->ready_count && !input->ready_is_copied) {
-        vx_record *next = &input->ready[input->ready_at];
-        if (next->captured > input->copy_capacity) {
-            uint8_t *grown = vx_resize(input->copy, next->captured, 1);
-            if (grown == NULL)
-                return -1;
-            input->copy = grown;
-            input->copy_capacity = next->captured;
-        }
-        if (next->captured > 0)
-            memcpy(input->copy, next->data, next->captured);
-        next->data = input->copy;
-        input->ready_is_copied = true;
-    }
-    vx_container_detach(input->container);
     return 0;
 }
 
@@ -809,13 +747,10 @@ static bool has_failed(const vx_engine *engine) { return engine->failed || engin
 
 static void offer(vx_engine *engine, uint32_t number, const uint8_t *data, size_t length) {
     engine->inputs[number].bytes += length;
-    vx_container_offer(engine->inputs[number].container, data, length);
+    vx_intake_offer(&engine->intakes[number], data, length);
 }
 
-static void end(vx_engine *engine, uint32_t number) {
-    vx_container_end(engine->inputs[number].container);
-    engine->inputs[number].ended = true;
-}
+static void end(vx_engine *engine, uint32_t number) { vx_intake_end(&engine->intakes[number]); }
 
 /* Read and take what can be. */
 static int pass_records(vx_engine *engine) {
@@ -831,7 +766,7 @@ int vx_engine_feed(vx_engine *engine, uint32_t number, const uint8_t *data, size
     if (has_failed(engine))
         return -1;
     offer(engine, number, data, length);
-    return fail_unless(engine, pass_records(engine) == 0 && keep_rest(&engine->inputs[number]) == 0);
+    return fail_unless(engine, pass_records(engine) == 0 && vx_intake_keep(&engine->intakes[number]) == 0);
 }
 
 int vx_engine_end(vx_engine *engine, uint32_t number) {
@@ -878,7 +813,7 @@ int vx_engine_read(vx_engine *engine, uint32_t number, const uint8_t *data, size
         return -1;
     offer(engine, number, data, length);
     int status = relay_records(engine);
-    if (status == 1 && keep_rest(&engine->inputs[number]) < 0)
+    if (status == 1 && vx_intake_keep(&engine->intakes[number]) < 0)
         status = -1;
     engine->read_failed |= status < 0;
     return status;
@@ -922,12 +857,7 @@ bool vx_engine_provide(vx_engine *engine, unsigned milliseconds) {
 }
 
 uint32_t vx_engine_wants(const vx_engine *engine) {
-    for (uint32_t i = 0; i < engine->options.inputs; i++) {
-        const engine_input *input = &engine->inputs[i];
-        if (input->ready_at == input->ready_count && !is_over(input))
-            return i;
-    }
-    return VX_NONE;
+    return vx_intakes_wanting(engine->intakes, engine->options.inputs);
 }
 
 uint64_t vx_engine_records(const vx_engine *engine) {
@@ -986,10 +916,10 @@ int vx_engine_finish(vx_engine *engine) {
     for (uint32_t i = 0; i < engine->options.inputs; i++) {
         /* Records that wait in vain for another input's count for nothing, but what lies between them is
          * read. */
-        engine_input *input = &engine->inputs[i];
+        vx_intake *intake = &engine->intakes[i];
         do
-            input->ready_at = input->ready_count;
-        while (fill(input, 1));
+            intake->ready_at = intake->ready_count;
+        while (vx_intake_fill(intake, 1));
     }
     if (vx_journeys_finish(&engine->journeys) < 0 || vx_tally_settle(&engine->tally) < 0)
         return fail_unless(engine, false);
@@ -1005,14 +935,14 @@ const vx_tally *vx_engine_tally(const vx_engine *engine) { return &engine->tally
 vx_input_row vx_engine_input(const vx_engine *engine, uint32_t number) {
     const engine_input *input = &engine->inputs[number];
     return (vx_input_row){
-        .format = vx_container_format(input->container),
+        .format = vx_container_format(engine->intakes[number].container),
         .records = input->earlier_records + input->records,
         .bytes = input->earlier_bytes + input->bytes,
     };
 }
 
 const vx_container *vx_engine_container(const vx_engine *engine, uint32_t number) {
-    return engine->inputs[number].container;
+    return engine->intakes[number].container;
 }
 
 /* Parts together. */
@@ -1022,12 +952,12 @@ static void merge_inputs(vx_engine *engine, vx_engine *other) {
         engine_input *mine = &engine->inputs[i], *theirs = &other->inputs[i];
         mine->earlier_records += theirs->earlier_records + theirs->records;
         mine->earlier_bytes += theirs->earlier_bytes + theirs->bytes;
-        if (vx_container_format(theirs->container) != VX_FORMAT_UNKNOWN ||
-            vx_container_damage(theirs->container)->code != VX_DAMAGE_NONE) {
-            vx_container *container = mine->container;
-            vx_container_inherit(theirs->container, container);
-            mine->container = theirs->container;
-            theirs->container = container;
+        vx_container *container = engine->intakes[i].container, *later = other->intakes[i].container;
+        if (vx_container_format(later) != VX_FORMAT_UNKNOWN ||
+            vx_container_damage(later)->code != VX_DAMAGE_NONE) {
+            vx_container_inherit(later, container);
+            engine->intakes[i].container = later;
+            other->intakes[i].container = container;
             mine->described = VX_NONE;
         }
     }

@@ -363,6 +363,60 @@ uint32_t vx_query_earliest(const vx_tally *tally, const vx_wanted *wanted, bool 
     return count;
 }
 
+typedef struct {
+    uint64_t where;
+    const vx_datagram *datagram;
+} listed_row;
+
+static int by_where(const void *one, const void *other) {
+    const listed_row *first = one, *second = other;
+    return (first->where > second->where) - (first->where < second->where);
+}
+
+int vx_query_listed(const vx_tally *tally, const uint32_t *numbers, const vx_listed *listed) {
+    uint64_t count = tally->datagram_count;
+    listed_row *rows = vx_allocate(count > 0 ? count : 1, sizeof *rows);
+    if (rows == NULL)
+        return -1;
+    bool in_order = true;
+    for (uint64_t i = 0; i < count; i++) {
+        rows[i] = (listed_row){tally->datagrams[i].sample.where, &tally->datagrams[i]};
+        in_order = in_order && (i == 0 || rows[i - 1].where < rows[i].where);
+    }
+    /* They come in order of time, so of one input they nearly always are. */
+    if (!in_order)
+        qsort(rows, count, sizeof *rows, by_where);
+    for (uint64_t i = 0; i < count; i++) {
+        listed->where[i] = rows[i].where;
+        listed->bundle[i] = numbers[rows[i].datagram->cell];
+        listed->latency[i] = rows[i].datagram->latency;
+    }
+    free(rows);
+    return 0;
+}
+
+static int add_address(vx_map *rows, const uint8_t *octets, uint32_t size) {
+    vx_listed_address key = {.size = size};
+    bool made;
+    if (size == 0)
+        return 0;
+    memcpy(key.octets, octets, size);
+    return vx_map_intern(rows, &key, VX_LISTED_ADDRESS_KEY, &made) == VX_NONE ? -1 : 0;
+}
+
+int vx_query_addresses(const vx_tally *tally, uint32_t most, vx_map *rows) {
+    vx_map_init(rows, sizeof(vx_listed_address), tally->flows.seed);
+    for (uint32_t i = 0; i < vx_map_count(&tally->flows); i++) {
+        flow_view flow = view_of(tally, i);
+        if (add_address(rows, flow.source, flow.size) < 0 ||
+            add_address(rows, flow.destination, flow.size) < 0)
+            return -1;
+        if (vx_map_count(rows) > most)
+            return 1;
+    }
+    return 0;
+}
+
 int vx_query_ends(const vx_tally *tally, const vx_wanted *wanted, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_between), tally->flows.seed);
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {

@@ -124,6 +124,25 @@ uint32_t vx_query_earliest(const vx_tally *tally, const vx_wanted *wanted, bool 
  * none. */
 uint64_t vx_query_next_datagram(const vx_tally *tally, const vx_wanted *wanted, uint64_t at);
 
+/* Arrays of one item for each datagram that is listed, in the order of `where`. */
+typedef struct {
+    uint64_t *where; /* of the record whose time is the datagram's */
+    uint32_t *bundle;
+    int64_t *latency; /* ns; -1: not known */
+} vx_listed;
+
+/* Fill arrays of the caller's; `numbers` as vx_query_bundles gave them. */
+int vx_query_listed(const vx_tally *tally, const uint32_t *numbers, const vx_listed *listed);
+
+/* Rows of vx_listed_address: the innermost addresses of flows, each once. 1: there are more than `most`. */
+typedef struct {
+    uint8_t octets[16];
+    uint32_t size; /* 4 or 16 */
+} vx_listed_address;
+enum { VX_LISTED_ADDRESS_KEY = 20 };
+
+int vx_query_addresses(const vx_tally *tally, uint32_t most, vx_map *rows);
+
 typedef struct {
     vx_pair pair;
     /* end of the key */

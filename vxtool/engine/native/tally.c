@@ -857,11 +857,16 @@ static bool is_translated(const vx_view *view, const vx_sighting *tunnelled) {
     return false;
 }
 
-static inline int count_latency(vx_tally *tally, const counted *journey) {
+/* Of a journey with both sides; 0 where the clocks of two captures differ. */
+static inline uint64_t latency_of(const counted *journey) {
     int64_t came = journey->ingress->sample.time, went = journey->egress->sample.time;
-    if (went < came)
+    return went < came ? 0 : (uint64_t)went - (uint64_t)came;
+}
+
+static inline int count_latency(vx_tally *tally, const counted *journey) {
+    if (journey->egress->sample.time < journey->ingress->sample.time)
         tally->counters.clock_skewed++;
-    return add_latency(path_at(tally, journey->path), went < came ? 0 : (uint64_t)went - (uint64_t)came);
+    return add_latency(path_at(tally, journey->path), latency_of(journey));
 }
 
 /* That a flow's tunnel has this source port. */
@@ -916,12 +921,20 @@ static VX_RARE int list_datagram(vx_tally *tally, vx_datagram datagram) {
     return 0;
 }
 
+static int64_t listed_latency(const counted *journey) {
+    if (journey->ingress == NULL || journey->egress == NULL)
+        return -1;
+    uint64_t latency = latency_of(journey);
+    return latency < INT64_MAX ? (int64_t)latency : INT64_MAX;
+}
+
 static vx_datagram datagram_of(const counted *journey, uint32_t cell) {
     const vx_key *key = &journey->key->key;
     bool has_icmp = key->length & VX_KEY_TRANSPORT &&
                     key->ends.protocol == (key->ends.shape & VX_KEY_IPV6 ? VX_ICMPV6 : VX_ICMP);
     return (vx_datagram){
         .sample = journey->start->sample,
+        .latency = listed_latency(journey),
         .cell = cell,
         .inner_length = journey->measured->traits.inner_length,
         .source_port = journey->measured->traits.source_port,

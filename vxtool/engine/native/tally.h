@@ -254,6 +254,7 @@ typedef struct {
 /* A datagram that is listed by itself. */
 typedef struct {
     vx_sample sample;
+    int64_t latency; /* from the ingress to the egress, in ns; -1: not both were seen */
     uint32_t cell;
     uint32_t inner_length;
     uint16_t source_port; /* of its tunnel */
@@ -264,7 +265,7 @@ typedef struct {
     bool has_icmp;
 } vx_datagram;
 
-_Static_assert(sizeof(vx_datagram) == 32, "not as said");
+_Static_assert(sizeof(vx_datagram) == 40, "not as said");
 
 /* That a record is a further sighting of a datagram: `where` of it, and of the record whose time is the
  * datagram's. */
