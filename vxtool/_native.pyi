@@ -81,3 +81,36 @@ class Queries:
     def beside(self, numbers: bytes, chosen: bytes, /) -> list[tuple[int, int, int]]: ...
     def large_flows(self, numbers: bytes, chosen: bytes, /) -> bytes: ...
     def large_of(self, numbers: bytes, flows: bytes, /) -> list[tuple[int, int, int]]: ...
+
+@final
+class Lister:
+    def __new__(
+        cls,
+        paths: tuple[bytes, ...],
+        ports: tuple[tuple[int, bool], ...],
+        arrays: tuple[bytes | memoryview, ...],
+        ways: tuple[tuple[bytes | None, bytes | None, bytes | None], ...],
+        columns: tuple[tuple[int, int, bool, bool], ...],
+        questions: tuple[Callable[..., Any], ...],
+        filter: bytes | None,
+        format: int,
+        time: int,
+        time_digits: int,
+        all: bool,
+        color: bool,
+        ask_names: bool,
+        ask_identities: bool,
+        vni_is_network: bool,
+        vni_is_identity: bool,
+        way_width: int,
+        tail_width: int,
+        info_room: int,
+        indent: int,
+        most: int,
+        seed: int,
+    ) -> Lister: ...
+    @property
+    def lines(self) -> int: ...
+    def feed(self, input: int, data: bytes | memoryview, /) -> bytes: ...
+    def end(self, input: int, /) -> bytes: ...
+    def wants(self) -> int | None: ...

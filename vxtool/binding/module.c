@@ -13,7 +13,7 @@ int vx_add_type(PyObject *module, PyType_Spec *spec) {
 static int native_exec(PyObject *module) {
     if (vx_add_codec(module) < 0 || vx_add_engine(module) < 0)
         return -1;
-    return vx_add_queries(module);
+    return vx_add_queries(module) < 0 ? -1 : vx_add_lister(module);
 }
 
 static PyModuleDef_Slot native_slots[] = {

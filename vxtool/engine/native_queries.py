@@ -108,8 +108,8 @@ class NativeQueries:
             start += _PIECE
 
     def sighted(self) -> Sighted:
-        where, first = map(memoryview, self.ask.sighted())
-        return Sighted(where.cast("Q"), first.cast("Q"))
+        where, first = self.ask.sighted()
+        return Sighted(memoryview(where).cast("Q"), memoryview(first).cast("Q"))
 
     def addresses(self, most: int) -> list[bytes] | None:
         found = self.ask.addresses(most)
@@ -229,8 +229,8 @@ class NativeBundles:
                 yield Datagram(Sample(time, number, record), flow(flow_number), *rest)
 
     def listed(self) -> Listed:
-        where, bundle, latency = map(memoryview, self._queries.ask.listed(self._of_cells))
-        return Listed(where.cast("Q"), bundle.cast("I"), latency.cast("q"))
+        where, bundle, latency = self._queries.ask.listed(self._of_cells)
+        return Listed(memoryview(where).cast("Q"), memoryview(bundle).cast("I"), memoryview(latency).cast("q"))
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:
         return list(map(Ends._make, self._queries.ask.ends(self._cells(Wanted(bundles)))))

@@ -1,0 +1,773 @@
+#include "list.h"
+
+#include "filter.h"
+#include "intake.h"
+#include "line.h"
+
+enum {
+    RECORD_BITS = 48,
+    MOST_STREAMS = 1 << 18, /* TCP connections that are followed at once */
+    MOST_KNOWN = 1 << 16,   /* answers that are remembered */
+    MOST_STORED = 1 << 16,  /* messages of which more is to come */
+    ARENA_CHUNK = 1 << 16,
+    KNOWN_KEY = 32,
+    MOST_HOPS = 4, /* from a record to its datagram's: more than one where it came round in a loop */
+    MACS = 12,
+};
+
+#define NOWHERE SIZE_MAX
+
+/* What is asked once: the kind of a question, in its key. */
+enum { ABOUT_PARTY = 1, ABOUT_IDENTITY, ABOUT_INTERFACE, ABOUT_DIRECTION };
+
+typedef struct {
+    uint8_t key[KNOWN_KEY];
+    vx_party answer; /* of other questions than for parties, the name alone, or the direction as identity */
+} known_answer;
+
+/* Text that lives until all is forgotten at once. */
+typedef struct arena_chunk {
+    struct arena_chunk *before;
+    size_t used;
+    size_t room;
+} arena_chunk;
+
+typedef struct {
+    known_answer *answers;
+    uint32_t *slots; /* number + 1 of an answer, or 0; twice as many as there is room for answers */
+    uint32_t count;
+    uint32_t room;
+    arena_chunk *texts;
+} known_table;
+
+/* A message of which a first part was seen; those that are free are a list. */
+typedef struct {
+    char *bytes; /* the protocol, then the info */
+    uint32_t protocol_size;
+    uint32_t info_size;
+    uint32_t mark; /* that the stream's progress has too */
+    uint32_t next_free;
+} stored_message;
+
+typedef struct {
+    uint64_t records;
+    size_t datagram; /* the next in the arrays */
+    size_t sighting;
+} list_input;
+
+/* How a record stands to its datagram. */
+typedef enum { IS_FIRST, IS_FURTHER, IS_APART } standing;
+
+struct vx_lister {
+    vx_list_options options;
+    vx_filter *filter;
+    bool asks_parties;
+    vx_intake *intakes;
+    list_input *inputs;
+    vx_streams *streams;
+    known_table known;
+    stored_message *stored;
+    uint32_t stored_count;
+    uint32_t stored_room;
+    uint32_t first_free; /* number + 1 */
+    uint32_t last_mark;
+    vx_text text;
+    vx_text protocol; /* of the message at hand, ends with NUL */
+    vx_text message;
+    vx_text label; /* of the record's interface and direction */
+    int failure;
+    bool has_records;
+    int64_t first_time;
+    int64_t last_line; /* time of the record that was written last */
+    uint64_t lines;
+};
+
+/* ---- what is remembered of answers ---- */
+
+static uint64_t hash_of(const uint8_t *key, uint64_t seed) {
+    for (size_t i = 0; i < KNOWN_KEY; i += 8) {
+        uint64_t word;
+        memcpy(&word, key + i, sizeof word);
+        __extension__ unsigned __int128 product =
+            (unsigned __int128)(word ^ UINT64_C(0x243f6a8885a308d3)) * (seed ^ UINT64_C(0x13198a2e03707345));
+        seed = (uint64_t)product ^ (uint64_t)(product >> 64);
+    }
+    return seed;
+}
+
+static void forget_all(known_table *known) {
+    while (known->texts != NULL) {
+        arena_chunk *before = known->texts->before;
+        free(known->texts);
+        known->texts = before;
+    }
+    known->count = 0;
+    if (known->slots != NULL)
+        memset(known->slots, 0, 2 * (size_t)known->room * sizeof *known->slots);
+}
+
+/* A copy of a string, with a NUL behind it. false: no memory. */
+static bool keep_text(known_table *known, vx_string *string) {
+    if (string->at == NULL)
+        return true;
+    size_t size = (size_t)string->size + 1;
+    arena_chunk *chunk = known->texts;
+    if (chunk == NULL || chunk->room - chunk->used < size) {
+        size_t room = size > ARENA_CHUNK ? size : ARENA_CHUNK;
+        chunk = malloc(sizeof *chunk + room);
+        if (chunk == NULL)
+            return false;
+        *chunk = (arena_chunk){known->texts, 0, room};
+        known->texts = chunk;
+    }
+    char *copy = (char *)(chunk + 1) + chunk->used;
+    memcpy(copy, string->at, string->size);
+    copy[string->size] = '\0';
+    chunk->used += size;
+    string->at = copy;
+    return true;
+}
+
+static uint32_t *slot_of(const known_table *known, const uint8_t *key, uint64_t seed) {
+    uint32_t mask = 2 * known->room - 1, at = (uint32_t)hash_of(key, seed) & mask;
+    while (known->slots[at] != 0 && memcmp(known->answers[known->slots[at] - 1].key, key, KNOWN_KEY) != 0)
+        at = (at + 1) & mask;
+    return &known->slots[at];
+}
+
+static bool grow_known(known_table *known, uint64_t seed) {
+    uint32_t room = known->room > 0 ? 2 * known->room : 256;
+    known_answer *answers = realloc(known->answers, room * sizeof *answers);
+    if (answers == NULL)
+        return false;
+    known->answers = answers;
+    uint32_t *slots = calloc(2 * (size_t)room, sizeof *slots);
+    if (slots == NULL)
+        return false;
+    free(known->slots);
+    known->slots = slots;
+    known->room = room;
+    for (uint32_t i = 0; i < known->count; i++)
+        *slot_of(known, answers[i].key, seed) = i + 1;
+    return true;
+}
+
+/* Ask, unless it is known. The key tells what about. */
+static int ask(vx_lister *lister, const uint8_t *key, vx_party *answer);
+
+/* 0, or one of VX_LIST_...; the answer is good until all is forgotten, which is between two records. */
+static int know(vx_lister *lister, const uint8_t *key, vx_party *answer) {
+    known_table *known = &lister->known;
+    if (known->room > 0) {
+        uint32_t number = *slot_of(known, key, lister->options.seed);
+        if (number > 0) {
+            *answer = known->answers[number - 1].answer;
+            return 0;
+        }
+    }
+    *answer = (vx_party){.identity = -1};
+    if (ask(lister, key, answer) < 0)
+        return VX_LIST_FAILED;
+    if (!keep_text(known, &answer->name) || !keep_text(known, &answer->pod) ||
+        !keep_text(known, &answer->node))
+        return VX_LIST_NO_MEMORY;
+    if (known->count == known->room && !grow_known(known, lister->options.seed))
+        return VX_LIST_NO_MEMORY;
+    known_answer *entry = &known->answers[known->count++];
+    memcpy(entry->key, key, KNOWN_KEY);
+    entry->answer = *answer;
+    *slot_of(known, key, lister->options.seed) = known->count;
+    return 0;
+}
+
+static void put32(uint8_t *at, uint32_t number) {
+    for (unsigned i = 0; i < 4; i++)
+        at[i] = (uint8_t)(number >> (24 - 8 * i));
+}
+
+static int ask(vx_lister *lister, const uint8_t *key, vx_party *answer) {
+    const vx_list_questions *questions = &lister->options.ask;
+    uint8_t direction = 0;
+    int status;
+    switch (key[0]) {
+    case ABOUT_PARTY:
+        return questions->party(questions->context, key + 4, key[1], answer);
+    case ABOUT_IDENTITY:
+        return questions->identity(questions->context, vx_be32(key + 4), &answer->name);
+    case ABOUT_INTERFACE:
+        return questions->interface(questions->context, key[1] ? (int64_t)vx_be32(key + 4) : -1,
+                                    vx_be32(key + 8), vx_be32(key + 12), &answer->name);
+    default:
+        status = questions->direction(questions->context, vx_be32(key + 4), vx_be32(key + 8),
+                                      vx_be32(key + 12), key + 16, &direction);
+        answer->identity = direction;
+        return status;
+    }
+}
+
+static int know_party(vx_lister *lister, vx_end end, vx_party *party) {
+    *party = (vx_party){.identity = -1};
+    if (end.kind != VX_END_IPV4 && end.kind != VX_END_IPV6)
+        return 0;
+    uint8_t key[KNOWN_KEY] = {ABOUT_PARTY, end.kind == VX_END_IPV4 ? 4 : 16};
+    memcpy(key + 4, end.octets, key[1]);
+    return know(lister, key, party);
+}
+
+static int know_identity(vx_lister *lister, int64_t identity, vx_string *name) {
+    uint8_t key[KNOWN_KEY] = {ABOUT_IDENTITY};
+    vx_party answer;
+    put32(key + 4, (uint32_t)identity);
+    int status = know(lister, key, &answer);
+    *name = answer.name;
+    return status;
+}
+
+/* ---- where a record was seen ---- */
+
+/* As vxtool.engine.tables has them. */
+enum { UNKNOWN_WAY, CAME_IN, WENT_OUT, FOR_OTHERS, CAME_TO_ALL, CAME_TO_SOME };
+
+typedef struct {
+    int64_t index; /* of the interface; -1: the link header tells none */
+    bool is_any;   /* it cannot be told which interface */
+    uint8_t direction;
+    const uint8_t *macs; /* where only they may tell the direction; else NULL */
+} spot;
+
+static uint8_t direction_of_packet_type(unsigned type) {
+    static const uint8_t directions[] = {CAME_IN, CAME_TO_ALL, CAME_TO_SOME, FOR_OTHERS, WENT_OUT};
+    return type < sizeof directions ? directions[type] : UNKNOWN_WAY;
+}
+
+static spot spot_of(const vx_record *record, uint32_t link_type) {
+    const uint8_t *data = record->data;
+    if (link_type == VX_LINK_SLL2 && record->captured >= 20)
+        return (spot){vx_be32(data + 4), false, direction_of_packet_type(data[10]), NULL};
+    if (link_type == VX_LINK_SLL && record->captured >= 16)
+        return (spot){-1, true, direction_of_packet_type(vx_be16(data)), NULL};
+    if (link_type == VX_LINK_SLL || link_type == VX_LINK_SLL2)
+        return (spot){-1, true, UNKNOWN_WAY, NULL};
+    uint8_t direction = record->direction; /* the container has the same */
+    bool has_macs = link_type == VX_LINK_EN10MB && direction == UNKNOWN_WAY && record->captured >= MACS;
+    return (spot){-1, false, direction, has_macs ? data : NULL};
+}
+
+static int know_interface(vx_lister *lister, uint32_t input, uint32_t interface, const spot *place,
+                          vx_string *label) {
+    uint8_t key[KNOWN_KEY] = {ABOUT_INTERFACE, place->index >= 0};
+    vx_party answer;
+    *label = (vx_string){NULL, 0};
+    if (place->is_any)
+        return 0;
+    if (place->index >= 0) {
+        put32(key + 4, (uint32_t)place->index);
+    } else {
+        put32(key + 8, input);
+        put32(key + 12, interface);
+    }
+    int status = know(lister, key, &answer);
+    *label = answer.name;
+    return status;
+}
+
+static int know_direction(vx_lister *lister, uint32_t bundle, uint32_t input, uint32_t interface,
+                          const uint8_t *macs, uint8_t *direction) {
+    uint8_t key[KNOWN_KEY] = {ABOUT_DIRECTION};
+    vx_party answer;
+    put32(key + 4, bundle);
+    put32(key + 8, input);
+    put32(key + 12, interface);
+    memcpy(key + 16, macs, MACS);
+    int status = know(lister, key, &answer);
+    if (status == 0)
+        *direction = (uint8_t)answer.identity;
+    return status;
+}
+
+/* Where this one record was seen: "eth1 in". And of one without a datagram, from where or to where it went.
+ */
+static int tell_spot(vx_lister *lister, const vx_record *record, uint32_t link_type, size_t datagram,
+                     vx_line *line) {
+    spot place = spot_of(record, link_type);
+    vx_string label;
+    int status = know_interface(lister, line->input, record->interface, &place, &label);
+    if (status == 0 && place.macs != NULL && datagram != NOWHERE)
+        status = know_direction(lister, lister->options.bundle[datagram], line->input, record->interface,
+                                place.macs, &place.direction);
+    if (status < 0)
+        return status;
+    bool out = place.direction == WENT_OUT;
+    bool in = place.direction == CAME_IN || place.direction == CAME_TO_ALL || place.direction == CAME_TO_SOME;
+    if (datagram == NOWHERE && in)
+        line->ingress = label;
+    if (datagram == NOWHERE && out)
+        line->egress = label;
+    const char *way = in ? "in" : out ? "out" : place.direction == FOR_OTHERS ? "other" : "";
+    vx_text *text = &lister->label;
+    text->size = 0;
+    vx_text_bytes(text, label.at, label.size);
+    if (text->size > 0 && way[0] != '\0')
+        vx_text_byte(text, ' ');
+    vx_text_string(text, way);
+    if (text->failed)
+        return VX_LIST_NO_MEMORY;
+    line->interfaces = (vx_string){text->size > 0 ? text->at : NULL, (uint32_t)text->size};
+    return 0;
+}
+
+/* ---- datagrams ---- */
+
+/* The place of `where` in the array, or where it would be: looked for from `hint` on, both ways. */
+static size_t place_of(const uint64_t *array, size_t count, size_t hint, uint64_t where) {
+    size_t low = 0, high = count;
+    if (hint < count && array[hint] < where) {
+        size_t step = 1;
+        for (low = hint + 1; low + step < count && array[low + step - 1] < where; step *= 2)
+            low += step;
+        high = low + step < count ? low + step : count;
+    } else if (hint <= count && hint > 0) {
+        size_t step = 1;
+        for (high = hint; high > step && array[high - step] > where; step *= 2)
+            high -= step;
+        low = high > step ? high - step : 0;
+    }
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (array[middle] < where)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* The datagram of the record at `where`, or NOWHERE. */
+static size_t datagram_at(const vx_list_options *options, uint64_t where, size_t hint) {
+    size_t at = place_of(options->where, options->datagram_count, hint, where);
+    return at < options->datagram_count && options->where[at] == where ? at : NOWHERE;
+}
+
+/* What the next record of an input is, and of which datagram. */
+static standing find_datagram(vx_lister *lister, uint32_t number, uint64_t where, size_t *datagram) {
+    const vx_list_options *options = &lister->options;
+    list_input *input = &lister->inputs[number];
+    *datagram = NOWHERE;
+    if (input->datagram < options->datagram_count && options->where[input->datagram] == where) {
+        *datagram = input->datagram++;
+        return IS_FIRST;
+    }
+    size_t at = input->sighting;
+    if (at == options->sighted_count || options->sighted[at] != where)
+        return IS_APART;
+    /* A record may be of several datagrams, as one super-frame is of all that it holds. */
+    while (input->sighting < options->sighted_count && options->sighted[input->sighting] == where)
+        input->sighting++;
+    uint64_t first = options->first[at];
+    for (unsigned hops = 0; hops < MOST_HOPS; hops++) {
+        *datagram = datagram_at(options, first, input->datagram);
+        if (*datagram != NOWHERE)
+            return IS_FURTHER;
+        at = place_of(options->sighted, options->sighted_count, at, first);
+        if (at == options->sighted_count || options->sighted[at] != first)
+            break;
+        first = options->first[at];
+    }
+    return IS_APART;
+}
+
+/* ---- messages of applications ---- */
+
+static bool is_message_port(uint16_t port) {
+    return port == 53 || port == 5353 || port == 67 || port == 68 || port == 123 || port == 546 ||
+           port == 547;
+}
+
+static bool begins_with(const uint8_t *at, size_t size, const char *word) {
+    size_t length = strlen(word);
+    return size >= length && memcmp(at, word, length) == 0;
+}
+
+/* Whether it is worth to ask: the twin of vxtool.summary.applications.may_begin. */
+static bool may_begin(const vx_seen *seen, const uint8_t *payload, size_t size) {
+    static const char *const words[] = {"GET ",     "POST ",    "PUT ",   "HEAD ",  "DELETE ",
+                                        "OPTIONS ", "CONNECT ", "PATCH ", "TRACE ", "HTTP/1."};
+    if (size == 0 || !seen->has_ports)
+        return false;
+    if (seen->tells == VX_TELLS_UDP)
+        return is_message_port(seen->source_port) || is_message_port(seen->destination_port);
+    if (seen->source_port == 53 || seen->destination_port == 53)
+        return true;
+    if (payload[0] >= 20 && payload[0] <= 23)
+        return size >= 5 && payload[1] == 3 && payload[2] <= 4;
+    if (payload[0] < 'C' || payload[0] > 'T')
+        return false;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (begins_with(payload, size, words[i]))
+            return true;
+    return false;
+}
+
+static void free_stored(vx_lister *lister, uint32_t number) {
+    stored_message *stored = &lister->stored[number];
+    free(stored->bytes);
+    stored->bytes = NULL;
+    stored->mark = 0;
+    stored->next_free = lister->first_free;
+    lister->first_free = number + 1;
+}
+
+/* A place for a message; where there are too many, all that wait are forgotten. UINT32_MAX: no memory. */
+static uint32_t place_for_message(vx_lister *lister) {
+    if (lister->first_free > 0) {
+        uint32_t number = lister->first_free - 1;
+        lister->first_free = lister->stored[number].next_free;
+        return number;
+    }
+    if (lister->stored_count == MOST_STORED) {
+        for (uint32_t i = 0; i < lister->stored_count; i++)
+            free_stored(lister, i);
+        return place_for_message(lister);
+    }
+    if (lister->stored_count == lister->stored_room) {
+        uint32_t room = lister->stored_room > 0 ? 2 * lister->stored_room : 64;
+        stored_message *grown = realloc(lister->stored, room * sizeof *grown);
+        if (grown == NULL)
+            return UINT32_MAX;
+        lister->stored = grown;
+        lister->stored_room = room;
+    }
+    lister->stored[lister->stored_count] = (stored_message){0};
+    return lister->stored_count++;
+}
+
+/* Keep a message until the rest of it has come. */
+static int store_message(vx_lister *lister, const vx_message *message, vx_progress *progress) {
+    uint32_t number = place_for_message(lister);
+    if (number == UINT32_MAX)
+        return VX_LIST_NO_MEMORY;
+    stored_message *stored = &lister->stored[number];
+    char *bytes = malloc((size_t)message->protocol.size + message->info.size + 1);
+    if (bytes == NULL) {
+        free_stored(lister, number);
+        return VX_LIST_NO_MEMORY;
+    }
+    memcpy(bytes, message->protocol.at, message->protocol.size);
+    memcpy(bytes + message->protocol.size, message->info.at, message->info.size);
+    lister->last_mark += lister->last_mark == UINT32_MAX ? 2 : 1; /* never 0 */
+    *stored = (stored_message){bytes, message->protocol.size, message->info.size, lister->last_mark, 0};
+    *progress = (vx_progress){message->remaining, number, stored->mark};
+    return 0;
+}
+
+/* What the line at hand shows of applications; behind what it shows already, where that is alike. */
+static int show_message(vx_lister *lister, vx_string protocol, vx_string info) {
+    vx_text *shown = &lister->message, *name = &lister->protocol;
+    bool alike = name->size > 0 && shown->size > 0 &&
+                 begins_with((const uint8_t *)name->at, name->size - 1, "TLS") &&
+                 begins_with((const uint8_t *)protocol.at, protocol.size, "TLS");
+    if (alike)
+        vx_text_string(shown, ", ");
+    else
+        shown->size = 0;
+    vx_text_bytes(shown, info.at, info.size);
+    name->size = 0;
+    vx_text_bytes(name, protocol.at, protocol.size);
+    vx_text_byte(name, '\0');
+    return shown->failed || name->failed ? VX_LIST_NO_MEMORY : 0;
+}
+
+/* Ask what the payload from `at` on begins. `progress`: NULL where it has to be whole. */
+static int ask_message(vx_lister *lister, const vx_seen *seen, uint32_t at, vx_progress *progress,
+                       bool *is_part) {
+    const vx_list_questions *questions = &lister->options.ask;
+    if (at >= seen->payload_captured || !may_begin(seen, seen->payload + at, seen->payload_captured - at))
+        return 0;
+    vx_message message = {0};
+    int status = questions->message(questions->context, (uint8_t)seen->transport, seen->source_port,
+                                    seen->destination_port, seen->payload + at, seen->payload_captured - at,
+                                    seen->payload_length - at, &message);
+    if (status < 0)
+        return VX_LIST_FAILED;
+    if (status == 0)
+        return 0;
+    if (message.remaining == 0 || progress == NULL)
+        return show_message(lister, message.protocol, message.info);
+    *is_part = true;
+    return store_message(lister, &message, progress);
+}
+
+/* Follow the messages of applications through a datagram that is met for the first time. */
+static int follow_messages(vx_lister *lister, const vx_seen *seen, const vx_stream_note *note,
+                           vx_line *line) {
+    const uint32_t again = VX_RETRANSMISSION | VX_FAST_RETRANSMISSION | VX_SPURIOUS_RETRANSMISSION |
+                           VX_KEEP_ALIVE | VX_ZERO_WINDOW_PROBE;
+    lister->protocol.size = lister->message.size = 0;
+    if (seen->payload_length == 0 || (seen->tells != VX_TELLS_UDP && seen->tells != VX_TELLS_TCP))
+        return 0;
+    vx_progress *progress = note != NULL ? note->progress : NULL;
+    int status = 0;
+    if (seen->tells == VX_TELLS_UDP) {
+        status = ask_message(lister, seen, 0, NULL, &line->is_part);
+    } else if (progress != NULL && !(note->notes & again)) {
+        if (note->notes & VX_LOST_SEGMENT)
+            progress->remaining = 0;
+        uint64_t remaining = progress->remaining;
+        if (remaining > seen->payload_length) {
+            progress->remaining -= seen->payload_length;
+            line->is_part = true;
+            return 0;
+        }
+        if (remaining > 0) {
+            uint32_t number = progress->message, mark = progress->kind;
+            *progress = (vx_progress){0, 0, 0};
+            if (number < lister->stored_count && lister->stored[number].mark == mark && mark != 0) {
+                const stored_message *stored = &lister->stored[number];
+                status = show_message(lister, (vx_string){stored->bytes, stored->protocol_size},
+                                      (vx_string){stored->bytes + stored->protocol_size, stored->info_size});
+                free_stored(lister, number);
+            }
+        }
+        if (status == 0 && remaining < seen->payload_length)
+            status = ask_message(lister, seen, (uint32_t)remaining, progress, &line->is_part);
+    }
+    if (lister->protocol.size > 0) {
+        line->protocol = (vx_string){lister->protocol.at, (uint32_t)lister->protocol.size - 1};
+        line->message = (vx_string){lister->message.at, (uint32_t)lister->message.size};
+    }
+    return status;
+}
+
+/* ---- records ---- */
+
+/* Tell the stream of a segment, or ask it; `note` is filled where the answer is true. -1: no memory. */
+static int follow_stream(vx_lister *lister, const vx_seen *seen, standing standing, const vx_record *record,
+                         uint64_t number, vx_stream_note *note) {
+    vx_segment segment = {0};
+    if (!vx_segment_of(seen, &segment))
+        return 0;
+    segment.time_ns = record->time_ns;
+    segment.record = number;
+    segment.network = lister->options.vni_is_network ? seen->vni : -1;
+    if (standing == IS_FURTHER) {
+        if (vx_streams_look(lister->streams, &segment, note) < 0)
+            return 0;
+        note->progress = NULL;
+        return 1;
+    }
+    return vx_streams_take(lister->streams, &segment, note) < 0 ? -1 : 1;
+}
+
+static bool is_wanted(const vx_lister *lister, const vx_line *line, const vx_party parties[4]) {
+    if (lister->filter == NULL)
+        return true;
+    const vx_seen *seen = line->seen;
+    const vx_party *source = &parties[0], *destination = &parties[1];
+    bool of_vni = lister->options.vni_is_identity && seen->vni >= 0;
+    /* Where there is a tunnel, its ends say which nodes they are. */
+    vx_string from = parties[2].node.at != NULL ? parties[2].node : source->node;
+    vx_string to = parties[3].node.at != NULL ? parties[3].node : destination->node;
+    const vx_facts facts = {
+        .seen = seen,
+        .note = line->note,
+        .record = line->number,
+        .input = line->input,
+        .time_ns = line->time_ns,
+        .relative_ns = line->time_ns - lister->first_time,
+        .latency_ns = line->latency,
+        .protocol = line->protocol.at,
+        .source_pod = source->pod.at,
+        .destination_pod = destination->pod.at,
+        .source_node = from.at,
+        .destination_node = to.at,
+        .ingress = line->ingress.at,
+        .egress = line->egress.at,
+        .source_identity = of_vni ? seen->vni : source->identity,
+        .destination_identity = destination->identity,
+        .outcome = line->outcome,
+    };
+    return vx_filter_holds(lister->filter, &facts);
+}
+
+static int write_line(vx_lister *lister, vx_line *line) {
+    const vx_list_options *options = &lister->options;
+    const vx_seen *seen = line->seen;
+    vx_party parties[4];
+    vx_end ends[4] = {seen->source, seen->destination, seen->outer_source, seen->outer_destination};
+    for (unsigned i = 0; i < 4; i++) {
+        parties[i] = (vx_party){.identity = -1};
+        if (lister->asks_parties && (i < 2 || lister->filter != NULL)) {
+            int status = know_party(lister, ends[i], &parties[i]);
+            if (status < 0)
+                return status;
+        }
+    }
+    line->source = &parties[0];
+    line->destination = &parties[1];
+    if (!is_wanted(lister, line, parties))
+        return 0;
+    int64_t identity = options->vni_is_identity && seen->vni >= 0 ? seen->vni : parties[0].identity;
+    if (options->ask_identities && identity >= 0) {
+        int status = know_identity(lister, identity, &line->identity);
+        if (status < 0)
+            return status;
+    }
+    int64_t since = options->time == VX_TIME_DELTA ? lister->last_line : lister->first_time;
+    if (options->time == VX_TIME_DELTA && lister->lines == 0)
+        since = line->time_ns;
+    line->shown_ns = (int64_t)((uint64_t)line->time_ns - (uint64_t)since);
+    lister->last_line = line->time_ns;
+    vx_line_write(&lister->text, options, line, lister->lines == 0);
+    lister->lines++;
+    return lister->text.failed ? VX_LIST_NO_MEMORY : 0;
+}
+
+static int take_record(vx_lister *lister, uint32_t input, const vx_record *record) {
+    const vx_list_options *options = &lister->options;
+    uint64_t number = ++lister->inputs[input].records;
+    if (!lister->has_records) {
+        lister->has_records = true;
+        lister->first_time = record->time_ns;
+    }
+    size_t datagram;
+    standing standing = find_datagram(lister, input, (uint64_t)input << RECORD_BITS | number, &datagram);
+    if (standing == IS_FURTHER && !options->all)
+        return 0;
+    uint32_t link_type =
+        vx_container_interface(lister->intakes[input].container, record->interface)->link_type;
+    if (lister->known.count >= MOST_KNOWN)
+        forget_all(&lister->known);
+    vx_seen seen;
+    vx_stream_note note = {0};
+    vx_seen_read(&seen, record->data, record->captured, record->length, link_type, options->ports,
+                 options->port_count);
+    int noted = follow_stream(lister, &seen, standing, record, number, &note);
+    if (noted < 0)
+        return VX_LIST_NO_MEMORY;
+    vx_line line = {
+        .seen = &seen,
+        .note = noted > 0 ? &note : NULL,
+        .number = number,
+        .input = input,
+        .time_ns = record->time_ns,
+        .latency = -1,
+        .protocol = {seen.protocol, (uint32_t)strlen(seen.protocol)},
+    };
+    int status = standing != IS_FURTHER ? follow_messages(lister, &seen, line.note, &line) : 0;
+    if (status == 0 && datagram != NOWHERE) {
+        uint32_t bundle = options->bundle[datagram];
+        const vx_way *way = &options->ways[options->way_of[bundle]];
+        line.latency = options->latency[datagram];
+        line.datagram = options->where[datagram] & ((UINT64_C(1) << RECORD_BITS) - 1);
+        line.outcome = options->outcome_of[bundle];
+        line.interfaces = way->both;
+        line.ingress = way->ingress;
+        line.egress = way->egress;
+    }
+    if (status == 0 && (options->all || datagram == NOWHERE))
+        status = tell_spot(lister, record, link_type, datagram, &line);
+    return status == 0 ? write_line(lister, &line) : status;
+}
+
+/* ---- what others call ---- */
+
+static bool is_full(const vx_lister *lister) {
+    return lister->options.most > 0 && lister->lines >= lister->options.most;
+}
+
+static int fail_with(vx_lister *lister, int status) {
+    if (status < 0 && lister->failure == 0)
+        lister->failure = status;
+    return lister->failure;
+}
+
+/* Write the lines of all records that can be read. */
+static int list_records(vx_lister *lister) {
+    uint32_t inputs = lister->options.inputs;
+    size_t most = inputs == 1 ? VX_READY : 1;
+    while (!is_full(lister)) {
+        uint32_t number = inputs == 1 ? 0 : vx_intakes_next(lister->intakes, inputs);
+        if (number == VX_NO_INPUT || !vx_intake_fill(&lister->intakes[number], most))
+            return 0;
+        vx_intake *intake = &lister->intakes[number];
+        int status = take_record(lister, number, &intake->ready[intake->ready_at]);
+        if (status < 0)
+            return status;
+        intake->ready_at++;
+    }
+    return 0;
+}
+
+int vx_lister_feed(vx_lister *lister, uint32_t input, const uint8_t *data, size_t size) {
+    if (lister->failure != 0)
+        return lister->failure;
+    vx_intake_offer(&lister->intakes[input], data, size);
+    int status = list_records(lister);
+    if (status == 0 && !is_full(lister) && vx_intake_keep(&lister->intakes[input]) < 0)
+        status = VX_LIST_NO_MEMORY;
+    return fail_with(lister, status);
+}
+
+int vx_lister_end(vx_lister *lister, uint32_t input) {
+    if (lister->failure != 0)
+        return lister->failure;
+    vx_intake_end(&lister->intakes[input]);
+    return fail_with(lister, list_records(lister));
+}
+
+uint32_t vx_lister_wants(const vx_lister *lister) {
+    if (is_full(lister))
+        return VX_NO_INPUT;
+    return vx_intakes_wanting(lister->intakes, lister->options.inputs);
+}
+
+vx_text *vx_lister_text(vx_lister *lister) { return &lister->text; }
+
+uint64_t vx_lister_lines(const vx_lister *lister) { return lister->lines; }
+
+vx_lister *vx_lister_new(const vx_list_options *options) {
+    vx_lister *lister = calloc(1, sizeof *lister);
+    if (lister == NULL)
+        return NULL;
+    lister->options = *options;
+    lister->intakes = calloc((size_t)options->inputs + 1, sizeof *lister->intakes);
+    lister->inputs = calloc((size_t)options->inputs + 1, sizeof *lister->inputs);
+    lister->streams = vx_streams_new(MOST_STREAMS, options->seed);
+    bool complete = lister->intakes != NULL && lister->inputs != NULL && lister->streams != NULL;
+    if (complete && options->filter != NULL)
+        complete = vx_filter_new(options->filter, options->filter_size, &lister->filter) == 0;
+    for (uint32_t i = 0; complete && i < options->inputs; i++) {
+        complete = vx_intake_init(&lister->intakes[i]) == 0;
+        uint64_t begins = (uint64_t)i << RECORD_BITS;
+        lister->inputs[i].datagram = place_of(options->where, options->datagram_count, 0, begins);
+        lister->inputs[i].sighting = place_of(options->sighted, options->sighted_count, 0, begins);
+    }
+    if (!complete) {
+        vx_lister_free(lister);
+        return NULL;
+    }
+    lister->asks_parties = options->ask_names;
+    return lister;
+}
+
+void vx_lister_free(vx_lister *lister) {
+    if (lister == NULL)
+        return;
+    for (uint32_t i = 0; lister->intakes != NULL && i < lister->options.inputs; i++)
+        vx_intake_free(&lister->intakes[i]);
+    for (uint32_t i = 0; i < lister->stored_count; i++)
+        free(lister->stored[i].bytes);
+    forget_all(&lister->known);
+    free(lister->known.answers);
+    free(lister->known.slots);
+    free(lister->stored);
+    free(lister->intakes);
+    free(lister->inputs);
+    vx_streams_free(lister->streams);
+    vx_filter_free(lister->filter);
+    vx_text_free(&lister->text);
+    vx_text_free(&lister->protocol);
+    vx_text_free(&lister->message);
+    vx_text_free(&lister->label);
+    free(lister);
+}
