@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 
-def nearest(name: str, known: Collection[str], most: int = 3) -> list[str]:
-    """Those of `known` that are spelled most alike, the nearest first: one at least, `most` at most."""
+def nearest(name: str, known: Collection[str], most: int = 3, least: float = 0.0) -> list[str]:
+    """Those of `known` that are spelled most alike, the nearest first, `most` at most; one at least, unless all are
+    less alike than `least` (0 to 1)."""
     from difflib import SequenceMatcher  # here, because most names are right
 
     def likeness(other: str) -> float:
@@ -16,7 +17,7 @@ def nearest(name: str, known: Collection[str], most: int = 3) -> list[str]:
 
     ranked = sorted(known, key=lambda other: (-likeness(other), other))
     best = likeness(ranked[0])
-    return [other for other in ranked[:most] if likeness(other) >= best - 0.1]
+    return [other for other in ranked[:most] if likeness(other) >= max(best - 0.1, least)]
 
 
 def nearest_named(name: str, known: Collection[str]) -> str:
