@@ -20,14 +20,15 @@ if TYPE_CHECKING:
     from vxtool.api import extract as extract
     from vxtool.api import flows as flows
     from vxtool.api import mtu as mtu
+    from vxtool.api import summary as summary
     from vxtool.packet import decode as decode
     from vxtool.packet import encode as encode
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "analyze", "decap", "decode", "diff", "encap", "encode", "extract", "flows", "mtu"]
+__all__ = ["__version__", "analyze", "decap", "decode", "diff", "encap", "encode", "extract", "flows", "mtu", "summary"]
 
 _HOMES = {
-    "api": ("analyze", "decap", "diff", "encap", "extract", "flows", "mtu"),
+    "api": ("analyze", "decap", "diff", "encap", "extract", "flows", "mtu", "summary"),
     "packet": ("decode", "encode"),
 }
 

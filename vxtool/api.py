@@ -1,5 +1,5 @@
 """`vxtool.analyze`, `vxtool.flows` and `vxtool.diff`: captures and what the operator knows in, the report, the
-flows or the difference out; and `vxtool.decap`, `vxtool.encap` and `vxtool.extract`, which make captures of such.
+flows or the difference out; `vxtool.summary`, the packets one by one; and `vxtool.decap`, `vxtool.encap` and `vxtool.extract`, which make captures of such.
 
 `vxtool.mtu` reads nothing: it reckons.
 """
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from vxtool.engine.native_engine import NativeEngine
     from vxtool.engine.tables import InputRow, Tables
     from vxtool.overheads import Family, MtuPlan
+    from vxtool.report import Target
+    from vxtool.summary.lister import Lister
+    from vxtool.summary.spool import Inputs
 
 LINK_TYPES = {
     0: "NULL",
@@ -370,6 +373,116 @@ def extract(
         return reader.write(output), inputs
 
 
+class Summary:
+    """A list of packets, as text in pieces: iterate once. `inputs` say what of each could not be read."""
+
+    def __init__(self, lister: Lister, pieces: Iterator[bytes], inputs: list[Input]) -> None:
+        self.inputs = inputs
+        self.unlisted = lister.unlisted  # datagrams, or sightings of them, beyond what an engine keeps apart
+        self._lister = lister
+        self._pieces = pieces
+
+    def __iter__(self) -> Iterator[str]:
+        return (piece.decode() for piece in self._pieces)
+
+    @property
+    def lines(self) -> int:
+        """Records that were listed so far."""
+        return self._lister.lines
+
+    def blocks(self) -> Iterator[bytes]:
+        """The same pieces as they were made, in UTF-8."""
+        return self._pieces
+
+
+def summary(
+    paths: Sequence[str],
+    *,
+    format: Literal["text", "tsv", "json"] = "text",
+    fields: Sequence[str] = (),
+    time: Literal["relative", "absolute", "delta"] = "relative",
+    all_records: bool = False,
+    filter: str = "",
+    most: int = 0,
+    target: Target | None = None,
+    fit: bool = False,
+    cluster: Sequence[str] = (),
+    links: Sequence[str] = (),
+    routes: Sequence[str] = (),
+    interfaces: Mapping[int, str] | None = None,
+    namespace: str | None = None,
+    cluster_id_bits: Literal[8, 9] = 8,
+    overlay: Literal["auto", "cilium", "vxlan"] = "auto",
+    ports: Mapping[int, str] | None = None,
+    window_ns: int = 1_000_000_000,
+    settle_ns: int = 10_000_000,
+    jobs: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Summary:
+    """List the packets of captures taken at one place, merged by time, as Wireshark does: each datagram once, with
+    the way that it took and what became of it, or with `all_records` each record.
+
+    `fields` are what a line shows, as `vxtool.summary.fields.FIELDS` names them; without any, those that are usual
+    for the format. `time` is since the first record, that of the clock in UTC, or since the line before. `filter` is
+    a display filter (`vxtool.summary.filter_text`), `most` how many lines there are at most (0: no limit). Text has
+    one line for each, as wide as it is; with `fit` it is laid out for the width of `target`, which also tells
+    whether it may be coloured. Other arguments are those of `analyze`.
+
+    The inputs are read twice; standard input and pipes are copied to a temporary file for that. Raises UsageError
+    for options and files that make no sense, and InputError where not one input could be read.
+    """
+    from vxtool.summary.lister import Lister, Wish, check_wish
+    from vxtool.summary.spool import Inputs
+
+    wish = Wish(format, fields, time, all_records, filter, most, fit)
+    check_wish(wish)
+    knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
+    files = Inputs(paths)
+    try:
+        tables, inputs, tool = _observe(
+            paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED, files
+        )
+        from vxtool.analysis import Knowledge
+        from vxtool.analysis.outcomes import Judge
+        from vxtool.analysis.traffic import tell_overlay
+        from vxtool.convert.choose import none_could_be_read
+        from vxtool.report import Target
+
+        if error := none_could_be_read(inputs):
+            raise error
+        knowledge = knowledge or Knowledge(paths)
+        with _no_collector():
+            knowledge.leave_out_later(tables.last_time)
+            judge = Judge(tables, knowledge, window_ns)
+            judged = judge.judged()
+            told = tell_overlay(overlay, tables, knowledge)
+            lister = Lister(
+                tables,
+                judge,
+                judged,
+                knowledge,
+                told,
+                inputs,
+                _wears_of(ports),
+                wish,
+                target or Target(),
+                engine_name(),
+            )
+    except BaseException:
+        files.close()
+        raise
+
+    def pieces() -> Iterator[bytes]:
+        from vxtool.summary.frame import head, tail
+
+        with files:
+            yield head(wish, lister.fields, tool, inputs)
+            yield from lister.blocks(files)
+            yield tail(wish)
+
+    return Summary(lister, pieces(), inputs)
+
+
 def mtu(
     *,
     underlay: int | None = None,
@@ -418,6 +531,7 @@ def _observe(
     progress: ProgressCallback | None,
     most_datagrams: int = 0,
     most_sightings: int = 0,
+    files: Inputs | None = None,
 ) -> tuple[Tables, list[Input], Tool]:
     """What an engine makes of the captures, what became of each input, and which engine it was."""
     options = EngineOptions(
@@ -430,7 +544,7 @@ def _observe(
     )
     name = engine_name()
     engine = make_engine(options, name)
-    sources, errors = _open_all(paths)
+    sources, errors = _open_all(paths, files)
     try:
         _pump(engine, _Reader(sources, errors, progress), jobs)
         tables = engine.tables()
@@ -501,12 +615,12 @@ def _load_knowledge(
     return knowledge
 
 
-def _open_all(paths: Sequence[str]) -> tuple[list[Source | None], list[str | None]]:
+def _open_all(paths: Sequence[str], files: Inputs | None) -> tuple[list[Source | None], list[str | None]]:
     sources: list[Source | None] = []
     errors: list[str | None] = []
-    for path in paths:
+    for index, path in enumerate(paths):
         try:
-            sources.append(open_source(path))
+            sources.append(open_source(path) if files is None else files.open(index))
             errors.append(None)
         except InputError as error:
             sources.append(None)

@@ -25,6 +25,7 @@ _COMMANDS = (
     "fields",
     "flows",
     "mtu",
+    "summary",
 )
 # What sends packets, or writes beside its output, is told so each time anew.
 _WITHOUT_DEFAULTS = ("config", "craft")

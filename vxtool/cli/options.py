@@ -54,6 +54,14 @@ _KNOWLEDGE: Sequence[_Option] = (
     ),
 )
 
+overlay_option = click.option(
+    "--overlay",
+    type=click.Choice(["auto", "cilium", "vxlan"]),
+    default="auto",
+    show_default=True,
+    help="What a VNI means: a Cilium identity, or a network.",
+)
+
 _JUDGING: Sequence[_Option] = (
     click.option(
         "--scope",
@@ -62,13 +70,7 @@ _JUDGING: Sequence[_Option] = (
         show_default=True,
         help="Judge tunnel datagrams or all IP packets; auto: tunnel where there are any.",
     ),
-    click.option(
-        "--overlay",
-        type=click.Choice(["auto", "cilium", "vxlan"]),
-        default="auto",
-        show_default=True,
-        help="What a VNI means: a Cilium identity, or a network.",
-    ),
+    overlay_option,
 )
 
 _READING: Sequence[_Option] = (

@@ -79,9 +79,37 @@ def write(path: str, pieces: Iterable[str], encoding: str, append: bool = False)
     except BrokenPipeError:
         raise
     except OSError as error:
-        name = "standard output" if path == STDOUT else path
-        why = f"{name}: cannot write the report: {error.strerror}; give --output another file."
-        raise UsageError(why) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: str, error: OSError) -> UsageError:
+    name = "standard output" if path == STDOUT else path
+    return UsageError(f"{name}: cannot write the report: {error.strerror}; give --output another file.")
+
+
+def fits(path: str) -> bool:
+    """Whether lines are to be fitted to a width: on a terminal."""
+    return path == STDOUT and sys.stdout.isatty()
+
+
+def write_bytes(path: str, blocks: Iterable[bytes]) -> None:
+    """Write text that is encoded already, block by block as it comes. Errors are those of `write`."""
+    try:
+        if path == STDOUT:
+            sys.stdout.flush()
+            descriptor = sys.stdout.fileno()
+            for block in blocks:
+                view = memoryview(block)
+                while view:
+                    view = view[os.write(descriptor, view) :]
+        else:
+            with open(path, "wb") as file:
+                for block in blocks:
+                    file.write(block)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def binary_output(path: str) -> str | BinaryIO:

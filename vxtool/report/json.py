@@ -32,33 +32,34 @@ def render(report: Report, target: Target | None = None) -> str:
 
     Raises ValueError for a float that JSON cannot hold (NaN, infinity).
     """
-    return _safe(_written(report, Report, "\n"))
+    return safe(_written(report, Report, "\n")) + "\n"
 
 
 def render_flows(flows: FlowList, target: Target | None = None) -> str:
     """The same of a list of flows."""
-    return _safe(_written({**flows, "flows": list(flows["flows"])}, FlowList, "\n"))
+    return safe(_written({**flows, "flows": list(flows["flows"])}, FlowList, "\n")) + "\n"
 
 
 def render_diff(difference: Difference, target: Target | None = None) -> str:
     """The same of what changed between two captures."""
     from vxtool.analysis.model import Difference
 
-    return _safe(_written(difference, Difference, "\n"))
+    return safe(_written(difference, Difference, "\n")) + "\n"
 
 
 def render_mtu(plan: MtuPlan, target: Target | None = None) -> str:
     """The same of what an MTU comes to."""
     from vxtool.overheads import MtuPlan
 
-    return _safe(_written(plan, MtuPlan, "\n"))
+    return safe(_written(plan, MtuPlan, "\n")) + "\n"
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
+    """`text` of JSON, with what is not safe to print written as escapes."""
     if not text.isascii() or "\x7f" in text:
         # Outside strings JSON has none of these, and inside a string an escape means the same.
         text = re.sub(_UNSAFE, lambda match: f"\\u{ord(match[0]):04x}", text)
-    return text + "\n"
+    return text
 
 
 def _written(value: Any, shape: Any, margin: str) -> str:

@@ -158,7 +158,9 @@ static void escape_json(vx_text *text, size_t start) {
             vx_text_string(text, "\\r");
         } else if (sign == '\t') {
             vx_text_string(text, "\\t");
-        } else if (sign < 0x20 || (taken == 1 && sign >= 0x80) || is_unsafe(sign)) {
+        } else if (taken == 1 && sign >= 0x80) {
+            write_hex(text, "\\u", 0xDC00 + sign, 4); /* as Python holds such a byte */
+        } else if (sign < 0x20 || is_unsafe(sign)) {
             write_hex(text, "\\u", sign, 4);
         } else {
             vx_text_bytes(text, copy + i, taken);

@@ -1,0 +1,148 @@
+"""`vxtool summary`: the packets one by one, as Wireshark lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from vxtool.cli import EXIT_INPUT, complain
+from vxtool.cli.analysis import check_stdin, interrupt_ends_input, named_interfaces, tell_unread, why
+from vxtool.cli.options import knowledge_options, output_options, overlay_option, reading_options
+from vxtool.cli.output import check_output, target_for, write_bytes
+from vxtool.cli.progress import Progress
+from vxtool.summary.fields import FORMATS, TIMES
+
+if TYPE_CHECKING:
+    from vxtool.report import Target
+    from vxtool.summary.fields import Format, Times
+
+_SIGNS = {"→": "->", "µ": "u", "…": "..."}
+
+
+def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> list[str]:
+    return [name for part in (value or "").split(",") if (name := part.strip())]
+
+
+@click.command("summary", short_help="List packets one by one, as Wireshark does: each datagram once.")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.option("--all", "all_records", is_flag=True, help="A line for each record, not one for each datagram.")
+@click.option(
+    "-Y",
+    "--filter",
+    "filter_",
+    metavar="FILTER",
+    default="",
+    help="Only lines for which this display filter holds, as in 'vni==36705 && tcp.port==80'; `vxtool fields "
+    "filter` lists what it may ask.",
+)
+@click.option(
+    "--fields",
+    metavar="NAME,...",
+    callback=_names,
+    help="What a line shows, as in number,source,destination,info; `vxtool fields summary` lists all.",
+)
+@click.option(
+    "--time",
+    type=click.Choice(TIMES),
+    default="relative",
+    show_default=True,
+    help="Since the first record, of the clock (UTC), or since the line before.",
+)
+@click.option("--count", metavar="N", type=click.IntRange(min=1), help="Lines at most.")
+@click.option(
+    "--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True, help="What to print."
+)
+@knowledge_options
+@overlay_option
+@reading_options
+@output_options
+def command(
+    files: tuple[str, ...],
+    *,
+    cluster: tuple[str, ...],
+    links: tuple[str, ...],
+    routes: tuple[str, ...],
+    interfaces: tuple[str, ...],
+    ports: tuple[tuple[int, str], ...],
+    window: int,
+    settle: int,
+    all_records: bool,
+    filter_: str,
+    fields: list[str],
+    time: Times,
+    count: int | None,
+    format_: Format,
+    output: str,
+    color: str,
+    progress: bool,
+    **options: Any,
+) -> int:
+    """List the packets in the captures FILE...: when, by which way and how fast, from whom to whom, and what they
+    say. A datagram is one line, with the record that it was first seen in; what was passed on is no retransmission.
+
+    The captures are read twice: standard input and pipes are copied to a temporary file for that.
+
+    \b
+      vxtool summary vxlan.pcap --links links.json
+      vxtool summary vxlan.pcap --cluster endpoints.json -Y 'pod == "default/curl-pod" && tcp'
+      vxtool summary drops.pcap -Y 'outcome == dropped' --count 20
+      vxtool summary vxlan.pcap --all --fields number,time,interfaces,source,destination,info
+      vxtool summary vxlan.pcap --format json | jq '.records[] | select(.vni == 36705)'
+    """
+    check_stdin(files)
+    check_output(output, files + cluster + links + routes)
+    # Imported here, so that a wrong option need not wait for it.
+    from vxtool.api import summary
+    from vxtool.cli.output import fits
+
+    target = target_for(output, color, 0)
+    with Progress(progress) as bar, interrupt_ends_input(files):
+        found = summary(
+            list(files),
+            format=format_,
+            fields=fields,
+            time=time,
+            all_records=all_records,
+            filter=filter_,
+            most=count or 0,
+            target=target,
+            fit=fits(output),
+            cluster=list(cluster),
+            links=list(links),
+            routes=list(routes),
+            interfaces=named_interfaces(interfaces),
+            ports=dict(ports) or None,
+            window_ns=window,
+            settle_ns=settle,
+            progress=bar,
+            **options,
+        )
+    unread = tell_unread(found.inputs)
+    if format_ != "json":
+        for item in found.inputs:
+            if item["truncated"]:
+                complain(why(item))
+    write_bytes(output, _encoded(found.blocks(), target) if format_ == "text" else found.blocks())
+    if found.unlisted:
+        complain(
+            f"{found.unlisted:,} datagrams, or further records of such, are more than can be told apart: each is a "
+            "line of its own."
+        )
+    return EXIT_INPUT if unread else 0
+
+
+def _encoded(blocks: Iterator[bytes], target: Target) -> Iterator[bytes]:
+    """The text in the encoding of the target, where that is another than UTF-8."""
+    if target.encoding.lower().replace("-", "") in ("utf8", ""):
+        return blocks
+    missing = {}
+    for sign, plain in _SIGNS.items():
+        try:
+            sign.encode(target.encoding)
+        except UnicodeEncodeError:
+            missing[ord(sign)] = plain
+    return (
+        block.decode().translate(missing).encode(target.encoding, "backslashreplace") for block in blocks
+    )

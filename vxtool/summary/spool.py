@@ -1,0 +1,75 @@
+"""Inputs that are read twice: what can be read only once is copied to a temporary file first."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Sequence
+from typing import IO
+
+from vxtool.capture.source import CHUNK, Source, open_source
+from vxtool.errors import InputError
+
+
+class Inputs:
+    """Opens inputs by their names, as often as they are wanted. Also a context manager that removes the copies."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = paths
+        self._copies: dict[int, IO[bytes]] = {}
+
+    def __enter__(self) -> Inputs:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for copy in self._copies.values():
+            copy.close()
+        self._copies.clear()
+
+    def open(self, index: int) -> Source:
+        """Raises InputError as `open_source` does."""
+        path = self.paths[index]
+        if index not in self._copies:
+            if not _is_stream(path):
+                return open_source(path)
+            self._copies[index] = _copied(path)
+        # One reads after the other, so that it does not matter that both move the same position.
+        descriptor = os.dup(self._copies[index].fileno())
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        return Source(open(descriptor, "rb", buffering=0), path, owned=True)
+
+
+def _is_stream(path: str) -> bool:
+    """Whether it can be read only once, or not at all."""
+    if path == "-":
+        return True
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False  # which opening it will tell
+    return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
+
+
+def _copied(path: str) -> IO[bytes]:
+    """A copy of what comes from a pipe or from standard input, as it was, without a name: it is gone when closed."""
+    copy = tempfile.TemporaryFile()
+    try:
+        with open_source(path) as source:
+            memory = memoryview(bytearray(CHUNK))
+            while chunk := source.borrow(memory):
+                copy.write(chunk)
+        copy.flush()
+    except OSError as error:
+        copy.close()
+        raise InputError(
+            f"{path}: cannot be copied to {tempfile.gettempdir()}: {error.strerror or error}: it is read twice; give "
+            "TMPDIR a place with room, or write it to a file first"
+        ) from error
+    except BaseException:
+        copy.close()
+        raise
+    return copy
