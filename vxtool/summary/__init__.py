@@ -1,1 +1,1 @@
-"""Packet lists: each record, or each datagram, as a line, as Wireshark shows it."""
+"""Packet lists as Wireshark shows them."""
