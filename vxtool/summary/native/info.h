@@ -15,8 +15,11 @@ void vx_seen_read(vx_seen *seen, const uint8_t *data, uint32_t captured, uint32_
  * its header was not captured, or it is quoted in an ICMP error, or a fragment. */
 bool vx_segment_of(const vx_seen *seen, vx_segment *segment);
 
-/* Write the info column, as Wireshark writes it; `note` is the stream's, NULL where it is no TCP or is not
- * known: then numbers are as they are in the segment. */
+/* Write a stream's notes as Wireshark does, "[TCP Dup ACK 12#1] ": nothing where there are none. */
+void vx_notes_write(vx_text *text, const vx_stream_note *note);
+
+/* Write the info column, as Wireshark writes it, without the stream's notes; `note` is the stream's, NULL
+ * where it is no TCP or is not known: then numbers are as they are in the segment. */
 void vx_info_write(vx_text *text, const vx_seen *seen, const vx_stream_note *note);
 
 /* Write an address or MAC as columns show it: nothing for VX_END_NONE. */

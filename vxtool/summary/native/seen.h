@@ -17,16 +17,22 @@ typedef struct {
 
 enum { VX_NO_TRANSPORT = -1 };
 
-/* What the info column tells of. */
+/* What the info column tells of; `told` is where that begins. */
 enum {
-    VX_TELLS_FRAME, /* no IP and no ARP, or what should be one is not */
+    VX_TELLS_NOTHING,  /* an unknown link type */
+    VX_TELLS_LINK,     /* a frame of neither IP nor ARP: what follows its link header */
+    VX_TELLS_CUT_LINK, /* a link header that is not whole */
     VX_TELLS_ARP,
-    VX_TELLS_FRAGMENT, /* of `ip`, which is the outermost header that is a fragment's */
-    VX_TELLS_IP,       /* that there is a protocol in it */
+    VX_TELLS_BAD_IPV4, /* what should be an IP header is not */
+    VX_TELLS_BAD_IPV6,
+    VX_TELLS_BAD_IP,   /* either, on a link that does not say which */
+    VX_TELLS_FRAGMENT, /* the IP header of a fragment, the outermost that is one */
+    VX_TELLS_IP,       /* what follows the innermost IP header, which is none of these: */
     VX_TELLS_TCP,
     VX_TELLS_UDP,
     VX_TELLS_ICMP,
     VX_TELLS_ICMPV6,
+    VX_TELLS_TUNNEL, /* what follows a UDP header, or a tunnel header in which nothing is known */
 };
 
 typedef struct {
@@ -36,8 +42,13 @@ typedef struct {
     struct vx_packet packet;
     vx_end source; /* as the columns show them: of the innermost IP, or of ARP and frames without IP, MACs */
     vx_end destination;
-    uint8_t tells;        /* VX_TELLS_TCP and so on */
-    const char *protocol; /* as the column shows it, but for applications: "TCP", "ICMPv6", "ARP", ... */
+    uint8_t tells; /* VX_TELLS_TCP and so on */
+    const uint8_t *told;
+    uint32_t told_captured; /* bytes of it in the record, and */
+    uint32_t told_length;   /* on the wire, by the lengths of the headers before it */
+    const char
+        *protocol;     /* as the column shows it, but for applications: "TCP", "ICMPv6", "ARP", ...; it may */
+    char ethertype[8]; /* be this, so one of these is copied by reading again */
 
     enum vx_kind tunnel; /* of the outermost tunnel: VX_VXLAN, VX_GENEVE, or VX_NONE */
     int32_t vni;         /* the innermost; -1: none */
@@ -53,9 +64,8 @@ typedef struct {
     bool has_ports;    /* TCP or UDP, whose ports were captured */
     uint16_t source_port;
     uint16_t destination_port;
-    const uint8_t
-        *header; /* of TCP, UDP, ICMP, ICMPv6 or ARP, as far as the codec gives a layer; NULL: none */
-    const uint8_t *payload;    /* behind that header */
+    const uint8_t *header;     /* of TCP, UDP, ICMP, ICMPv6 or ARP, but for TCP's options whole; NULL: none */
+    const uint8_t *payload;    /* behind that header; NULL: none */
     uint32_t payload_captured; /* bytes of it in the record */
     uint32_t payload_length;   /* on the wire, by the length fields */
 } vx_seen;
