@@ -90,13 +90,14 @@ static int ask_direction(void *context, uint32_t bundle, uint32_t input, uint32_
     return 1;
 }
 
-static int ask_message(void *context, uint8_t transport, uint16_t source_port, uint16_t destination_port,
-                       const uint8_t *payload, uint32_t captured, uint32_t length, vx_message *message) {
+static int ask_message(void *context, const vx_message_asked *asked, vx_message *message) {
     Lister *self = context;
-    int status = keep_answer(self, PyObject_CallFunction(self->questions[4], "iiiy#I", (int)transport,
-                                                         (int)source_port, (int)destination_port,
-                                                         (const char *)payload, (Py_ssize_t)captured,
-                                                         (unsigned)length));
+    int status = keep_answer(
+        self, PyObject_CallFunction(self->questions[4], "iiiy#IIiKi", (int)asked->transport,
+                                    (int)asked->source_port, (int)asked->destination_port,
+                                    (const char *)asked->payload, (Py_ssize_t)asked->captured,
+                                    (unsigned)asked->length, (unsigned)asked->stream, (int)asked->is_forward,
+                                    (unsigned long long)asked->remaining, (int)asked->is_last));
     if (status <= 0)
         return status;
     PyObject *protocol, *info;

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vxtool.analysis.outcomes import Judge, Judged, Route
     from vxtool.engine.tables import Stage, Tables
     from vxtool.report import Target
+    from vxtool.summary.applications import Applications
     from vxtool.summary.spool import Inputs
 
 _PIECE = 1 << 18  # bytes read at once
@@ -105,6 +106,7 @@ class Lister:
         self._target = target
         self._engine = engine
         self._labels = {key: self._label(key) for key in tables.interfaces}
+        self._applications: Applications | None = None
         self._names_known = bool(knowledge.cluster.sources)
         self.unlisted = tables.counters.unlisted_datagrams + tables.counters.unlisted_sightings
         self.fields = list(wish.fields) or self._usual_fields()
@@ -364,16 +366,29 @@ class Lister:
         return told.pop() if len(told) == 1 else UNKNOWN
 
     def _message(
-        self, transport: int, source_port: int, destination_port: int, payload: bytes, length: int
+        self,
+        transport: int,
+        source_port: int,
+        destination_port: int,
+        payload: bytes,
+        length: int,
+        stream: int,
+        forward: bool,
+        remaining: int,
+        last: bool,
     ) -> tuple[bytes, bytes, int] | None:
-        """What of an application's message it begins."""
-        from vxtool.summary.applications import describe
+        """What a datagram tells of applications; see `Applications.describe`."""
+        if self._applications is None:
+            from vxtool.summary.applications import Applications  # here, because most packets hold none
 
-        found = describe(transport, source_port, destination_port, payload, length)
+            self._applications = Applications()
+        found = self._applications.describe(
+            transport, source_port, destination_port, payload, length, stream, bool(forward), remaining, bool(last)
+        )
         if found is None:
             return None
-        protocol, info, remaining = found
-        return self._bytes(protocol), self._bytes(info), remaining
+        protocol, info, left = found
+        return self._bytes(protocol), self._bytes(info), left
 
 
 def flow_is_ipv6(tunnel: tuple[bytes, bytes, int, int]) -> bool:

@@ -8,7 +8,6 @@ enum {
     RECORD_BITS = 48,
     MOST_STREAMS = 1 << 18, /* TCP connections that are followed at once */
     MOST_KNOWN = 1 << 16,   /* answers that are remembered */
-    MOST_STORED = 1 << 16,  /* messages of which more is to come */
     ARENA_CHUNK = 1 << 16,
     KNOWN_KEY = 32,
     MOST_HOPS = 4, /* from a record to its datagram's: more than one where it came round in a loop */
@@ -40,15 +39,6 @@ typedef struct {
     arena_chunk *texts;
 } known_table;
 
-/* A message of which a first part was seen; those that are free are a list. */
-typedef struct {
-    char *bytes; /* the protocol, then the info */
-    uint32_t protocol_size;
-    uint32_t info_size;
-    uint32_t mark; /* that the stream's progress has too */
-    uint32_t next_free;
-} stored_message;
-
 typedef struct {
     uint64_t records;
     size_t datagram; /* the next in the arrays */
@@ -66,11 +56,6 @@ struct vx_lister {
     list_input *inputs;
     vx_streams *streams;
     known_table known;
-    stored_message *stored;
-    uint32_t stored_count;
-    uint32_t stored_room;
-    uint32_t first_free; /* number + 1 */
-    uint32_t last_mark;
     vx_text text;
     vx_text protocol; /* of the message at hand, ends with NUL */
     vx_text message;
@@ -379,8 +364,11 @@ static standing find_datagram(vx_lister *lister, uint32_t number, uint64_t where
 /* ---- messages of applications ---- */
 
 static bool is_message_port(uint16_t port) {
-    return port == 53 || port == 5353 || port == 67 || port == 68 || port == 123 || port == 546 ||
-           port == 547;
+    static const uint16_t ports[] = {53, 67, 68, 123, 546, 547, 5353, 5355};
+    for (size_t i = 0; i < sizeof ports / sizeof *ports; i++)
+        if (port == ports[i])
+            return true;
+    return false;
 }
 
 static bool begins_with(const uint8_t *at, size_t size, const char *word) {
@@ -389,18 +377,23 @@ static bool begins_with(const uint8_t *at, size_t size, const char *word) {
 }
 
 /* Whether it is worth to ask: the twin of vxtool.summary.applications.may_begin. */
-static bool may_begin(const vx_seen *seen, const uint8_t *payload, size_t size) {
-    static const char *const words[] = {"GET ",     "POST ",    "PUT ",   "HEAD ",  "DELETE ",
-                                        "OPTIONS ", "CONNECT ", "PATCH ", "TRACE ", "HTTP/1."};
-    if (size == 0 || !seen->has_ports)
+static bool may_begin(const vx_seen *seen) {
+    static const char *const words[] = {
+        "HTTP/1.",  "GET ",    "POST ",     "PUT ",       "HEAD ",      "DELETE ",      "OPTIONS ",  "PATCH ",
+        "CONNECT ", "TRACE ",  "PROPFIND ", "PROPPATCH ", "MKCOL ",     "COPY ",        "MOVE ",     "LOCK ",
+        "UNLOCK ",  "SEARCH ", "REPORT ",   "NOTIFY ",    "SUBSCRIBE ", "UNSUBSCRIBE ", "M-SEARCH ",
+    };
+    const uint8_t *payload = seen->payload;
+    size_t size = seen->payload_captured;
+    if (size == 0)
         return false;
     if (seen->tells == VX_TELLS_UDP)
         return is_message_port(seen->source_port) || is_message_port(seen->destination_port);
+    if (size >= 3 && payload[0] >= 20 && payload[0] <= 24 && payload[1] == 3 && payload[2] <= 4)
+        return size < 4 || payload[3] <= 0x48;
     if (seen->source_port == 53 || seen->destination_port == 53)
         return true;
-    if (payload[0] >= 20 && payload[0] <= 23)
-        return size >= 5 && payload[1] == 3 && payload[2] <= 4;
-    if (payload[0] < 'C' || payload[0] > 'T')
+    if (payload[0] < 'C' || payload[0] > 'U')
         return false;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (begins_with(payload, size, words[i]))
@@ -408,134 +401,69 @@ static bool may_begin(const vx_seen *seen, const uint8_t *payload, size_t size) 
     return false;
 }
 
-static void free_stored(vx_lister *lister, uint32_t number) {
-    stored_message *stored = &lister->stored[number];
-    free(stored->bytes);
-    stored->bytes = NULL;
-    stored->mark = 0;
-    stored->next_free = lister->first_free;
-    lister->first_free = number + 1;
+/* One of the two directions of a connection, always the same. */
+static bool is_forward(const vx_seen *seen) {
+    int order = memcmp(seen->source.octets, seen->destination.octets, seen->is_ipv6 ? 16 : 4);
+    return order != 0 ? order < 0 : seen->source_port < seen->destination_port;
 }
 
-/* A place for a message; where there are too many, all that wait are forgotten. UINT32_MAX: no memory. */
-static uint32_t place_for_message(vx_lister *lister) {
-    if (lister->first_free > 0) {
-        uint32_t number = lister->first_free - 1;
-        lister->first_free = lister->stored[number].next_free;
-        return number;
-    }
-    if (lister->stored_count == MOST_STORED) {
-        for (uint32_t i = 0; i < lister->stored_count; i++)
-            free_stored(lister, i);
-        return place_for_message(lister);
-    }
-    if (lister->stored_count == lister->stored_room) {
-        uint32_t room = lister->stored_room > 0 ? 2 * lister->stored_room : 64;
-        stored_message *grown = realloc(lister->stored, room * sizeof *grown);
-        if (grown == NULL)
-            return UINT32_MAX;
-        lister->stored = grown;
-        lister->stored_room = room;
-    }
-    lister->stored[lister->stored_count] = (stored_message){0};
-    return lister->stored_count++;
-}
-
-/* Keep a message until the rest of it has come. */
-static int store_message(vx_lister *lister, const vx_message *message, vx_progress *progress) {
-    uint32_t number = place_for_message(lister);
-    if (number == UINT32_MAX)
-        return VX_LIST_NO_MEMORY;
-    stored_message *stored = &lister->stored[number];
-    char *bytes = malloc((size_t)message->protocol.size + message->info.size + 1);
-    if (bytes == NULL) {
-        free_stored(lister, number);
-        return VX_LIST_NO_MEMORY;
-    }
-    memcpy(bytes, message->protocol.at, message->protocol.size);
-    memcpy(bytes + message->protocol.size, message->info.at, message->info.size);
-    lister->last_mark += lister->last_mark == UINT32_MAX ? 2 : 1; /* never 0 */
-    *stored = (stored_message){bytes, message->protocol.size, message->info.size, lister->last_mark, 0};
-    *progress = (vx_progress){message->remaining, number, stored->mark};
-    return 0;
-}
-
-/* What the line at hand shows of applications; behind what it shows already, where that is alike. */
-static int show_message(vx_lister *lister, vx_string protocol, vx_string info) {
-    vx_text *shown = &lister->message, *name = &lister->protocol;
-    bool alike = name->size > 0 && shown->size > 0 &&
-                 begins_with((const uint8_t *)name->at, name->size - 1, "TLS") &&
-                 begins_with((const uint8_t *)protocol.at, protocol.size, "TLS");
-    if (alike)
-        vx_text_string(shown, ", ");
-    else
-        shown->size = 0;
-    vx_text_bytes(shown, info.at, info.size);
-    name->size = 0;
-    vx_text_bytes(name, protocol.at, protocol.size);
-    vx_text_byte(name, '\0');
-    return shown->failed || name->failed ? VX_LIST_NO_MEMORY : 0;
-}
-
-/* Ask what the payload from `at` on begins. `progress`: NULL where it has to be whole. */
-static int ask_message(vx_lister *lister, const vx_seen *seen, uint32_t at, vx_progress *progress,
-                       bool *is_part) {
-    const vx_list_questions *questions = &lister->options.ask;
-    if (at >= seen->payload_captured || !may_begin(seen, seen->payload + at, seen->payload_captured - at))
-        return 0;
-    vx_message message = {0};
-    int status = questions->message(questions->context, (uint8_t)seen->transport, seen->source_port,
-                                    seen->destination_port, seen->payload + at, seen->payload_captured - at,
-                                    seen->payload_length - at, &message);
-    if (status < 0)
-        return VX_LIST_FAILED;
-    if (status == 0)
-        return 0;
-    if (message.remaining == 0 || progress == NULL)
-        return show_message(lister, message.protocol, message.info);
-    *is_part = true;
-    return store_message(lister, &message, progress);
-}
-
-/* Follow the messages of applications through a datagram that is met for the first time. */
+/* Ask what a datagram that is met for the first time tells of applications, if it is worth it. */
 static int follow_messages(vx_lister *lister, const vx_seen *seen, const vx_stream_note *note,
                            vx_line *line) {
     const uint32_t again = VX_RETRANSMISSION | VX_FAST_RETRANSMISSION | VX_SPURIOUS_RETRANSMISSION |
                            VX_KEEP_ALIVE | VX_ZERO_WINDOW_PROBE;
-    lister->protocol.size = lister->message.size = 0;
-    if (seen->payload_length == 0 || (seen->tells != VX_TELLS_UDP && seen->tells != VX_TELLS_TCP))
-        return 0;
-    vx_progress *progress = note != NULL ? note->progress : NULL;
-    int status = 0;
-    if (seen->tells == VX_TELLS_UDP) {
-        status = ask_message(lister, seen, 0, NULL, &line->is_part);
-    } else if (progress != NULL && !(note->notes & again)) {
+    const vx_list_questions *questions = &lister->options.ask;
+    vx_progress *progress = NULL;
+    vx_message_asked asked = {
+        .transport = (uint8_t)seen->transport,
+        .source_port = seen->source_port,
+        .destination_port = seen->destination_port,
+        .payload = seen->payload,
+        .captured = seen->payload_captured,
+        .length = seen->payload_length,
+    };
+    if (seen->tells == VX_TELLS_TCP) {
+        if (note == NULL || note->progress == NULL || note->notes & again)
+            return 0;
+        progress = note->progress;
         if (note->notes & VX_LOST_SEGMENT)
             progress->remaining = 0;
-        uint64_t remaining = progress->remaining;
-        if (remaining > seen->payload_length) {
-            progress->remaining -= seen->payload_length;
-            line->is_part = true;
+        asked.stream = note->stream;
+        asked.is_forward = is_forward(seen);
+        asked.remaining = progress->remaining;
+        asked.is_last = (seen->header[13] & 1) != 0; /* FIN */
+        if (asked.remaining > asked.length && !asked.is_last) {
+            progress->remaining -= asked.length;
+            line->is_part = asked.length > 0;
             return 0;
         }
-        if (remaining > 0) {
-            uint32_t number = progress->message, mark = progress->kind;
-            *progress = (vx_progress){0, 0, 0};
-            if (number < lister->stored_count && lister->stored[number].mark == mark && mark != 0) {
-                const stored_message *stored = &lister->stored[number];
-                status = show_message(lister, (vx_string){stored->bytes, stored->protocol_size},
-                                      (vx_string){stored->bytes + stored->protocol_size, stored->info_size});
-                free_stored(lister, number);
-            }
-        }
-        if (status == 0 && remaining < seen->payload_length)
-            status = ask_message(lister, seen, (uint32_t)remaining, progress, &line->is_part);
+    } else if (seen->tells != VX_TELLS_UDP) {
+        return 0;
     }
-    if (lister->protocol.size > 0) {
-        line->protocol = (vx_string){lister->protocol.at, (uint32_t)lister->protocol.size - 1};
-        line->message = (vx_string){lister->message.at, (uint32_t)lister->message.size};
+    if (asked.remaining == 0 && !may_begin(seen))
+        return 0;
+    vx_message message = {0};
+    int status = questions->message(questions->context, &asked, &message);
+    if (progress != NULL)
+        progress->remaining = status > 0 ? message.remaining : 0;
+    if (status <= 0)
+        return status < 0 ? VX_LIST_FAILED : 0;
+    if (message.protocol.size == 0) {
+        line->is_part = asked.length > 0;
+        return 0;
     }
-    return status;
+    /* Another question may be asked before the line is written. */
+    vx_text *protocol = &lister->protocol, *info = &lister->message;
+    protocol->size = info->size = 0;
+    vx_text_bytes(protocol, message.protocol.at, message.protocol.size);
+    vx_text_byte(protocol, '\0');
+    vx_text_bytes(info, message.info.at, message.info.size);
+    vx_text_byte(info, '\0');
+    if (protocol->failed || info->failed)
+        return VX_LIST_NO_MEMORY;
+    line->protocol = (vx_string){protocol->at, message.protocol.size};
+    line->message = (vx_string){info->at, message.info.size};
+    return 0;
 }
 
 /* ---- records ---- */
@@ -755,12 +683,9 @@ void vx_lister_free(vx_lister *lister) {
         return;
     for (uint32_t i = 0; lister->intakes != NULL && i < lister->options.inputs; i++)
         vx_intake_free(&lister->intakes[i]);
-    for (uint32_t i = 0; i < lister->stored_count; i++)
-        free(lister->stored[i].bytes);
     forget_all(&lister->known);
     free(lister->known.answers);
     free(lister->known.slots);
-    free(lister->stored);
     free(lister->intakes);
     free(lister->inputs);
     vx_streams_free(lister->streams);

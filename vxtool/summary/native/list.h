@@ -75,11 +75,26 @@ typedef struct {
     int64_t identity; /* -1: not known */
 } vx_party;
 
-/* What of an application's message a packet begins. */
+/* A datagram that may tell of applications: see vxtool/summary/applications.py. */
+typedef struct {
+    uint8_t transport;
+    uint16_t source_port;
+    uint16_t destination_port;
+    const uint8_t *payload;
+    uint32_t captured;
+    uint32_t length;
+    uint32_t stream;    /* of TCP, as the rest */
+    bool is_forward;    /* which direction of the connection */
+    bool is_last;       /* FIN */
+    uint64_t remaining; /* what the last answer in this direction said was to come, less what came since */
+} vx_message_asked;
+
+/* What its line shows, and how many bytes of the direction are to come before the next question. No protocol:
+ * the line is TCP's, a part of a message that is under way. */
 typedef struct {
     vx_string protocol;
     vx_string info;
-    uint64_t remaining; /* further bytes that belong to it */
+    uint64_t remaining;
 } vx_message;
 
 /* Questions to whoever knows more. Each answers 1, 0 (there is nothing to say; the answer stays all zero) or
@@ -93,8 +108,7 @@ typedef struct {
     /* Which way a record of this bundle went, of which only its MACs (12 bytes) may tell. */
     int (*direction)(void *context, uint32_t bundle, uint32_t input, uint32_t interface, const uint8_t *macs,
                      uint8_t *direction);
-    int (*message)(void *context, uint8_t transport, uint16_t source_port, uint16_t destination_port,
-                   const uint8_t *payload, uint32_t captured, uint32_t length, vx_message *message);
+    int (*message)(void *context, const vx_message_asked *asked, vx_message *message);
 } vx_list_questions;
 
 /* What is borrowed stays the caller's, for as long as the lister lives. */
