@@ -311,21 +311,35 @@ static void write_group(vx_text *text, const uint8_t *record, size_t sources) {
                          : includes || excludes   ? "Join group "
                                                   : "Group ");
     write_ipv4(text, record + 4);
-    if (includes && sources > 0)
-        vx_text_string(text, " for sources in ");
-    else if (excludes)
-        vx_text_string(text, sources == 0 ? " for any sources" : ", for sources not in ");
-    else if (type == 5 && sources == 0)
-        vx_text_string(text, ", ALLOW_NEW_SOURCES but no source specified (?)");
-    else if (type == 6 && sources == 0)
-        vx_text_string(text, ", BLOCK_OLD_SOURCES but no source specified (?)");
-    else if (type == 5)
-        vx_text_string(text, ", new sources ");
-    else if (type == 6)
-        vx_text_string(text, ", block sources ");
-    else if (!includes)
-        vx_text_string(text,
-                       sources == 0 ? ", unknown record type (?)" : ", unknown record type (?), sources ");
+    static const char *const none[] = {
+        ", unknown record type (?)",
+        "",
+        " for any sources",
+        "",
+        " for any sources",
+        ", ALLOW_NEW_SOURCES but no source specified (?)",
+        ", BLOCK_OLD_SOURCES but no source specified (?)",
+    };
+    static const char *const one[] = {
+        ", unknown record type (?), sources ",
+        " for source ",
+        ", for source not ",
+        " for source ",
+        ", for source not ",
+        ", new source ",
+        ", block source ",
+    };
+    static const char *const several[] = {
+        ", unknown record type (?), sources ",
+        " for sources in ",
+        ", for sources not in ",
+        " for sources in ",
+        ", for sources not in ",
+        ", new sources ",
+        ", block sources ",
+    };
+    const char *const *words = sources == 0 ? none : sources == 1 ? one : several;
+    vx_text_string(text, words[type <= 6 ? type : 0]);
     if (sources > 0)
         write_sources(text, record + 8, sources);
 }
@@ -372,7 +386,7 @@ static void write_igmp(vx_text *text, const vx_seen *seen) {
         if (seen->told_captured >= 12) {
             size_t sources = vx_be16(message + 10);
             if (sources > 0 && seen->told_captured >= 12 + 4 * sources) {
-                vx_text_string(text, ", sources ");
+                vx_text_string(text, sources == 1 ? ", source " : ", sources ");
                 write_sources(text, message + 12, sources);
             }
         }
