@@ -311,21 +311,35 @@ static void write_group(vx_text *text, const uint8_t *record, size_t sources) {
                          : includes || excludes   ? "Join group "
                                                   : "Group ");
     write_ipv4(text, record + 4);
-    if (includes && sources > 0)
-        vx_text_string(text, " for sources in ");
-    else if (excludes)
-        vx_text_string(text, sources == 0 ? " for any sources" : ", for sources not in ");
-    else if (type == 5 && sources == 0)
-        vx_text_string(text, ", ALLOW_NEW_SOURCES but no source specified (?)");
-    else if (type == 6 && sources == 0)
-        vx_text_string(text, ", BLOCK_OLD_SOURCES but no source specified (?)");
-    else if (type == 5)
-        vx_text_string(text, ", new sources ");
-    else if (type == 6)
-        vx_text_string(text, ", block sources ");
-    else if (!includes)
-        vx_text_string(text,
-                       sources == 0 ? ", unknown record type (?)" : ", unknown record type (?), sources ");
+    static const char *const none[] = {
+        ", unknown record type (?)",
+        "",
+        " for any sources",
+        "",
+        " for any sources",
+        ", ALLOW_NEW_SOURCES but no source specified (?)",
+        ", BLOCK_OLD_SOURCES but no source specified (?)",
+    };
+    static const char *const one[] = {
+        ", unknown record type (?), sources ",
+        " for source ",
+        ", for source not ",
+        " for source ",
+        ", for source not ",
+        ", new source ",
+        ", block source ",
+    };
+    static const char *const several[] = {
+        ", unknown record type (?), sources ",
+        " for sources in ",
+        ", for sources not in ",
+        " for sources in ",
+        ", for sources not in ",
+        ", new sources ",
+        ", block sources ",
+    };
+    const char *const *words = sources == 0 ? none : sources == 1 ? one : several;
+    vx_text_string(text, words[type <= 6 ? type : 0]);
     if (sources > 0)
         write_sources(text, record + 8, sources);
 }
@@ -372,7 +386,7 @@ static void write_igmp(vx_text *text, const vx_seen *seen) {
         if (seen->told_captured >= 12) {
             size_t sources = vx_be16(message + 10);
             if (sources > 0 && seen->told_captured >= 12 + 4 * sources) {
-                vx_text_string(text, ", sources ");
+                vx_text_string(text, sources == 1 ? ", source " : ", sources ");
                 write_sources(text, message + 12, sources);
             }
         }
@@ -416,8 +430,10 @@ static void write_sctp(vx_text *text, const vx_seen *seen) {
     size_t left = seen->told_captured - 12;
     while (left >= 4) {
         size_t size = vx_be16(chunk + 2);
-        if (chunk[0] >= sizeof names / sizeof *names || size < 4)
-            break;
+        if (chunk[0] >= sizeof names / sizeof *names || size < 4) {
+            vx_shortage_write(text, seen);
+            return;
+        }
         vx_text_string(text, names[chunk[0]]);
         vx_text_byte(text, ' ');
         if (chunk[0] == 0 && left >= 8) {
@@ -471,6 +487,17 @@ void vx_ip_protocol_write(vx_text *text, const vx_seen *seen) {
     case PROTOCOL_SCTP:
         write_sctp(text, seen);
         return;
+    case 0:
+    case 43:
+    case 44:
+    case 60:
+        if (!seen->is_ipv6) {
+            write_protocol(text, seen);
+            return;
+        }
+        /* Extension headers that are not whole. */
+        vx_shortage_write(text, seen);
+        return;
     case 6:
     case 17:
         /* Not even the ports. */
@@ -513,6 +540,10 @@ void vx_ip_protocol_write(vx_text *text, const vx_seen *seen) {
         write_named(text, " Len=", seen->told_length >= 8 ? seen->told_length - 8 : 0);
         break;
     case PROTOCOL_GRE:
+        if (vx_be16(message + 2) == 0) {
+            vx_text_string(text, "Encapsulated Possible GRE keepalive packet");
+            break;
+        }
         vx_text_string(text, "Encapsulated 0x");
         write_hex(text, vx_be16(message + 2), 4);
         vx_text_string(text, " (unknown)");
@@ -656,8 +687,7 @@ static const char *llc_protocol(const vx_seen *seen) {
     return "LLC";
 }
 
-void vx_link_protocol_of(vx_seen *seen, const struct vx_layer *last, const uint8_t *header,
-                         uint16_t ethertype) {
+void vx_link_protocol_of(vx_seen *seen, const struct vx_layer *last, uint16_t ethertype) {
     static const struct {
         uint16_t ethertype;
         const char *name;
@@ -667,7 +697,6 @@ void vx_link_protocol_of(vx_seen *seen, const struct vx_layer *last, const uint8
         {0x8864, "PPPoES"},  {0x888E, "EAPOL"},    {0x88CC, "LLDP"},
         {0x88F7, "PTPv2"},   {0x894F, "NSH"},      {0x9000, "LOOP"},
     };
-    (void)header;
     bool is_cooked = last->kind == VX_SLL || last->kind == VX_SLL2;
     if (is_cooked ? ethertype == 4 : ethertype <= LARGEST_LLC && ethertype > 0) {
         seen->protocol = llc_protocol(seen);
@@ -808,7 +837,11 @@ static const char *cooked_words(unsigned packet_type) {
 }
 
 void vx_link_write(vx_text *text, const vx_seen *seen) {
-    if (strcmp(seen->protocol, "STP") == 0 || strcmp(seen->protocol, "LLC") == 0) {
+    static const char *const llc[] = {"STP", "LLC", "CDP", "VTP"};
+    bool is_llc = false;
+    for (size_t i = 0; i < sizeof llc / sizeof *llc; i++)
+        is_llc = is_llc || strcmp(seen->protocol, llc[i]) == 0;
+    if (is_llc) {
         write_llc(text, seen);
         return;
     }
@@ -858,12 +891,7 @@ void vx_link_write(vx_text *text, const vx_seen *seen) {
 }
 
 void vx_cut_link_write(vx_text *text, const vx_seen *seen) {
-    /* Of a record that begins with a cut link header. */
-    if (seen->told == seen->data) {
-        if (strcmp(seen->protocol, "N/A") == 0)
-            vx_text_string(text, "Null/Loopback");
-        else if (strcmp(seen->protocol, "SLL") == 0 && seen->told_captured >= 2)
-            vx_text_string(text, "Cooked");
-    }
+    if (strcmp(seen->protocol, "N/A") == 0)
+        vx_text_string(text, "Null/Loopback");
     vx_shortage_write(text, seen);
 }

@@ -59,7 +59,10 @@ static const char *const parameter_codes[] = {
     "Required option missing",
     "Bad length",
 };
-static const char *const advertisement_codes[] = {"Normal router advertisement"};
+static const char *const advertisement_codes[17] = {
+    [0] = "Normal router advertisement",
+    [16] = "Does not route common traffic",
+};
 static const char *const photuris_codes[] = {
     "Bad SPI",           "Authentication Failed", "Decompression Failed",
     "Decryption Failed", "Need Authentication",   "Need Authorization",
@@ -362,12 +365,9 @@ static char *put_icmp(char *at, const vx_seen *seen) {
     const struct icmp_type *known =
         type < ICMP_TYPES && icmp_types[type].name != NULL ? &icmp_types[type] : NULL;
     const char *name = known != NULL ? known->name : "Unknown ICMP (obsolete or malformed?)";
-    /* A router that is a mobile agent says so in what it advertises (RFC 5944, section 2.1). */
-    if (type == 9 && seen->told_captured >= ICMP_SIZE + 16u && seen->told_captured > 12 && message[4] != 0) {
-        size_t options = ICMP_SIZE + (size_t)message[4] * message[5] * 4;
-        if (options + 1 < seen->told_captured && message[options] == 16)
-            name = "Mobile IP Advertisement";
-    }
+    /* These two codes are a mobile agent's as well (RFC 5944, section 2.1), by whose name they go. */
+    if (type == 9 && (code == 0 || code == 16))
+        name = "Mobile IP Advertisement";
     char *start = at;
     at = vx_put(at, name);
     while (at < start + ICMP_NAME_WIDTH)
@@ -376,7 +376,7 @@ static char *put_icmp(char *at, const vx_seen *seen) {
         return at;
     if (known->codes != NULL) {
         at = vx_put(at, " (");
-        if (code < known->code_count)
+        if (code < known->code_count && known->codes[code] != NULL)
             at = vx_put(at, known->codes[code]);
         else
             at = vx_put_named(at, "Unknown code: ", code);

@@ -54,10 +54,17 @@ static const struct {
     {{0x00, 0x00, 0x0C, 0x07, 0xAC}, 5, "All-HSRP-routers"},
     {{0x01, 0x00, 0x5E}, 3, "IPv4mcast"},
     {{0x33, 0x33}, 2, "IPv6mcast"},
+    /* And the makers of network cards that are not there, which is most of what an overlay runs on. */
+    {{0x08, 0x00, 0x27}, 3, "PcsCompu"},
+    {{0x52, 0x54, 0x00}, 3, "RealtekU"},
+    {{0x00, 0x50, 0x56}, 3, "VMware"},
+    {{0x00, 0x0C, 0x29}, 3, "VMware"},
+    {{0x00, 0x15, 0x5D}, 3, "Microsof"},
+    {{0x00, 0x16, 0x3E}, 3, "Xensourc"},
+    {{0x00, 0x1C, 0x42}, 3, "Parallel"},
 };
 
 char *vx_put_named_mac(char *at, const uint8_t *octets) {
-    /* Most are of one machine. */
     for (size_t i = 0; i < sizeof groups / sizeof *groups; i++) {
         size_t rest = groups[i].size;
         if (memcmp(octets, groups[i].octets, rest) != 0)
@@ -65,7 +72,7 @@ char *vx_put_named_mac(char *at, const uint8_t *octets) {
         at = vx_put(at, groups[i].name);
         if (rest == 6)
             return at;
-        while (rest < 5 && octets[rest] == 0)
+        while (octets[0] & 1 && rest < 5 && octets[rest] == 0)
             rest++;
         for (char before = '_'; rest < 6; before = ':') {
             *at++ = before;

@@ -132,6 +132,7 @@ static bool read_ip(struct reading *reading, const struct vx_layer *layer) {
     seen->source = reading->source;
     seen->destination = reading->destination;
     seen->ip = header;
+    seen->network = seen->vni;
     seen->is_ipv6 = layer->kind == VX_IPV6;
     seen->protocol = seen->is_ipv6 ? "IPv6" : "IPv4";
     seen->ttl = header[seen->is_ipv6 ? 7 : 8];
@@ -354,10 +355,11 @@ static void read_end(struct reading *reading, enum vx_link link) {
     default:
         break;
     }
-    if (ethertype == ETHERTYPE_IPV4 || (kind == VX_NONE && link == VX_LINK_IPV4)) {
+    if (ethertype == ETHERTYPE_IPV4) {
         seen->protocol = "IPv4";
         tell_rest(reading, VX_TELLS_BAD_IPV4);
-        if (seen->told_captured >= 16 && seen->told[0] >> 4 == 4 && (seen->told[0] & 15) >= 5)
+        if (seen->told_captured >= 16 && seen->told[0] >> 4 == 4 && (seen->told[0] & 15) >= 5 &&
+            vx_be16(seen->told + 2) >= (seen->told[0] & 15) * 4)
             seen->source = (vx_end){VX_END_IPV4, seen->told + 12};
     } else if (ethertype == ETHERTYPE_IPV6 || (kind == VX_NONE && link == VX_LINK_IPV6)) {
         seen->protocol = "IPv6";
@@ -377,7 +379,7 @@ static void read_end(struct reading *reading, enum vx_link link) {
         tell_rest(reading, VX_TELLS_ARP);
     } else {
         tell_rest(reading, VX_TELLS_LINK);
-        vx_link_protocol_of(seen, last, header, ethertype);
+        vx_link_protocol_of(seen, last, ethertype);
     }
 }
 
@@ -440,7 +442,7 @@ void vx_seen_read(vx_seen *seen, const uint8_t *data, uint32_t captured, uint32_
     seen->told_length = length > captured ? length : captured;
     seen->protocol = "";
     seen->tunnel = VX_NONE;
-    seen->vni = -1;
+    seen->vni = seen->network = -1;
     seen->outer_source_port = seen->outer_destination_port = 0;
     seen->ip = seen->header = seen->payload = NULL;
     seen->is_ipv6 = seen->has_ports = false;

@@ -52,6 +52,7 @@ typedef struct {
 
     enum vx_kind tunnel; /* of the outermost tunnel: VX_VXLAN, VX_GENEVE, or VX_NONE */
     int32_t vni;         /* the innermost; -1: none */
+    int32_t network;     /* the VNI around `ip`: of a fragment, what it carries may have another; -1: none */
     vx_end outer_source; /* the outermost IP; VX_END_NONE where there is no tunnel */
     vx_end outer_destination;
     uint16_t outer_source_port;

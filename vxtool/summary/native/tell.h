@@ -12,9 +12,8 @@ const char *vx_ip_protocol_name(uint8_t protocol);
 void vx_ip_protocol_of(vx_seen *seen);
 /* Of ARP by its operation, where that was captured. */
 void vx_arp_protocol_of(vx_seen *seen);
-/* Of a frame; `last` is its last link layer, `header` that one's bytes. */
-void vx_link_protocol_of(vx_seen *seen, const struct vx_layer *last, const uint8_t *header,
-                         uint16_t ethertype);
+/* Of a frame, by the ethertype or length in its last link layer. */
+void vx_link_protocol_of(vx_seen *seen, const struct vx_layer *last, uint16_t ethertype);
 
 /* Write the info of these. */
 void vx_ip_protocol_write(vx_text *text, const vx_seen *seen);
