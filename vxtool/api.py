@@ -431,8 +431,10 @@ def summary(
     The inputs are read twice; standard input and pipes are copied to a temporary file for that. Raises UsageError
     for options and files that make no sense, and InputError where not one input could be read.
     """
-    from vxtool.summary.lister import Lister, Wish, check_wish
+    from vxtool.engine.tables import WHOLE
+    from vxtool.summary.lister import Lister, Wish, check_wish, readable
     from vxtool.summary.spool import Inputs
+    from vxtool.summary.tails import find_tails, no_tails
 
     wish = Wish(format, fields, time, all_records, filter, most, fit)
     check_wish(wish)
@@ -456,6 +458,9 @@ def summary(
             judge = Judge(tables, knowledge, window_ns)
             judged = judge.judged()
             told = tell_overlay(overlay, tables, knowledge)
+            tails = no_tails()
+            if any(stage.form != WHOLE for path in tables.queries.paths for stage in path.stages):
+                tails = find_tails(files, readable(inputs), window_ns, engine_name())
             lister = Lister(
                 tables,
                 judge,
@@ -464,6 +469,7 @@ def summary(
                 told,
                 inputs,
                 _wears_of(ports),
+                tails,
                 wish,
                 target or Target(),
                 engine_name(),

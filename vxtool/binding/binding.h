@@ -18,7 +18,7 @@ int vx_add_engine(PyObject *module);
 /* Add the Queries type. Returns 0, or -1 with a Python error set. */
 int vx_add_queries(PyObject *module);
 
-/* Add the Lister type. Returns 0, or -1 with a Python error set. */
+/* Add the Lister and Tails types. Returns 0, or -1 with a Python error set. */
 int vx_add_lister(PyObject *module);
 
 /* The tally of a finished Engine, which lives as long as that; NULL with a Python error set. */

@@ -308,7 +308,7 @@ static PyObject *array_of(uint64_t count, size_t item) {
 
 static void *items_of(PyObject *array) { return PyBytes_AsString(array); }
 
-/* (where, bundle, latency) of the datagrams that are listed */
+/* (where, bundle, latency, length) of the datagrams that are listed */
 static PyObject *queries_listed(PyObject *object, PyObject *args) {
     const Queries *self = (Queries *)object;
     given numbers;
@@ -318,19 +318,21 @@ static PyObject *queries_listed(PyObject *object, PyObject *args) {
     PyObject *where = array_of(count, sizeof(uint64_t));
     PyObject *bundle = array_of(count, sizeof(uint32_t));
     PyObject *latency = array_of(count, sizeof(int64_t));
-    bool complete = where != NULL && bundle != NULL && latency != NULL;
+    PyObject *length = array_of(count, sizeof(uint32_t));
+    bool complete = where != NULL && bundle != NULL && latency != NULL && length != NULL;
     if (complete) {
-        vx_listed listed = {items_of(where), items_of(bundle), items_of(latency)};
+        vx_listed listed = {items_of(where), items_of(bundle), items_of(latency), items_of(length)};
         if (vx_query_listed(self->tally, words(numbers), &listed) < 0) {
             PyErr_NoMemory();
             complete = false;
         }
     }
     if (complete)
-        return Py_BuildValue("(NNN)", where, bundle, latency);
+        return Py_BuildValue("(NNNN)", where, bundle, latency, length);
     Py_XDECREF(where);
     Py_XDECREF(bundle);
     Py_XDECREF(latency);
+    Py_XDECREF(length);
     return NULL;
 }
 

@@ -4,8 +4,9 @@
  * that were given with it; what raises there, is raised by whoever fed the lister. */
 #include "binding.h"
 #include "list.h"
+#include "tails.h"
 
-enum { BORROWED = 7, QUESTIONS = 5 };
+enum { BORROWED = 10, QUESTIONS = 5 };
 
 typedef struct {
     PyObject_HEAD vx_lister *lister;
@@ -205,9 +206,12 @@ static int check_numbers(const uint32_t *numbers, Py_ssize_t count, Py_ssize_t l
     return 0;
 }
 
-/* The arrays: (where, bundle, latency, sighted, first, way of each bundle, outcome of each bundle). */
+/* The arrays: (where, bundle, latency and length of datagrams; where and first of sightings, and of tails;
+ * way and outcome of bundles). */
 static int take_arrays(Lister *self, PyObject *tuple, Py_ssize_t ways, vx_list_options *options) {
-    static const size_t sizes[BORROWED] = {8, 4, 8, 8, 8, 4, 1};
+    static const size_t sizes[BORROWED] = {8, 4, 8, 4, 8, 8, 8, 8, 4, 1};
+    /* Which of them are of the same things. */
+    static const unsigned groups[BORROWED] = {0, 0, 0, 0, 4, 4, 6, 6, 8, 8};
     const void *arrays[BORROWED];
     Py_ssize_t counts[BORROWED];
     if (PyTuple_Size(tuple) != BORROWED) {
@@ -218,25 +222,24 @@ static int take_arrays(Lister *self, PyObject *tuple, Py_ssize_t ways, vx_list_o
         counts[i] = borrow(self, i, PyTuple_GetItem(tuple, i), sizes[i], &arrays[i]);
         if (counts[i] < 0)
             return -1;
-    }
-    if (counts[1] != counts[0] || counts[2] != counts[0] || counts[4] != counts[3] ||
-        counts[6] != counts[5]) {
-        PyErr_SetString(PyExc_ValueError, "arrays of the same things are not of one length");
-        return -1;
+        if (counts[i] != counts[groups[i]]) {
+            PyErr_SetString(PyExc_ValueError, "arrays of the same things are not of one length");
+            return -1;
+        }
     }
     options->where = arrays[0];
     options->bundle = arrays[1];
     options->latency = arrays[2];
+    options->length = arrays[3];
     options->datagram_count = (size_t)counts[0];
-    options->sighted = arrays[3];
-    options->first = arrays[4];
-    options->sighted_count = (size_t)counts[3];
-    options->way_of = arrays[5];
-    options->outcome_of = arrays[6];
-    if (check_numbers(options->bundle, counts[0], counts[5], "bundle") < 0 ||
-        check_numbers(options->way_of, counts[5], ways, "way") < 0)
+    options->sighted = (vx_pairs){arrays[4], arrays[5], (size_t)counts[4]};
+    options->tails = (vx_pairs){arrays[6], arrays[7], (size_t)counts[6]};
+    options->way_of = arrays[8];
+    options->outcome_of = arrays[9];
+    if (check_numbers(options->bundle, counts[0], counts[8], "bundle") < 0 ||
+        check_numbers(options->way_of, counts[8], ways, "way") < 0)
         return -1;
-    for (Py_ssize_t i = 0; i < counts[6]; i++)
+    for (Py_ssize_t i = 0; i < counts[9]; i++)
         if (options->outcome_of[i] > 6) {
             PyErr_SetString(PyExc_ValueError, "an outcome that is none");
             return -1;
@@ -436,4 +439,112 @@ static PyType_Spec lister_spec = {
     .slots = lister_slots,
 };
 
-int vx_add_lister(PyObject *module) { return vx_add_type(module, &lister_spec); }
+/* ---- fragments ---- */
+
+typedef struct {
+    PyObject_HEAD vx_tails *tails;
+    uint32_t inputs;
+} Tails;
+
+static PyObject *tails_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    static char *names[] = {"inputs", "window", "seed", NULL};
+    unsigned inputs;
+    long long window;
+    unsigned long long seed;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "ILK:Tails", names, &inputs, &window, &seed))
+        return NULL;
+    Tails *self = (Tails *)PyType_GenericAlloc(type, 0);
+    if (self == NULL)
+        return NULL;
+    self->inputs = inputs;
+    self->tails = vx_tails_new(inputs, window, seed);
+    if (self->tails == NULL) {
+        Py_DECREF(self);
+        return PyErr_NoMemory();
+    }
+    return (PyObject *)self;
+}
+
+static void tails_dealloc(PyObject *object) {
+    PyTypeObject *type = Py_TYPE(object);
+    vx_tails_free(((Tails *)object)->tails);
+    PyObject_Free(object);
+    Py_DECREF(type);
+}
+
+static PyObject *tails_feed(PyObject *object, PyObject *args) {
+    Tails *self = (Tails *)object;
+    unsigned input;
+    Py_buffer data;
+    if (!PyArg_ParseTuple(args, "Iy*:feed", &input, &data))
+        return NULL;
+    int status = input < self->inputs ? vx_tails_feed(self->tails, input, data.buf, (size_t)data.len) : 1;
+    PyBuffer_Release(&data);
+    if (status > 0)
+        return PyErr_Format(PyExc_ValueError, "input %u of %u", input, (unsigned)self->inputs);
+    return status < 0 ? PyErr_NoMemory() : Py_NewRef(Py_None);
+}
+
+static PyObject *tails_end(PyObject *object, PyObject *number) {
+    Tails *self = (Tails *)object;
+    unsigned long input = PyLong_AsUnsignedLong(number);
+    if (input == (unsigned long)-1 && PyErr_Occurred())
+        return NULL;
+    if (input >= self->inputs)
+        return PyErr_Format(PyExc_ValueError, "input %lu of %u", input, (unsigned)self->inputs);
+    return vx_tails_end(self->tails, (uint32_t)input) < 0 ? PyErr_NoMemory() : Py_NewRef(Py_None);
+}
+
+static PyObject *tails_wants(PyObject *object, PyObject *unused) {
+    (void)unused;
+    uint32_t input = vx_tails_wants(((Tails *)object)->tails);
+    return input == UINT32_MAX ? Py_NewRef(Py_None) : PyLong_FromUnsignedLong(input);
+}
+
+/* (where of tails, where of their firsts) */
+static PyObject *tails_found(PyObject *object, PyObject *unused) {
+    (void)unused;
+    size_t count;
+    const vx_tail *found = vx_tails_found(((Tails *)object)->tails, &count);
+    PyObject *where = PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(uint64_t)));
+    PyObject *first =
+        where != NULL ? PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(count * sizeof(uint64_t))) : NULL;
+    if (first == NULL) {
+        Py_XDECREF(where);
+        return NULL;
+    }
+    uint64_t *tails = (uint64_t *)(void *)PyBytes_AsString(where);
+    uint64_t *firsts = (uint64_t *)(void *)PyBytes_AsString(first);
+    for (size_t i = 0; i < count; i++) {
+        tails[i] = found[i].tail;
+        firsts[i] = found[i].first;
+    }
+    return Py_BuildValue("(NN)", where, first);
+}
+
+static PyMethodDef tails_methods[] = {
+    {"feed", tails_feed, METH_VARARGS, "feed(input, data)\n--\n\nTake the next bytes of an input."},
+    {"end", tails_end, METH_O, "end(input)\n--\n\nNo more bytes of this input will come."},
+    {"wants", tails_wants, METH_NOARGS, "wants()\n--\n\nThe input whose next bytes are needed, or None."},
+    {"found", tails_found, METH_NOARGS, "found()\n--\n\nFragments, and the first of each."},
+    {NULL, NULL, 0, NULL},
+};
+
+static PyType_Slot tails_slots[] = {
+    {Py_tp_doc, "Which fragments follow which; see vxtool.summary.tails."},
+    {Py_tp_new, tails_new},
+    {Py_tp_dealloc, tails_dealloc},
+    {Py_tp_methods, tails_methods},
+    {0, NULL},
+};
+
+static PyType_Spec tails_spec = {
+    .name = "vxtool._native.Tails",
+    .basicsize = sizeof(Tails),
+    .flags = Py_TPFLAGS_DEFAULT,
+    .slots = tails_slots,
+};
+
+int vx_add_lister(PyObject *module) {
+    return vx_add_type(module, &lister_spec) < 0 ? -1 : vx_add_type(module, &tails_spec);
+}

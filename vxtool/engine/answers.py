@@ -94,6 +94,7 @@ class Listed(NamedTuple):
     where: memoryview  # "Q": the input above RECORD_BITS, below it the number of the record whose time is its own
     bundle: memoryview  # "I"
     latency: memoryview  # "q": ns, -1 where it is not known
+    length: memoryview  # "I": of the innermost IP packet
 
 
 class Sighted(NamedTuple):

@@ -372,12 +372,15 @@ class PlainBundles:
     def listed(self) -> Listed:
         places = {path: number for number, path in enumerate(self._queries.paths)}
         rows = sorted(
-            (_where(*row.sample[1:]), self._bundle_of[row.flow, places[row.path]], row.latency)
+            (_where(*row.sample[1:]), self._bundle_of[row.flow, places[row.path]], row.latency, row.inner_length)
             for row in self._queries.datagrams
         )
-        where, bundle, latency = zip(*rows, strict=True) if rows else ((), (), ())
+        where, bundle, latency, length = zip(*rows, strict=True) if rows else ((), (), (), ())
         return Listed(
-            memoryview(array("Q", where)), memoryview(array("I", bundle)), memoryview(array("q", latency))
+            memoryview(array("Q", where)),
+            memoryview(array("I", bundle)),
+            memoryview(array("q", latency)),
+            memoryview(array("I", length)),
         )
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:

@@ -13,10 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from vxtool.analysis.knowledge import address_text
-from vxtool.capture.source import Source
 from vxtool.engine.tables import UNKNOWN, InterfaceKey
 from vxtool.engine.wears import GENEVE, PLAIN
-from vxtool.errors import InputError, UsageError
+from vxtool.errors import UsageError
 from vxtool.report.escape import escape
 from vxtool.summary.facts import OUTCOMES
 from vxtool.summary.fields import FIELDS, FORMATS, NUMBERS, TIMES, Column, Format, Times
@@ -30,11 +29,9 @@ if TYPE_CHECKING:
     from vxtool.report import Target
     from vxtool.summary.applications import Applications
     from vxtool.summary.spool import Inputs
+    from vxtool.summary.tails import Pairs
 
-_PIECE = 1 << 18  # bytes read at once
 _MOST_ADDRESSES = 20_000  # of which widths are found one by one
-_MOST_STREAMS_WIDTH = 4
-_DAY = 86_400
 _LATENCY_WIDTH = 6  # "999 µs"
 _DROPPED_WIDTH = 7
 _DIGITS = {"pcap": 6}  # of a second's parts, by the format of an input; else 9
@@ -60,6 +57,11 @@ class Machine(Protocol):
     def feed(self, input: int, data: bytes | memoryview, /) -> bytes: ...
     def end(self, input: int, /) -> bytes: ...
     def wants(self) -> int | None: ...
+
+
+def readable(inputs: Sequence[Input]) -> list[bool]:
+    """Which inputs to read once more: of those that were damaged later on, as much is read as before."""
+    return [item["records"] > 0 for item in inputs]
 
 
 def check_wish(wish: Wish) -> None:
@@ -90,11 +92,13 @@ class Lister:
         overlay: str | None,
         inputs: Sequence[Input],
         wears: Mapping[int, int],
+        tails: Pairs,
         wish: Wish,
         target: Target,
         engine: str,
     ) -> None:
-        """`judged`: all bundles, by number; `wears`: UDP ports of tunnels; `engine`: which one is to write."""
+        """`judged`: all bundles, by number; `wears`: UDP ports of tunnels; `tails`: as `find_tails` gives them;
+        `engine`: which one is to write."""
         self._tables = tables
         self._judge = judge
         self._judged = judged
@@ -102,6 +106,7 @@ class Lister:
         self._overlay = overlay
         self._inputs = inputs
         self._wears = wears
+        self._tails = tails
         self._wish = wish
         self._target = target
         self._engine = engine
@@ -119,22 +124,12 @@ class Lister:
     def blocks(self, inputs: Inputs) -> Iterator[bytes]:
         """The lines as UTF-8, some at a time. What of an input cannot be read any more is left out."""
         machine = self._machine
-        sources: list[Source | None] = []
-        try:
-            for index, item in enumerate(self._inputs):
-                # Of those that were damaged later on, as much is read as before.
-                sources.append(inputs.open(index) if item["records"] else None)
-            memory = memoryview(bytearray(_PIECE))
+        with inputs.opened(readable(self._inputs)) as reading:
             while (index := machine.wants()) is not None:
-                source = sources[index]
-                chunk = source.borrow(memory) if source is not None else b""
+                chunk = reading.read(index)
                 text = machine.feed(index, chunk) if chunk else machine.end(index)
                 if text:
                     yield text
-        finally:
-            for source in sources:
-                if source is not None:
-                    source.close()
 
     # What the machine is given.
 
@@ -165,8 +160,10 @@ class Lister:
                 listed.where,
                 listed.bundle,
                 listed.latency,
+                listed.length,
                 sighted.where,
                 sighted.first,
+                *self._tails,
                 memoryview(way_of),
                 bytes(OUTCOMES.index(item.outcome) for item in self._judged),
             ),

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import IO
 
 from vxtool.capture.source import CHUNK, Source, open_source
 from vxtool.errors import InputError
+
+
+_PIECE = 1 << 18  # bytes read at once
 
 
 class Inputs:
@@ -41,6 +45,28 @@ class Inputs:
         descriptor = os.dup(self._copies[index].fileno())
         os.lseek(descriptor, 0, os.SEEK_SET)
         return Source(open(descriptor, "rb", buffering=0), path, owned=True)
+
+    @contextmanager
+    def opened(self, wanted: Sequence[bool]) -> Iterator[Reading]:
+        """Those inputs that are wanted."""
+        with ExitStack() as stack:
+            sources = [
+                stack.enter_context(self.open(index)) if wanted[index] else None for index in range(len(wanted))
+            ]
+            yield Reading(sources)
+
+
+class Reading:
+    """Some of the inputs, open; each is read once from the beginning."""
+
+    def __init__(self, sources: Sequence[Source | None]) -> None:
+        self._sources = sources
+        self._memory = memoryview(bytearray(_PIECE))
+
+    def read(self, index: int) -> bytes | memoryview:
+        """The next bytes of an input, good until the next are read; none at its end, or where it is left out."""
+        source = self._sources[index]
+        return source.borrow(self._memory) if source is not None else b""
 
 
 def _is_stream(path: str) -> bool:

@@ -390,6 +390,7 @@ int vx_query_listed(const vx_tally *tally, const uint32_t *numbers, const vx_lis
         listed->where[i] = rows[i].where;
         listed->bundle[i] = numbers[rows[i].datagram->cell];
         listed->latency[i] = rows[i].datagram->latency;
+        listed->length[i] = rows[i].datagram->inner_length;
     }
     free(rows);
     return 0;

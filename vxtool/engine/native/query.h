@@ -129,6 +129,7 @@ typedef struct {
     uint64_t *where; /* of the record whose time is the datagram's */
     uint32_t *bundle;
     int64_t *latency; /* ns; -1: not known */
+    uint32_t *length; /* of the innermost IP packet */
 } vx_listed;
 
 /* Fill arrays of the caller's; `numbers` as vx_query_bundles gave them. */

@@ -1,5 +1,6 @@
 #include "line.h"
 
+#include "echoes.h"
 #include "facts.h"
 
 #define ELLIPSIS "…"
@@ -42,26 +43,23 @@ static const char *const NAMES[VX_SHOWN_FIELDS] = {
 static const char *const OUTCOMES[] = {"",           "forwarded", "delivered", "dropped",
                                        "originated", "missed",    "unresolved"};
 
-/* What Wireshark puts before the info, and what else it is called, in the order of the bits. */
-static const struct {
-    const char *shown;
-    const char *name;
-} NOTES[] = {
-    {"[TCP Retransmission] ", "retransmission"},
-    {"[TCP Fast Retransmission] ", "fast-retransmission"},
-    {"[TCP Spurious Retransmission] ", "spurious-retransmission"},
-    {"[TCP Out-Of-Order] ", "out-of-order"},
-    {"[TCP Previous segment not captured] ", "lost-segment"},
-    {"[TCP ACKed unseen segment] ", "acked-lost-segment"},
-    {NULL, "duplicate-ack"},
-    {"[TCP ZeroWindow] ", "zero-window"},
-    {"[TCP ZeroWindowProbe] ", "zero-window-probe"},
-    {"[TCP ZeroWindowProbeAck] ", "zero-window-probe-ack"},
-    {"[TCP Window Update] ", "window-update"},
-    {"[TCP Window Full] ", "window-full"},
-    {"[TCP Keep-Alive] ", "keep-alive"},
-    {"[TCP Keep-Alive ACK] ", "keep-alive-ack"},
-    {"[TCP Port numbers reused] ", "ports-reused"},
+/* What notes are called, in the order of their bits. */
+static const char *const NOTES[] = {
+    "retransmission",
+    "fast-retransmission",
+    "spurious-retransmission",
+    "out-of-order",
+    "lost-segment",
+    "acked-lost-segment",
+    "duplicate-ack",
+    "zero-window",
+    "zero-window-probe",
+    "zero-window-probe-ack",
+    "window-update",
+    "window-full",
+    "keep-alive",
+    "keep-alive-ack",
+    "ports-reused",
 };
 enum { NOTE_COUNT = sizeof NOTES / sizeof *NOTES };
 
@@ -305,36 +303,21 @@ static bool write_note_names(vx_text *text, const vx_stream_note *note, bool quo
         is_first = false;
         if (quoted)
             vx_text_byte(text, '"');
-        vx_text_string(text, NOTES[bit].name);
+        vx_text_string(text, NOTES[bit]);
         if (quoted)
             vx_text_byte(text, '"');
     }
     return !is_first;
 }
 
-static void write_notes(vx_text *text, const vx_stream_note *note) {
-    for (unsigned bit = 0; bit < NOTE_COUNT; bit++) {
-        if (!(note->notes >> bit & 1))
-            continue;
-        if (NOTES[bit].shown != NULL) {
-            vx_text_string(text, NOTES[bit].shown);
-            continue;
-        }
-        vx_text_string(text, "[TCP Dup ACK ");
-        vx_text_number(text, note->duplicate_of);
-        vx_text_byte(text, '#');
-        vx_text_number(text, note->duplicate_number);
-        vx_text_string(text, "] ");
-    }
-}
-
 static void write_info(vx_text *text, const vx_line *line) {
     if (line->note != NULL && line->note->notes != 0)
-        write_notes(text, line->note);
+        vx_notes_write(text, line->note);
     if (line->message.at != NULL)
         write_string(text, line->message);
     else
         vx_info_write(text, line->seen, line->note);
+    vx_echo_write(text, line->request);
     if (line->is_part)
         vx_text_string(text, " [TCP segment of a reassembled PDU]");
 }

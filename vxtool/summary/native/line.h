@@ -23,6 +23,7 @@ typedef struct {
     vx_string identity; /* the name of the source's */
     vx_string protocol;
     vx_string message; /* of an application; NULL: what is below tells more */
+    uint64_t request;  /* the record of the ping that it answers; 0: none */
     bool is_part;      /* of an application's message that a later segment completes */
 } vx_line;
 

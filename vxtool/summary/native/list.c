@@ -1,8 +1,11 @@
 #include "list.h"
 
+#include "echoes.h"
 #include "filter.h"
+#include "fragments.h"
 #include "intake.h"
 #include "line.h"
+#include "spot.h"
 
 enum {
     RECORD_BITS = 48,
@@ -10,8 +13,9 @@ enum {
     MOST_KNOWN = 1 << 16,   /* answers that are remembered */
     ARENA_CHUNK = 1 << 16,
     KNOWN_KEY = 32,
-    MOST_HOPS = 4, /* from a record to its datagram's: more than one where it came round in a loop */
-    MACS = 12,
+    MOST_HOPS = 4,          /* from a record to its datagram's: more than one where it came round in a loop */
+    MOST_FRAGMENTED = 4096, /* datagrams that come in fragments, and */
+    MOST_ECHOES = 65536,    /* pings that wait for a reply, at once */
 };
 
 #define NOWHERE SIZE_MAX
@@ -43,10 +47,12 @@ typedef struct {
     uint64_t records;
     size_t datagram; /* the next in the arrays */
     size_t sighting;
+    size_t tail;
 } list_input;
 
-/* How a record stands to its datagram. */
-typedef enum { IS_FIRST, IS_FURTHER, IS_APART } standing;
+/* How a record stands to its datagram: its first; a fragment that belongs to its first; of a further
+ * sighting; or it has none. */
+typedef enum { IS_FIRST, IS_TAIL, IS_FURTHER, IS_APART } standing;
 
 struct vx_lister {
     vx_list_options options;
@@ -55,11 +61,14 @@ struct vx_lister {
     vx_intake *intakes;
     list_input *inputs;
     vx_streams *streams;
+    vx_fragments *fragments;
+    vx_echoes *echoes;
     known_table known;
     vx_text text;
     vx_text protocol; /* of the message at hand, ends with NUL */
     vx_text message;
     vx_text label; /* of the record's interface and direction */
+    vx_text whole; /* of a first fragment, as if it were all of its packet */
     int failure;
     bool has_records;
     int64_t first_time;
@@ -210,35 +219,7 @@ static int know_identity(vx_lister *lister, int64_t identity, vx_string *name) {
 
 /* ---- where a record was seen ---- */
 
-/* As vxtool.engine.tables has them. */
-enum { UNKNOWN_WAY, CAME_IN, WENT_OUT, FOR_OTHERS, CAME_TO_ALL, CAME_TO_SOME };
-
-typedef struct {
-    int64_t index; /* of the interface; -1: the link header tells none */
-    bool is_any;   /* it cannot be told which interface */
-    uint8_t direction;
-    const uint8_t *macs; /* where only they may tell the direction; else NULL */
-} spot;
-
-static uint8_t direction_of_packet_type(unsigned type) {
-    static const uint8_t directions[] = {CAME_IN, CAME_TO_ALL, CAME_TO_SOME, FOR_OTHERS, WENT_OUT};
-    return type < sizeof directions ? directions[type] : UNKNOWN_WAY;
-}
-
-static spot spot_of(const vx_record *record, uint32_t link_type) {
-    const uint8_t *data = record->data;
-    if (link_type == VX_LINK_SLL2 && record->captured >= 20)
-        return (spot){vx_be32(data + 4), false, direction_of_packet_type(data[10]), NULL};
-    if (link_type == VX_LINK_SLL && record->captured >= 16)
-        return (spot){-1, true, direction_of_packet_type(vx_be16(data)), NULL};
-    if (link_type == VX_LINK_SLL || link_type == VX_LINK_SLL2)
-        return (spot){-1, true, UNKNOWN_WAY, NULL};
-    uint8_t direction = record->direction; /* the container has the same */
-    bool has_macs = link_type == VX_LINK_EN10MB && direction == UNKNOWN_WAY && record->captured >= MACS;
-    return (spot){-1, false, direction, has_macs ? data : NULL};
-}
-
-static int know_interface(vx_lister *lister, uint32_t input, uint32_t interface, const spot *place,
+static int know_interface(vx_lister *lister, uint32_t input, uint32_t interface, const vx_spot *place,
                           vx_string *label) {
     uint8_t key[KNOWN_KEY] = {ABOUT_INTERFACE, place->index >= 0};
     vx_party answer;
@@ -263,7 +244,7 @@ static int know_direction(vx_lister *lister, uint32_t bundle, uint32_t input, ui
     put32(key + 4, bundle);
     put32(key + 8, input);
     put32(key + 12, interface);
-    memcpy(key + 16, macs, MACS);
+    memcpy(key + 16, macs, VX_MACS);
     int status = know(lister, key, &answer);
     if (status == 0)
         *direction = (uint8_t)answer.identity;
@@ -272,9 +253,10 @@ static int know_direction(vx_lister *lister, uint32_t bundle, uint32_t input, ui
 
 /* Where this one record was seen: "eth1 in". And of one without a datagram, from where or to where it went.
  */
-static int tell_spot(vx_lister *lister, const vx_record *record, uint32_t link_type, size_t datagram,
-                     vx_line *line) {
-    spot place = spot_of(record, link_type);
+static int tell_spot(vx_lister *lister, const vx_record *record, size_t datagram, vx_line *line) {
+    uint32_t link_type =
+        vx_container_interface(lister->intakes[line->input].container, record->interface)->link_type;
+    vx_spot place = vx_spot_of(record, link_type);
     vx_string label;
     int status = know_interface(lister, line->input, record->interface, &place, &label);
     if (status == 0 && place.macs != NULL && datagram != NOWHERE)
@@ -282,13 +264,14 @@ static int tell_spot(vx_lister *lister, const vx_record *record, uint32_t link_t
                                 place.macs, &place.direction);
     if (status < 0)
         return status;
-    bool out = place.direction == WENT_OUT;
-    bool in = place.direction == CAME_IN || place.direction == CAME_TO_ALL || place.direction == CAME_TO_SOME;
+    bool out = place.direction == VX_WAY_OUT;
+    bool in = place.direction == VX_WAY_IN || place.direction == VX_WAY_BROADCAST ||
+              place.direction == VX_WAY_MULTICAST;
     if (datagram == NOWHERE && in)
         line->ingress = label;
     if (datagram == NOWHERE && out)
         line->egress = label;
-    const char *way = in ? "in" : out ? "out" : place.direction == FOR_OTHERS ? "other" : "";
+    const char *way = in ? "in" : out ? "out" : place.direction == VX_WAY_OTHER ? "other" : "";
     vx_text *text = &lister->label;
     text->size = 0;
     vx_text_bytes(text, label.at, label.size);
@@ -333,6 +316,17 @@ static size_t datagram_at(const vx_list_options *options, uint64_t where, size_t
     return at < options->datagram_count && options->where[at] == where ? at : NOWHERE;
 }
 
+/* What `pairs` has for `where` at `*at`, which then moves behind it: a record may be of several datagrams, as
+ * one super-frame is of all that it holds. 0: nothing. */
+static uint64_t next_pair(const vx_pairs *pairs, size_t *at, uint64_t where) {
+    if (*at == pairs->count || pairs->where[*at] != where)
+        return 0;
+    uint64_t first = pairs->first[*at];
+    while (*at < pairs->count && pairs->where[*at] == where)
+        ++*at;
+    return first;
+}
+
 /* What the next record of an input is, and of which datagram. */
 static standing find_datagram(vx_lister *lister, uint32_t number, uint64_t where, size_t *datagram) {
     const vx_list_options *options = &lister->options;
@@ -342,21 +336,17 @@ static standing find_datagram(vx_lister *lister, uint32_t number, uint64_t where
         *datagram = input->datagram++;
         return IS_FIRST;
     }
-    size_t at = input->sighting;
-    if (at == options->sighted_count || options->sighted[at] != where)
-        return IS_APART;
-    /* A record may be of several datagrams, as one super-frame is of all that it holds. */
-    while (input->sighting < options->sighted_count && options->sighted[input->sighting] == where)
-        input->sighting++;
-    uint64_t first = options->first[at];
-    for (unsigned hops = 0; hops < MOST_HOPS; hops++) {
+    const vx_pairs *sighted = &options->sighted;
+    uint64_t first = next_pair(sighted, &input->sighting, where);
+    bool is_tail = first == 0;
+    if (is_tail)
+        first = next_pair(&options->tails, &input->tail, where);
+    for (unsigned hops = 0; first > 0 && hops < MOST_HOPS; hops++) {
         *datagram = datagram_at(options, first, input->datagram);
         if (*datagram != NOWHERE)
-            return IS_FURTHER;
-        at = place_of(options->sighted, options->sighted_count, at, first);
-        if (at == options->sighted_count || options->sighted[at] != first)
-            break;
-        first = options->first[at];
+            return is_tail && hops == 0 ? IS_TAIL : IS_FURTHER;
+        size_t at = place_of(sighted->where, sighted->count, input->sighting, first);
+        first = next_pair(sighted, &at, first);
     }
     return IS_APART;
 }
@@ -468,7 +458,95 @@ static int follow_messages(vx_lister *lister, const vx_seen *seen, const vx_stre
 
 /* ---- records ---- */
 
-/* Tell the stream of a segment, or ask it; `note` is filled where the answer is true. -1: no memory. */
+/* The bytes of a record whose outermost packet is the first of several fragments, as if it were the whole, of
+ * which the rest was not captured. `length` is the whole's where it holds no tunnel, 0: unknown. Where it
+ * cannot be told, `seen` stays as it is. -1: no memory. */
+static int read_as_whole(vx_lister *lister, vx_seen *seen, const vx_record *record, uint32_t link_type,
+                         uint32_t length) {
+    enum { MORE = 0x20, UDP = 17, FRAGMENT_HEADER = 44, UDP_HEADER = 8, IPV6_HEADER = 40 };
+    const struct vx_layer *ip = seen->packet.layers, *end = ip + seen->packet.layer_count;
+    while (ip < end && ip->kind != VX_IPV4 && ip->kind != VX_IPV6)
+        ip++;
+    if (ip == end)
+        return 0;
+    vx_text *whole = &lister->whole;
+    whole->size = 0;
+    vx_text_bytes(whole, (const char *)record->data, record->captured);
+    if (whole->failed)
+        return -1;
+    uint8_t *header = (uint8_t *)whole->at + ip->offset;
+    size_t payload = ip->offset + ip->size;
+    uint8_t protocol;
+    if (ip->kind == VX_IPV4) {
+        if (!(header[6] & MORE) || (vx_be16(header + 6) & 0x1FFF) != 0)
+            return 0;
+        header[6] &= (uint8_t)~MORE;
+        protocol = header[9];
+    } else {
+        size_t at = IPV6_HEADER;
+        protocol = header[6];
+        while (at + 8 <= ip->size && protocol != FRAGMENT_HEADER) {
+            size_t size = vx_ipv6_extension_size(protocol, header + at, ip->size - at);
+            protocol = header[at];
+            at += size;
+        }
+        if (at + 8 > ip->size || (vx_be16(header + at + 2) & 0xFFF9) != 1)
+            return 0;
+        header[at + 3] &= 0xFE;
+        protocol = header[at];
+        length += length > 0 ? 8 : 0; /* the engine leaves that header out */
+    }
+    uint32_t before = ip->kind == VX_IPV4 ? vx_be16(header + 2) : vx_be16(header + 4) + IPV6_HEADER,
+             after = length;
+    if (protocol == UDP && payload + UDP_HEADER <= record->captured)
+        after = (uint32_t)ip->size + vx_be16((const uint8_t *)whole->at + payload + 4);
+    uint32_t field = ip->kind == VX_IPV4 ? after : after - IPV6_HEADER;
+    if (after < before || field > UINT16_MAX)
+        return 0;
+    uint8_t *at = header + (ip->kind == VX_IPV4 ? 2 : 4);
+    at[0] = (uint8_t)(field >> 8);
+    at[1] = (uint8_t)field;
+    vx_seen_read(seen, (const uint8_t *)whole->at, record->captured, record->length + (after - before),
+                 link_type, lister->options.ports, lister->options.port_count);
+    seen->length = record->length;
+    return 0;
+}
+
+/* A number for a place where records are seen, so that what is seen there is put together apart. */
+static uint64_t stage_of(const vx_lister *lister, uint32_t input, const vx_record *record,
+                         uint32_t link_type) {
+    vx_spot spot = vx_spot_of(record, link_type);
+    uint8_t key[KNOWN_KEY] = {spot.direction, spot.index >= 0};
+    put32(key + 4, (uint32_t)spot.index);
+    put32(key + 8, input);
+    put32(key + 12, record->interface);
+    if (spot.macs != NULL)
+        memcpy(key + 16, spot.macs, VX_MACS);
+    return hash_of(key, lister->options.seed);
+}
+
+/* Say who sent what. -1: no memory. */
+static int read_record(vx_lister *lister, vx_seen *seen, uint32_t input, const vx_record *record,
+                       standing standing, size_t datagram) {
+    const vx_list_options *options = &lister->options;
+    uint32_t link_type =
+        vx_container_interface(lister->intakes[input].container, record->interface)->link_type;
+    vx_seen_read(seen, record->data, record->captured, record->length, link_type, options->ports,
+                 options->port_count);
+    if (seen->tells != VX_TELLS_FRAGMENT)
+        return 0;
+    /* One line for a datagram tells of all of it; one for each record, when it is complete. */
+    if (!options->all && standing == IS_FIRST &&
+        read_as_whole(lister, seen, record, link_type, options->length[datagram]) < 0)
+        return -1;
+    if (seen->tells != VX_TELLS_FRAGMENT)
+        return 0;
+    uint64_t stage = options->all ? stage_of(lister, input, record, link_type) : 0;
+    return vx_fragments_take(lister->fragments, seen, stage, options->ports, options->port_count) < 0 ? -1
+                                                                                                      : 0;
+}
+
+/* Tell the stream of a segment, or ask it; `note` is filled where the answer is 1. -1: no memory. */
 static int follow_stream(vx_lister *lister, const vx_seen *seen, standing standing, const vx_record *record,
                          uint64_t number, vx_stream_note *note) {
     vx_segment segment = {0};
@@ -476,7 +554,7 @@ static int follow_stream(vx_lister *lister, const vx_seen *seen, standing standi
         return 0;
     segment.time_ns = record->time_ns;
     segment.record = number;
-    segment.network = lister->options.vni_is_network ? seen->vni : -1;
+    segment.network = lister->options.vni_is_network ? seen->network : -1;
     if (standing == IS_FURTHER) {
         if (vx_streams_look(lister->streams, &segment, note) < 0)
             return 0;
@@ -559,16 +637,14 @@ static int take_record(vx_lister *lister, uint32_t input, const vx_record *recor
     }
     size_t datagram;
     standing standing = find_datagram(lister, input, (uint64_t)input << RECORD_BITS | number, &datagram);
-    if (standing == IS_FURTHER && !options->all)
+    if ((standing == IS_FURTHER || standing == IS_TAIL) && !options->all)
         return 0;
-    uint32_t link_type =
-        vx_container_interface(lister->intakes[input].container, record->interface)->link_type;
     if (lister->known.count >= MOST_KNOWN)
         forget_all(&lister->known);
     vx_seen seen;
     vx_stream_note note = {0};
-    vx_seen_read(&seen, record->data, record->captured, record->length, link_type, options->ports,
-                 options->port_count);
+    if (read_record(lister, &seen, input, record, standing, datagram) < 0)
+        return VX_LIST_NO_MEMORY;
     int noted = follow_stream(lister, &seen, standing, record, number, &note);
     if (noted < 0)
         return VX_LIST_NO_MEMORY;
@@ -581,7 +657,11 @@ static int take_record(vx_lister *lister, uint32_t input, const vx_record *recor
         .latency = -1,
         .protocol = {seen.protocol, (uint32_t)strlen(seen.protocol)},
     };
-    int status = standing != IS_FURTHER ? follow_messages(lister, &seen, line.note, &line) : 0;
+    int status = 0;
+    if (standing != IS_FURTHER) {
+        line.request = vx_echoes_take(lister->echoes, &seen, number);
+        status = follow_messages(lister, &seen, line.note, &line);
+    }
     if (status == 0 && datagram != NOWHERE) {
         uint32_t bundle = options->bundle[datagram];
         const vx_way *way = &options->ways[options->way_of[bundle]];
@@ -593,7 +673,7 @@ static int take_record(vx_lister *lister, uint32_t input, const vx_record *recor
         line.egress = way->egress;
     }
     if (status == 0 && (options->all || datagram == NOWHERE))
-        status = tell_spot(lister, record, link_type, datagram, &line);
+        status = tell_spot(lister, record, datagram, &line);
     return status == 0 ? write_line(lister, &line) : status;
 }
 
@@ -661,14 +741,18 @@ vx_lister *vx_lister_new(const vx_list_options *options) {
     lister->intakes = calloc((size_t)options->inputs + 1, sizeof *lister->intakes);
     lister->inputs = calloc((size_t)options->inputs + 1, sizeof *lister->inputs);
     lister->streams = vx_streams_new(MOST_STREAMS, options->seed);
-    bool complete = lister->intakes != NULL && lister->inputs != NULL && lister->streams != NULL;
+    lister->fragments = vx_fragments_new(MOST_FRAGMENTED, options->seed);
+    lister->echoes = vx_echoes_new(MOST_ECHOES, options->seed);
+    bool complete = lister->intakes != NULL && lister->inputs != NULL && lister->streams != NULL &&
+                    lister->fragments != NULL && lister->echoes != NULL;
     if (complete && options->filter != NULL)
         complete = vx_filter_new(options->filter, options->filter_size, &lister->filter) == 0;
     for (uint32_t i = 0; complete && i < options->inputs; i++) {
         complete = vx_intake_init(&lister->intakes[i]) == 0;
         uint64_t begins = (uint64_t)i << RECORD_BITS;
         lister->inputs[i].datagram = place_of(options->where, options->datagram_count, 0, begins);
-        lister->inputs[i].sighting = place_of(options->sighted, options->sighted_count, 0, begins);
+        lister->inputs[i].sighting = place_of(options->sighted.where, options->sighted.count, 0, begins);
+        lister->inputs[i].tail = place_of(options->tails.where, options->tails.count, 0, begins);
     }
     if (!complete) {
         vx_lister_free(lister);
@@ -689,10 +773,13 @@ void vx_lister_free(vx_lister *lister) {
     free(lister->intakes);
     free(lister->inputs);
     vx_streams_free(lister->streams);
+    vx_fragments_free(lister->fragments);
+    vx_echoes_free(lister->echoes);
     vx_filter_free(lister->filter);
     vx_text_free(&lister->text);
     vx_text_free(&lister->protocol);
     vx_text_free(&lister->message);
     vx_text_free(&lister->label);
+    vx_text_free(&lister->whole);
     free(lister);
 }

@@ -97,6 +97,13 @@ typedef struct {
     uint64_t remaining;
 } vx_message;
 
+/* Records in order, each with one that belongs to the same datagram: input << 48 | number. */
+typedef struct {
+    const uint64_t *where;
+    const uint64_t *first;
+    size_t count;
+} vx_pairs;
+
 /* Questions to whoever knows more. Each answers 1, 0 (there is nothing to say; the answer stays all zero) or
  * -1: it failed, and so does the lister. Strings are good until the next question. */
 typedef struct {
@@ -122,11 +129,10 @@ typedef struct {
     const uint64_t *where;
     const uint32_t *bundle;
     const int64_t *latency;
+    const uint32_t *length; /* of the innermost IP packet */
     size_t datagram_count;
-    /* further records of datagrams, in order, each with one that belongs to the same. */
-    const uint64_t *sighted;
-    const uint64_t *first;
-    size_t sighted_count;
+    vx_pairs sighted;          /* further sightings of datagrams, and */
+    vx_pairs tails;            /* fragments behind the first of a record: see tails.h */
     const uint32_t *way_of;    /* by bundle: its place in `ways`, and */
     const uint8_t *outcome_of; /* VX_FORWARDED and so on, as in facts.h */
     const vx_way *ways;

@@ -215,7 +215,6 @@ static bool read_fragment(const vx_record *record, uint32_t link_type, piece_key
     for (size_t at = 40; at + 8 <= ip->size;) {
         if (protocol == FRAGMENT_HEADER) {
             uint16_t fragment = vx_be16(header + at + 2);
-            key->protocol = header[at];
             key->identification = vx_be32(header + at + 4);
             *is_first = (fragment & 0xFFF8) == 0;
             return (fragment & 0xFFF9) != 0;
