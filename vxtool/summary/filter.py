@@ -334,7 +334,7 @@ def _ends(test: Test, seen: SeenLike) -> Sequence[tuple[int, int]]:
         ends = [source]
     elif test.field in (Field.DESTINATION, Field.OUTER_DESTINATION):
         ends = [destination]
-    values = [(_END_KINDS.get(len(octets), 0), int.from_bytes(octets, "big")) for _, octets in ends if octets]
+    values = [(_END_KINDS.get(len(octets), 0), int.from_bytes(octets, "big")) for _, octets in (end for end in ends if end is not None) if octets]
     return [value for value in values if test.choice >> value[0] & 1]
 
 

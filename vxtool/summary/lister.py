@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from vxtool.engine.tables import Stage, Tables
     from vxtool.report import Target
     from vxtool.summary.applications import Applications
+    from vxtool.summary.filter import Program
     from vxtool.summary.spool import Inputs
     from vxtool.summary.tails import Pairs
 
@@ -190,7 +191,7 @@ class Lister:
         if self._engine == "native":
             from vxtool import _native
 
-            return _native.Lister(**arguments)
+            return _native.Lister(**{**arguments, "filter": program and program.packed()})
         from vxtool.summary.pure import Lister as PureLister
 
         return PureLister(**arguments)
@@ -220,7 +221,7 @@ class Lister:
         }
         return [name for name, wanted in fields.items() if wanted]
 
-    def _program(self) -> bytes | None:
+    def _program(self) -> Program | None:
         if not self._wish.filter:
             return None
         from vxtool.summary.filter_text import FilterNames, compile_filter, names_like
@@ -233,7 +234,7 @@ class Lister:
             ]
 
         paths = [item["path"] for item in self._inputs]
-        return compile_filter(self._wish.filter, FilterNames(numbers, paths)).packed()
+        return compile_filter(self._wish.filter, FilterNames(numbers, paths))
 
     def _ways(self) -> tuple[list[tuple[bytes | None, bytes | None, bytes | None]], array[int]]:
         """By which interfaces the datagrams of each bundle went: each way once, and its number by bundle."""

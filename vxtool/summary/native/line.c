@@ -81,6 +81,9 @@ static uint32_t sign_at(const char *at, size_t left, size_t *size) {
             return first;
         sign = sign << 6 | (octets[i] & 0x3F);
     }
+    static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
+    if (sign < least[more] || sign > 0x10FFFF || (sign >= 0xD800 && sign <= 0xDFFF))
+        return first;
     *size = more + 1;
     return sign;
 }
@@ -473,6 +476,8 @@ static void write_cell(vx_text *text, const vx_list_options *options, const vx_l
     write_value(text, options, line, field);
     if (field == VX_SHOW_INFO) {
         escape_controls(text, start);
+        while (text->size > start && text->at[text->size - 1] == ' ')
+            text->size--;
         if (options->info_room > 0 && !text->failed)
             fit(text, start, options->info_room);
     }
