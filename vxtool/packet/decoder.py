@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from vxtool.errors import PacketError
 from vxtool.packet.arp import ARP
@@ -318,6 +318,28 @@ def decode(
     Raises PacketError for an unknown link type, length or kind of tunnel, and where `data` is too short for
     the link header. Anything deeper stops the decoding and is told in `Packet.problems`.
     """
+    return decode_with_places(data, link_type, length, ports).packet
+
+
+class Places(NamedTuple):
+    """A decoded packet, and where in its bytes things are."""
+
+    packet: Packet
+    starts: tuple[int, ...]
+    """Where each layer begins."""
+    payload: int
+    """Where the payload begins."""
+    limit: int
+    """Where it ends by the lengths in the headers: maybe behind what was captured."""
+
+
+def decode_with_places(
+    data: bytes | bytearray | memoryview,
+    link_type: int | str = 1,
+    length: int | None = None,
+    ports: Mapping[int, str] | None = None,
+) -> Places:
+    """Decode one packet as `decode` does, and say where its layers are."""
     data = bytes(memoryview(data))
     number = link_number(link_type)
     tunnels = _tunnels(ports)
@@ -326,6 +348,7 @@ def decode(
     if limit > len(data):
         problems.append(str(short("record", 0, limit, len(data))))
     layers: list[Layer] = []
+    starts: list[int] = []
     at = 0
     # Whether the packet is known to end before its lengths say so, as first fragments do.
     partial = False
@@ -347,6 +370,7 @@ def decode(
             problems.append(str(error))
             break
         layers.append(layer)
+        starts.append(at)
         start = at
         at += len(window) - len(rest)
         whole = limit - start
@@ -423,7 +447,8 @@ def decode(
         if isinstance(layer, IPv6) and layer.protocol in EXTENSIONS and not layer.later_fragment:
             left = data[at:limit]
             problems.append(str(short("IPv6", at, extension_size(layer.protocol, left), len(left))))
-    return Packet(tuple(layers), data[at:limit], data[limit:], tuple(problems))
+    packet = Packet(tuple(layers), data[at:limit], data[limit:], tuple(problems))
+    return Places(packet, tuple(starts), at, limit)
 
 
 def link_number(link_type: int | str) -> int:
