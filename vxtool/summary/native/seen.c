@@ -83,8 +83,9 @@ static struct ip_facts look_at_ip(const struct vx_layer *layer, const uint8_t *h
         size_t size = vx_ipv6_extension_size(facts.protocol, header + at, layer->size - at);
         if (facts.protocol == PROTOCOL_FRAGMENT)
             facts.fragment = header + at;
-        else if (facts.protocol == PROTOCOL_ROUTING)
-            facts.routed_to = routed_to(header + at, size);
+        const uint8_t *last = facts.protocol == PROTOCOL_ROUTING ? routed_to(header + at, size) : NULL;
+        if (last != NULL)
+            facts.routed_to = last;
         facts.protocol = header[at];
         at += size;
     }
