@@ -1,4 +1,4 @@
-"""`vxtool fields`: the meaning of every field, from the schemas alone."""
+"""`vxtool fields`: the meaning of every field, from the schemas, and of filters from their parser's table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from conftest import REPOSITORY
 from vxtool.analysis.expectation_file import expectation_schema
 from vxtool.cli import run
 from vxtool.report.fields import SUBJECTS, fields, render_markdown
+from vxtool.summary.filter_fields import FILTER_FIELDS
 
 
-@pytest.mark.parametrize("subject", ["report", "expectations", "diff"])
+@pytest.mark.parametrize("subject", ["report", "expectations", "filter", "diff"])
 def test_every_field_has_a_meaning(subject: str) -> None:
     listed = fields(subject)
     assert [field.path for field in listed if not field.meaning or not field.kind] == []
@@ -34,6 +35,15 @@ def test_expectations_are_listed_by_their_keys() -> None:
     assert [field.path for field in fields("expectations")] == list(expectation_schema()["properties"])
 
 
+def test_the_fields_of_filters_are_those_of_their_parser(capfd: pytest.CaptureFixture[str]) -> None:
+    assert [field.path for field in fields("filter")] == [field.name for field in FILTER_FIELDS]
+    assert run(["fields", "filter", "hop limit"]) == 0
+    assert capfd.readouterr().out == (
+        "ttl  number\n    IPv4's time to live, or IPv6's hop limit. As in ttl <= 1\n"
+        "ipv6.hlim  number\n    IPv6's hop limit. As in ipv6.hlim == 63\n"
+    )
+
+
 @pytest.mark.parametrize("subject", SUBJECTS)
 def test_each_subject_is_printed(subject: str, capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["fields", subject]) == 0
@@ -51,7 +61,7 @@ def test_a_word_chooses(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["fields", "latency"]) == 2
     assert capfd.readouterr().err == (
         "vxtool: 'weather': stands in no field of report; `vxtool fields report` lists all.\n"
-        "vxtool: 'latency': expected one of report, expectations, flows, diff; `vxtool fields report latency` "
+        "vxtool: 'latency': expected one of report, expectations, filter, flows, diff; `vxtool fields report latency` "
         "looks for a word.\n"
     )
 

@@ -1,4 +1,4 @@
-"""`vxtool fields`: what each field of a report means."""
+"""`vxtool fields`: what each field of a report, of expectations or of a filter means."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _complete(_ctx: click.Context, _argument: click.Parameter, incomplete: str) 
     return [name for name in SUBJECTS if name.startswith(incomplete)]
 
 
-@click.command("fields", short_help="Say what each field of a report, or of expectations, means.")
+@click.command("fields", short_help="Say what each field of a report, expectations or a filter means.")
 @click.argument("subject", metavar="[SUBJECT]", required=False, default="report", shell_complete=_complete)
 @click.argument("word", metavar="[WORD]", required=False, default="")
 @click.option(
@@ -34,13 +34,14 @@ def _complete(_ctx: click.Context, _argument: click.Parameter, incomplete: str) 
 )
 def command(subject: str, word: str, format_: str, color: str) -> int:
     """Say what each field means: of a report as JSON (SUBJECT report, which may be left out), of a file for
-    --expect (expectations), of a list of flows (flows) or of a difference (diff). With WORD, of the fields that it
-    stands in.
+    --expect (expectations), of a display filter (filter), of a list of flows (flows) or of a difference (diff).
+    With WORD, of the fields that it stands in.
 
     \b
       vxtool fields
       vxtool fields report latency
       vxtool fields expectations
+      vxtool fields filter tcp.analysis
     """
     from vxtool.report.fields import SUBJECTS, render, render_markdown
 

@@ -1,5 +1,5 @@
-"""The fields of reports and of files of expectations with their meaning: all of it from the JSON Schemas, in which
-alone it is written."""
+"""The fields of reports, of files of expectations and of display filters with their meaning: from the JSON Schemas,
+and for filters from the table of their parser, in which alone it is written."""
 
 from __future__ import annotations
 
@@ -19,10 +19,12 @@ _FORMATS = {"duration": "time", "way": "way", "finding": "finding"}
 
 # What is asked for -> where its schema begins, and what it is a form of.
 _ROOTS = {"report": None, "flows": "FlowList", "diff": "Difference"}
-SUBJECTS = ("report", "expectations", "flows", "diff")
+SUBJECTS = ("report", "expectations", "filter", "flows", "diff")
+_FLAT = ("expectations", "filter")  # whose fields have no parts
 TITLES = {
     "report": "The report: `vxtool analyze --format json`",
     "expectations": "Expectations: `vxtool analyze --expect FILE`",
+    "filter": "Display filters: `vxtool summary -Y FILTER`",
     "flows": "The list of flows: `vxtool flows --format json`",
     "diff": "The difference: `vxtool diff --format json`",
 }
@@ -36,6 +38,8 @@ class Field(NamedTuple):
 
 def fields(subject: str) -> list[Field]:
     """All fields of one of SUBJECTS, in order."""
+    if subject == "filter":
+        return [*_of_filter()]
     if subject == "expectations":
         schema = expectation_schema()
         rows = _of_object(schema, schema, "")
@@ -44,6 +48,24 @@ def fields(subject: str) -> list[Field]:
         schema = json.load(file)
     root = _ROOTS[subject]
     return list(_of_object(schema if root is None else schema["$defs"][root], schema, ""))
+
+
+def _of_filter() -> Iterator[Field]:
+    from vxtool.summary.filter_fields import FILTER_FIELDS, kind_named  # here, because reports need none of it
+
+    for field in FILTER_FIELDS:
+        also = f" Also: {', '.join(field.aliases)}." if field.aliases else ""
+        shown = f" As in {field.example}" if field.example != field.name else ""
+        yield Field(field.name, kind_named(field), f"{field.meaning}{also}{shown}")
+
+
+def _introduction(subject: str) -> tuple[str, ...]:
+    """What is to be known of all fields of a subject, as paragraphs."""
+    if subject != "filter":
+        return ()
+    from vxtool.summary.filter_fields import LANGUAGE
+
+    return LANGUAGE
 
 
 def _of_object(rule: Mapping[str, Any], schema: Mapping[str, Any], above: str) -> Iterator[Field]:
@@ -93,6 +115,10 @@ def _kind(rule: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
 def render(subject: str, target: Target, word: str = "") -> str:
     """The page on one subject; of the fields that `word` stands in, if one is given."""
     page = Page(target)
+    if not word:
+        for paragraph in _introduction(subject):
+            page.prose(paragraph)
+            page.line("")
     for field in fields(subject):
         if word.lower() not in f"{field.path} {field.meaning}".lower():
             continue
@@ -106,21 +132,23 @@ def render_markdown() -> str:
     lines = [
         "# Fields",
         "",
-        "What each field means, as the JSON Schemas in `vxtool/report` and `vxtool/analysis` say it; "
-        "`vxtool fields` prints the same. This page is made by `make docs`.",
+        "What each field means, as the JSON Schemas in `vxtool/report` and `vxtool/analysis` and the table in "
+        "`vxtool/summary/filter_fields.py` say it; `vxtool fields` prints the same. This page is made by "
+        "`make docs`.",
         "",
         "Times are RFC 3339 with nanoseconds in UTC, names that end in `_ns` are integer nanoseconds, sizes are "
         "bytes. What is not known is null, never 0.",
     ]
     for subject in SUBJECTS:
         lines += ["", f"## {TITLES[subject]}"]
+        lines += [line for paragraph in _introduction(subject) for line in ("", paragraph)]
         for top, rows in groupby(fields(subject), lambda field: field.path.split(".")[0]):
             listed = list(rows)
-            if subject != "expectations" and len(listed) > 1:
+            if subject not in _FLAT and len(listed) > 1:
                 lines += ["", f"### {top}"]
                 head = listed.pop(0)
                 lines += ["", f"{head.meaning} ({head.kind})"]
-            if lines[-1][:1] != "|" or (subject != "expectations" and len(listed) > 1):
+            if lines[-1][:1] != "|" or (subject not in _FLAT and len(listed) > 1):
                 lines += ["", "| field | type | meaning |", "| --- | --- | --- |"]
             lines += [f"| `{field.path}` | {field.kind} | {_cell(field.meaning)} |" for field in listed]
     return "\n".join(lines) + "\n"

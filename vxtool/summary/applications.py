@@ -2,10 +2,9 @@
 
 Whoever lists packets asks about a UDP datagram once. Of a TCP direction it asks about a segment when
 
-- a message is under way (the `remaining` of the answer before was not 0) and the segment holds the last of those
-  bytes: the segments before it are only counted off `remaining`, unseen; or
-- none is under way and `may_begin` holds for the segment's payload; or
-- a message is under way and the segment has a FIN (`last`), which may be what ends it.
+- a message is under way (the `remaining` of the answer before was not 0), and the segment holds the last of those
+  bytes, or was not captured whole, or has a FIN: other segments are only counted off `remaining`, unseen; or
+- none is under way and `may_begin` holds for the segment's payload.
 
 Segments come once each and in order: no repetitions, no further sightings. Where one is missing, nothing is under
 way any more: the next is asked about with `remaining` 0 if `may_begin` holds.
@@ -25,7 +24,6 @@ TCP, UDP = 6, 17
 _MOST_HELD = 1 << 25  # bytes of unfinished messages in all streams
 _DNS = 53
 _HIGHEST_RECORD_LENGTH = 0x48  # the high byte of 2^14 + 2048, the most that a TLS record may hold (RFC 5246, 6.2.3)
-_LONGEST_METHOD = 12
 _UDP_PORTS = frozenset((*dns.PORTS, *dhcp.PORTS, *dhcp.PORTS6, ntp.PORT))
 
 
@@ -51,10 +49,7 @@ def _reader(source_port: int, destination_port: int, payload: bytes) -> Reader |
         return tls.read if payload[3:4] <= b"\x48" else None
     if payload and (source_port == _DNS or destination_port == _DNS):
         return dns.read
-    if payload.startswith(b"HTTP/1."):
-        return http.read
-    method, space, _ = payload[:_LONGEST_METHOD].partition(b" ")
-    return http.read if space and method in http.METHODS else None
+    return http.read if http.begins(payload) else None
 
 
 class Applications:
@@ -66,7 +61,7 @@ class Applications:
     """
 
     def __init__(self, most_streams: int = 65536) -> None:
-        self._most_streams = most_streams
+        self._most_streams = max(1, most_streams)
         self._streams: dict[int, Stream] = {}
         self._held = 0
 
@@ -85,8 +80,8 @@ class Applications:
         """The columns of a datagram's or segment's payload: protocol, info, and bytes to come. No bytes raise.
 
         `payload` is what was captured of `length` bytes. The rest is for TCP: `stream` is the connection's number,
-        `forward` the direction; the first `remaining` bytes of the payload are the last of those that the answer
-        before asked for, 0 where a message is to begin; `last`: the segment has a FIN.
+        `forward` the direction; `remaining` is how many of the bytes that the answer before asked for are still to
+        come, this segment's among them, 0 where a message is to begin; `last`: the segment has a FIN.
 
         None: nothing is told, nor is anything under way. With an empty protocol the line is TCP's own, which
         Wireshark marks as columns.PART, as it does those that are only counted off.
@@ -99,7 +94,8 @@ class Applications:
             if transport == UDP:
                 return _datagram(source_port, destination_port, payload, length)
         except Exception:  # whatever dpkt and its like make of such bytes: the line stays what it was
-            self._forget(stream)
+            if transport == TCP:
+                self._forget(stream)
         return None
 
     def _segment(
@@ -113,10 +109,10 @@ class Applications:
         remaining: int,
         last: bool,
     ) -> Told | None:
-        stream = self._streams.pop(number, None)
+        followed = self._streams.pop(number, None)
         reader: Reader | None = None
-        if stream is not None:
-            side = stream.sides[forward]
+        if followed is not None:
+            side = followed.sides[forward]
             if side.reader is not None:
                 if remaining:
                     reader = side.reader
@@ -126,44 +122,50 @@ class Applications:
         if reader is None:
             reader = _reader(source_port, destination_port, payload)
             remaining = 0
-            if reader is None:
-                if stream is not None:
-                    self._streams[number] = stream
-                return None
-            if stream is None:
-                stream = Stream()
-                if len(self._streams) >= self._most_streams:
-                    self._forget(next(iter(self._streams)))
-            side = stream.sides[forward]
+        if reader is None:
+            if followed is not None:
+                self._streams[number] = followed
+            return None
+        stream = followed or self._follow()
+        side = stream.sides[forward]
         before = len(side.held) + len(side.fragment)
-        self._streams[number] = stream
-        told = reader(stream, side, payload, remaining, len(payload) < length, last)
-        self._held += len(side.held) + len(side.fragment) - before
+        self._streams[number] = stream  # behind all others, which said nothing since
+        try:
+            told = reader(stream, side, payload, remaining, max(0, length - len(payload)), last)
+        finally:
+            self._held += len(side.held) + len(side.fragment) - before
         while self._held > _MOST_HELD and self._streams:
             self._forget(next(iter(self._streams)))
+        if told is not None and not payload and told[0] in ("", "TCP"):
+            return None  # a FIN alone, which ended nothing
         return told
+
+    def _follow(self) -> Stream:
+        if len(self._streams) >= self._most_streams:
+            self._forget(next(iter(self._streams)))
+        return Stream()
 
     def _forget(self, number: int) -> None:
         stream = self._streams.pop(number, None)
         if stream is not None:
-            self._held = max(0, self._held - stream.size())
+            self._held -= stream.size()
 
 
 def _datagram(source_port: int, destination_port: int, payload: bytes, length: int) -> Told | None:
-    cut = len(payload) < length
+    lost = max(0, length - len(payload))
     # Where both ports are known, Wireshark asks the reader of the lower one first.
     port = min(source_port, destination_port)
     if port not in _UDP_PORTS:
         port = max(source_port, destination_port)
     told = None
     if port in dns.PORTS:
-        told = dns.describe(payload, cut, dns.PORTS[port])
+        told = dns.describe(payload, lost > 0, dns.PORTS[port])
     elif port == ntp.PORT:
-        told = ntp.describe(payload, cut)
+        told = ntp.describe(payload, lost)
     elif port in dhcp.PORTS:
         told = dhcp.describe(payload)
     elif port in dhcp.PORTS6:
-        told = dhcp.describe6(payload, cut)
+        told = dhcp.describe6(payload, lost > 0)
     return None if told is None else (*told, 0)
 
 

@@ -105,7 +105,7 @@ class Has(IntFlag):
     GENEVE = 256
 
 
-class Test(NamedTuple):
+class FieldTest(NamedTuple):
     """One test, as filter.h has it. `low` and `high` are numbers, or octets as one number, or of a text where it
     begins and its size."""
 
@@ -121,7 +121,7 @@ class Test(NamedTuple):
 
 
 class Program(NamedTuple):
-    tests: tuple[Test, ...] = ()  # none: every line is wanted
+    tests: tuple[FieldTest, ...] = ()  # none: every line is wanted
     texts: bytes = b""
 
     def packed(self) -> bytes:
@@ -153,7 +153,7 @@ class Filter:
             at = test.if_true if self._test_holds(test, facts) else test.if_false
         return at == ACCEPT
 
-    def _test_holds(self, test: Test, facts: Facts) -> bool:
+    def _test_holds(self, test: FieldTest, facts: Facts) -> bool:
         within: list[bool]
         if test.field < Field.ENDS:
             within = [test.low <= _signed(value & test.mask) <= test.high for value in _numbers(test, facts)]
@@ -175,7 +175,7 @@ def _known(*values: int | None) -> Sequence[int]:
     return [value for value in values if value is not None and value >= 0]
 
 
-def _numbers(test: Test, facts: Facts) -> Sequence[int]:
+def _numbers(test: FieldTest, facts: Facts) -> Sequence[int]:
     """The values of a field that is a number."""
     seen = facts.seen
     field = test.field
@@ -251,7 +251,7 @@ def _protocols(seen: SeenLike) -> int:
     return has
 
 
-def _ports(test: Test, seen: SeenLike) -> Sequence[int]:
+def _ports(test: FieldTest, seen: SeenLike) -> Sequence[int]:
     if test.field >= Field.OUTER_PORT:
         there = bool(seen.outer_source[1])
         ports = seen.outer_source_port, seen.outer_destination_port
@@ -267,7 +267,7 @@ def _ports(test: Test, seen: SeenLike) -> Sequence[int]:
     return ports
 
 
-def _ip_numbers(test: Test, seen: SeenLike) -> Sequence[int]:
+def _ip_numbers(test: FieldTest, seen: SeenLike) -> Sequence[int]:
     """What the innermost IP header says."""
     ip = seen.ip
     if ip is None or test.choice not in (0, 6 if seen.is_ipv6 else 4):
@@ -323,7 +323,7 @@ def _tcp_numbers(field: Field, seen: SeenLike, note: NoteLike | None) -> Sequenc
     return [note.duplicate_number if field is Field.TCP_DUPLICATE_NUMBER else note.duplicate_of]
 
 
-def _ends(test: Test, seen: SeenLike) -> Sequence[tuple[int, int]]:
+def _ends(test: FieldTest, seen: SeenLike) -> Sequence[tuple[int, int]]:
     """The values of a field that is an end, as (kind, number)."""
     if test.field >= Field.OUTER_ENDS:
         source, destination = seen.outer_source, seen.outer_destination
@@ -352,7 +352,7 @@ _TEXTS: dict[Field, Callable[[Facts], Sequence[str | None]]] = {
 }
 
 
-def _texts(test: Test, facts: Facts) -> Sequence[bytes]:
+def _texts(test: FieldTest, facts: Facts) -> Sequence[bytes]:
     parts = [_part(test.choice, text) for text in _TEXTS[test.field](facts) if text is not None]
     return [part.encode("utf-8", "surrogateescape") for part in parts if part is not None]
 

@@ -39,6 +39,21 @@ _BYTE, _SHORT, _LONG = 0xFF, 0xFFFF, 0xFFFFFFFF
 _TCP, _UDP, _ICMP, _ICMPV6 = 6, 17, 1, 58
 
 
+# The language in short, as a reader of the list of fields needs it: paragraphs.
+LANGUAGE = (
+    "A filter is conditions with && (and), || (or), ! (not) and parentheses, where && binds tighter than ||, as in "
+    "vni == 36705 && (tcp.port == 80 || icmp). It is the language of Wireshark 4 as far as it goes.",
+    "A field is compared by ==, !=, <, <=, > and >= (eq, ne, lt, le, gt, ge), looked for in a set by "
+    "in {80, 443, 8000..8080}, and text also by contains. Numbers are decimal, or hexadecimal behind 0x; single "
+    "bits are chosen by &, as in tcp.flags & 0x12 == 0x12. Behind == and != a * stands for any text. Text with "
+    "spaces or signs stands in quotes.",
+    "All but the fields of outer speak of the innermost packet, as columns do. Where a field has several values, "
+    "== holds if any is such, != if all differ. On what a record does not have no comparison holds, neither does "
+    "!=: but !(tcp.port == 80) also takes what is not TCP. A field alone holds where the record has it, so "
+    "tcp.flags.syn holds for all of TCP; tcp.flags.syn == 1 asks for the flag.",
+)
+
+
 class FilterField(NamedTuple):
     name: str
     aliases: tuple[str, ...]

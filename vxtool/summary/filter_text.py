@@ -41,8 +41,8 @@ from vxtool.summary.filter import (
     TEXT_CONTAINS,
     WHOLE_TEXT,
     Field,
+    FieldTest,
     Program,
-    Test,
     names_like,
 )
 from vxtool.summary.filter_fields import BY_NAME, FilterField
@@ -82,7 +82,7 @@ class _Join(NamedTuple):
     parts: Sequence[_Node]
 
 
-_Node = Test | _Not | _Join
+_Node = FieldTest | _Not | _Join
 
 
 class _Range(NamedTuple):
@@ -121,7 +121,7 @@ class _Parser:
             if found.text == ")":
                 self._fail(found.column, "a ) without its (; take it out.")
             self._unexpected("&& or || between two conditions")
-        row: list[Test] = []
+        row: list[FieldTest] = []
         _lay(node, ACCEPT, REJECT, row)
         if len(row) > MOST_TESTS:
             self._fail(1, f"comes to {len(row)} tests; expected at most {MOST_TESTS}, ask for less at a time.")
@@ -256,7 +256,7 @@ class _Parser:
         if self._is_sign("&"):
             field = self._masked(field)
             if not self._is_sign(*_COMPARISONS) and not self._begins_set():
-                return Test(field.field, choice=field.choice, mask=field.mask, low=1)
+                return FieldTest(field.field, choice=field.choice, mask=field.mask, low=1)
         if self._begins_set():
             turned = self._is_sign("!")
             if turned:
@@ -305,7 +305,8 @@ class _Parser:
         sign = self._take()
         if field.kind != "number" or field.mask != ALL_BITS:
             self._fail(
-                sign.column, f"{field.name} & ...: expected a number such as tcp.flags before &, or && instead."
+                sign.column,
+                f"{field.name} & ...: expected a number such as tcp.flags before &; or && between two conditions.",
             )
         token = self._value(field)
         return field._replace(mask=self._number(field, token))
@@ -388,7 +389,7 @@ class _Parser:
         self._texts += data
         return at, len(data)
 
-    def _like(self, field: FilterField, token: _Token, differs: bool) -> Test:
+    def _like(self, field: FilterField, token: _Token, differs: bool) -> FieldTest:
         other = BY_NAME.get(token.text)
         if token.kind == "word" and other is not None and other.kind != "condition":
             self._fail(
@@ -400,14 +401,14 @@ class _Parser:
             choice = WHOLE_TEXT if "/" in token.text else NAME_OF_TEXT
         at, size = self._kept(token.text)
         how = TEXT_ANY_CASE if field.field is Field.PROTOCOL else 0
-        return Test(field.field, NO_VALUE if differs else 0, choice, how, low=at, high=size)
+        return FieldTest(field.field, NO_VALUE if differs else 0, choice, how, low=at, high=size)
 
-    def _contains(self, field: FilterField) -> Test:
+    def _contains(self, field: FilterField) -> FieldTest:
         word = self._take()
         if field.kind not in ("text", "pod"):
             self._fail(word.column, f"{field.name} is no text; expected a comparison, as in {field.example}.")
         at, size = self._kept(self._value(field).text)
-        return Test(field.field, 0, field.choice, TEXT_CONTAINS, low=at, high=size)
+        return FieldTest(field.field, 0, field.choice, TEXT_CONTAINS, low=at, high=size)
 
     # Values.
 
@@ -518,23 +519,23 @@ def _presence(field: FilterField, kept: Callable[[str], tuple[int, int]]) -> _No
         parts = []
         for text in field.texts:
             at, size = kept(text)
-            parts.append(Test(field.field, how=TEXT_ANY_CASE, low=at, high=size))
+            parts.append(FieldTest(field.field, how=TEXT_ANY_CASE, low=at, high=size))
         return _joined(parts, False)
     if field.kind == "condition":
-        return Test(field.field, choice=field.choice, mask=field.mask, low=1)
+        return FieldTest(field.field, choice=field.choice, mask=field.mask, low=1)
     if field.kind == "address":
         sizes = {IPV4_END: 4, IPV6_END: 16, MAC_END: 6}
         kinds = [kind for kind in sizes if field.choice >> kind & 1]
         return _joined([_ranged(field, _Range(0, (1 << 8 * sizes[kind]) - 1, kind)) for kind in kinds], False)
     if field.kind in ("text", "pod"):
         at, size = kept("*")
-        return Test(field.field, choice=field.choice, low=at, high=size)
-    return Test(field.field, choice=field.choice)
+        return FieldTest(field.field, choice=field.choice, low=at, high=size)
+    return FieldTest(field.field, choice=field.choice)
 
 
-def _ranged(field: FilterField, one: _Range, differs: bool = False) -> Test:
+def _ranged(field: FilterField, one: _Range, differs: bool = False) -> FieldTest:
     quantifier = NO_VALUE if differs else 0
-    return Test(field.field, quantifier, field.choice, one.kind, mask=field.mask, low=one.low, high=one.high)
+    return FieldTest(field.field, quantifier, field.choice, one.kind, mask=field.mask, low=one.low, high=one.high)
 
 
 def _beyond(one: _Range, sign: str) -> _Range:
@@ -556,7 +557,7 @@ def _joined(parts: Sequence[_Node], all_: bool) -> _Node:
     return parts[0] if len(parts) == 1 else _Join(all_, parts)
 
 
-def _lay(node: _Node, if_true: int, if_false: int, row: list[Test]) -> int:
+def _lay(node: _Node, if_true: int, if_false: int, row: list[FieldTest]) -> int:
     """Append a node's tests, the last first, so that where each leads on is known: the number of its first."""
     if isinstance(node, _Not):
         return _lay(node.part, if_false, if_true, row)
@@ -573,7 +574,7 @@ def _lay(node: _Node, if_true: int, if_false: int, row: list[Test]) -> int:
     return len(row) - 1
 
 
-def _turned(row: Sequence[Test]) -> tuple[Test, ...]:
+def _turned(row: Sequence[FieldTest]) -> tuple[FieldTest, ...]:
     """The same with the first test first."""
 
     def turned(number: int) -> int:

@@ -103,6 +103,7 @@ class _Direction:
         "has_contiguous",
         "has_sent",
         "holes",
+        "lost_again",
         "lowest",
         "next",
         "next_ns",
@@ -132,6 +133,7 @@ class _Direction:
         self.has_sent = False
         self.has_contiguous = False
         self.has_acknowledged = False
+        self.lost_again = False
         self.window_of_syn = False
         self.progress = Progress()
 
@@ -158,6 +160,10 @@ class _Direction:
         """These are acknowledged: nobody will send what lies before."""
         while self.holes and not _after(self.holes[0][1], acknowledgement):
             del self.holes[0]
+
+    def seen_from(self, sequence: int) -> int:
+        """How far it was seen without a hole from there on."""
+        return next((hole[0] for hole in self.holes if not _before(hole[0], sequence)), self.next)
 
     def is_new(self, sequence: int, end: int) -> bool:
         """Whether some of these were not seen so far."""
@@ -367,7 +373,8 @@ def _analyze(
             backward.next = backward.contiguous = acknowledgement
         else:
             notes |= ACKED_LOST_SEGMENT
-            backward.has_contiguous = False
+            backward.has_contiguous = backward.contiguous != backward.next and not backward.lost_again
+            backward.contiguous = backward.next
 
     if length > 0 or flags & (_SYN | _FIN):
         notes |= _again(stream, forward, backward, segment, notes)
@@ -384,7 +391,7 @@ def _analyze(
             forward.fill_holes(sequence, end)
         if notes & LOST_SEGMENT and not forward.has_contiguous:
             forward.contiguous = forward.next
-            forward.has_contiguous = True
+            forward.has_contiguous = forward.lost_again = True
         joins = not _after(sequence, forward.contiguous) and _after(end, forward.contiguous)
         if _after(end, forward.next):
             if _after(sequence, forward.next):
@@ -392,7 +399,7 @@ def _analyze(
             forward.next = end
             forward.next_ns = segment.time_ns
         if joins:
-            forward.contiguous = forward.holes[0][0] if forward.holes else forward.next
+            forward.contiguous = forward.seen_from(end)
     forward.window = window
     forward.window_of_syn = flags & _SYN != 0
     forward.time_ns = segment.time_ns

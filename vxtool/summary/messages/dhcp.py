@@ -67,7 +67,7 @@ def _message6(message: bytes, parts: list[str], depth: int) -> bool:
     if kind not in _RELAYED:
         if len(message) < 4:
             return False
-        parts.append(f"XID: 0x{int.from_bytes(message[1:4], 'big'):x} ")
+        parts.append(f"XID: 0x{message[1:4].hex()} ")
         return _options6(message, 4, parts, depth)
     if len(message) < 34:
         return False

@@ -1,7 +1,7 @@
 """DNS (RFC 1035), and its kin that share the format: mDNS (RFC 6762) and LLMNR (RFC 4795).
 
 dpkt's reader of whole messages is not used: it gives up on each type that it does not know (HTTPS, RRSIG and all
-of DNSSEC), and a few kilobytes of compression pointers keep it busy for minutes. Here a name takes at most
+of DNSSEC), and one datagram full of compression pointers kept it busy for 18 seconds. Here a name takes at most
 MOST_HOPS pointers, the owners of records are stepped over, and reading ends where the column is full.
 
      0               2               4               6               8              10
@@ -169,14 +169,14 @@ def describe(message: bytes, cut: bool, protocol: str) -> tuple[str, str] | None
     if len(message) < 4:
         return protocol, CUT if cut else MALFORMED
     if cut or len(message) > _LONGEST_REMEMBERED:
-        before, after = _read(message, protocol)
+        before, after = _read(message, protocol, cut)
         if cut and after.endswith(MALFORMED):
             after = after[: -len(MALFORMED)] + CUT
         return protocol, shorten(f"{before} 0x{message[0] << 8 | message[1]:04x}{after}")
     key = message[2:], protocol
     told = _remembered.get(key)
     if told is None:
-        before, after = _read(message, protocol)
+        before, after = _read(message, protocol, False)
         if len(_remembered) >= _MOST_REMEMBERED:
             _remembered.clear()
         # A surrogate cannot come out of text(), so it marks where the identifier stands.
@@ -184,7 +184,7 @@ def describe(message: bytes, cut: bool, protocol: str) -> tuple[str, str] | None
     return protocol, told.replace("\udcff", f"{message[0] << 8 | message[1]:04x}", 1)
 
 
-def _read(message: bytes, protocol: str) -> tuple[str, str]:
+def _read(message: bytes, protocol: str, cut: bool) -> tuple[str, str]:
     """What stands before and what behind the identifier."""
     flags = message[2] << 8 | message[3]
     operation = flags >> 11 & 15
@@ -196,13 +196,13 @@ def _read(message: bytes, protocol: str) -> tuple[str, str]:
         if failure:
             parts.append(" " + (_FAILURES.get(failure) or f"Unknown error ({failure})"))
     try:
-        _contents(message, protocol == "MDNS", parts)
+        _contents(message, protocol == "MDNS", cut, parts)
     except _Malformed:
         parts.append(MALFORMED)
     return before, "".join(parts)
 
 
-def _contents(message: bytes, multicast: bool, parts: list[str]) -> None:
+def _contents(message: bytes, multicast: bool, cut: bool, parts: list[str]) -> None:
     """Add what questions and records say."""
     if len(message) < _header.size:
         raise _Malformed
@@ -238,7 +238,7 @@ def _contents(message: bytes, multicast: bool, parts: list[str]) -> None:
             told = ""
             if kind in _CONTENTS:
                 told = " " + _CONTENTS[kind](message, at)
-            elif kind in _SHOWN_BY_OWNER:
+            elif kind in _SHOWN_BY_OWNER and not (cut and at + size > len(message)):
                 told = " " + _name(message, owner)[0]
             parts.append(told)
             room -= len(told)
@@ -249,7 +249,7 @@ def _contents(message: bytes, multicast: bool, parts: list[str]) -> None:
             return
 
 
-def read(stream: Stream, side: Side, payload: bytes, remaining: int, cut: bool, last: bool) -> Told | None:
+def read(stream: Stream, side: Side, payload: bytes, remaining: int, lost: int, last: bool) -> Told | None:
     """Read the messages in a TCP segment's payload, each behind its length in two bytes (RFC 7766, 8)."""
     payload = side.held + payload
     side.clear()
@@ -257,13 +257,13 @@ def read(stream: Stream, side: Side, payload: bytes, remaining: int, cut: bool, 
     at = 0
     while at + 2 <= len(payload) and len(told) <= MOST_TEXT:
         end = at + 2 + (payload[at] << 8 | payload[at + 1])
-        if end > len(payload) and not cut:
+        if end > len(payload) and not lost:
             break
         described = describe(payload[at + 2 : end], end > len(payload), "DNS")
         if described:
             told = described[1]  # Wireshark's column tells of the last message alone
         at = end
-    if cut or at >= len(payload) or len(told) > MOST_TEXT:
+    if lost or at >= len(payload) or len(told) > MOST_TEXT:
         return ("DNS", told, 0) if told else None
     side.reader = read
     side.held = payload[at:]

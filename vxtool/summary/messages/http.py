@@ -16,6 +16,7 @@ METHODS = frozenset(
     b" REPORT NOTIFY SUBSCRIBE UNSUBSCRIBE M-SEARCH".split()
 )
 
+_LONGEST_METHOD = 12  # with the space behind it
 _LONGEST_HEAD = 16384  # bytes of first line and headers; what has more is no longer followed
 _LONGEST_LINE = 256  # bytes of a line between chunks
 _MOST_MESSAGES = 64  # told of one segment
@@ -37,8 +38,9 @@ _XML = frozenset(
 _UNNAMED = frozenset({b"", b"application/octet-stream", b"application/grpc", b"application/cbor"})
 _DECODED = frozenset({b"", b"gzip", b"x-gzip", b"deflate", b"br", b"identity"})
 
-# Stages of a message whose head was read; 0: none was.
-_BODY, _CHUNK, _CHUNK_LINE, _TRAILER = 1, 2, 3, 4
+# Stages of a message whose head was read; 0: none was. Adrift is what follows a segment that was not captured
+# whole: where it ends cannot be told, so any segment may begin the next message.
+_BODY, _CHUNK, _CHUNK_LINE, _TRAILER, _ADRIFT = 1, 2, 3, 4, 5
 
 
 class _NotHttp(Exception):
@@ -53,14 +55,27 @@ class _Unfinished(Exception):
         self.at = at
 
 
-def read(stream: Stream, side: Side, payload: bytes, remaining: int, cut: bool, last: bool) -> Told | None:
+def begins(payload: bytes) -> bool:
+    """Whether a payload begins as messages do."""
+    if payload.startswith(b"HTTP/1."):
+        return True
+    method, space, _ = payload[:_LONGEST_METHOD].partition(b" ")
+    return bool(space) and method in METHODS
+
+
+def read(stream: Stream, side: Side, payload: bytes, remaining: int, lost: int, last: bool) -> Told | None:
     """Read the messages in a segment's payload, of which the first `remaining` bytes end what is under way.
 
-    `cut`: the segment went on behind what was captured. `last`: it is the last of its direction.
+    `lost`: how many bytes of the segment were not captured. `last`: it is the last of its direction.
     """
     told: list[str] = []
     protocol = "HTTP"
     at = 0
+    if side.stage == _ADRIFT or (lost and side.reader):
+        side.clear()
+        if not begins(payload):
+            _set_adrift(side)
+            return ("HTTP", "Continuation" + CUT, 1) if lost else ("", "", 1)
     if side.stage == _BODY and side.left < _UNTIL_CLOSE:
         side.left = remaining
     if side.held:
@@ -80,24 +95,33 @@ def read(stream: Stream, side: Side, payload: bytes, remaining: int, cut: bool, 
         side.clear()
     except _Unfinished as unfinished:
         held = payload[unfinished.at :]
-        if last and side.stage and side.left >= _UNTIL_CLOSE:
+        if (lost and side.stage == _BODY) or (last and side.stage and side.left >= _UNTIL_CLOSE):
             protocol = _complete(side, told)
-        elif cut:
+        elif lost:
             told.append(side.waiting)
-            side.clear()
         elif len(held) > _LONGEST_HEAD:
             side.clear()
         else:
             side.reader = read
             side.held = held
             if told:
-                return protocol, shorten("".join(told)), unfinished.missing
+                return protocol, shorten("".join(told) + side.waiting), unfinished.missing
             if not side.waiting:
                 return "", "", unfinished.missing
             return "TCP", f"{side.waiting} {PART}", unfinished.missing
     if not any(told):
+        side.clear()
         return None
-    return protocol, shorten("".join(told)) + (CUT if cut else ""), 0
+    if lost:
+        _set_adrift(side)
+        return protocol, shorten("".join(told)) + CUT, 1
+    return protocol, shorten("".join(told)), 0
+
+
+def _set_adrift(side: Side) -> None:
+    side.clear()
+    side.reader = read
+    side.stage = _ADRIFT
 
 
 def _complete(side: Side, told: list[str]) -> str:

@@ -20,11 +20,11 @@ _LENGTHS = {_CONTROL: 12, _PRIVATE: 8}  # of the two modes that share nothing el
 _LENGTH = 48
 
 
-def describe(message: bytes, cut: bool) -> tuple[str, str] | None:
-    """The protocol and info columns of a message. `cut`: it went on behind what was captured."""
+def describe(message: bytes, lost: int) -> tuple[str, str] | None:
+    """The protocol and info columns of a message, of which `lost` bytes at the end were not captured."""
     if not message:
         return None
     version, mode = message[0] >> 3 & 7, message[0] & 7
     told = f"NTP Version {version}" if 1 <= version <= 4 else "reserved"
-    short = len(message) < _LENGTHS.get(mode, _LENGTH)
-    return "NTP", f"{told}, {_MODES[mode]}{(CUT if cut else MALFORMED) if short else ''}"
+    missing = _LENGTHS.get(mode, _LENGTH) - len(message)
+    return "NTP", f"{told}, {_MODES[mode]}{'' if missing <= 0 else CUT if missing <= lost else MALFORMED}"

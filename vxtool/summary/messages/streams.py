@@ -7,9 +7,9 @@ from collections.abc import Callable
 # What a reader gives: protocol, info, and how many further bytes of the direction are to come before there is
 # more to say. An empty protocol: the line stays TCP's own.
 Told = tuple[str, str, int]
-# Of the connection, the direction, a segment's payload, how much of it ends what was under way, whether the
-# segment went on behind what was captured, and whether it is the direction's last.
-Reader = Callable[["Stream", "Side", bytes, int, bool, bool], Told | None]
+# Of the connection, the direction, a segment's payload, how many bytes of what was under way were still to come,
+# how many bytes of the segment were not captured behind the payload, and whether it is the direction's last.
+Reader = Callable[["Stream", "Side", bytes, int, int, bool], Told | None]
 
 
 class Side:

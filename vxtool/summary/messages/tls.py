@@ -59,18 +59,18 @@ _HOLDING = 2  # a record that is needed whole
 _HOLDING_HEADER = 3  # of which not even the header is there
 
 
-def read(stream: Stream, side: Side, payload: bytes, remaining: int, cut: bool, last: bool) -> Told | None:
+def read(stream: Stream, side: Side, payload: bytes, remaining: int, lost: int, last: bool) -> Told | None:
     """Read the records in a segment's payload, of which the first `remaining` bytes end one under way.
 
-    `cut`: the segment went on behind what was captured.
+    `lost`: how many bytes of the segment were not captured.
     """
     names: list[str] = []
     stage = side.stage
     at = 0
+    if stage and (lost or (stage == _SKIPPING and remaining > len(payload))):
+        side.clear()  # what was under way cannot be put together
+        return None
     if stage == _SKIPPING:
-        if remaining > len(payload):
-            side.clear()
-            return None
         names.append("Application Data")
         at = remaining
     elif stage:
@@ -79,7 +79,7 @@ def read(stream: Stream, side: Side, payload: bytes, remaining: int, cut: bool, 
         side.clear()
     size = len(payload)
     known = stream.version
-    first = 0
+    first = version = end = 0
     while at + _HEADER <= size:
         kind, version, length = _header.unpack_from(payload, at)
         end = at + _HEADER + length
@@ -107,8 +107,13 @@ def read(stream: Stream, side: Side, payload: bytes, remaining: int, cut: bool, 
         if len(names) > MOST_TEXT:
             break  # each is at least a character
     info = ", ".join(names)
-    if cut:
-        return _VERSIONS.get(known or first or 0x0303, "TLSv1.2"), shorten(info) + CUT, 0
+    protocol = _VERSIONS.get(known or first, "TLSv1.2")
+    if lost:
+        # Of a record that goes on in the next segment Wireshark says nothing, not even that it is not there.
+        beyond = at + _HEADER <= size and payload[at] == _APPLICATION_DATA and end > size + lost
+        if size <= _HEADER or (beyond and not known):
+            protocol = "SSL"
+        return protocol, shorten(info) + ("" if beyond else CUT), 0
     remaining = 0
     if at < size and len(names) <= MOST_TEXT:
         side.reader = read
@@ -123,7 +128,7 @@ def read(stream: Stream, side: Side, payload: bytes, remaining: int, cut: bool, 
             remaining, side.held, side.stage = 1, held, _HOLDING
         if not names:
             return ("", "", remaining) if stage == _HOLDING else ("TCP", PART, remaining)
-    return _VERSIONS.get(known or first or 0x0303, "TLSv1.2"), shorten(info), remaining
+    return protocol, shorten(info), remaining
 
 
 def _record(side: Side, kind: int, contents: bytes, names: list[str]) -> None:

@@ -59,6 +59,7 @@ typedef struct {
     bool has_sent : 1;
     bool has_contiguous : 1;
     bool has_acknowledged : 1;
+    bool lost_again : 1;
     bool window_of_syn : 1;
 } direction;
 
@@ -264,6 +265,15 @@ static int drop_holes(vx_streams *streams, direction *of, uint32_t acknowledgeme
     return gone > 0 ? set_holes(streams, of, was + gone, of->hole_count - gone) : 0;
 }
 
+/* How far it was seen without a hole from there on. */
+static uint32_t seen_from(const vx_streams *streams, const direction *of, uint32_t sequence) {
+    const hole *at = holes_of(streams, of);
+    for (unsigned i = 0; i < of->hole_count; i++)
+        if (!before(at[i].begin, sequence))
+            return at[i].begin;
+    return of->next;
+}
+
 /* Whether some of these were not seen so far. */
 static bool is_new(const vx_streams *streams, const direction *of, uint32_t sequence, uint32_t end) {
     if (end == sequence)
@@ -366,7 +376,8 @@ static int analyze(vx_streams *streams, const stream *it, direction *forward, di
             backward->next = backward->contiguous = acknowledgement;
         else {
             notes |= VX_ACKED_LOST_SEGMENT;
-            backward->has_contiguous = false;
+            backward->has_contiguous = backward->contiguous != backward->next && !backward->lost_again;
+            backward->contiguous = backward->next;
         }
     }
 
@@ -385,7 +396,7 @@ static int analyze(vx_streams *streams, const stream *it, direction *forward, di
             return -1;
         if ((notes & VX_LOST_SEGMENT) != 0 && !forward->has_contiguous) {
             forward->contiguous = forward->next;
-            forward->has_contiguous = true;
+            forward->has_contiguous = forward->lost_again = true;
         }
         bool joins = !after(sequence, forward->contiguous) && after(end, forward->contiguous);
         if (after(end, forward->next)) {
@@ -396,7 +407,7 @@ static int analyze(vx_streams *streams, const stream *it, direction *forward, di
             forward->next_ns = segment->time_ns;
         }
         if (joins)
-            forward->contiguous = forward->hole_count > 0 ? holes_of(streams, forward)->begin : forward->next;
+            forward->contiguous = seen_from(streams, forward, end);
     }
     forward->window = window;
     forward->window_of_syn = (flags & SYN) != 0;
