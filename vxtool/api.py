@@ -1,5 +1,6 @@
-"""`vxtool.analyze`, `vxtool.flows` and `vxtool.diff`: captures and what the operator knows in, the report, the
-flows or the difference out; `vxtool.summary`, the packets one by one; and `vxtool.decap`, `vxtool.encap` and `vxtool.extract`, which make captures of such.
+"""`vxtool.analyze`, `vxtool.flows`, `vxtool.summary` and `vxtool.diff`: captures and what the operator knows in,
+the report, the flows, the packets or the difference out; and `vxtool.decap`, `vxtool.encap` and `vxtool.extract`,
+which make captures of such.
 
 `vxtool.mtu` reads nothing: it reckons.
 """
@@ -423,9 +424,9 @@ def summary(
     the way that it took and what became of it, or with `all_records` each record.
 
     `fields` are what a line shows, as `vxtool.summary.fields.FIELDS` names them; without any, those that are usual
-    for the format. `time` is since the first record, that of the clock in UTC, or since the line before. `filter` is
-    a display filter (`vxtool.summary.filter_text`), `most` how many lines there are at most (0: no limit). Text has
-    one line for each, as wide as it is; with `fit` it is laid out for the width of `target`, which also tells
+    for the format. `time` is since the first record, that of the clock in UTC, or since the line before. `filter`
+    is a display filter (`vxtool.summary.filter_text`), `most` how many lines there are at most (0: no limit). Text
+    has one line for each, as wide as it is; with `fit` it is laid out for the width of `target`, which also tells
     whether it may be coloured. Other arguments are those of `analyze`.
 
     The inputs are read twice; standard input and pipes are copied to a temporary file for that. Raises UsageError

@@ -149,6 +149,12 @@ class Source:
         self._ended = not chunk
         return chunk
 
+    def copy_to(self, file: BinaryIO) -> None:
+        """Write all that comes as it is, compressed or not, in place of reading it. Errors are those of `read`,
+        and OSError where the file takes no more."""
+        while chunk := self._raw():
+            file.write(chunk)
+
     def _begin(self) -> None:
         first = b""
         # A pipe may give less than a magic at first; what can no longer become one ends the wait.

@@ -143,6 +143,4 @@ def _encoded(blocks: Iterator[bytes], target: Target) -> Iterator[bytes]:
             sign.encode(target.encoding)
         except UnicodeEncodeError:
             missing[ord(sign)] = plain
-    return (
-        block.decode().translate(missing).encode(target.encoding, "backslashreplace") for block in blocks
-    )
+    return (block.decode().translate(missing).encode(target.encoding, "backslashreplace") for block in blocks)

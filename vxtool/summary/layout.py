@@ -37,8 +37,8 @@ def widest(texts: Collection[str]) -> int:
 
 
 def lay_out(fields: Sequence[str], widths: Mapping[str, int], room: int) -> Layout:
-    """Columns of these fields. `widths` are those that the capture decides; `room` is what a terminal has, 0 without
-    one: then each record is one line."""
+    """Columns of these fields. `widths` are those that the capture decides; `room` is what a terminal has, 0
+    without one: then each record is one line."""
     columns = [
         Column(NUMBERS[name], widths.get(name, _WIDTHS.get(name, 0)), name in _TO_THE_RIGHT) for name in fields
     ]

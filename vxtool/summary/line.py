@@ -66,6 +66,9 @@ class Party(NamedTuple):
     identity: int = -1
 
 
+UNKNOWN_PARTY = Party()
+
+
 class Look(NamedTuple):
     """How lines are written: of `vx_list_options` what concerns that."""
 
@@ -95,8 +98,8 @@ class Line:
     interfaces: str | None = None
     ingress: str | None = None
     egress: str | None = None
-    source: Party = Party()
-    destination: Party = Party()
+    source: Party = UNKNOWN_PARTY
+    destination: Party = UNKNOWN_PARTY
     identity: str | None = None
     protocol: str = ""
     message: str | None = None

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from vxtool.summary.tails import Pairs
 
 _MOST_ADDRESSES = 20_000  # of which widths are found one by one
+_MOMENT_WIDTH = 21  # of a time but for the parts of a second
 _LATENCY_WIDTH = 6  # "999 µs"
 _DROPPED_WIDTH = 7
 _DIGITS = {"pcap": 6}  # of a second's parts, by the format of an input; else 9
@@ -224,14 +225,13 @@ class Lister:
     def _program(self) -> Program | None:
         if not self._wish.filter:
             return None
-        from vxtool.summary.filter_text import FilterNames, compile_filter, names_like
+        from vxtool.summary.filter import names_like
+        from vxtool.summary.filter_text import FilterNames, compile_filter
 
         identities = self._knowledge.cluster.identities
 
         def numbers(name: str) -> list[int]:
-            return [
-                number for number, info in identities.items() if info.name and names_like(name, [info.name])
-            ]
+            return [number for number, info in identities.items() if info.name and names_like(name, [info.name])]
 
         paths = [item["path"] for item in self._inputs]
         return compile_filter(self._wish.filter, FilterNames(numbers, paths))
@@ -256,7 +256,7 @@ class Lister:
             both = came or ("?" if route.ingress else "")
             if route.egress:
                 both += f"→{went or '?'}"
-        return (*(None if text is None else self._bytes(text) for text in (came, went)), self._coded(both))
+        return self._coded(came), self._coded(went), self._coded(both)
 
     def _widths(self, fields: Sequence[str], interfaces: int, digits: int) -> dict[str, int]:
         """Of the columns that the capture decides."""
@@ -273,10 +273,8 @@ class Lister:
             named = widest([self._name(each) or address_text(each) or "" for each in addresses or []]) or address
             named = max(named, least if tables.counters.non_ip_records else 0)
         first, last = tables.first_time or 0, tables.last_time or 0
-        if self._wish.time == "absolute":
-            time = 21 + digits
-        else:
-            time = len(str((last - first) // 1_000_000_000)) + 1 + digits
+        seconds = len(str((last - first) // 1_000_000_000))
+        time = (_MOMENT_WIDTH if self._wish.time == "absolute" else seconds + 1) + digits
         labels = [label for label in self._labels.values() if label]
         vnis = {vni for vni, _ in tables.queries.sources} if "vni" in fields else ()
         return {

@@ -22,7 +22,7 @@ from vxtool.summary.facts import Facts
 from vxtool.summary.fields import Column
 from vxtool.summary.filter import Filter, Program
 from vxtool.summary.fragments import Fragments
-from vxtool.summary.line import DELTA, Line, Look, Party, write
+from vxtool.summary.line import DELTA, UNKNOWN_PARTY, Line, Look, Party, write
 from vxtool.summary.records import Intakes
 from vxtool.summary.seen import TELLS_FRAGMENT, TELLS_TCP, TELLS_UDP, End, Seen, read, segment_of
 from vxtool.summary.spot import spot_of
@@ -103,7 +103,9 @@ class Lister:
             indent,
         )
         self._ports = {port: "geneve" if is_geneve else "vxlan" for port, is_geneve in ports}
-        where, self._bundle, self._latency, self._length, sighted, first, tails, heads, self._way_of, outcomes = arrays
+        where, self._bundle, self._latency, self._length, sighted, first, tails, heads, self._way_of, outcomes = (
+            arrays
+        )
         self._where = where
         self._datagrams = {each: number for number, each in enumerate(where)}
         self._sighted = _pairs(sighted, first)
@@ -243,9 +245,7 @@ class Lister:
         whole.length = record.length
         return whole
 
-    def _follow_stream(
-        self, seen: Seen, standing: _Standing, record: Record, number: int
-    ) -> StreamNote | None:
+    def _follow_stream(self, seen: Seen, standing: _Standing, record: Record, number: int) -> StreamNote | None:
         found = segment_of(seen)
         if found is None:
             return None
@@ -277,7 +277,15 @@ class Lister:
         if not remaining and not may_begin(seen.transport, seen.source_port, seen.destination_port, payload):
             return
         found = self._ask_message(
-            seen.transport, seen.source_port, seen.destination_port, payload, length, stream, forward, remaining, last
+            seen.transport,
+            seen.source_port,
+            seen.destination_port,
+            payload,
+            length,
+            stream,
+            forward,
+            remaining,
+            last,
         )
         if progress is not None:
             progress.remaining = found[2] if found is not None else 0
@@ -295,8 +303,8 @@ class Lister:
         spot = spot_of(record, link_type)
         label: str | None = None
         if not spot.is_any:
-            number, interface = (0, 0) if spot.index >= 0 else (line.input, record.interface)
-            label = _text_or_none(self._ask_interface(spot.index, number, interface))
+            number, interface = (0, 0) if spot.interface_index >= 0 else (line.input, record.interface)
+            label = _text_or_none(self._ask_interface(spot.interface_index, number, interface))
         direction = spot.direction
         if spot.macs and datagram is not None:
             direction = self._ask_direction(self._bundle[datagram], line.input, record.interface, spot.macs)
@@ -310,7 +318,7 @@ class Lister:
         seen = line.seen
         ends: list[End | None] = [seen.source, seen.destination, seen.outer_source, seen.outer_destination]
         parties = [
-            self._party(end) if self._asks_names and (place < 2 or self._filter is not None) else Party()
+            self._party(end) if self._asks_names and (place < 2 or self._filter is not None) else UNKNOWN_PARTY
             for place, end in enumerate(ends)
         ]
         line.source, line.destination = parties[:2]
@@ -351,10 +359,10 @@ class Lister:
 
     def _party(self, end: End | None) -> Party:
         if end is None or len(end.octets) not in (4, 16):
-            return Party()
+            return UNKNOWN_PARTY
         found = self._ask_party(end.octets)
         if found is None:
-            return Party()
+            return UNKNOWN_PARTY
         name, pod, node, identity = found
         return Party(_text_or_none(name), _text_or_none(pod), _text_or_none(node), identity)
 

@@ -33,7 +33,9 @@ class Intakes:
 
     def wants(self) -> int | None:
         """The input that has to go on before there are more."""
-        return next((index for index, ready in enumerate(self._ready) if not ready and not self._is_over(index)), None)
+        return next(
+            (index for index, ready in enumerate(self._ready) if not ready and not self._is_over(index)), None
+        )
 
     def _next(self) -> int | None:
         if self.wants() is not None:

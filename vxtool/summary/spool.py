@@ -7,11 +7,10 @@ import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import IO
+from typing import BinaryIO
 
-from vxtool.capture.source import CHUNK, Source, open_source
+from vxtool.capture.source import Source, open_source
 from vxtool.errors import InputError
-
 
 _PIECE = 1 << 18  # bytes read at once
 
@@ -21,7 +20,7 @@ class Inputs:
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = paths
-        self._copies: dict[int, IO[bytes]] = {}
+        self._copies: dict[int, BinaryIO] = {}
 
     def __enter__(self) -> Inputs:
         return self
@@ -80,22 +79,19 @@ def _is_stream(path: str) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def _copied(path: str) -> IO[bytes]:
-    """A copy of what comes from a pipe or from standard input, as it was, without a name: it is gone when closed."""
-    copy = tempfile.TemporaryFile()
-    try:
-        with open_source(path) as source:
-            memory = memoryview(bytearray(CHUNK))
-            while chunk := source.borrow(memory):
-                copy.write(chunk)
-        copy.flush()
-    except OSError as error:
-        copy.close()
-        raise InputError(
-            f"{path}: cannot be copied to {tempfile.gettempdir()}: {error.strerror or error}: it is read twice; give "
-            "TMPDIR a place with room, or write it to a file first"
-        ) from error
-    except BaseException:
-        copy.close()
-        raise
-    return copy
+def _copied(path: str) -> BinaryIO:
+    """A copy of what comes from a pipe or from standard input, as it was. It has no name: closed, it is gone."""
+    with ExitStack() as stack:
+        copy = stack.enter_context(tempfile.TemporaryFile())
+        source = stack.enter_context(open_source(path))
+        try:
+            source.copy_to(copy)
+            copy.flush()
+        except OSError as error:
+            raise InputError(
+                f"{path}: cannot be copied to {tempfile.gettempdir()}: {error.strerror or error}: it is read twice; "
+                "give TMPDIR a place with room, or write it to a file first"
+            ) from error
+        source.close()
+        stack.pop_all()
+        return copy

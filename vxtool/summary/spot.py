@@ -12,7 +12,7 @@ _SLL_SIZE, _SLL2_SIZE, _MACS = 16, 20, 12
 
 
 class Spot(NamedTuple):
-    index: int  # of the interface; -1: the link header tells none
+    interface_index: int  # -1: the link header tells none
     is_any: bool  # it cannot be told which interface
     direction: int  # as in vxtool.engine.tables, and containers have the same
     macs: bytes  # where only they may tell the direction; else empty

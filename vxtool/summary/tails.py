@@ -1,8 +1,9 @@
 """Which fragments follow which: for each record that holds a fragment of the outermost IP packet behind the first,
-the record that holds the first one, at the same stage and in any order. The twin of native/tails.c, and who chooses.
+the record that holds the first one, at the same stage and in any order. The twin of native/tails.c, and who
+chooses.
 
-A packet at a stage is known by its addresses and identification, and of IPv4 its protocol. It is remembered for a window of capture
-time, at most MOST_PIECES at once, of which the oldest gives way.
+A packet at a stage is known by its addresses and identification, and of IPv4 its protocol. It is remembered for a
+window of capture time, at most MOST_PIECES at once, of which the oldest gives way.
 """
 
 from __future__ import annotations
@@ -130,7 +131,7 @@ class Tails:
 
 
 def _read_fragment(record: Record, link_type: int) -> tuple[tuple[object, ...], bool] | None:
-    """What the fragments of one packet have in common, and whether this is the first; None of what is no fragment."""
+    """What the fragments of one packet have in common, and whether this is the first; None of what is none."""
     try:
         packet = decode(record.data, link_type, record.length)
     except PacketError:
