@@ -34,8 +34,8 @@ def _complete(_ctx: click.Context, _argument: click.Parameter, incomplete: str) 
 )
 def command(subject: str, word: str, format_: str, color: str) -> int:
     """Say what each field means: of a report as JSON (SUBJECT report, which may be left out), of a file for
-    --expect (expectations), of a display filter (filter), of a list of flows (flows) or of a difference (diff).
-    With WORD, of the fields that it stands in.
+    --expect (expectations), of a display filter (filter), of a list of flows (flows) or of packets (summary), or of
+    a difference (diff). With WORD, of the fields that it stands in.
 
     \b
       vxtool fields

@@ -18,14 +18,15 @@ _NAMES = {"string": "text", "integer": "integer", "number": "number", "boolean":
 _FORMATS = {"duration": "time", "way": "way", "finding": "finding"}
 
 # What is asked for -> where its schema begins, and what it is a form of.
-_ROOTS = {"report": None, "flows": "FlowList", "diff": "Difference"}
-SUBJECTS = ("report", "expectations", "filter", "flows", "diff")
+_ROOTS = {"report": None, "flows": "FlowList", "summary": "PacketList", "diff": "Difference"}
+SUBJECTS = ("report", "expectations", "filter", "flows", "summary", "diff")
 _FLAT = ("expectations", "filter")  # whose fields have no parts
 TITLES = {
     "report": "The report: `vxtool analyze --format json`",
     "expectations": "Expectations: `vxtool analyze --expect FILE`",
     "filter": "Display filters: `vxtool summary -Y FILTER`",
     "flows": "The list of flows: `vxtool flows --format json`",
+    "summary": "The list of packets: `vxtool summary`",
     "diff": "The difference: `vxtool diff --format json`",
 }
 

@@ -144,7 +144,7 @@ class Lister:
         if wish.all:
             way_width = max(way_width, widest([f"{label} in" for label in self._labels.values() if label]))
         tail_width = 0 if wish.all else _DROPPED_WIDTH if dropped else _LATENCY_WIDTH
-        digits = max((_DIGITS.get(item["format"] or "", 9) for item in self._inputs), default=9)
+        digits = max((_DIGITS.get(item["format"] or "", 9) for item in self._inputs if item["records"]), default=9)
         if wish.format == "text":
             widths = self._widths(fields, way_width + tail_width + bool(way_width and tail_width), digits)
             layout = lay_out(fields, widths, target.width if wish.fit else 0)

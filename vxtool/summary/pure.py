@@ -194,7 +194,7 @@ class Lister:
             if first in self._datagrams:
                 standing = _Standing.TAIL if is_tail and hop == 0 else _Standing.FURTHER
                 return standing, self._datagrams[first]
-            first = self._sighted.get(first)
+            first = self._sighted.get(first) or self._tails.get(first)
         return _Standing.APART, None
 
     def _read(self, index: int, record: Record, standing: _Standing, datagram: int | None) -> Seen:

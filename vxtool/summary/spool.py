@@ -89,8 +89,8 @@ def _copied(path: str) -> BinaryIO:
             copy.flush()
         except OSError as error:
             raise InputError(
-                f"{path}: cannot be copied to {tempfile.gettempdir()}: {error.strerror or error}: it is read twice; "
-                "give TMPDIR a place with room, or write it to a file first"
+                f"{path}: cannot be copied to {tempfile.gettempdir()}: {error.strerror or error}: it is read "
+                "twice; give TMPDIR a place with room, or write it to a file first"
             ) from error
         source.close()
         stack.pop_all()

@@ -316,15 +316,19 @@ static size_t datagram_at(const vx_list_options *options, uint64_t where, size_t
     return at < options->datagram_count && options->where[at] == where ? at : NOWHERE;
 }
 
-/* What `pairs` has for `where` at `*at`, which then moves behind it: a record may be of several datagrams, as
- * one super-frame is of all that it holds. 0: nothing. */
+/* What `pairs` has for `where`, which lies at `*at` or behind; `*at` then is behind it. Of a record of
+ * several datagrams, as one super-frame is of all that it holds, the first is the one. 0: nothing. */
 static uint64_t next_pair(const vx_pairs *pairs, size_t *at, uint64_t where) {
+    while (*at < pairs->count && pairs->where[*at] < where)
+        ++*at;
     if (*at == pairs->count || pairs->where[*at] != where)
         return 0;
-    uint64_t first = pairs->first[*at];
-    while (*at < pairs->count && pairs->where[*at] == where)
-        ++*at;
-    return first;
+    return pairs->first[(*at)++];
+}
+
+static uint64_t find_pair(const vx_pairs *pairs, size_t hint, uint64_t where) {
+    size_t at = place_of(pairs->where, pairs->count, hint, where);
+    return at < pairs->count && pairs->where[at] == where ? pairs->first[at] : 0;
 }
 
 /* What the next record of an input is, and of which datagram. */
@@ -336,8 +340,7 @@ static standing find_datagram(vx_lister *lister, uint32_t number, uint64_t where
         *datagram = input->datagram++;
         return IS_FIRST;
     }
-    const vx_pairs *sighted = &options->sighted;
-    uint64_t first = next_pair(sighted, &input->sighting, where);
+    uint64_t first = next_pair(&options->sighted, &input->sighting, where);
     bool is_tail = first == 0;
     if (is_tail)
         first = next_pair(&options->tails, &input->tail, where);
@@ -345,8 +348,8 @@ static standing find_datagram(vx_lister *lister, uint32_t number, uint64_t where
         *datagram = datagram_at(options, first, input->datagram);
         if (*datagram != NOWHERE)
             return is_tail && hops == 0 ? IS_TAIL : IS_FURTHER;
-        size_t at = place_of(sighted->where, sighted->count, input->sighting, first);
-        first = next_pair(sighted, &at, first);
+        uint64_t before = find_pair(&options->sighted, input->sighting, first);
+        first = before > 0 ? before : find_pair(&options->tails, input->tail, first);
     }
     return IS_APART;
 }
