@@ -7,10 +7,58 @@ network, until a SYN with another sequence number opens the next. Of each direct
 - base: the SYN's sequence number; where no SYN was seen, one less than the first sequence number, or than what
   the other direction first acknowledged. Relative numbers count from it.
 - next: one past the highest sequence number seen; SYN and FIN count as one.
-- holes: what lies before next and was not seen, the last MOST_HOLES of them. Of what lies before the first
-  segment, too, nothing was seen.
+- holes: what lies before next and was not seen, the last MOST_HOLES of them, until it is acknowledged. Of what
+  lies before the first segment, too, nothing was seen.
 - contiguous: how far it was seen without a hole.
-- what it last acknowledged, its last window, how often it repeated itself, and when it last sent.
+- what it acknowledged and its window, as it said last; how often it repeated itself; when it last sent.
+
+The notes are those of Wireshark's TCP analysis (User's Guide, "TCP Analysis"; equal to tshark 4.0.17 but for what
+is said below). "Plain" is a segment without SYN, FIN and RST; "repeats" says that it carries no data, begins at
+next, and acknowledges what the one before in its direction did.
+
+- lost segment ("Previous segment not captured"): it begins after next. Never of a RST.
+- ACKed unseen segment: it acknowledges more than was seen without a hole. Once for each hole; after one for more
+  than all that was seen, the next only after another lost segment. Not where nothing was seen of the direction.
+- zero window: plain, its window 0. Window update: plain, it repeats, its window is another and not 0.
+- duplicate ACK: plain, it repeats, with the same window, not 0, and it answers no keep-alive. Numbered since what
+  is acknowledged changed; named by the segment that changed it.
+- window full: plain, its data end where the other direction's window does. Only where the scale is known.
+- zero window probe: one byte at next, while the other direction's window is 0. It is told of nothing else but
+  being spurious, and moves nothing. Its ACK: plain, it repeats, its window 0 again, and the other direction's last
+  segment was a probe.
+- keep-alive: plain, no byte or one, one before next. Its ACK: plain, it repeats, with the same window, not 0, and
+  the other direction's last segment was a keep-alive.
+- Of a segment with data, SYN or FIN, the first of these that is so:
+    - spurious retransmission: all its data were acknowledged by the other direction's last segment;
+    - none of them: it is a keep-alive, or it begins at next or later; or one byte before and has more than that
+      one, as after a keep-alive or probe;
+    - fast retransmission: it begins at what the other direction acknowledged at least twice more, the last time
+      less than 20 ms ago;
+    - out-of-order: something of it is new, it does not end at next, and next moved less than the first round trip
+      ago (from the last SYN to the first ACK behind it; 3 ms where that was not seen);
+    - retransmission: all others.
+- port numbers reused: a SYN whose sequence number is not the base, which opens a new stream; a SYN with ACK whose
+  sequence number is not the base, which counts from it from now on in the same stream.
+
+Windows are scaled by the option of the SYNs (RFC 7323), but for those of SYNs themselves: where one SYN was seen
+without the option, neither direction's is; where none was seen, nothing is known of it, and the window is left as
+it is. A SYN sent again with its own sequence number sets next back to contiguous, since what a RST said in between
+need not have been sent.
+
+Where tshark 4.0.17 says something else that is not so:
+
+- It calls all that comes within the first round trip after next moved out-of-order, also what it saw before. Here
+  that is a retransmission, in however many pieces it was seen.
+- It takes a hole for filled only by a segment that begins exactly with it, and then all later holes as well. Here
+  it is filled by what covers it, and the later ones stay.
+- Where a probe's byte was taken and the window stays 0, it misses that byte, says that the ACK is of an unseen
+  segment, and that the next byte follows one that was not captured. Here the probe is taken for sent.
+- A segment without ACK counts there as one that acknowledges 0: after a RST it knows no spurious retransmission.
+- A FIN that was overtaken by a later segment is a retransmission there: it has no data, so it was seen before.
+- A first round trip of more than a second counts there without its whole seconds.
+- A sequence number of 0 stands there for none.
+- Window scale options count there in whatever segment. Here in SYNs.
+- Of addresses of two networks (VNIs) it makes one stream.
 """
 
 from __future__ import annotations
