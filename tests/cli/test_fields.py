@@ -61,8 +61,8 @@ def test_a_word_chooses(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["fields", "latency"]) == 2
     assert capfd.readouterr().err == (
         "vxtool: 'weather': stands in no field of report; `vxtool fields report` lists all.\n"
-        "vxtool: 'latency': expected one of report, expectations, filter, flows, diff; `vxtool fields report latency` "
-        "looks for a word.\n"
+        "vxtool: 'latency': expected one of report, expectations, filter, flows, diff; `vxtool fields report "
+        "latency` looks for a word.\n"
     )
 
 
