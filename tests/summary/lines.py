@@ -11,7 +11,6 @@ from vxtool.capture.reader import read_capture
 from vxtool.packet import ARP, ICMP, SLL, SLL2, TCP, UDP, Ethernet, Geneve, ICMPv6, IPv4, IPv6, Layer, Vlan, decode
 from vxtool.summary.facts import Facts
 
-NO_END = (0, b"")
 _FIXED = {Ethernet: 14, Vlan: 4, SLL: 16, SLL2: 20, UDP: 8, ICMP: 8, ICMPv6: 8, ARP: 28}
 
 
@@ -21,12 +20,12 @@ class PlainSeen:
 
     captured: int = 100
     length: int = 100
-    source: tuple[int, bytes] = NO_END
-    destination: tuple[int, bytes] = NO_END
+    source: tuple[int, bytes] | None = None
+    destination: tuple[int, bytes] | None = None
     tunnel: str | None = None
     vni: int | None = None
-    outer_source: tuple[int, bytes] = NO_END
-    outer_destination: tuple[int, bytes] = NO_END
+    outer_source: tuple[int, bytes] | None = None
+    outer_destination: tuple[int, bytes] | None = None
     outer_source_port: int = 0
     outer_destination_port: int = 0
     ip: bytes | None = None

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import REPOSITORY, require_tool
-from summary.lines import NO_END, PlainNote, PlainSeen
+from summary.lines import PlainNote, PlainSeen
 
 from vxtool.summary.facts import OUTCOMES, Facts
 from vxtool.summary.filter import (
@@ -190,9 +190,9 @@ def _value(chance: random.Random, field: FilterField) -> str:
 # Lines.
 
 
-def _end(chance: random.Random, *kinds: int) -> tuple[int, bytes]:
+def _end(chance: random.Random, *kinds: int) -> tuple[int, bytes] | None:
     kind = chance.choice(kinds)
-    return (kind, chance.choice(_OCTETS[kind])) if kind else NO_END
+    return (kind, chance.choice(_OCTETS[kind])) if kind else None
 
 
 def _line(chance: random.Random) -> Facts:
@@ -256,8 +256,8 @@ def _packed(line: Facts) -> bytes:
     """As ask_filter.c reads it."""
     seen, note = line.seen, line.note or PlainNote()
 
-    def end(value: tuple[int, bytes]) -> bytes:
-        return bytes([value[0]]) + value[1]
+    def end(value: tuple[int, bytes] | None) -> bytes:
+        return b"\0" if value is None else bytes([value[0]]) + value[1]
 
     def block(data: bytes | None) -> bytes:
         return b"\xff\xff" if data is None else struct.pack(">H", len(data)) + data

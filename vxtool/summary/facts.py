@@ -15,7 +15,7 @@ OUTCOMES = ("", "forwarded", "delivered", "dropped", "originated", "missed", "un
 class SeenLike(Protocol):
     """What filters ask of a record, of vxtool.summary.seen.Seen.
 
-    An end is a kind and its octets: 4, 16 or 6 of them, and none where there is no such end.
+    An end is a kind and its octets: 4, 16 or 6 of them.
     """
 
     @property

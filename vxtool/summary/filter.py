@@ -253,7 +253,7 @@ def _protocols(seen: SeenLike) -> int:
 
 def _ports(test: FieldTest, seen: SeenLike) -> Sequence[int]:
     if test.field >= Field.OUTER_PORT:
-        there = seen.outer_source is not None and bool(seen.outer_source[1])
+        there = seen.outer_source is not None
         ports = seen.outer_source_port, seen.outer_destination_port
     else:
         there = seen.has_ports and test.choice in (0, seen.transport)
@@ -334,8 +334,8 @@ def _ends(test: FieldTest, seen: SeenLike) -> Sequence[tuple[int, int]]:
         ends = [source]
     elif test.field in (Field.DESTINATION, Field.OUTER_DESTINATION):
         ends = [destination]
-    known = [octets for _, octets in (end for end in ends if end is not None) if octets]
-    values = [(_END_KINDS.get(len(octets), 0), int.from_bytes(octets, "big")) for octets in known]
+    octets = [end[1] for end in ends if end is not None]
+    values = [(_END_KINDS[len(each)], int.from_bytes(each, "big")) for each in octets]
     return [value for value in values if test.choice >> value[0] & 1]
 
 
