@@ -23,7 +23,7 @@ from benchmarks.measure import Stopwatch
 from benchmarks.peers import vxtool_command
 from benchmarks.tables import count, megabytes
 
-SECTIONS = ("peers", "kinds", "growth", "startup", "codec")
+SECTIONS = ("peers", "summary", "kinds", "growth", "startup", "codec")
 QUICK_RECORDS, QUICK_ROUNDS = 200_000, 3
 QUICK_BUDGET = 5  # slow programs get so many times fewer records
 
@@ -166,6 +166,8 @@ def _measure(bench: sections.Bench, options: argparse.Namespace) -> dict[str, An
         # A short run has time for one kind of packets only.
         names = [name for name in sections.PEER_CASES if name in cases and (not options.quick or options.case)]
         figures["peers"] = [sections.compare_peers(bench, name) for name in names or ["small"] * options.quick]
+    if "summary" in chosen and not options.case:
+        figures["summary"] = sections.summaries(bench)
     if "kinds" in chosen:
         names = [name for name in sections.VARIANTS if name in cases]
         figures["kinds"] = sections.compare_variants(bench, names) if names else {}

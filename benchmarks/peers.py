@@ -19,6 +19,8 @@ from benchmarks.measure import Check
 
 VXTOOL, ONE_CORE, LOOP = "vxtool analyze", "vxtool, one core", "libpcap bare loop"
 PURE_BUDGET = 80_000
+SUMMARY, SUMMARY_COLUMNS, TSHARK = "vxtool summary", "vxtool summary, tshark's columns", "tshark"
+SUMMARY_PURE_BUDGET = 8_000
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,45 @@ def vxtool_peers(vxtool: Sequence[str], engine: str) -> list[Peer]:
         pure = {"VXTOOL_ENGINE": "pure"}
         peers.append(Peer("vxtool, pure engine", "the same report", command, PURE_BUDGET, check_report, pure))
     return peers
+
+
+def check_lines(wanted: str) -> Check:
+    """That as many lines were printed as the truth has of `wanted`: records, or datagrams."""
+
+    def check(printed: bytes, source: Input) -> list[str]:
+        lines, expected = printed.count(b"\n"), source.truth[wanted]
+        return [] if lines == expected else [f"lines for {wanted}: expected {expected}, found {lines}"]
+
+    return check
+
+
+def summary_peers(vxtool: Sequence[str], engine: str) -> list[Peer]:
+    """Lists of packets: a line for each datagram or record, by vxtool and by tshark."""
+    budget = SUMMARY_PURE_BUDGET if engine == "pure" else None
+    columns = "number,source,destination,protocol,length,info"
+
+    def listing(*options: str) -> Callable[[Sequence[Path]], list[str]]:
+        return lambda paths: [*vxtool, "summary", *options, *map(str, paths)]
+
+    return [
+        Peer(SUMMARY, "a line for each datagram", listing(), budget, check_lines("datagrams")),
+        Peer(f"{SUMMARY} --all", "a line for each record", listing("--all"), budget, check_lines("records")),
+        Peer(
+            SUMMARY_COLUMNS,
+            f"the same, --fields {columns}",
+            listing("--all", "--fields", columns),
+            budget,
+            check_lines("records"),
+        ),
+        Peer(
+            TSHARK,
+            "a line for each record",
+            lambda paths: ["tshark", "-d", "udp.port==8472,vxlan", "-r", str(paths[0])],
+            1_000_000,
+            check_lines("records"),
+            needs=_needs("tshark", "tshark"),
+        ),
+    ]
 
 
 def bare_peers(loop: Path | None) -> list[Peer]:

@@ -1,4 +1,5 @@
-"""What is measured: vxtool beside its peers, kinds of captures beside each other, growth, start-up, the codec.
+"""What is measured: vxtool beside its peers, lists of packets, kinds of captures beside each other, growth,
+start-up, the codec.
 
 Each section measures, prints its tables, and returns its figures as plain values for the JSON. Bars, the limits
 that vxtool is held to, are gathered on the way and printed at the end.
@@ -17,11 +18,21 @@ from typing import Any
 from benchmarks import peers as programs
 from benchmarks.inputs import CASES, SOURCES, Case, Input, make
 from benchmarks.measure import Job, Line, Spread, Stopwatch, interleave, ratio
-from benchmarks.peers import LOOP, ONE_CORE, PURE_BUDGET, VXTOOL, Peer
+from benchmarks.peers import (
+    LOOP,
+    ONE_CORE,
+    PURE_BUDGET,
+    SUMMARY,
+    SUMMARY_COLUMNS,
+    TSHARK,
+    VXTOOL,
+    Peer,
+)
 from benchmarks.tables import count, figure, megabytes, percent, rate, seconds, spread, table
 
 FEWEST_RECORDS = 400  # of any capture
 BARS_RECORDS = 4_000_000
+SUMMARY_RECORDS = 1_000_000
 VARIANTS = ("flows", "open", "ipv6", "drops", "fragments", "fragments-full", "sll", "ethernet", "pcapng", "gzip")
 PEER_CASES = ("small", "imix", "full")
 GROWTH_FLOWS = (1_000, 3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
@@ -216,6 +227,39 @@ def _peer_bars(bench: Bench, found: Mapping[str, Job]) -> None:
     if pure is not None and "dpkt" in found:
         bench.bar_ratio("dpkt / pure engine", ratio(found["dpkt"], pure), 1.0, at_most=False, engines=_BOTH)
     bench.bar_memory("peak memory of analyze", reference.peak(), 80)
+
+
+# Lists of packets.
+
+
+def summaries(bench: Bench) -> dict[str, Any]:
+    """vxtool summary beside tshark, each with as many lines as there are datagrams or records."""
+    case = CASES["small"].with_records(min(bench.records, SUMMARY_RECORDS))
+    chosen = programs.summary_peers(bench.vxtool, bench.engine)
+    with _jobs(bench, case, bench.available(chosen)) as jobs:
+        worked = bench.run(jobs)
+    found = _by_name(worked)
+    tshark = found.get(TSHARK)
+    does = {peer.name: peer.does for peer in chosen}
+    rows = [
+        (
+            job.name,
+            rate(job.rate().median),
+            percent(job.rate().relative),
+            seconds(job.time().median),
+            spread(ratio(tshark, job)) if tshark else "",
+            megabytes(job.peak()),
+            does[job.name],
+        )
+        for job in sorted(worked, key=lambda each: each.time().median)
+    ]
+    bench.say(f"\nLists of packets; {case.title}: {count(case.records)} records\n")
+    headers = ("program", "records/s", "spread", "whole file", "tshark / it", "peak MB", "")
+    bench.say(table(headers, rows, left=(0, 6)))
+    for name in (SUMMARY, SUMMARY_COLUMNS):
+        if tshark is not None and name in found:
+            bench.bar_ratio(f"tshark / {name}", ratio(tshark, found[name]), 10, at_most=False)
+    return {job.name: _figures(job, found.get(SUMMARY)) for job in worked}
 
 
 # Kinds of captures beside each other, in the same rounds.

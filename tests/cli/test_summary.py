@@ -25,7 +25,9 @@ from vxtool.report import Target
 
 VXLAN = str(CAPTURES / "vxlan.pcap")
 GOLDEN = REPOSITORY / "tests" / "report" / "golden" / "summary"
-CLUSTER = [str(CLUSTER_FILES / name) for name in ("ciliumendpoints.json", "ciliumidentities.json", "ciliumnodes.json")]
+CLUSTER = [
+    str(CLUSTER_FILES / name) for name in ("ciliumendpoints.json", "ciliumidentities.json", "ciliumnodes.json")
+]
 NAMES = ["vxlan", "ping-http", "drops"]
 SHOWN = {
     "80.txt": {"format": "text", "target": Target(width=80), "fit": True},
@@ -116,7 +118,8 @@ def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     with subprocess.Popen(
         [*COMMAND, str(CAPTURES / "drops.pcap"), "--format", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 141
@@ -145,8 +148,8 @@ def test_an_encoding_without_arrows_gets_other_signs() -> None:
     [
         (
             ["--fields", "number,sauce"],
-            "vxtool: field 'sauce': is none of a packet list; the nearest is source, and `vxtool fields summary` lists "
-            "all\n",
+            "vxtool: field 'sauce': is none of a packet list; the nearest is source, and `vxtool fields summary` "
+            "lists all\n",
         ),
         (["-Y", "vni = 5"], "vxtool: -Y: column 5: "),
         (["-o", VXLAN], f"vxtool: {VXLAN}: is an input too; give --output another file.\n"),
