@@ -49,6 +49,14 @@ def require_module(name: str) -> None:
         _missing(f"needs the Python module {name}, which is not installed")
 
 
+def require_file(path: Path) -> Path:
+    """The path of a file that is fetched for the tests. Without it the running test is skipped, or fails in the
+    full run."""
+    if not path.is_file():
+        _missing(f"needs {path.name}, which was not fetched")
+    return path
+
+
 def require_root() -> None:
     """See that the tests run as root."""
     if os.geteuid() != 0:

@@ -126,3 +126,22 @@ def test_the_expectations_of_the_docs_are_some(page: str, tmp_path: Path) -> Non
     for example in examples:
         (tmp_path / "overlay.toml").write_text(example, "utf-8")
         assert load_expectations(str(tmp_path / "overlay.toml")).items
+
+
+@pytest.mark.parametrize(
+    ("schema", "text"),
+    [
+        ("vendor.github-actions", (REPOSITORY / "action.yml").read_text("utf-8")),
+        ("vendor.github-workflows", blocks("yaml")[0]),
+        ("vendor.gitlab-ci", blocks("yaml")[1]),
+    ],
+)
+def test_they_are_valid_by_the_schemas_of_their_servers(schema: str, text: str, tmp_path: Path) -> None:
+    require_module("check_jsonschema")
+    file = tmp_path / "file.yml"
+    file.write_text(text, "utf-8")
+    program = [sys.executable, "-I", "-m", "check_jsonschema", "--builtin-schema", schema]
+    if schema == "vendor.gitlab-ci":
+        program += ["--data-transform", "gitlab-ci"]
+    done = subprocess.run([*program, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr

