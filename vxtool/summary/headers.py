@@ -346,7 +346,7 @@ def _option_list(
 
 
 def _ipv6(at: At, layer: IPv6, names: Names, vni: int | None) -> None:
-    first = layer.extensions[0].kind if layer.extensions else layer.protocol or 0
+    first, *following = [*(one.kind for one in layer.extensions), layer.protocol or 0]
     at.add("version", 6, 0, 1)
     _traffic_class(at, layer.traffic_class, 0, 2)
     at.add("flow_label", layer.flow_label, 1, 3, f"0x{layer.flow_label:05x}")
@@ -356,7 +356,6 @@ def _ipv6(at: At, layer: IPv6, names: Names, vni: int | None) -> None:
     at.add("source", layer.source, 8, 16, _address_told(layer.source, names, vni))
     at.add("destination", layer.destination, 24, 16, _address_told(layer.destination, names, None))
     offset = _IPV6_SIZE
-    following = [one.kind for one in layer.extensions[1:]] + [layer.protocol or 0]
     for extension, after in zip(layer.extensions, following, strict=True):
         size = extension_length(extension)
         inside = At(at.start + offset)
