@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from vxtool.engine.native_engine import NativeEngine
     from vxtool.engine.tables import InputRow, Tables
     from vxtool.overheads import Family, MtuPlan
+    from vxtool.summary.crosscheck import Crosscheck, Row
     from vxtool.summary.detail import RecordDetail
 
 LINK_TYPES = {
@@ -420,6 +421,36 @@ def summary_detail(
         kinds = {port: PORT_NAMES[wear] for port, wear in _wears_of(ports).items()}
         detailer = Detailer(tables, judge, judged, knowledge, inputs, is_cilium, kinds, tool)
         return detailer.describe(input - 1, number)
+
+
+def crosscheck(
+    path: str,
+    *,
+    ports: Mapping[int, str] | None = None,
+    all_records: bool = False,
+    most: int | None = 20,
+) -> Crosscheck:
+    """Hold what `summary` says of each record of a capture against what Wireshark shows: number, source,
+    destination, protocol, length and info; of at most `most` differences tell both values (None: of all).
+
+    Without `all_records`, records that went out are left out, since Wireshark takes what a router passed on for
+    retransmissions. `ports` are as for `analyze`. Raises UsageError where pyshark or tshark is missing, and
+    InputError where the capture cannot be read at all.
+    """
+    # Of this module, once packet lists are.
+    from vxtool.api import summary  # type: ignore[attr-defined, unused-ignore]
+    from vxtool.summary.crosscheck import crosscheck, rows_of_tsv
+
+    kinds = {port: PORT_NAMES[wear] for port, wear in _wears_of(ports).items()}
+    name = engine_name()
+    tool: Tool = {"version": __version__, "engine": "native" if name == "native" else "pure"}
+
+    def ours(copy: str) -> Iterator[Row]:
+        fields = ("number", "source", "destination", "protocol", "length", "info")
+        found = summary([copy], format="tsv", fields=fields, all_records=True, ports=ports)
+        return rows_of_tsv(found.blocks())
+
+    return crosscheck(path, ours, kinds, tool, all_records=all_records, most=most)
 
 
 def mtu(

@@ -29,7 +29,9 @@ class _RecordOf(click.ParamType):
             record, which = int(number), int(before) if colon else None
             if 1 <= record < _MOST and (which is None or which >= 1):
                 return which, record
-        self.fail(f"{value!r}: expected a record's number from 1 on, or INPUT:NUMBER, as in 7 or 2:7", param, ctx)
+        raise click.BadParameter(
+            f"{value!r}: expected a record's number from 1 on, or INPUT:NUMBER, as in 7 or 2:7", ctx, param
+        )
 
 
 detail_option = click.option(

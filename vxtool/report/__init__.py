@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from vxtool.analysis.model import Difference, FlowList, Report
     from vxtool.overheads import MtuPlan
+    from vxtool.summary.crosscheck import Crosscheck
     from vxtool.summary.detail import RecordDetail
 
 
@@ -164,4 +165,22 @@ def _record_as_json(detail: RecordDetail, target: Target) -> str:
 RECORD_RENDERERS: Mapping[str, Callable[[RecordDetail, Target], str]] = {
     "text": _record_as_text,
     "json": _record_as_json,
+}
+
+
+def _crosscheck_as_text(result: Crosscheck, target: Target) -> str:
+    from vxtool.report.crosscheck import render
+
+    return render(result, target)
+
+
+def _crosscheck_as_json(result: Crosscheck, target: Target) -> str:
+    from vxtool.report.json import render_crosscheck
+
+    return render_crosscheck(result, target)
+
+
+CROSSCHECK_RENDERERS: Mapping[str, Callable[[Crosscheck, Target], str]] = {
+    "text": _crosscheck_as_text,
+    "json": _crosscheck_as_json,
 }

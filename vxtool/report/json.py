@@ -21,6 +21,7 @@ from vxtool.report import Target
 if TYPE_CHECKING:
     from vxtool.analysis.model import Difference
     from vxtool.overheads import MtuPlan
+    from vxtool.summary.crosscheck import Crosscheck
     from vxtool.summary.detail import RecordDetail
 
 # C1 controls and DEL, zero-width and bidirectional marks, line and paragraph separators, surrogates.
@@ -60,6 +61,13 @@ def render_record(detail: RecordDetail, target: Target | None = None) -> str:
     from vxtool.summary.detail import RecordDetail
 
     return _safe(_written(detail, RecordDetail, "\n"))
+
+
+def render_crosscheck(result: Crosscheck, target: Target | None = None) -> str:
+    """The same of a comparison with Wireshark."""
+    from vxtool.summary.crosscheck import Crosscheck
+
+    return _safe(_written(result, Crosscheck, "\n"))
 
 
 def _safe(text: str) -> str:

@@ -7,7 +7,7 @@ checksum covers.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from vxtool.errors import PacketError
@@ -122,13 +122,18 @@ class _Walk:
         if tunnels and not place:
             place = "inner"
         behind = len(self._data) - len(packet.padding) - len(packet.payload)
-        self._behind([layer for layer, _ in layers], place, behind, packet.payload, quotes)
+        _, end, _ = _reach(packet.layers, start, length)
+        whole = max(end - behind, len(packet.payload))
+        self._behind(packet.layers, place, behind, packet.payload, whole, quotes)
         if packet.padding:
             at = len(self._data) - len(packet.padding)
             self._bytes("Padding", None, at, len(packet.padding), _bytes_told(len(packet.padding)))
 
-    def _behind(self, layers: list[Layer], place: Place, start: int, payload: bytes, quotes: int) -> None:
-        """The payload behind the last layer, in as many layers of its own as can be told."""
+    def _behind(
+        self, layers: Sequence[Layer], place: Place, start: int, payload: bytes, whole: int, quotes: int
+    ) -> None:
+        """The payload behind the last layer, in as many layers of its own as can be told; on the wire it had
+        `whole` bytes."""
         if not payload:
             return
         last = layers[-1] if layers else None
@@ -143,18 +148,18 @@ class _Walk:
                     self.layers.append(LayerTold("Neighbor discovery", place, "", start, size, fields))
                     return
             case UDP() if self._is_gpe(last, payload):
-                self._gpe(start, payload, quotes)
+                self._gpe(start, payload, whole, quotes)
                 return
             case TCP() | UDP():
-                if self._application(last, place, start, payload):
+                if self._application(last, place, start, payload, whole):
                     return
-        self._bytes("Payload", place, start, size, _payload_told(last, size))
+        self._bytes("Payload", place, start, size, _payload_told(last, size, whole))
 
     def _is_gpe(self, layer: Layer, payload: bytes) -> bool:
         is_for_it = isinstance(layer, UDP) and layer.destination_port in self._gpe_ports
         return is_for_it and len(payload) >= _GPE_SIZE
 
-    def _gpe(self, start: int, payload: bytes, quotes: int) -> None:
+    def _gpe(self, start: int, payload: bytes, whole: int, quotes: int) -> None:
         """A VXLAN-GPE header (draft-ietf-nvo3-vxlan-gpe, section 3) and what it holds."""
         flags, following, vni = payload[0], payload[3], int.from_bytes(payload[4:7], "big")
         name, link_type = _GPE_NEXT[_GPE_ETHERNET]
@@ -171,21 +176,22 @@ class _Walk:
         self.layers.append(LayerTold("VXLAN-GPE", None, told, start, _GPE_SIZE, at.all()))
         inside, size = start + _GPE_SIZE, len(payload) - _GPE_SIZE
         if link_type is not None and size:
-            self.take(link_type, inside, size, quotes, "inner")
+            self.take(link_type, inside, whole - _GPE_SIZE, quotes, "inner")
         elif size:
             self._bytes("Payload", "inner", inside, size, _bytes_told(size))
 
-    def _application(self, layer: TCP | UDP, place: Place, start: int, payload: bytes) -> bool:
+    def _application(self, layer: TCP | UDP, place: Place, start: int, payload: bytes, length: int) -> bool:
         """An application's message, where one is told. Whether there was one."""
         try:
             from vxtool.summary import applications  # type: ignore[attr-defined, unused-ignore]
         except ImportError:
             return False
-        transport = "tcp" if isinstance(layer, TCP) else "udp"
-        told = applications.describe(
-            transport, layer.source_port, layer.destination_port, payload, len(payload)
-        )
-        if told is None:
+        transport = _PROTOCOL_OF[type(layer)]
+        ports = layer.source_port, layer.destination_port
+        if not applications.may_begin(transport, *ports, payload):
+            return False
+        told = applications.describe(transport, *ports, payload, length)
+        if told is None or not told[0]:
             return False
         protocol, info, remaining = told
         more = f"; {remaining:,} bytes of it follow in other segments" if remaining else ""
@@ -254,7 +260,7 @@ def _placed(layers: Iterable[Layer], start: int) -> Iterator[tuple[Layer, int]]:
         start += header_length(layer)
 
 
-def _reach(layers: list[Layer], start: int, length: int) -> tuple[IPv4 | IPv6 | None, int, bool]:
+def _reach(layers: Sequence[Layer], start: int, length: int) -> tuple[IPv4 | IPv6 | None, int, bool]:
     """Of what is behind these layers: the IP header that carries it, where that packet ends, and whether the record
     holds all of it: no fragment does, nor what a fragment holds."""
     limit = start + length
@@ -303,8 +309,8 @@ def _is_error(layer: ICMP | ICMPv6) -> bool:
     return layer.type in (_ICMP_ERRORS if isinstance(layer, ICMP) else _ICMPV6_ERRORS)
 
 
-def _payload_told(last: Layer | None, size: int) -> str:
-    told = _bytes_told(size)
+def _payload_told(last: Layer | None, size: int, whole: int) -> str:
+    told = _bytes_told(size) if size == whole else f"{size:,} of {_bytes_told(whole)}"
     if isinstance(last, IPv4 | IPv6) and last.protocol is not None:
         return f"{told} of {PROTOCOLS.get(last.protocol, f'protocol {last.protocol}')}"
     return told
