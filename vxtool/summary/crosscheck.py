@@ -35,7 +35,7 @@ BASIC = ("ARP", "ICMP", "ICMPv6", "TCP", "UDP")
 _NANOSECONDS = 9
 # What stands in brackets is a note of Wireshark's analysis, but for TCP's flags, which are so written too.
 _FLAG = "FIN|SYN|RST|PSH|ACK|URG|ECE|CWR|ECN|NS|AE|Reserved|<None>"
-_NOTE = re.compile(rf"\[(?!(?:(?:{_FLAG})(?:, )?)+\])[^\[\]]*\]")
+_NOTE = re.compile(rf"\[(?!(?:(?:{_FLAG})(?:, )?)+\])[^\[\]]*\] ?")
 # Which record answers which: with several records of one datagram, and both directions, not the same question.
 _ANSWER = re.compile(r" \((?:reply in \d+|request in \d+|no response found!|multicast)\)")
 # The server's name in a Client Hello, which Wireshark tells from 4.2 on.
@@ -76,10 +76,9 @@ def without_notes(info: str) -> str:
     server's name in a Client Hello."""
     if "[" not in info and "(" not in info:
         return info
-    for pattern in (_ANSWER, _SERVER_NAME):
+    for pattern in (_ANSWER, _SERVER_NAME, _NOTE):
         info = pattern.sub("", info)
-    stripped = _NOTE.sub("", info)
-    return info if stripped == info else " ".join(stripped.split(" ")).strip().replace("  ", " ")
+    return info.rstrip()
 
 
 class Comparison:

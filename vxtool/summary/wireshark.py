@@ -1,9 +1,9 @@
 """What Wireshark shows of the records of a capture: the columns of its packet list, through pyshark and tshark.
 
-pyshark can read packet lists (`only_summaries`), but in its version 0.6 that mode gives the first packet alone: each
-call throws away what the one before had read. Whole packets take it 1.6 ms each, and as JSON 0.24 ms. So tshark is
-asked for the columns alone, as line-wise JSON (`-T ek` with `-e`), and pyshark is given a parser that reads all lines
-of a piece of that at once: 0.02 ms each.
+pyshark can read packet lists (`only_summaries`), but in its version 0.6 that mode gives the first packet alone:
+each call throws away what the one before had read. Whole packets take it 1.6 ms each, and as JSON 0.24 ms. So
+tshark is asked for the columns alone, as line-wise JSON (`-T ek` with `-e`), and pyshark is given a parser that
+reads all lines of a piece of that at once: 0.02 ms each.
 """
 
 from __future__ import annotations
