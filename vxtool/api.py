@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from vxtool.engine.native_engine import NativeEngine
     from vxtool.engine.tables import InputRow, Tables
     from vxtool.overheads import Family, MtuPlan
-    from vxtool.summary.crosscheck import Crosscheck, Row
+    from vxtool.summary.crosscheck import Crosscheck
     from vxtool.summary.detail import RecordDetail
+    from vxtool.summary.wireshark import Row
 
 LINK_TYPES = {
     0: "NULL",

@@ -14,30 +14,19 @@ from vxtool.errors import UsageError
 _MOST = 1 << 48  # records
 
 
-class _RecordOf(click.ParamType):
+def _record_of(value: str) -> tuple[int | None, int]:
     """`7`, or `2:7` for record 7 of the second input: input and number, the input None where none is named."""
-
-    name = "record"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int | None, int]:
-        if isinstance(value, tuple):
-            return value
-        before, colon, number = value.rpartition(":")
-        if all(part.isascii() and part.isdigit() for part in ([before, number] if colon else [number])):
-            record, which = int(number), int(before) if colon else None
-            if 1 <= record < _MOST and (which is None or which >= 1):
-                return which, record
-        raise click.BadParameter(
-            f"{value!r}: expected a record's number from 1 on, or INPUT:NUMBER, as in 7 or 2:7", ctx, param
-        )
+    which, colon, number = value.rpartition(":")
+    parts = [which, number] if colon else [number]
+    if all(part.isascii() and part.isdigit() and 0 < int(part[:20]) < _MOST for part in parts):
+        return int(which) if colon else None, int(number)
+    raise click.BadParameter(f"{value!r}: expected a record's number from 1 on, or INPUT:NUMBER, as in 7 or 2:7")
 
 
 detail_option = click.option(
     "--detail",
     metavar="[INPUT:]N",
-    type=_RecordOf(),
+    callback=lambda _ctx, _option, value: None if value is None else _record_of(value),
     help="Show this record in full instead: each layer's fields with the bytes they stand for, a hex dump, its "
     "datagram's way. 2:7 is record 7 of the second FILE.",
 )
