@@ -38,7 +38,7 @@ _FLAG = "FIN|SYN|RST|PSH|ACK|URG|ECE|CWR|ECN|NS|AE|Reserved|<None>"
 _NOTE = re.compile(rf"\[(?!(?:(?:{_FLAG})(?:, )?)+\])[^\[\]]*\] ?")
 # Which record answers which: with several records of one datagram, and both directions, not the same question.
 _ANSWER = re.compile(r" \((?:reply in \d+|request in \d+|no response found!|multicast)\)")
-# The server's name in a Client Hello, which Wireshark tells from 4.2 on.
+# The server's name in a Client Hello, which versions of Wireshark behind 4.0 tell.
 _SERVER_NAME = re.compile(r" \(SNI=[^)]*\)")
 
 

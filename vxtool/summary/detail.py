@@ -175,6 +175,7 @@ class Detailer:
         for row in self._tables.queries.sightings():
             if (row.input, row.record) == wanted:
                 first = _Named(row.first_input, row.first_record)
+                break
         for row in self._tables.queries.sightings():
             if (row.first_input, row.first_record) == first:
                 members.append(_Named(row.input, row.record))
