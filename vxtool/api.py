@@ -373,6 +373,45 @@ def extract(
         return reader.write(output), inputs
 
 
+def mtu(
+    *,
+    underlay: int | None = None,
+    overlay: int | None = None,
+    tunnel: str = "vxlan",
+    beneath: Sequence[str] = (),
+    family: Family = "ipv4",
+    inner: Family | None = None,
+    link_vlans: int = 0,
+    sizes: Sequence[int] = (),
+    cilium: bool = False,
+) -> MtuPlan:
+    """Which MTU a tunnel leaves to what is in it, what each layer costs, and the MSS that follows, by sums alone.
+
+    Give the `underlay` MTU (1500 without any), or the `overlay` MTU that is wanted. `tunnel` is what wraps the
+    packets first, or "none", and `beneath` what wraps that, each beneath the one before it: "vxlan", "geneve",
+    "wireguard" or "ipsec" (ESP with AES-GCM), with details behind commas, as in "geneve,ipv6,options=12",
+    "vxlan,vlan=1" (tags on the frames inside) or "ipsec,transport,nat-t". `family` is that of outer IP headers that
+    do not tell theirs, `inner` that of the packets inside where only one is used. `link_vlans` are tags on the
+    links, `sizes` further sizes of packets to tell the cost of. With `cilium`, tell what Cilium sets by itself, and
+    the value to give it.
+
+    Raises UsageError for layers that are none, and for an MTU that a protocol does not allow.
+    """
+    from vxtool.overheads import plan_mtu
+
+    return plan_mtu(
+        underlay=underlay,
+        overlay=overlay,
+        tunnel=tunnel,
+        beneath=beneath,
+        family=family,
+        inner=inner,
+        link_vlans=link_vlans,
+        sizes=sizes,
+        cilium=cilium,
+    )
+
+
 def summary_detail(
     paths: Sequence[str],
     number: int,
@@ -452,45 +491,6 @@ def crosscheck(
         return rows_of_tsv(found.blocks())
 
     return crosscheck(path, ours, kinds, tool, all_records=all_records, most=most)
-
-
-def mtu(
-    *,
-    underlay: int | None = None,
-    overlay: int | None = None,
-    tunnel: str = "vxlan",
-    beneath: Sequence[str] = (),
-    family: Family = "ipv4",
-    inner: Family | None = None,
-    link_vlans: int = 0,
-    sizes: Sequence[int] = (),
-    cilium: bool = False,
-) -> MtuPlan:
-    """Which MTU a tunnel leaves to what is in it, what each layer costs, and the MSS that follows, by sums alone.
-
-    Give the `underlay` MTU (1500 without any), or the `overlay` MTU that is wanted. `tunnel` is what wraps the
-    packets first, or "none", and `beneath` what wraps that, each beneath the one before it: "vxlan", "geneve",
-    "wireguard" or "ipsec" (ESP with AES-GCM), with details behind commas, as in "geneve,ipv6,options=12",
-    "vxlan,vlan=1" (tags on the frames inside) or "ipsec,transport,nat-t". `family` is that of outer IP headers that
-    do not tell theirs, `inner` that of the packets inside where only one is used. `link_vlans` are tags on the
-    links, `sizes` further sizes of packets to tell the cost of. With `cilium`, tell what Cilium sets by itself, and
-    the value to give it.
-
-    Raises UsageError for layers that are none, and for an MTU that a protocol does not allow.
-    """
-    from vxtool.overheads import plan_mtu
-
-    return plan_mtu(
-        underlay=underlay,
-        overlay=overlay,
-        tunnel=tunnel,
-        beneath=beneath,
-        family=family,
-        inner=inner,
-        link_vlans=link_vlans,
-        sizes=sizes,
-        cilium=cilium,
-    )
 
 
 def _observe(
