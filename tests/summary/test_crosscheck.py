@@ -15,7 +15,7 @@ from vxtool import api
 from vxtool.cli import run
 from vxtool.errors import InputError, UsageError
 from vxtool.report import CROSSCHECK_RENDERERS, Target
-from vxtool.summary.crosscheck import Crosscheck, compare, crosscheck, rows_of_tsv, shares, without_notes
+from vxtool.summary.crosscheck import Crosscheck, compare, crosscheck, rows_of_tsv, same_end, shares, without_notes
 from vxtool.summary.wireshark import Row, Wireshark
 
 PORTS = {8472: "vxlan", 4789: "vxlan", 4790: "vxlan-gpe", 6081: "geneve"}
@@ -47,6 +47,24 @@ def wireshark() -> None:
 )
 def test_what_is_set_aside_of_info(info: str, told: str) -> None:
     assert without_notes(info) == told
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "same"),
+    [
+        ("08:00:27:42:a3:c1", "PcsCompu_42:a3:c1", True),
+        ("IPv6mcast_00:00:00:01", "33:33:00:00:00:01", True),
+        ("ff:ff:ff:ff:ff:ff", "Broadcast", True),
+        ("08:00:27:42:a3:c1", "PcsCompu_42:a3:c2", False),
+        ("08:00:27:42:a3:c1", "08:00:27:42:a3:c2", False),
+        ("08:00:27:42:a3:c1", "a3:c1", False),
+        ("08:00:27:42:a3:c1", "PcsCompu_", False),
+        ("08:00:27:42:a3:c1", "Broadcast", False),
+        ("10.0.0.1", "10.0.0.2", False),
+    ],
+)
+def test_a_mac_may_name_its_maker(mine: str, other: str, same: bool) -> None:
+    assert same_end(mine, other) == same_end(other, mine) == same
 
 
 class TestComparison:

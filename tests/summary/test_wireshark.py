@@ -60,7 +60,7 @@ def ingress_half(path: Path, folder: Path) -> Path:
 
 
 def told_by_tshark(path: Path) -> Iterator[Row]:
-    command = [require_tool("tshark"), "-r", str(path), "-n", "-d", "udp.port==8472,vxlan", "-T", "fields"]
+    command = [require_tool("tshark"), "-r", str(path), "-d", "udp.port==8472,vxlan", "-T", "fields"]
     for column in COLUMNS:
         command += ["-e", column]
     done = subprocess.run(command, check=True, capture_output=True)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Column = Literal["source", "destination", "protocol", "length", "info"]
 
 COLUMNS: Sequence[Column] = ("source", "destination", "protocol", "length", "info")
+_ENDS: Sequence[Column] = ("source", "destination")
 # Of these protocols info is to be equal; of what is above them as far as can be.
 BASIC = ("ARP", "ICMP", "ICMPv6", "TCP", "UDP")
 
@@ -40,6 +41,9 @@ _NOTE = re.compile(rf"\[(?!(?:(?:{_FLAG})(?:, )?)+\])[^\[\]]*\] ?")
 _ANSWER = re.compile(r" \((?:reply in \d+|request in \d+|no response found!|multicast)\)")
 # The server's name in a Client Hello, which versions of Wireshark behind 4.0 tell.
 _SERVER_NAME = re.compile(r" \(SNI=[^)]*\)")
+
+
+_MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
 class ColumnCount(TypedDict):
@@ -81,6 +85,18 @@ def without_notes(info: str) -> str:
     return info.rstrip()
 
 
+def same_end(mine: str, other: str) -> bool:
+    """Whether two sources or destinations are one: a MAC may be written with the name of its maker for the octets
+    that are the maker's, `PcsCompu_42:a3:c1`, and the one that all listen to as `Broadcast`."""
+    if mine == other:
+        return True
+    for mac, named in ((mine, other), (other, mine)):
+        if _MAC.fullmatch(mac):
+            _, _, own = named.rpartition("_")
+            return named == "Broadcast" if mac == "ff:ff:ff:ff:ff:ff" else own != named and mac.endswith(f":{own}")
+    return False
+
+
 class Comparison:
     """Counts what is the same, row by row."""
 
@@ -107,7 +123,7 @@ class Comparison:
             "info": (without_notes(ours.info), told),
         }
         for column, (mine, other) in pairs.items():
-            if mine == other:
+            if mine == other or (column in _ENDS and same_end(mine, other)):
                 self._same[column] += 1
                 continue
             self.differences_total += 1
