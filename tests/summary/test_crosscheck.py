@@ -15,7 +15,8 @@ from vxtool import api
 from vxtool.cli import run
 from vxtool.errors import InputError, UsageError
 from vxtool.report import CROSSCHECK_RENDERERS, Target
-from vxtool.summary.crosscheck import Crosscheck, compare, crosscheck, rows_of_tsv, same_end, shares, without_notes
+from vxtool.summary.crosscheck import Crosscheck, compare, crosscheck, rows_of_tsv, same_end, shares
+from vxtool.summary.notes import without_notes
 from vxtool.summary.wireshark import Row, Wireshark
 
 PORTS = {8472: "vxlan", 4789: "vxlan", 4790: "vxlan-gpe", 6081: "geneve"}

@@ -21,6 +21,7 @@ from vxtool.convert.choose import Numbered
 from vxtool.convert.extract import place_of
 from vxtool.engine.tables import OUT
 from vxtool.errors import InputError
+from vxtool.summary.notes import without_notes
 from vxtool.summary.wireshark import Row, Wireshark
 
 if TYPE_CHECKING:
@@ -34,15 +35,6 @@ _ENDS: Sequence[Column] = ("source", "destination")
 BASIC = ("ARP", "ICMP", "ICMPv6", "TCP", "UDP")
 
 _NANOSECONDS = 9
-# What stands in brackets is a note of Wireshark's analysis, but for TCP's flags, which are so written too.
-_FLAG = "FIN|SYN|RST|PSH|ACK|URG|ECE|CWR|ECN|NS|AE|Reserved|<None>"
-_NOTE = re.compile(rf"\[(?!(?:(?:{_FLAG})(?:, )?)+\])[^\[\]]*\] ?")
-# Which record answers which: with several records of one datagram, and both directions, not the same question.
-_ANSWER = re.compile(r" \((?:reply in \d+|request in \d+|no response found!|multicast)\)")
-# The server's name in a Client Hello, which versions of Wireshark behind 4.0 tell.
-_SERVER_NAME = re.compile(r" \(SNI=[^)]*\)")
-
-
 _MAC = re.compile(r"(?:[0-9a-f]{2}:){5}[0-9a-f]{2}")
 
 
@@ -73,16 +65,6 @@ class Crosscheck(TypedDict):
     notes_set_aside: int  # records of which Wireshark notes something that was set aside
     differences: list[Difference]  # the first ones
     differences_total: int
-
-
-def without_notes(info: str) -> str:
-    """The info column without what is set aside: Wireshark's notes in brackets, which record answers which, and the
-    server's name in a Client Hello."""
-    if "[" not in info and "(" not in info:
-        return info
-    for pattern in (_ANSWER, _SERVER_NAME, _NOTE):
-        info = pattern.sub("", info)
-    return info.rstrip()
 
 
 def same_end(mine: str, other: str) -> bool:

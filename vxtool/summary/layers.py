@@ -34,6 +34,7 @@ from vxtool.summary.headers import (
     neighbor_discovery,
     summary_of,
 )
+from vxtool.summary.notes import without_notes
 from vxtool.summary.tree import At, Field, LayerTold, Place
 from vxtool.summary.words import PROTOCOLS, flags_told
 
@@ -194,9 +195,10 @@ class _Walk:
         if told is None or not told[0]:
             return False
         protocol, info, remaining = told
+        info = without_notes(info)
         more = f"; {remaining:,} bytes of it follow in other segments" if remaining else ""
-        fields = (Field("message", info, info + more, start, len(payload)),)
-        self.layers.append(LayerTold(protocol, place, "", start, len(payload), fields))
+        fields = (Field("message", info, "", start, len(payload)),)
+        self.layers.append(LayerTold(protocol, place, info + more, start, len(payload), fields))
         return True
 
     def _bytes(self, name: str, place: Place, start: int, size: int, summary: str) -> None:
