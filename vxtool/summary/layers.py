@@ -198,7 +198,9 @@ class _Walk:
         info = without_notes(info)
         more = f"; {remaining:,} bytes of it follow in other segments" if remaining else ""
         fields = (Field("message", info, "", start, len(payload)),)
-        self.layers.append(LayerTold(protocol, place, info + more, start, len(payload), fields))
+        # In a list, a segment that only begins a message is TCP's.
+        name = "Message" if protocol == "TCP" else protocol
+        self.layers.append(LayerTold(name, place, info + more, start, len(payload), fields))
         return True
 
     def _bytes(self, name: str, place: Place, start: int, size: int, summary: str) -> None:
