@@ -31,8 +31,11 @@ if TYPE_CHECKING:
     from vxtool.engine.tables import InputRow, Tables
     from vxtool.overheads import Family, MtuPlan
     from vxtool.report import Target
+    from vxtool.summary.crosscheck import Crosscheck
+    from vxtool.summary.detail import RecordDetail
     from vxtool.summary.lister import Lister
     from vxtool.summary.spool import Inputs
+    from vxtool.summary.wireshark import Row
 
 LINK_TYPES = {
     0: "NULL",
@@ -527,6 +530,85 @@ def mtu(
         sizes=sizes,
         cilium=cilium,
     )
+
+
+def summary_detail(
+    paths: Sequence[str],
+    number: int,
+    *,
+    input: int = 1,
+    cluster: Sequence[str] = (),
+    links: Sequence[str] = (),
+    routes: Sequence[str] = (),
+    interfaces: Mapping[int, str] | None = None,
+    namespace: str | None = None,
+    cluster_id_bits: Literal[8, 9] = 8,
+    overlay: Literal["auto", "cilium", "vxlan"] = "auto",
+    ports: Mapping[int, str] | None = None,
+    window_ns: int = 1_000_000_000,
+    settle_ns: int = 10_000_000,
+    jobs: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> RecordDetail:
+    """Record `number` (from 1) of the captures' `input` (from 1) in full: every layer with its fields and the bytes
+    that they stand for, and where and when its datagram came in and went out.
+
+    Other arguments are as for `analyze`; errors are those of `decap`, and UsageError for a record that is not
+    there.
+    """
+    from vxtool.convert.choose import check_files, none_could_be_read
+
+    check_files(paths, "a record's detail")
+    if not 1 <= input <= len(paths):
+        raise UsageError(f"input {input}: there are {len(paths)}; give a number from 1 on.")
+    knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
+    tables, inputs, tool = _observe(
+        paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED
+    )
+    from vxtool.analysis import Knowledge
+    from vxtool.analysis.outcomes import Judge
+    from vxtool.analysis.traffic import tell_overlay
+    from vxtool.summary.detail import Detailer
+
+    if error := none_could_be_read(inputs):
+        raise error
+    knowledge = knowledge or Knowledge(paths)
+    with _no_collector():
+        knowledge.leave_out_later(tables.last_time)
+        judge = Judge(tables, knowledge, window_ns)
+        judged = judge.judged()
+        is_cilium = tell_overlay(overlay, tables, knowledge) == "cilium"
+        kinds = {port: PORT_NAMES[wear] for port, wear in _wears_of(ports).items()}
+        detailer = Detailer(tables, judge, judged, knowledge, inputs, is_cilium, kinds, tool)
+        return detailer.describe(input - 1, number)
+
+
+def crosscheck(
+    path: str,
+    *,
+    ports: Mapping[int, str] | None = None,
+    all_records: bool = False,
+    most: int | None = 20,
+) -> Crosscheck:
+    """Hold what `summary` says of each record of a capture against what Wireshark shows: number, source,
+    destination, protocol, length and info; of at most `most` differences tell both values (None: of all).
+
+    Without `all_records`, records that went out are left out, since Wireshark takes what a router passed on for
+    retransmissions. `ports` are as for `analyze`. Raises UsageError where pyshark or tshark is missing, and
+    InputError where the capture cannot be read at all.
+    """
+    from vxtool.summary.crosscheck import crosscheck, rows_of_tsv
+
+    kinds = {port: PORT_NAMES[wear] for port, wear in _wears_of(ports).items()}
+    name = engine_name()
+    tool: Tool = {"version": __version__, "engine": "native" if name == "native" else "pure"}
+
+    def ours(copy: str) -> Iterator[Row]:
+        fields = ("number", "source", "destination", "protocol", "length", "info")
+        found = summary([copy], format="tsv", fields=fields, all_records=True, ports=ports)
+        return rows_of_tsv(found.blocks())
+
+    return crosscheck(path, ours, kinds, tool, all_records=all_records, most=most)
 
 
 def _observe(

@@ -17,6 +17,7 @@ _COMMANDS = (
     "analyze",
     "config",
     "craft",
+    "crosscheck",
     "decap",
     "diff",
     "encap",

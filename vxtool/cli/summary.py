@@ -9,9 +9,11 @@ import click
 
 from vxtool.cli import EXIT_INPUT, complain
 from vxtool.cli.analysis import check_stdin, interrupt_ends_input, named_interfaces, tell_unread, why
+from vxtool.cli.detail import detail_option, run_detail
 from vxtool.cli.options import knowledge_options, output_options, overlay_option, reading_options
 from vxtool.cli.output import check_output, target_for, write_bytes
 from vxtool.cli.progress import Progress
+from vxtool.errors import UsageError
 from vxtool.summary.fields import FORMATS, TIMES
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> 
     help="Since the first record, of the clock (UTC), or since the line before.",
 )
 @click.option("--count", metavar="N", type=click.IntRange(min=1), help="Lines at most.")
+@detail_option
 @click.option(
     "--format", "format_", type=click.Choice(FORMATS), default="text", show_default=True, help="What to print."
 )
@@ -73,6 +76,7 @@ def command(
     fields: list[str],
     time: Times,
     count: int | None,
+    detail: tuple[int | None, int] | None,
     format_: Format,
     output: str,
     color: str,
@@ -90,9 +94,25 @@ def command(
       vxtool summary drops.pcap -Y 'outcome == dropped' --count 20
       vxtool summary vxlan.pcap --all --fields number,time,interfaces,source,destination,info
       vxtool summary vxlan.pcap --format json | jq '.records[] | select(.vni == 36705)'
+      vxtool summary vxlan.pcap --detail 2
     """
     check_stdin(files)
     check_output(output, files + cluster + links + routes)
+    options |= {
+        "cluster": list(cluster),
+        "links": list(links),
+        "routes": list(routes),
+        "interfaces": named_interfaces(interfaces),
+        "ports": dict(ports) or None,
+        "window_ns": window,
+        "settle_ns": settle,
+    }
+    if detail is not None:
+        if all_records or filter_ or fields or count:
+            raise UsageError("--detail shows one record; leave --all, --filter, --fields and --count out.")
+        return run_detail(
+            files, detail, format_=format_, output=output, color=color, progress=progress, options=options
+        )
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import summary
     from vxtool.cli.output import fits
@@ -109,13 +129,6 @@ def command(
             most=count or 0,
             target=target,
             fit=fits(output),
-            cluster=list(cluster),
-            links=list(links),
-            routes=list(routes),
-            interfaces=named_interfaces(interfaces),
-            ports=dict(ports) or None,
-            window_ns=window,
-            settle_ns=settle,
             progress=bar,
             **options,
         )

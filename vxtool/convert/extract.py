@@ -168,7 +168,7 @@ class Extractor:
 
     def _put(self, writer: PcapngWriter, found: Numbered, mark: Mark | None) -> None:
         record, described = found.record, found.interface
-        key, direction, macs = _place_of(found)
+        key, direction, macs = place_of(found)
         name = self._knowledge.interface(key, self._tables).label
         number = self._interfaces.get((name, described.link_type, described.snaplen))
         if number is None:
@@ -283,7 +283,7 @@ def _datagrams(
             yield *each.sample, each.bundle
 
 
-def _place_of(found: Numbered) -> tuple[InterfaceKey, int, bytes]:
+def place_of(found: Numbered) -> tuple[InterfaceKey, int, bytes]:
     """The interface of a record, its direction, and where nothing tells that its MACs, as the engine has them."""
     data, link_type = found.record.data, found.interface.link_type
     if link_type == LINUX_SLL2 and len(data) >= _SLL2_SIZE:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from vxtool.analysis.model import Difference, FlowList, Report
     from vxtool.overheads import MtuPlan
+    from vxtool.summary.crosscheck import Crosscheck
+    from vxtool.summary.detail import RecordDetail
 
 
 class Target(NamedTuple):
@@ -146,3 +148,39 @@ def _mtu_as_json(plan: MtuPlan, target: Target) -> str:
 
 
 MTU_RENDERERS: Mapping[str, Callable[[MtuPlan, Target], str]] = {"text": _mtu_as_text, "json": _mtu_as_json}
+
+
+def _record_as_text(detail: RecordDetail, target: Target) -> str:
+    from vxtool.report.record import render
+
+    return render(detail, target)
+
+
+def _record_as_json(detail: RecordDetail, target: Target) -> str:
+    from vxtool.report.json import render_record
+
+    return render_record(detail, target)
+
+
+RECORD_RENDERERS: Mapping[str, Callable[[RecordDetail, Target], str]] = {
+    "text": _record_as_text,
+    "json": _record_as_json,
+}
+
+
+def _crosscheck_as_text(result: Crosscheck, target: Target) -> str:
+    from vxtool.report.crosscheck import render
+
+    return render(result, target)
+
+
+def _crosscheck_as_json(result: Crosscheck, target: Target) -> str:
+    from vxtool.report.json import render_crosscheck
+
+    return render_crosscheck(result, target)
+
+
+CROSSCHECK_RENDERERS: Mapping[str, Callable[[Crosscheck, Target], str]] = {
+    "text": _crosscheck_as_text,
+    "json": _crosscheck_as_json,
+}

@@ -26,7 +26,16 @@ LONGEST_PROSE = 2_000
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
 
 # ECMA-48, select graphic rendition.
-_STYLES = {"bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "cyan": "36"}
+_STYLES = {
+    "bold": "1",
+    "dim": "2",
+    "red": "31",
+    "green": "32",
+    "yellow": "33",
+    "blue": "34",
+    "magenta": "35",
+    "cyan": "36",
+}
 
 # What stands for a sign that the stream's encoding does not have.
 _ASCII = {"→": "->", "µ": "u", "…": "...", "█": "#", "─": "-", "≤": "<="}
@@ -149,7 +158,7 @@ class Page:
         """Add `text`, wrapped at column `hang`; `label` stands before its first line, at column `indent`."""
         room = min(self.width, PROSE_WIDTH) - hang
         parts = [self.clean(part, LONGEST_PROSE) for part in text.split("\n")]
-        lines = [piece for part in parts for piece in self._wrap(part, room)]
+        lines = [piece for part in parts for piece in self.wrap(part, room)]
         lead = " " * hang
         if label:
             styled = self.style(label, label_color, bold=label_color is not None, dim=label_color is None)
@@ -158,7 +167,8 @@ class Page:
             self.line(lead + self.style(piece, color))
             lead = " " * hang
 
-    def _wrap(self, text: str, room: int) -> list[str]:
+    def wrap(self, text: str, room: int) -> list[str]:
+        """Clean `text` in lines of at most `room` columns, broken at blanks where it has any."""
         lines: list[str] = []
         current = ""
         for word in text.split(" "):
