@@ -1,9 +1,9 @@
 """vxtool: a packet-level VXLAN codec, and an analyzer for captures taken on a router.
 
 `decode` and `encode` turn one packet's bytes into values and back; `analyze` turns captures into a report, `flows`
-lists who talks to whom in them, `summary` their packets, `summary_detail` shows one record byte by byte, `diff` tells
-two of them apart; `decap`, `encap` and `extract` make captures of captures; `mtu` reckons what a tunnel leaves. They
-are loaded when they are first asked for, so that importing the package costs next to nothing.
+lists who talks to whom in them, `summary` their packets, `summary_detail` shows one record byte by byte, `diff`
+tells two of them apart; `decap`, `encap` and `extract` make captures of captures; `mtu` reckons what a tunnel
+leaves. They are loaded when they are first asked for, so that importing the package costs next to nothing.
 """
 
 from __future__ import annotations
