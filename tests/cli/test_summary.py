@@ -198,5 +198,6 @@ def test_what_is_too_much_to_be_told_apart_is_said(
     printed = capfd.readouterr()
     assert [line.split()[0] for line in printed.out.splitlines()] == ["1", "3", "4"]
     assert printed.err == (
-        "vxtool: 2 datagrams, or further records of such, are more than can be told apart: each is a line of its own.\n"
+        "vxtool: 2 datagrams, or further records of such, are more than can be told apart: each is a line of its "
+        "own.\n"
     )

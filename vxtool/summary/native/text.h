@@ -34,7 +34,7 @@ static inline bool vx_text_room(vx_text *text, size_t more) {
 }
 
 static inline void vx_text_bytes(vx_text *text, const char *bytes, size_t size) {
-    if (vx_text_room(text, size)) {
+    if (size > 0 && vx_text_room(text, size)) {
         memcpy(text->at + text->size, bytes, size);
         text->size += size;
     }
