@@ -685,3 +685,32 @@ def test_dpkt_is_imported_only_where_it_is_needed() -> None:
         f"describe(17, 40000, 53, {QUERY!r}, {len(QUERY)}); assert 'dpkt' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# SSH, as tshark 4.0 writes it of a connection between OpenSSH 9.2's ssh and sshd.
+
+
+def test_ssh_is_told_until_it_is_encrypted() -> None:
+    applications = Applications()
+
+    def told(source: int, destination: int, payload: bytes) -> tuple[str, str]:
+        assert may_begin(6, source, destination, payload)
+        found = applications.describe(6, source, destination, payload, len(payload), 1, destination == 22)
+        assert found is not None
+        assert found[2] == 0
+        return found[:2]
+
+    def packet(message: int, size: int = 20) -> bytes:
+        return struct.pack(">IBB", size, 6, message) + bytes(size - 2)
+
+    client, server = (50000, 22), (22, 50000)
+    banner = b"SSH-2.0-OpenSSH_9.2p1\r\n"
+    assert told(*client, banner) == ("SSHv2", "Client: Protocol (SSH-2.0-OpenSSH_9.2p1)")
+    assert told(*server, banner) == ("SSHv2", "Server: Protocol (SSH-2.0-OpenSSH_9.2p1)")
+    assert told(*client, packet(20)) == ("SSHv2", "Client: Key Exchange Init")
+    assert told(*server, packet(31) + packet(21) + bytes(64)) == (
+        "SSHv2",
+        "Server: Elliptic Curve Diffie-Hellman Key Exchange Reply, New Keys, Encrypted packet (len=64)",
+    )
+    assert told(*client, packet(21)) == ("SSHv2", "Client: New Keys")
+    assert told(*client, packet(20)) == ("SSHv2", "Client: Encrypted packet (len=24)")

@@ -48,7 +48,9 @@ class Reason(NamedTuple):
 
 
 # Each stands in docs/summary.md, "Differences to Wireshark".
-REASONS: tuple[Reason, ...] = ()
+REASONS = (
+    Reason("info", r"Server: Encrypted packet \(len=\d+\)", r"Encrypted packet \(len=\d+\)", "SSH that was cut"),
+)
 
 
 def ingress_half(path: Path, folder: Path) -> Path:

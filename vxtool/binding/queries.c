@@ -308,7 +308,7 @@ static PyObject *array_of(uint64_t count, size_t item) {
 
 static void *items_of(PyObject *array) { return PyBytes_AsString(array); }
 
-/* (where, bundle, latency, length) of the datagrams that are listed */
+/* (where, bundle, latency, length, VNI) of the datagrams that are listed */
 static PyObject *queries_listed(PyObject *object, PyObject *args) {
     const Queries *self = (Queries *)object;
     given numbers;
@@ -319,20 +319,23 @@ static PyObject *queries_listed(PyObject *object, PyObject *args) {
     PyObject *bundle = array_of(count, sizeof(uint32_t));
     PyObject *latency = array_of(count, sizeof(int64_t));
     PyObject *length = array_of(count, sizeof(uint32_t));
-    bool complete = where != NULL && bundle != NULL && latency != NULL && length != NULL;
+    PyObject *vni = array_of(count, sizeof(int32_t));
+    bool complete = where != NULL && bundle != NULL && latency != NULL && length != NULL && vni != NULL;
     if (complete) {
-        vx_listed listed = {items_of(where), items_of(bundle), items_of(latency), items_of(length)};
+        vx_listed listed = {items_of(where), items_of(bundle), items_of(latency), items_of(length),
+                            items_of(vni)};
         if (vx_query_listed(self->tally, words(numbers), &listed) < 0) {
             PyErr_NoMemory();
             complete = false;
         }
     }
     if (complete)
-        return Py_BuildValue("(NNNN)", where, bundle, latency, length);
+        return Py_BuildValue("(NNNNN)", where, bundle, latency, length, vni);
     Py_XDECREF(where);
     Py_XDECREF(bundle);
     Py_XDECREF(latency);
     Py_XDECREF(length);
+    Py_XDECREF(vni);
     return NULL;
 }
 

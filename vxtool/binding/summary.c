@@ -6,7 +6,7 @@
 #include "list.h"
 #include "tails.h"
 
-enum { BORROWED = 10, QUESTIONS = 5 };
+enum { BORROWED = 11, QUESTIONS = 5 };
 
 typedef struct {
     PyObject_HEAD vx_lister *lister;
@@ -206,12 +206,12 @@ static int check_numbers(const uint32_t *numbers, Py_ssize_t count, Py_ssize_t l
     return 0;
 }
 
-/* The arrays: (where, bundle, latency and length of datagrams; where and first of sightings, and of tails;
- * way and outcome of bundles). */
+/* The arrays: (where, bundle, latency, length and VNI of datagrams; where and first of sightings, and of
+ * tails; way and outcome of bundles). */
 static int take_arrays(Lister *self, PyObject *tuple, Py_ssize_t ways, vx_list_options *options) {
-    static const size_t sizes[BORROWED] = {8, 4, 8, 4, 8, 8, 8, 8, 4, 1};
+    static const size_t sizes[BORROWED] = {8, 4, 8, 4, 4, 8, 8, 8, 8, 4, 1};
     /* Which of them are of the same things. */
-    static const unsigned groups[BORROWED] = {0, 0, 0, 0, 4, 4, 6, 6, 8, 8};
+    static const unsigned groups[BORROWED] = {0, 0, 0, 0, 0, 5, 5, 7, 7, 9, 9};
     const void *arrays[BORROWED];
     Py_ssize_t counts[BORROWED];
     if (PyTuple_Size(tuple) != BORROWED) {
@@ -231,15 +231,16 @@ static int take_arrays(Lister *self, PyObject *tuple, Py_ssize_t ways, vx_list_o
     options->bundle = arrays[1];
     options->latency = arrays[2];
     options->length = arrays[3];
+    options->vni = arrays[4];
     options->datagram_count = (size_t)counts[0];
-    options->sighted = (vx_pairs){arrays[4], arrays[5], (size_t)counts[4]};
-    options->tails = (vx_pairs){arrays[6], arrays[7], (size_t)counts[6]};
-    options->way_of = arrays[8];
-    options->outcome_of = arrays[9];
-    if (check_numbers(options->bundle, counts[0], counts[8], "bundle") < 0 ||
-        check_numbers(options->way_of, counts[8], ways, "way") < 0)
+    options->sighted = (vx_pairs){arrays[5], arrays[6], (size_t)counts[5]};
+    options->tails = (vx_pairs){arrays[7], arrays[8], (size_t)counts[7]};
+    options->way_of = arrays[9];
+    options->outcome_of = arrays[10];
+    if (check_numbers(options->bundle, counts[0], counts[9], "bundle") < 0 ||
+        check_numbers(options->way_of, counts[9], ways, "way") < 0)
         return -1;
-    for (Py_ssize_t i = 0; i < counts[9]; i++)
+    for (Py_ssize_t i = 0; i < counts[10]; i++)
         if (options->outcome_of[i] > 6) {
             PyErr_SetString(PyExc_ValueError, "an outcome that is none");
             return -1;

@@ -95,6 +95,7 @@ class Listed(NamedTuple):
     bundle: memoryview  # "I"
     latency: memoryview  # "q": ns, -1 where it is not known
     length: memoryview  # "I": of the innermost IP packet
+    vni: memoryview  # "i": of its flow; -1 where plain
 
 
 class Sighted(NamedTuple):

@@ -229,8 +229,8 @@ class NativeBundles:
                 yield Datagram(Sample(time, number, record), flow(flow_number), *rest)
 
     def listed(self) -> Listed:
-        where, bundle, latency, length = (memoryview(each) for each in self._queries.ask.listed(self._of_cells))
-        return Listed(where.cast("Q"), bundle.cast("I"), latency.cast("q"), length.cast("I"))
+        where, bundle, latency, length, vni = map(memoryview, self._queries.ask.listed(self._of_cells))
+        return Listed(where.cast("Q"), bundle.cast("I"), latency.cast("q"), length.cast("I"), vni.cast("i"))
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:
         return list(map(Ends._make, self._queries.ask.ends(self._cells(Wanted(bundles)))))

@@ -372,16 +372,17 @@ class PlainBundles:
     def listed(self) -> Listed:
         places = {path: number for number, path in enumerate(self._queries.paths)}
         rows = sorted(
-            (_where(*row.sample[1:]), self._bundle_of[row.flow, places[row.path]], row.latency, row.inner_length)
+            (
+                _where(*row.sample[1:]),
+                self._bundle_of[row.flow, places[row.path]],
+                row.latency,
+                row.inner_length,
+                row.flow.vni,
+            )
             for row in self._queries.datagrams
         )
-        where, bundle, latency, length = zip(*rows, strict=True) if rows else ((), (), (), ())
-        return Listed(
-            memoryview(array("Q", where)),
-            memoryview(array("I", bundle)),
-            memoryview(array("q", latency)),
-            memoryview(array("I", length)),
-        )
+        columns = zip(*rows, strict=True) if rows else [()] * 5
+        return Listed(*(memoryview(array(kind, values)) for kind, values in zip("QIqIi", columns, strict=True)))
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:
         found: dict[tuple[bytes, bytes], list[Cell]] = defaultdict(list)

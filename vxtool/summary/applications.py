@@ -1,4 +1,4 @@
-"""Columns of the messages of applications: DNS, HTTP/1, TLS, DHCP and NTP, as Wireshark 4.0 writes them.
+"""Columns of the messages of applications: DNS, HTTP/1, TLS, SSH, DHCP and NTP, as Wireshark 4.0 writes them.
 
 Whoever lists packets asks about a UDP datagram once. Of a TCP direction it asks about a segment when
 
@@ -16,7 +16,7 @@ before are TCP's, with its note (columns.PART).
 
 from __future__ import annotations
 
-from .messages import dhcp, dns, http, ntp, tls
+from .messages import dhcp, dns, http, ntp, ssh, tls
 from .messages.streams import Reader, Stream, Told
 
 TCP, UDP = 6, 17
@@ -31,7 +31,7 @@ def may_begin(transport: int, source_port: int, destination_port: int, payload: 
     """Whether a message may begin with this payload: worth a question, no more.
 
     UDP: either port is one of 53, 67, 68, 123, 546, 547, 5353, 5355, and there is a payload.
-    TCP: either port is 53 and there is a payload; or the payload begins with
+    TCP: either port is 22 or 53 and there is a payload; or the payload begins with
 
     - byte 0 in 20..24, byte 1 = 3, byte 2 <= 4, byte 3 <= 0x48, of which at least byte 0 to 2 are there (a TLS
       record); or
@@ -45,6 +45,8 @@ def may_begin(transport: int, source_port: int, destination_port: int, payload: 
 
 def _reader(source_port: int, destination_port: int, payload: bytes) -> Reader | None:
     """Who reads what begins with this payload."""
+    if payload and ssh.PORT in (source_port, destination_port):
+        return ssh.read_client if destination_port == ssh.PORT else ssh.read_server
     if len(payload) >= 3 and 20 <= payload[0] <= 24 and payload[1] == 3 and payload[2] <= 4:
         return tls.read if payload[3:4] <= b"\x48" else None
     if payload and (source_port == _DNS or destination_port == _DNS):

@@ -163,6 +163,7 @@ class Lister:
                 listed.bundle,
                 listed.latency,
                 listed.length,
+                listed.vni,
                 sighted.where,
                 sighted.first,
                 *self._tails,
@@ -180,7 +181,7 @@ class Lister:
             "color": target.color and wish.format == "text",
             "ask_names": bool(self._names_known and asks_names),
             "ask_identities": "identity" in fields,
-            "vni_is_network": self._overlay == "vxlan",
+            "vni_is_network": self._overlay == "vxlan" and self._vni_is_mutual(),
             "vni_is_identity": self._overlay == "cilium",
             "way_width": way_width,
             "tail_width": tail_width,
@@ -196,6 +197,11 @@ class Lister:
         from vxtool.summary.pure import Lister as PureLister
 
         return PureLister(**arguments)
+
+    def _vni_is_mutual(self) -> bool:
+        """Whether any conversation shows one VNI in both directions, so that addresses may be those of a VNI."""
+        queries = self._tables.queries
+        return bool(queries.sources) and any(reverse == vni for vni, reverse, _ in queries.pairs)
 
     def _usual_fields(self) -> list[str]:
         wish = self._wish

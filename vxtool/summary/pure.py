@@ -103,9 +103,8 @@ class Lister:
             indent,
         )
         self._ports = {port: "geneve" if is_geneve else "vxlan" for port, is_geneve in ports}
-        where, self._bundle, self._latency, self._length, sighted, first, tails, heads, self._way_of, outcomes = (
-            arrays
-        )
+        where, self._bundle, self._latency, self._length, self._vni, *pairs, self._way_of, outcomes = arrays
+        sighted, first, tails, heads = pairs
         self._where = where
         self._datagrams = {each: number for number, each in enumerate(where)}
         self._sighted = _pairs(sighted, first)
@@ -123,6 +122,9 @@ class Lister:
         self._intakes = Intakes(len(paths))
         self._numbers = [0] * len(paths)
         self._streams = Streams(MOST_STREAMS)
+        # Datagrams whose first record stands in the file behind a further sighting, as where each processor wrote
+        # its own records: their segments were taken there, and this is what is to be said of them.
+        self._overtaken: dict[int | None, StreamNote] = {}
         self._fragments = Fragments(MOST_FRAGMENTED)
         self._echoes = Echoes(MOST_ECHOES)
         self._stages: dict[tuple[object, ...], int] = {}
@@ -162,11 +164,15 @@ class Lister:
         number = self._numbers[index]
         if self._first_time is None:
             self._first_time = record.time_ns
-        standing, datagram = self._find_datagram(index << RECORD_BITS | number)
-        if standing in (_Standing.FURTHER, _Standing.TAIL) and not self._all:
+        where = index << RECORD_BITS | number
+        standing, datagram = self._find_datagram(where)
+        is_shown = self._all or standing not in (_Standing.FURTHER, _Standing.TAIL)
+        if not is_shown and not self._overtakes(standing, where, datagram):
             return
         seen = self._read(index, record, standing, datagram)
-        note = self._follow_stream(seen, standing, record, number)
+        note = self._follow_stream(seen, standing, record, where, datagram)
+        if not is_shown:
+            return
         line = Line(seen, note, number, index, record.time_ns, protocol=seen.protocol)
         if standing is not _Standing.FURTHER:
             line.request = self._echoes.take(seen, number)
@@ -245,14 +251,37 @@ class Lister:
         whole.length = record.length
         return whole
 
-    def _follow_stream(self, seen: Seen, standing: _Standing, record: Record, number: int) -> StreamNote | None:
+    def _overtakes(self, standing: _Standing, where: int, datagram: int | None) -> bool:
+        """Whether a further sighting is met before its datagram's first record, and before any other."""
+        if standing is not _Standing.FURTHER or datagram is None:
+            return False
+        first = self._where[datagram]
+        return (
+            first > where and first >> RECORD_BITS == where >> RECORD_BITS and datagram not in self._overtaken
+        )
+
+    def _follow_stream(
+        self, seen: Seen, standing: _Standing, record: Record, where: int, datagram: int | None
+    ) -> StreamNote | None:
         found = segment_of(seen)
         if found is None:
             return None
-        network = seen.network if self._vni_is_network else -1
-        segment = Segment(record.time_ns, number, network, *found)
+        network = -1
+        if self._vni_is_network:
+            network = seen.network if datagram is None else self._vni[datagram]
+        segment = Segment(record.time_ns, where & _RECORD_MASK, network, *found)
+        if datagram is not None and self._overtakes(standing, where, datagram):
+            note = self._overtaken[datagram] = self._streams.take(segment)
+            return note._replace(notes=0)  # its first record has them
         if standing is _Standing.FURTHER:
             return self._streams.look(segment)
+        if datagram in self._overtaken:
+            told, looked = self._overtaken[datagram], self._streams.look(segment)
+            return looked and looked._replace(
+                notes=told.notes,
+                duplicate_of=told.duplicate_of,
+                duplicate_number=told.duplicate_number,
+            )
         return self._streams.take(segment)
 
     def _follow_messages(self, seen: Seen, note: StreamNote | None, line: Line) -> None:

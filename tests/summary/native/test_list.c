@@ -198,6 +198,7 @@ typedef struct {
     uint32_t bundle[MOST_RECORDS];
     int64_t latency[MOST_RECORDS];
     uint32_t length[MOST_RECORDS];
+    int32_t vni[MOST_RECORDS];
     uint64_t sighted[MOST_RECORDS];
     uint64_t first[MOST_RECORDS];
     uint64_t tails[MOST_RECORDS];
@@ -224,6 +225,7 @@ static void make_given(given *all, uint32_t records) {
             all->where[datagrams] = number;
             all->bundle[datagrams] = chance(2);
             all->latency[datagrams] = chance(3) == 0 ? -1 : (int64_t)chance(2000000);
+            all->vni[datagrams] = (int32_t)chance(3) - 1;
             all->length[datagrams++] = chance(3000);
         } else if (chance(4) == 0) {
             all->tails[tails] = number;
@@ -240,6 +242,7 @@ static void make_given(given *all, uint32_t records) {
         .bundle = all->bundle,
         .latency = all->latency,
         .length = all->length,
+        .vni = all->vni,
         .datagram_count = datagrams,
         .sighted = {all->sighted, all->first, sighted},
         .tails = {all->tails, all->heads, tails},

@@ -391,6 +391,7 @@ int vx_query_listed(const vx_tally *tally, const uint32_t *numbers, const vx_lis
         listed->bundle[i] = numbers[rows[i].datagram->cell];
         listed->latency[i] = rows[i].datagram->latency;
         listed->length[i] = rows[i].datagram->inner_length;
+        listed->vni[i] = view_of(tally, vx_cell_at(tally, rows[i].datagram->cell)->flow).vni;
     }
     free(rows);
     return 0;

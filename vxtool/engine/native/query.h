@@ -130,6 +130,7 @@ typedef struct {
     uint32_t *bundle;
     int64_t *latency; /* ns; -1: not known */
     uint32_t *length; /* of the innermost IP packet */
+    int32_t *vni;     /* of its flow; -1 where plain */
 } vx_listed;
 
 /* Fill arrays of the caller's; `numbers` as vx_query_bundles gave them. */

@@ -40,12 +40,13 @@ class Side:
 class Stream:
     """A connection."""
 
-    __slots__ = ("method", "sides", "version")
+    __slots__ = ("is_ssh2", "method", "sides", "version")
 
     def __init__(self) -> None:
         self.sides = (Side(), Side())  # backward, forward
         self.version = 0  # of TLS, once it is known
         self.method = b""  # of the HTTP request that came last
+        self.is_ssh2 = False
 
     def size(self) -> int:
         """Bytes that are held."""

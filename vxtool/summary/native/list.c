@@ -6,6 +6,7 @@
 #include "intake.h"
 #include "line.h"
 #include "spot.h"
+#include "table.h"
 
 enum {
     RECORD_BITS = 48,
@@ -19,6 +20,7 @@ enum {
 };
 
 #define NOWHERE SIZE_MAX
+#define RECORD_MASK ((UINT64_C(1) << RECORD_BITS) - 1)
 
 /* What is asked once: the kind of a question, in its key. */
 enum { ABOUT_PARTY = 1, ABOUT_IDENTITY, ABOUT_INTERFACE, ABOUT_DIRECTION };
@@ -54,6 +56,17 @@ typedef struct {
  * sighting; or it has none. */
 typedef enum { IS_FIRST, IS_TAIL, IS_FURTHER, IS_APART } standing;
 
+/* A datagram whose first record stands in the file behind a further sighting, as where each processor wrote
+ * its own records: its segment was taken there, and this is what is to be said of it. */
+typedef struct {
+    uint64_t datagram;
+    /* end of the key */
+    uint64_t duplicate_of;
+    uint32_t duplicate_number;
+    uint32_t notes;
+} overtaken;
+enum { OVERTAKEN_KEY = 8 };
+
 struct vx_lister {
     vx_list_options options;
     vx_filter *filter;
@@ -64,6 +77,7 @@ struct vx_lister {
     vx_fragments *fragments;
     vx_echoes *echoes;
     known_table known;
+    vx_map overtaken;
     vx_text text;
     vx_text protocol; /* of the message at hand, ends with NUL */
     vx_text message;
@@ -382,6 +396,8 @@ static bool may_begin(const vx_seen *seen) {
         return false;
     if (seen->tells == VX_TELLS_UDP)
         return is_message_port(seen->source_port) || is_message_port(seen->destination_port);
+    if (seen->source_port == 22 || seen->destination_port == 22)
+        return true;
     if (size >= 3 && payload[0] >= 20 && payload[0] <= 24 && payload[1] == 3 && payload[2] <= 4)
         return size < 4 || payload[3] <= 0x48;
     if (seen->source_port == 53 || seen->destination_port == 53)
@@ -549,19 +565,65 @@ static int read_record(vx_lister *lister, vx_seen *seen, uint32_t input, const v
                                                                                                       : 0;
 }
 
+/* Whether a further sighting is met before its datagram's first record, and before any other. */
+static bool overtakes(const vx_lister *lister, standing standing, uint64_t where, uint64_t datagram) {
+    if (standing != IS_FURTHER)
+        return false;
+    uint64_t first = lister->options.where[datagram];
+    return first > where && first >> RECORD_BITS == where >> RECORD_BITS &&
+           vx_map_find(&lister->overtaken, &datagram, OVERTAKEN_KEY) == VX_NONE;
+}
+
+/* Take the segment of such a one. 0, or -1: no memory. */
+static int take_overtaken(vx_lister *lister, const vx_segment *segment, uint64_t datagram,
+                          vx_stream_note *note) {
+    if (vx_streams_take(lister->streams, segment, note) < 0)
+        return -1;
+    bool made;
+    uint32_t number = vx_map_intern(&lister->overtaken, &datagram, OVERTAKEN_KEY, &made);
+    if (number == VX_NONE)
+        return -1;
+    overtaken *item = vx_map_at(&lister->overtaken, number);
+    item->notes = note->notes;
+    item->duplicate_of = note->duplicate_of;
+    item->duplicate_number = note->duplicate_number;
+    return 0;
+}
+
 /* Tell the stream of a segment, or ask it; `note` is filled where the answer is 1. -1: no memory. */
 static int follow_stream(vx_lister *lister, const vx_seen *seen, standing standing, const vx_record *record,
-                         uint64_t number, vx_stream_note *note) {
+                         uint64_t where, uint64_t datagram, vx_stream_note *note) {
     vx_segment segment = {0};
     if (!vx_segment_of(seen, &segment))
         return 0;
     segment.time_ns = record->time_ns;
-    segment.record = number;
-    segment.network = lister->options.vni_is_network ? seen->network : -1;
+    segment.record = where & RECORD_MASK;
+    segment.network = -1;
+    if (lister->options.vni_is_network)
+        segment.network = datagram != NOWHERE ? lister->options.vni[datagram] : seen->network;
+    if (overtakes(lister, standing, where, datagram)) {
+        if (take_overtaken(lister, &segment, datagram, note) < 0)
+            return -1;
+        note->notes = 0; /* its first record has them */
+        note->progress = NULL;
+        return 1;
+    }
     if (standing == IS_FURTHER) {
         if (vx_streams_look(lister->streams, &segment, note) < 0)
             return 0;
         note->progress = NULL;
+        return 1;
+    }
+    uint32_t known = vx_map_count(&lister->overtaken) > 0
+                         ? vx_map_find(&lister->overtaken, &datagram, OVERTAKEN_KEY)
+                         : VX_NONE;
+    if (known != VX_NONE) {
+        const overtaken *item = vx_map_at(&lister->overtaken, known);
+        if (vx_streams_look(lister->streams, &segment, note) < 0)
+            return 0;
+        note->notes = item->notes;
+        note->duplicate_of = item->duplicate_of;
+        note->duplicate_number = item->duplicate_number;
         return 1;
     }
     return vx_streams_take(lister->streams, &segment, note) < 0 ? -1 : 1;
@@ -639,8 +701,10 @@ static int take_record(vx_lister *lister, uint32_t input, const vx_record *recor
         lister->first_time = record->time_ns;
     }
     size_t datagram;
-    standing standing = find_datagram(lister, input, (uint64_t)input << RECORD_BITS | number, &datagram);
-    if ((standing == IS_FURTHER || standing == IS_TAIL) && !options->all)
+    uint64_t where = (uint64_t)input << RECORD_BITS | number;
+    standing standing = find_datagram(lister, input, where, &datagram);
+    bool is_shown = options->all || (standing != IS_FURTHER && standing != IS_TAIL);
+    if (!is_shown && !overtakes(lister, standing, where, datagram))
         return 0;
     if (lister->known.count >= MOST_KNOWN)
         forget_all(&lister->known);
@@ -648,9 +712,11 @@ static int take_record(vx_lister *lister, uint32_t input, const vx_record *recor
     vx_stream_note note = {0};
     if (read_record(lister, &seen, input, record, standing, datagram) < 0)
         return VX_LIST_NO_MEMORY;
-    int noted = follow_stream(lister, &seen, standing, record, number, &note);
+    int noted = follow_stream(lister, &seen, standing, record, where, datagram, &note);
     if (noted < 0)
         return VX_LIST_NO_MEMORY;
+    if (!is_shown)
+        return 0;
     vx_line line = {
         .seen = &seen,
         .note = noted > 0 ? &note : NULL,
@@ -669,7 +735,7 @@ static int take_record(vx_lister *lister, uint32_t input, const vx_record *recor
         uint32_t bundle = options->bundle[datagram];
         const vx_way *way = &options->ways[options->way_of[bundle]];
         line.latency = options->latency[datagram];
-        line.datagram = options->where[datagram] & ((UINT64_C(1) << RECORD_BITS) - 1);
+        line.datagram = options->where[datagram] & RECORD_MASK;
         line.outcome = options->outcome_of[bundle];
         line.interfaces = way->both;
         line.ingress = way->ingress;
@@ -741,6 +807,7 @@ vx_lister *vx_lister_new(const vx_list_options *options) {
     if (lister == NULL)
         return NULL;
     lister->options = *options;
+    vx_map_init(&lister->overtaken, sizeof(overtaken), options->seed);
     lister->intakes = calloc((size_t)options->inputs + 1, sizeof *lister->intakes);
     lister->inputs = calloc((size_t)options->inputs + 1, sizeof *lister->inputs);
     lister->streams = vx_streams_new(MOST_STREAMS, options->seed);
@@ -779,6 +846,7 @@ void vx_lister_free(vx_lister *lister) {
     vx_fragments_free(lister->fragments);
     vx_echoes_free(lister->echoes);
     vx_filter_free(lister->filter);
+    vx_map_free(&lister->overtaken);
     vx_text_free(&lister->text);
     vx_text_free(&lister->protocol);
     vx_text_free(&lister->message);

@@ -130,6 +130,7 @@ typedef struct {
     const uint32_t *bundle;
     const int64_t *latency;
     const uint32_t *length; /* of the innermost IP packet */
+    const int32_t *vni;     /* of its flow; -1: none */
     size_t datagram_count;
     vx_pairs sighted;          /* further sightings of datagrams, and */
     vx_pairs tails;            /* fragments behind the first of a record: see tails.h */
