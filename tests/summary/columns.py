@@ -58,7 +58,8 @@ def plain_lines(capture: bytes) -> list[str]:
 def build_native(directory: Path) -> Path:
     """Compile the program that prints the same by the C."""
     program = directory / "print_lines"
-    sources = [NATIVE / "print_lines.c", REPOSITORY / "vxtool/engine/native/container.c"]
+    engine = [REPOSITORY / f"vxtool/engine/native/{part}.c" for part in ("container", "intake", "table", "stock")]
+    sources = [NATIVE / "print_lines.c", *engine]
     for part in ("packet", "summary"):
         sources += sorted((REPOSITORY / "vxtool" / part / "native").glob("*.c"))
     includes = [f"-I{REPOSITORY / 'vxtool' / part / 'native'}" for part in ("packet", "engine", "summary")]
