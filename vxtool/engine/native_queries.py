@@ -229,7 +229,8 @@ class NativeBundles:
                 yield Datagram(Sample(time, number, record), flow(flow_number), *rest)
 
     def listed(self) -> Listed:
-        where, bundle, latency, length, vni = map(memoryview, self._queries.ask.listed(self._of_cells))
+        arrays = self._queries.ask.listed(self._of_cells)
+        where, bundle, latency, length, vni = (memoryview(each) for each in arrays)
         return Listed(where.cast("Q"), bundle.cast("I"), latency.cast("q"), length.cast("I"), vni.cast("i"))
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:
