@@ -471,6 +471,7 @@ def summary(
                 judged,
                 knowledge,
                 told,
+                overlay != "auto",
                 inputs,
                 _wears_of(ports),
                 tails,

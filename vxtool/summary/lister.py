@@ -92,6 +92,7 @@ class Lister:
         judged: Sequence[Judged],
         knowledge: Knowledge,
         overlay: str | None,
+        overlay_given: bool,
         inputs: Sequence[Input],
         wears: Mapping[int, int],
         tails: Pairs,
@@ -106,6 +107,7 @@ class Lister:
         self._judged = judged
         self._knowledge = knowledge
         self._overlay = overlay
+        self._overlay_given = overlay_given
         self._inputs = inputs
         self._wears = wears
         self._tails = tails
@@ -181,7 +183,7 @@ class Lister:
             "color": target.color and wish.format == "text",
             "ask_names": bool(self._names_known and asks_names),
             "ask_identities": "identity" in fields,
-            "vni_is_network": self._overlay == "vxlan" and self._vni_is_mutual(),
+            "vni_is_network": self._overlay == "vxlan" and (self._overlay_given or self._vni_is_mutual()),
             "vni_is_identity": self._overlay == "cilium",
             "way_width": way_width,
             "tail_width": tail_width,
