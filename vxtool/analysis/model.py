@@ -422,6 +422,7 @@ class Expectation(TypedDict):
 
 class Report(TypedDict):
     schema: str  # "vxtool.report/1"
+    interim: bool
     tool: Tool
     inputs: list[Input]
     capture: Capture

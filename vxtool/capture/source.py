@@ -132,6 +132,19 @@ class Source:
         except OSError:  # too many are open
             return None
 
+    def ready(self, seconds: float) -> bool:
+        """Whether a read would not have to wait; False where there is nothing so many seconds later either."""
+        if self._ended or self.size is not None or self._first or (self._decoder and not self._decoder.hungry):
+            return True
+        try:
+            descriptor = self._stream.fileno()
+        except (OSError, AttributeError):  # a file object in memory
+            return True
+        import select  # here, because most captures are files
+
+        # Nothing is held by the stream's own buffer: each read takes more than that has room for.
+        return bool(select.select([descriptor], [], [], seconds)[0])
+
     def read(self) -> bytes:
         """The next bytes, 1 to CHUNK of them, as soon as there are any; b"" at the end and ever after.
 
