@@ -46,20 +46,18 @@ class Control:
 
     @property
     def due(self) -> bool:
-        """Whether an interim report is to be made."""
-        return self._tell is not None and (
-            self._asked or (self._next is not None and time.monotonic() >= self._next)
-        )
+        """Whether an interim report is to be made; not before the last one is done."""
+        wanted = self._asked or (self._next is not None and time.monotonic() >= self._next)
+        return wanted and self._tell is not None and self.wait(at_once=True)
 
     def report(self, build: Callable[[], Report]) -> None:
-        """Make an interim report of what `build` gives, in another process; none while one is still being made."""
+        """Make an interim report, which is due, of what `build` gives, in another process."""
         self._asked = False
         if self._every:
             self._next = time.monotonic() + self._every
-        if self._tell is None or not self.wait(at_once=True):
-            return
         self._child = os.fork()
         if self._child == 0:
+            assert self._tell is not None
             code = 1
             try:
                 self._tell(build())
