@@ -188,8 +188,7 @@ static int read_pieces(vx_engine *engine, const file_rest *rest,
     uint8_t *piece = vx_resize(NULL, rest->size, 1);
     int status = piece != NULL ? 1 : -1;
     uint64_t begin = milliseconds();
-    while (status == 1 && vx_engine_wants(engine) == rest->input &&
-           milliseconds() - begin <= MOST) {
+    while (status == 1 && vx_engine_wants(engine) == rest->input && milliseconds() - begin <= MOST) {
         ssize_t length = read(rest->descriptor, piece, rest->size);
         if (length <= 0)
             break;
