@@ -767,4 +767,6 @@ def _describe_input(path: str, source: Source | None, error: str | None, row: In
         "snaplen": row.snaplen or None,
         "truncated": truncated,
         "error": error,
+        "skipped_blocks": row.skipped,
+        "first_skipped": row.first_skipped.place() if row.first_skipped is not None else None,
     }

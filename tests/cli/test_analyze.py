@@ -94,6 +94,8 @@ def unread(path: str, error: str) -> dict[str, Any]:
         "snaplen": None,
         "truncated": False,
         "error": error,
+        "skipped_blocks": 0,
+        "first_skipped": None,
     }
 
 

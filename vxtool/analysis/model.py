@@ -28,6 +28,8 @@ class Input(TypedDict):
     snaplen: int | None
     truncated: bool
     error: str | None
+    skipped_blocks: int
+    first_skipped: str | None
 
 
 class Interface(TypedDict):

@@ -758,8 +758,7 @@ static PyObject *engine_tables(PyObject *object, PyObject *unused) {
 
 /* What the containers say; for every state but that of one merged into another. */
 
-static PyObject *damage_of(const vx_container *container) {
-    const vx_damage *damage = vx_container_damage(container);
+static PyObject *value_of_damage(const vx_damage *damage) {
     if (damage->code == VX_DAMAGE_NONE)
         return none();
     return Py_BuildValue("(iKKII)", (int)damage->code, (unsigned long long)damage->offset,
@@ -789,9 +788,11 @@ static PyObject *engine_inputs(PyObject *object, PyObject *unused) {
     for (uint32_t i = 0; list != NULL && i < self->inputs; i++) {
         const vx_container *container = vx_engine_container(self->engine, i);
         vx_input_row row = vx_engine_input(self->engine, i);
-        if (append(list, Py_BuildValue("(iKKNN)", (int)row.format, (unsigned long long)row.records,
+        if (append(list, Py_BuildValue("(iKKNNKN)", (int)row.format, (unsigned long long)row.records,
                                        (unsigned long long)row.bytes, described_of(container),
-                                       damage_of(container))) < 0)
+                                       value_of_damage(vx_container_damage(container)),
+                                       (unsigned long long)vx_container_skipped(container),
+                                       value_of_damage(vx_container_first_skipped(container)))) < 0)
             Py_CLEAR(list);
     }
     self->busy = false;

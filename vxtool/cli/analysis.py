@@ -224,6 +224,8 @@ def controlled(
         signal.signal(signal.SIGINT, before)
         if not control.reading and callable(before):
             before(number, frame)
+        if STDOUT in files:
+            complain("interrupted: standard input is read on for a moment; Ctrl-C once more gives up.")
         control.stop(_PATIENCE if STDOUT in files else 0)
 
     try:
