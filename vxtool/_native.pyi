@@ -42,7 +42,17 @@ class Engine:
     def rows(self, name: str, start: int, count: int, /) -> list[Any]: ...
     def inputs(
         self,
-    ) -> list[tuple[int, int, int, list[tuple[int, int, int | None]], tuple[int, int, int, int, int] | None]]: ...
+    ) -> list[
+        tuple[
+            int,
+            int,
+            int,
+            list[tuple[int, int, int | None]],
+            tuple[int, int, int, int, int] | None,
+            int,
+            tuple[int, int, int, int, int] | None,
+        ]
+    ]: ...
     def names(self) -> list[tuple[bytes, bytes]]: ...
 
 @final

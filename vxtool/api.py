@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from vxtool import __version__
@@ -24,6 +25,7 @@ from vxtool.errors import InputError, UsageError
 if TYPE_CHECKING:
     from vxtool.analysis import Knowledge
     from vxtool.analysis.model import Difference, FlowList, Input, Report, Tool
+    from vxtool.control import Control
     from vxtool.convert.decap import Decapsulated
     from vxtool.convert.encap import Encapsulated
     from vxtool.convert.extract import Extracted
@@ -80,6 +82,7 @@ def analyze(
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
     progress: ProgressCallback | None = None,
+    control: Control | None = None,
 ) -> Report:
     """Analyze captures taken at one place, merged by time.
 
@@ -93,7 +96,8 @@ def analyze(
     (`what_if`), beside 1500 and 9000. `expect` is a file of expectations in TOML, which the report's `expectations`
     hold against the capture. `ports` maps further UDP ports to "vxlan", "geneve" or "vxlan-gpe". Times are ns of
     capture time. `jobs` is how many threads may work: by default as many as there are cores, from a size on that is
-    worth a second one. Two are made use of, by the native engine; the report does not depend on it.
+    worth a second one. Two are made use of, by the native engine; the report does not depend on it. Through
+    `control` reading may be stopped early, and interim reports be had.
 
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
@@ -113,12 +117,15 @@ def analyze(
         from vxtool.analysis.expectation_file import load_expectations
 
         expectations = load_expectations(expect)
-    tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress)
-    from vxtool.analysis import Knowledge, Question, build_report
 
-    question = Question(scope, overlay, top, select, ignore, mtus, window_ns, expectations)
-    with _no_collector():
-        return build_report(tables, inputs, tool, knowledge or Knowledge(paths), question)
+    def report(tables: Tables, inputs: list[Input], tool: Tool) -> Report:
+        from vxtool.analysis import Knowledge, Question, build_report
+
+        question = Question(scope, overlay, top, select, ignore, mtus, window_ns, expectations)
+        with _no_collector():
+            return build_report(tables, inputs, tool, knowledge or Knowledge(paths), question)
+
+    return report(*_observe(paths, ports, window_ns, settle_ns, jobs, progress, control=control, interim=report))
 
 
 def flows(
@@ -147,6 +154,7 @@ def flows(
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
     progress: ProgressCallback | None = None,
+    control: Control | None = None,
 ) -> FlowList:
     """The flows in captures taken at one place, each with its verdict, and with each of them where it has several.
 
@@ -167,7 +175,7 @@ def flows(
     wanted = check_filter(pods, in_namespaces, identities, addresses, on_ports, protocols, verdicts)
     most = MOST_PACKETS if packets else 0
     knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
-    tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress, most)
+    tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress, most, control=control)
     from vxtool.analysis import Knowledge, Question
 
     question = Question(scope, overlay, window=window_ns)
@@ -193,6 +201,7 @@ def diff(
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
     progress: ProgressCallback | None = None,
+    control: Control | None = None,
 ) -> Difference:
     """What changed from one capture to another, each taken at one place: paths, latency, drops, identities,
     overhead, MTU, findings.
@@ -223,7 +232,10 @@ def diff(
             settle_ns=settle_ns,
             jobs=jobs,
             progress=progress,
+            control=control,
         )
+        if control is not None and control.stopping and path is not after:
+            raise KeyboardInterrupt  # there is nothing to compare with
         item = report["inputs"][0]
         if item["error"] is not None and item["records"] == 0 and not item["truncated"]:
             raise InputError(item["error"] if path in item["error"] else f"{path}: {item['error']}")
@@ -422,6 +434,7 @@ def summary(
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
     progress: ProgressCallback | None = None,
+    control: Control | None = None,
 ) -> Summary:
     """List the packets of captures taken at one place, merged by time, as Wireshark does: each datagram once, with
     the way that it took and what became of it, or with `all_records` each record.
@@ -443,7 +456,7 @@ def summary(
     wish = Wish(format, fields, time, all_records, filter, most, fit)
     check_wish(wish)
     knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
-    files = Inputs(paths)
+    files = Inputs(paths, control)
     try:
         tables, inputs, tool = _observe(
             paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED, files
@@ -622,6 +635,8 @@ def _observe(
     most_datagrams: int = 0,
     most_sightings: int = 0,
     files: Inputs | None = None,
+    control: Control | None = None,
+    interim: Callable[[Tables, list[Input], Tool], Report] | None = None,
 ) -> tuple[Tables, list[Input], Tool]:
     """What an engine makes of the captures, what became of each input, and which engine it was."""
     options = EngineOptions(
@@ -635,18 +650,47 @@ def _observe(
     name = engine_name()
     engine = make_engine(options, name)
     sources, errors = _open_all(paths, files)
-    try:
-        _pump(engine, _Reader(sources, errors, progress), jobs)
+    reader = _Reader(sources, errors, progress, control)
+    if control is not None:
+        control.reading = True
+
+    def outcome() -> tuple[Tables, list[Input], Tool]:
         tables = engine.tables()
+        inputs = [
+            _describe_input(path, source, error, row)
+            for path, source, error, row in zip(paths, sources, errors, tables.inputs, strict=True)
+        ]
+        return tables, inputs, {"version": __version__, "engine": "native" if name == "native" else "pure"}
+
+    def interim_report(make: Callable[[Tables, list[Input], Tool], Report]) -> Report:
+        left = _leave(engine)
+        tables, inputs, tool = outcome()
+        for index in left:  # the record in whose midst it is goes on
+            inputs[index] |= {"error": errors[index], "truncated": False}
+        return {**make(tables, inputs, tool), "interim": True}
+
+    left: set[int] = set()
+    try:
+        _pump(engine, reader, jobs)
+        while control is not None and engine.wants() is not None:
+            if control.stopped:
+                left = _leave(engine)
+                break
+            if interim is not None and control.due:
+                control.report(partial(interim_report, interim))
+            _pump(engine, reader, jobs)
+        tables, inputs, tool = outcome()
+        for index in left:
+            path, records = paths[index], inputs[index]["records"]
+            error = f"{path}: reading was interrupted after {records:,} records: what came before counts"
+            inputs[index] |= {"error": error, "truncated": True}
+        return tables, inputs, tool
     finally:
+        if control is not None:
+            control.reading = False
         for source in sources:
             if source is not None:
                 source.close()
-    inputs = [
-        _describe_input(path, source, error, row)
-        for path, source, error, row in zip(paths, sources, errors, tables.inputs, strict=True)
-    ]
-    return tables, inputs, {"version": __version__, "engine": "native" if name == "native" else "pure"}
 
 
 def _wears_of(ports: Mapping[int, str] | None) -> dict[int, int]:
@@ -729,9 +773,14 @@ class _Reader:
     """Reads whatever the engine wants, and keeps the progress."""
 
     def __init__(
-        self, sources: Sequence[Source | None], errors: list[str | None], progress: ProgressCallback | None
+        self,
+        sources: Sequence[Source | None],
+        errors: list[str | None],
+        progress: ProgressCallback | None,
+        control: Control | None,
     ) -> None:
         self.bytes = 0
+        self._control = control
         self._sources = sources
         self._errors = errors
         self._progress = progress
@@ -741,11 +790,17 @@ class _Reader:
         known = [size for size in sizes if size is not None]
         self.total = sum(known) if len(known) == len(sizes) else None  # bytes of all files, where each is one
 
-    def read(self, index: int) -> bytes:
-        """The next bytes of an input; b"" at its end, or where it cannot be read at all."""
-        return bytes(self._borrow(index, None))
+    @property
+    def paused(self) -> bool:
+        """Whether something is to be done before more is read."""
+        return self._control is not None and (self._control.stopped or self._control.due)
 
-    def borrow(self, index: int) -> bytes | memoryview:
+    def read(self, index: int) -> bytes | None:
+        """The next bytes of an input; b"" at its end, or where it cannot be read at all. None: something is to be
+        done before there are any."""
+        return bytes(chunk) if (chunk := self._borrow(index, None)) is not None else None
+
+    def borrow(self, index: int) -> bytes | memoryview | None:
         """The same, but good only until the next are read."""
         return self._borrow(index, self._piece)
 
@@ -768,10 +823,13 @@ class _Reader:
             position = sum(each.position() for each in self._sources if each is not None)
             self._progress(position, self.total, records)
 
-    def _borrow(self, index: int, memory: memoryview | None) -> bytes | memoryview:
+    def _borrow(self, index: int, memory: memoryview | None) -> bytes | memoryview | None:
         source = self._sources[index]
         chunk: bytes | memoryview = b""
         if source is not None:
+            while self._control is not None and not source.ready(_TELLING / 1000):
+                if self.paused:
+                    return None
             try:
                 chunk = source.borrow(memory)
             except InputError as error:
@@ -780,18 +838,28 @@ class _Reader:
         return chunk
 
 
+def _leave(engine: Engine) -> set[int]:
+    """End all inputs where they are: which of them were not at their end."""
+    left: set[int] = set()
+    while (index := engine.wants()) is not None:
+        left.add(index)
+        engine.end(index)
+    return left
+
+
 def _pump(engine: Engine, reader: _Reader, jobs: int | None) -> None:
-    """Give the engine the bytes that it asks for, until every input has ended."""
+    """Give the engine the bytes that it asks for, until every input has ended, or something is to be done before
+    that."""
     if engine.name == "native":
         from vxtool.engine.native_engine import NativeEngine
 
         if isinstance(engine, NativeEngine):
             _pump_native(engine, reader, jobs)
             return
-    while (index := engine.wants()) is not None:
+    while not reader.paused and (index := engine.wants()) is not None:
         if chunk := reader.read(index):
             engine.feed(index, chunk)
-        else:
+        elif chunk is not None:
             engine.end(index)
         reader.tell(engine.records)
     reader.tell(engine.records, at_end=True)
@@ -801,7 +869,7 @@ def _pump_native(engine: NativeEngine, reader: _Reader, jobs: int | None) -> Non
     """The same where bytes are borrowed, and a second thread may help from some size on."""
     alone = _SMALL if jobs is None and (reader.total or 0) < _SMALL else 0
     most = _cores() if jobs is None else jobs
-    while (index := engine.wants()) is not None:
+    while not reader.paused and (index := engine.wants()) is not None:
         if reader.bytes >= alone and most > 1:
             _pump_in_two(engine, reader)
             break
@@ -812,7 +880,7 @@ def _pump_native(engine: NativeEngine, reader: _Reader, jobs: int | None) -> Non
         if engine.wants() == index:
             if chunk := reader.borrow(index):
                 engine.feed(index, chunk)
-            else:
+            elif chunk is not None:
                 engine.end(index)
         reader.tell(engine.records)
     reader.tell(engine.records, at_end=True)
@@ -837,14 +905,15 @@ def _pump_in_two(engine: NativeEngine, reader: _Reader) -> None:
     def read() -> None:
         try:
             going = True
-            while going and (index := engine.wants()) is not None:
+            while going and not reader.paused and (index := engine.wants()) is not None:
                 with reader.lend(index) as descriptor:
                     if descriptor is not None:
                         going = engine.read_from(index, descriptor, _PIECE)
                 # Here its end is met as well, or what went wrong.
                 if going and engine.wants() == index:
                     chunk = reader.borrow(index)
-                    going = engine.read(index, chunk) if chunk else engine.read_end(index)
+                    if chunk is not None:
+                        going = engine.read(index, chunk) if chunk else engine.read_end(index)
         except BaseException as error:  # raised again where it is heard of
             failures.append(error)
         finally:
@@ -859,9 +928,10 @@ def _pump_in_two(engine: NativeEngine, reader: _Reader) -> None:
 
     engine.split()
     taking = threading.Thread(target=take, name="vxtool-taker", daemon=True)
+    # Daemons, since nothing wakes one that waits for a pipe when the user has had enough.
+    reading = threading.Thread(target=read, name="vxtool-reader", daemon=True)
     try:
-        # Daemons, since nothing wakes one that waits for a pipe when the user has had enough.
-        threading.Thread(target=read, name="vxtool-reader", daemon=True).start()
+        reading.start()
         taking.start()
         reader.tell(engine.records)
         import vxtool.analysis
@@ -872,6 +942,7 @@ def _pump_in_two(engine: NativeEngine, reader: _Reader) -> None:
         while taking.is_alive():
             taking.join(_TELLING / 1000)
             reader.tell(engine.records)
+        reading.join()
     except BaseException:
         engine.stop()
         raise
@@ -901,4 +972,6 @@ def _describe_input(path: str, source: Source | None, error: str | None, row: In
         "snaplen": row.snaplen or None,
         "truncated": truncated,
         "error": error,
+        "skipped_blocks": row.skipped,
+        "first_skipped": row.first_skipped.place() if row.first_skipped is not None else None,
     }

@@ -68,6 +68,11 @@ DAMAGED: list[tuple[bytes, Damage]] = [
     (ONE + struct.pack("<III", 9, MAX_BLOCK + 4, 0), Damage("bad-block-length", 48, 0, MAX_BLOCK + 4, MAX_BLOCK)),
     (ONE + struct.pack("<III", 9, 12, 16), Damage("bad-block-trailer", 48, 0, 16, 12)),
     (block(0x0A0D0D0A, b"\x4d\x3c\x2b\x1a"), Damage("short-block", 0, 0, 4, 16)),
+]
+"""Input, and the damage that is to be found in it."""
+
+# What stands between two lengths that agree is skipped, and what comes behind it is read.
+SKIPPED: list[tuple[bytes, Damage]] = [
     (section() + block(1, b"1234"), Damage("short-block", 28, 0, 4, 8)),
     (ONE + block(6, bytes(16)), Damage("short-block", 48, 0, 16, 20)),
     (ONE + block(2, bytes(16)), Damage("short-block", 48, 0, 16, 20)),
@@ -91,7 +96,10 @@ DAMAGED: list[tuple[bytes, Damage]] = [
         Damage("too-many-interfaces", 28 + 20 * MAX_INTERFACES, 0, MAX_INTERFACES + 1, MAX_INTERFACES),
     ),
 ]
-"""Input, and the damage that is to be found in it. Every code but no-memory is among them."""
+"""Input, and what is wrong with the block that is skipped. Every code but no-memory is among these and DAMAGED."""
+
+SHORT = [data for data, _ in DAMAGED + SKIPPED if len(data) < 200]
+
 
 WHOLE_PCAP = pcap(">", 0xA1B23C4D) + b"".join(
     struct.pack(">IIII", n, n, len(frame), 70) + frame for n, frame in enumerate([b"", b"abc", b"x" * 40])

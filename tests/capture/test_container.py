@@ -18,6 +18,9 @@ import dpkt
 import pytest
 from capture.containers import (
     DAMAGED,
+    ONE,
+    SHORT,
+    SKIPPED,
     START,
     WHOLE_PCAP,
     WHOLE_PCAPNG,
@@ -277,9 +280,44 @@ def test_damage_says_where_and_why(data: bytes, damage: Damage) -> None:
     assert container.records == damage.record
 
 
+@pytest.mark.parametrize(("data", "damage"), SKIPPED, ids=lambda value: getattr(value, "code", None))
+def test_a_block_that_holds_nonsense_is_skipped(data: bytes, damage: Damage) -> None:
+    """A record behind it is read, by an interface that keeps its number."""
+    many = damage.code == "too-many-interfaces"  # then no more can be described
+    behind = packet(b"behind") if many else described() + packet(b"behind", interface=len_of_section(data))
+    records, container = read(data + behind)
+    assert container.damage is None
+    assert (container.skipped, container.first_skipped) == (1, damage)
+    assert [record.data for record in records] == [b"behind"]
+
+
+def len_of_section(data: bytes) -> int:
+    """How many interfaces the last section of `data` describes, well or badly."""
+    last = data[data.rindex(bytes.fromhex("0a0d0d0a")) :]
+    at = count = 0
+    while at < len(last):
+        kind, total = struct.unpack_from("<II", last, at)
+        count += kind == 1
+        at += total
+    return count
+
+
+def test_the_first_of_several_skipped_blocks_is_told() -> None:
+    _, container = read(ONE + packet(b"1234", claimed=5) + block(6, bytes(16)) + packet(b"good"))
+    assert (container.skipped, container.records) == (2, 1)
+    assert container.first_skipped == Damage("bad-record-length", 48, 0, 5, 4)
+
+
+def test_comments_of_a_skipped_record_are_not_those_of_the_next() -> None:
+    container = Container(keep_comments=True)
+    bad = packet(b"", options=option(1, b"gone") + b"\2\0\3\0" + bytes(4))
+    container.feed(ONE + bad + packet(b"next"))
+    assert container.comments == {}
+
+
 def test_every_code_of_damage_is_reached() -> None:
     # Only the C container meets a lack of memory as damage; Python has an exception for it.
-    assert {damage.code for _, damage in DAMAGED} == set(CODES) - {"none", "no-memory"}
+    assert {damage.code for _, damage in DAMAGED + SKIPPED} == set(CODES) - {"none", "no-memory"}
 
 
 @pytest.mark.parametrize("code", CODES[1:])
@@ -359,7 +397,7 @@ def test_cuts_change_nothing(data: bytes, cuts: list[int]) -> None:
     assert state(cut_container) == state(container)
 
 
-@pytest.mark.parametrize("data", [WHOLE_PCAP, WHOLE_PCAPNG, *(data for data, _ in DAMAGED if len(data) < 200)])
+@pytest.mark.parametrize("data", [WHOLE_PCAP, WHOLE_PCAPNG, *SHORT])
 def test_a_byte_at_a_time_changes_nothing(data: bytes) -> None:
     records, container = read(data)
     cut_records, cut_container = read(data, *range(1, len(data)))

@@ -13,7 +13,18 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from capture.containers import DAMAGED, WHOLE_PCAP, WHOLE_PCAPNG, block, described, option, packet, section
+from capture.containers import (
+    DAMAGED,
+    SHORT,
+    SKIPPED,
+    WHOLE_PCAP,
+    WHOLE_PCAPNG,
+    block,
+    described,
+    option,
+    packet,
+    section,
+)
 from conftest import REPOSITORY, capture_files, require_tool
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -72,6 +83,8 @@ FUNCTIONS = {
     "end": (None, [c_void_p]),
     "format": (c_int, [c_void_p]),
     "damage": (POINTER(NativeDamage), [c_void_p]),
+    "skipped": (c_uint64, [c_void_p]),
+    "first_skipped": (POINTER(NativeDamage), [c_void_p]),
     "records": (c_uint64, [c_void_p]),
     "offset": (c_uint64, [c_void_p]),
     "interface_count": (c_uint32, [c_void_p]),
@@ -138,13 +151,20 @@ def state_natively(library: ctypes.CDLL, container: int) -> tuple[object, ...]:
         entry = library.vx_container_name(container, index).contents
         address = bytes(entry.address)[: 4 if entry.family == 4 else 16]
         names.setdefault(str(ip_address(address)), entry.name.decode(errors="replace"))
-    found = library.vx_container_damage(container).contents
-    damage = Damage(CODES[found.code], found.offset, found.record, found.value, found.expected)
+    damage, first_skipped = (
+        Damage(CODES[found.code], found.offset, found.record, found.value, found.expected) if found.code else None
+        for found in (
+            library.vx_container_damage(container).contents,
+            library.vx_container_first_skipped(container).contents,
+        )
+    )
     return (
         FORMATS[library.vx_container_format(container)],
         interfaces,
         names,
-        damage if found.code else None,
+        damage,
+        library.vx_container_skipped(container),
+        first_skipped,
         library.vx_container_records(container),
         library.vx_container_offset(container),
     )
@@ -164,6 +184,8 @@ def read_purely(data: bytes) -> tuple[object, ...]:
         interfaces,
         container.names,
         container.damage,
+        container.skipped,
+        container.first_skipped,
         container.records,
         container.offset,
     )
@@ -174,12 +196,13 @@ def pieces_of(data: bytes, cuts: list[int]) -> list[bytes]:
     return [data[start:stop] for start, stop in itertools.pairwise(edges)]
 
 
-@pytest.mark.parametrize("data", [data for data, _ in DAMAGED], ids=[damage.code for _, damage in DAMAGED])
-def test_damage_is_the_same(library: ctypes.CDLL, data: bytes) -> None:
+@pytest.mark.parametrize(("data", "damage"), DAMAGED + SKIPPED, ids=lambda value: getattr(value, "code", None))
+def test_damage_is_the_same(library: ctypes.CDLL, data: bytes, damage: Damage) -> None:
+    assert damage in (read_purely(data)[4], read_purely(data)[6])
     assert read_natively(library, [data]) == read_purely(data)
 
 
-@pytest.mark.parametrize("data", [WHOLE_PCAP, WHOLE_PCAPNG, *(data for data, _ in DAMAGED if len(data) < 200)])
+@pytest.mark.parametrize("data", [WHOLE_PCAP, WHOLE_PCAPNG, *SHORT])
 def test_a_byte_at_a_time_changes_nothing(library: ctypes.CDLL, data: bytes) -> None:
     assert read_natively(library, pieces_of(data, list(range(1, len(data))))) == read_purely(data)
 

@@ -94,6 +94,8 @@ def unread(path: str, error: str) -> dict[str, Any]:
         "snaplen": None,
         "truncated": False,
         "error": error,
+        "skipped_blocks": 0,
+        "first_skipped": None,
     }
 
 
@@ -111,6 +113,7 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
     assert run(["analyze", "a.pcap", "b.pcap", "--no-progress"]) == 0
     assert api.paths == ["a.pcap", "b.pcap"]
     assert callable(api.options.pop("progress"))
+    assert api.options.pop("control").reading is False
     assert api.options == {
         "cluster": [],
         "links": [],
@@ -141,6 +144,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
     arguments += " --mtu 1400 --window 2.5s --settle 500us --jobs 2 --cluster-id-bits 9"
     assert run(arguments.split()) == 0
     api.options.pop("progress")
+    api.options.pop("control")
     assert api.options == {
         "cluster": ["c1", "c2"],
         "links": ["l1", "l2"],

@@ -198,6 +198,7 @@ class TestOptions:
 
         def flows(paths: list[str], **options: Any) -> Any:
             options.pop("progress")
+            options.pop("control")
             calls.append((paths, options))
             item = {"path": "a.pcap", "error": None, "truncated": False, "records": 1}
             return {"flows": [], "flows_shown": 0, "flows_matching": 0, "flows_total": 5, "scope": "tunnel",

@@ -28,6 +28,8 @@ class Input(TypedDict):
     snaplen: int | None
     truncated: bool
     error: str | None
+    skipped_blocks: int
+    first_skipped: str | None
 
 
 class Interface(TypedDict):
@@ -422,6 +424,7 @@ class Expectation(TypedDict):
 
 class Report(TypedDict):
     schema: str  # "vxtool.report/1"
+    interim: bool
     tool: Tool
     inputs: list[Input]
     capture: Capture

@@ -112,6 +112,7 @@ def build_report(
         expectations = judge_expectations(question.expectations, seen)
     return {
         "schema": SCHEMA,
+        "interim": False,
         "tool": tool,
         "inputs": list(inputs),
         "capture": _describe_capture(tables, judged, groups, knowledge),

@@ -182,13 +182,13 @@ static uint64_t milliseconds(void) {
 /* Read it until the engine wants another input or none, so much time has passed, nothing more can be read, a
  * signal came, or a piece is not taken: 1, 0: the other half has stopped, -1: no memory. `give`: feed_piece
  * or vx_engine_read. */
-static int read_pieces(vx_engine *engine, const file_rest *rest, uint64_t most_milliseconds,
+static int read_pieces(vx_engine *engine, const file_rest *rest,
                        int (*give)(vx_engine *, uint32_t, const uint8_t *, size_t)) {
+    enum { MOST = 50 }; /* ms: so long nothing is told of the progress, and nobody can interrupt */
     uint8_t *piece = vx_resize(NULL, rest->size, 1);
     int status = piece != NULL ? 1 : -1;
     uint64_t begin = milliseconds();
-    while (status == 1 && vx_engine_wants(engine) == rest->input &&
-           milliseconds() - begin <= most_milliseconds) {
+    while (status == 1 && vx_engine_wants(engine) == rest->input && milliseconds() - begin <= MOST) {
         ssize_t length = read(rest->descriptor, piece, rest->size);
         if (length <= 0)
             break;
@@ -213,14 +213,13 @@ static bool rest_of(const Engine *self, PyObject *args, file_rest *rest) {
 }
 
 static PyObject *engine_feed_from(PyObject *object, PyObject *args) {
-    enum { MOST = 50 }; /* ms: so long nothing is told of the progress, and nobody can interrupt */
     Engine *self = (Engine *)object;
     file_rest rest;
     if (!rest_of(self, args, &rest) || enter(self, READY) < 0)
         return NULL;
     int status;
     Py_BEGIN_ALLOW_THREADS;
-    status = read_pieces(self->engine, &rest, MOST, feed_piece);
+    status = read_pieces(self->engine, &rest, feed_piece);
     Py_END_ALLOW_THREADS;
     return leave(self, status);
 }
@@ -232,7 +231,7 @@ static PyObject *engine_read_from(PyObject *object, PyObject *args) {
         return NULL;
     int status;
     Py_BEGIN_ALLOW_THREADS;
-    status = read_pieces(self->engine, &rest, UINT64_MAX, vx_engine_read);
+    status = read_pieces(self->engine, &rest, vx_engine_read);
     Py_END_ALLOW_THREADS;
     return leave_reading(self, status);
 }
@@ -761,8 +760,7 @@ static PyObject *engine_tables(PyObject *object, PyObject *unused) {
 
 /* What the containers say; for every state but that of one merged into another. */
 
-static PyObject *damage_of(const vx_container *container) {
-    const vx_damage *damage = vx_container_damage(container);
+static PyObject *value_of_damage(const vx_damage *damage) {
     if (damage->code == VX_DAMAGE_NONE)
         return none();
     return Py_BuildValue("(iKKII)", (int)damage->code, (unsigned long long)damage->offset,
@@ -792,9 +790,11 @@ static PyObject *engine_inputs(PyObject *object, PyObject *unused) {
     for (uint32_t i = 0; list != NULL && i < self->inputs; i++) {
         const vx_container *container = vx_engine_container(self->engine, i);
         vx_input_row row = vx_engine_input(self->engine, i);
-        if (append(list, Py_BuildValue("(iKKNN)", (int)row.format, (unsigned long long)row.records,
+        if (append(list, Py_BuildValue("(iKKNNKN)", (int)row.format, (unsigned long long)row.records,
                                        (unsigned long long)row.bytes, described_of(container),
-                                       damage_of(container))) < 0)
+                                       value_of_damage(vx_container_damage(container)),
+                                       (unsigned long long)vx_container_skipped(container),
+                                       value_of_damage(vx_container_first_skipped(container)))) < 0)
             Py_CLEAR(list);
     }
     self->busy = false;
@@ -897,7 +897,7 @@ static PyMethodDef engine_methods[] = {
      "read(input, data)\n--\n\nRead the next bytes of an input, for the other half to take: whether it still "
      "does."},
     {"read_from", engine_read_from, METH_VARARGS,
-     "read_from(input, descriptor, size)\n--\n\nRead the rest of a file in pieces of at most so many "
+     "read_from(input, descriptor, size)\n--\n\nRead some more of a file in pieces of at most so many "
      "bytes, as long as its input is wanted and nothing fails: whether the other half still takes."},
     {"read_end", engine_read_end, METH_O,
      "read_end(input)\n--\n\nNo more bytes of this input will come: whether the other half still takes."},

@@ -69,6 +69,8 @@ _IF_NAME, _IF_TSRESOL, _IF_TSOFFSET = 2, 9, 14
 _ISB_IFDROP = 5
 _ADDRESS_SIZES = {1: 4, 2: 16}  # name record type -> size of its address
 
+_NO_LINK_TYPE = 0xFFFF  # of an interface whose description does not hold one
+
 _MICROSECONDS = 6
 _NANOSECONDS = 9
 _SECOND = 10**9
@@ -131,6 +133,10 @@ class Container:
     """Address -> name, from name resolution blocks; the first name of an address counts."""
     damage: Damage | None
     """Why and where reading stopped; None while all is well."""
+    skipped: int
+    """Blocks of pcapng that hold nonsense between two lengths that agree: reading went on behind them."""
+    first_skipped: Damage | None
+    """What was wrong with the first of them."""
     records: int
     """Complete records so far."""
     first_interfaces: int
@@ -146,6 +152,8 @@ class Container:
         self.interfaces = []
         self.names = {}
         self.damage = None
+        self.skipped = 0
+        self.first_skipped = None
         self.records = 0
         self.first_interfaces = 0
         self.offset = 0
@@ -283,7 +291,10 @@ class Container:
                 break
             record = self._read_block(kind, data[at + 8 : stop - 4])
             if self.damage:
-                break
+                if kind == _SECTION:  # all that follows would be read by it
+                    break
+                self._skip(self.damage)
+                record = None
             if record:
                 records.append(record)
                 if not self.records:
@@ -293,6 +304,14 @@ class Container:
             at = stop
             self.offset += total
         return at
+
+    def _skip(self, damage: Damage) -> None:
+        """Go on behind a block whose damage is its own: its length stands at both ends."""
+        self.skipped += 1
+        self.first_skipped = self.first_skipped or damage
+        self.damage = None
+        if self.comments is not None:
+            self.comments.pop(self.records, None)
 
     def _take_byte_order(self, magic: bytes) -> bool:
         if magic not in _BYTE_ORDERS:
@@ -343,13 +362,15 @@ class Container:
         self._section = len(self.interfaces)
 
     def _read_interface(self, body: bytes) -> None:
-        # link type, reserved, snaplen
-        if not self._long_enough(body, 8):
-            return
+        # link type, reserved, snaplen. One that is damaged keeps its number: others are counted behind it.
         if len(self.interfaces) == MAX_INTERFACES:
             self._stop("too-many-interfaces", MAX_INTERFACES + 1, MAX_INTERFACES)
             return
+        if not self._long_enough(body, 8):
+            self.interfaces.append(Interface(_NO_LINK_TYPE, 0))
+            return
         interface = Interface(*struct.unpack_from(f"{self._order}HxxI", body))
+        self.interfaces.append(interface)
         for code, value in self._options(body, 8):
             if code == _IF_NAME:
                 interface.name = _text(value) or None
@@ -357,8 +378,6 @@ class Container:
                 interface.resolution = value[0]
             elif code == _IF_TSOFFSET and self._sized(value, 8):
                 (interface.offset_seconds,) = struct.unpack(f"{self._order}q", value)
-        if not self.damage:
-            self.interfaces.append(interface)
 
     def _read_packet(self, body: bytes, layout: str) -> Record | None:
         # interface, time (high and low word), captured length, original length, data, options

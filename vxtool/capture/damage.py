@@ -62,7 +62,11 @@ class Damage(NamedTuple):
         """One sentence without the input's name: what was there, what was expected, what to do."""
         if self.unreadable:
             return self._reason()
-        return f"{self._reason()} (byte {self.offset}, after record {self.record}); what came before counts"
+        return f"{self.place()}; what came before counts"
+
+    def place(self) -> str:
+        """The same without what follows from it."""
+        return f"{self._reason()} (byte {self.offset}, after record {self.record})"
 
     def _reason(self) -> str:
         value, expected = self.value, self.expected

@@ -16,10 +16,14 @@ import stat
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import BinaryIO, Literal, Protocol
+from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
 
 from vxtool.errors import InputError
 
+if TYPE_CHECKING:
+    from vxtool.control import Control
+
+_WAIT = 0.05  # s, for more of a pipe, before it is asked whether that is still wanted
 CHUNK = 1 << 20
 """Bytes of one read at most, compressed and decompressed alike."""
 
@@ -132,6 +136,19 @@ class Source:
         except OSError:  # too many are open
             return None
 
+    def ready(self, seconds: float) -> bool:
+        """Whether a read would not have to wait; False where there is nothing so many seconds later either."""
+        if self._ended or self.size is not None or self._first or (self._decoder and not self._decoder.hungry):
+            return True
+        try:
+            descriptor = self._stream.fileno()
+        except (OSError, AttributeError):  # a file object in memory
+            return True
+        import select  # here, because most captures are files
+
+        # Nothing is held by the stream's own buffer: each read takes more than that has room for.
+        return bool(select.select([descriptor], [], [], seconds)[0])
+
     def read(self) -> bytes:
         """The next bytes, 1 to CHUNK of them, as soon as there are any; b"" at the end and ever after.
 
@@ -149,10 +166,15 @@ class Source:
         self._ended = not chunk
         return chunk
 
-    def copy_to(self, file: BinaryIO) -> None:
-        """Write all that comes as it is, compressed or not, in place of reading it. Errors are those of `read`,
-        and OSError where the file takes no more."""
-        while chunk := self._raw():
+    def copy_to(self, file: BinaryIO, control: Control | None = None) -> None:
+        """Write all that comes as it is, compressed or not, in place of reading it; what came until `control` says
+        stop. Errors are those of `read`, and OSError where the file takes no more."""
+        while control is None or not control.stopped:
+            if control is not None and not self.ready(_WAIT):
+                continue
+            chunk = self._raw()
+            if not chunk:
+                break
             file.write(chunk)
 
     def _begin(self) -> None:

@@ -2,7 +2,8 @@
 
 Both writers say `write(time_ns, data, ...)` for each record and are context managers. They write what the
 parser in container.py reads, and what tcpdump, Wireshark and every other reader of these formats does. A
-value that the format has no room for raises PacketError and writes nothing.
+value that the format has no room for raises PacketError and writes nothing. A file has its name once it is closed;
+where the block of a writer ends by an error, what stood there before stays.
 
 Sources: as in container.py.
 """
@@ -27,6 +28,7 @@ from vxtool.capture.container import (
     Interface,
 )
 from vxtool.errors import PacketError, UsageError, VxtoolError
+from vxtool.whole_file import WholeFile
 
 ByteOrder = Literal["little", "big"]
 _ORDERS = {"little": "<", "big": ">"}
@@ -50,12 +52,13 @@ class _Writer:
 
     def __init__(self, target: str | os.PathLike[str] | BinaryIO, byte_order: ByteOrder) -> None:
         self._order = _ORDERS[byte_order]
-        self._owned = isinstance(target, (str, os.PathLike))
+        self._file: WholeFile | None = None
         self._stream: BinaryIO
         if isinstance(target, (str, os.PathLike)):
             self._name = os.fspath(target)
             try:
-                self._stream = open(self._name, "wb")  # noqa: SIM115 (closed by close)
+                self._file = WholeFile(self._name)
+                self._stream = self._file.stream
             except OSError as error:
                 raise UsageError(
                     f"{self._name}: cannot be written: {error.strerror or error}: name another file"
@@ -70,13 +73,16 @@ class _Writer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.close()
+        if error is not None and self._file is not None:
+            self._file.give_up()
+        else:
+            self.close()
 
     def close(self) -> None:
-        """Write out what is buffered, and close the file if this writer opened it."""
+        """Write out what is buffered, and close the file if this writer opened it: only now has it its name."""
         try:
-            if self._owned:
-                self._stream.close()
+            if self._file is not None:
+                self._file.finish()
             else:
                 self._stream.flush()
         except OSError as error:

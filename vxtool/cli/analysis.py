@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from vxtool.cli import EXIT_INPUT, complain
+from vxtool.cli import EXIT_INPUT, EXIT_INTERRUPTED, complain
 from vxtool.cli.output import STDOUT, check_output, target_for, write
 from vxtool.cli.progress import Progress
 from vxtool.errors import UsageError
 from vxtool.report import RENDERERS, Target
 
 if TYPE_CHECKING:
+    from types import FrameType
     from typing import Literal
 
     from vxtool.analysis.model import Finding, Input, Report
     from vxtool.api import ProgressCallback
+    from vxtool.control import Control
 
 EXIT_FOUND = 1
+_PATIENCE = 1.0  # s, for the end of standard input
 
 _TOP = {"text": 10, "json": 100}
 
@@ -51,6 +54,7 @@ def run_analysis(
     expect: str | None = None,
     color: str = "auto",
     progress: bool = True,
+    every: float | None = None,
 ) -> int:
     """Analyze captures, write the report and return the exit code.
 
@@ -71,7 +75,15 @@ def run_analysis(
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import analyze
 
-    with Progress(progress) as bar, interrupt_ends_input(files):
+    def show(report: Report) -> None:
+        for each, path in outputs.items():
+            target = target_for(path, color, top or _TOP["text"])._replace(fail_on=tuple(failing))
+            # All but the page for people are UTF-8 by their own standards, whatever the terminal speaks.
+            encoding = target.encoding if each == "text" else "utf-8"
+            few: Report = {**report, "flows": report["flows"][: top or _flows_in(each)]}
+            write(path, [RENDERERS[each](few, target)], encoding)
+
+    with Progress(progress) as bar, controlled(files, show, every) as control:
         report = analyze(
             list(files),
             cluster=list(cluster),
@@ -92,18 +104,16 @@ def run_analysis(
             settle_ns=settle,
             jobs=jobs,
             progress=preparing([f"vxtool.report.{each}" for each in outputs], bar),
+            control=control,
         )
     unread = tell_unread(report["inputs"])
     if unread == len(report["inputs"]):
         return EXIT_INPUT
-    for each, path in outputs.items():
-        target = target_for(path, color, top or _TOP["text"])._replace(fail_on=tuple(failing))
-        # All but the page for people are UTF-8 by their own standards, whatever the terminal speaks.
-        encoding = target.encoding if each == "text" else "utf-8"
-        few: Report = {**report, "flows": report["flows"][: top or _flows_in(each)]}
-        write(path, [RENDERERS[each](few, target)], encoding)
+    show(report)
     if "github" in outputs:
         _write_step_summary(report, top or _TOP["text"])
+    if control is not None and control.stopping:
+        return EXIT_INTERRUPTED
     if unread:
         return EXIT_INPUT
     if any(item["status"] != "met" for item in report["expectations"]):
@@ -195,31 +205,43 @@ def named_interfaces(interfaces: tuple[str, ...]) -> dict[int, str]:
 
 
 @contextmanager
-def interrupt_ends_input(files: tuple[str, ...]) -> Iterator[None]:
-    """Let Ctrl-C end what standard input is piped from, and the report be of what came until then.
+def controlled(
+    files: tuple[str, ...], tell: Callable[[Report], None] | None = None, every: float | None = None
+) -> Iterator[Control | None]:
+    """What lets Ctrl-C stop the reading, so that the report is of what came until then, and SIGUSR1 ask for a
+    report in between, which `tell` prints.
 
-    Ctrl-C reaches every program of a pipeline. tcpdump then writes out what it holds and stops; giving up here as
-    well would throw that away. A second Ctrl-C interrupts.
+    Ctrl-C reaches every program of a pipeline. tcpdump then writes out what it holds and stops, so standard input
+    is read on for a moment. A second Ctrl-C gives up.
     """
-    if STDOUT not in files:
-        yield
-        return
-    import signal  # here, because few inputs are piped
-    import threading
+    import signal
 
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
+    from vxtool.control import Control
 
-    def wait_for_the_end(_number: int, _frame: object) -> None:
+    control = Control(tell, every)
+
+    def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
-        complain("interrupted: standard input is read to its end; Ctrl-C once more gives up.")
+        if not control.reading and callable(before):
+            before(number, frame)
+        if STDOUT in files:
+            complain("interrupted: standard input is read on for a moment; Ctrl-C once more gives up.")
+        control.stop(_PATIENCE if STDOUT in files else 0)
 
-    before = signal.signal(signal.SIGINT, wait_for_the_end)
     try:
-        yield
+        before = signal.signal(signal.SIGINT, stop)
+    except ValueError:  # this is not the main thread, so Ctrl-C is somebody else's
+        yield None
+        return
+    ask = getattr(signal, "SIGUSR1", None) if tell is not None else None
+    before_ask = signal.signal(ask, lambda *_: control.ask()) if ask is not None else None
+    try:
+        yield control
     finally:
         signal.signal(signal.SIGINT, before)
+        if ask is not None:
+            signal.signal(ask, before_ask)
+        control.wait()
 
 
 def check_stdin(files: tuple[str, ...]) -> None:

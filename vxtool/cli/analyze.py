@@ -76,6 +76,12 @@ from vxtool.report import RENDERERS
     help="Write there instead of to stdout; with FORMAT= write that format there too, as in junit=report.xml. "
     "Repeatable.",
 )
+@click.option(
+    "--every",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Print an interim report every so many seconds, of a capture that goes on; SIGUSR1 asks for one too.",
+)
 @look_options
 def command(files: tuple[str, ...], **options: Any) -> int:
     """Say what the captures FILE... show: which path each datagram took and how fast, what was dropped, who
@@ -86,7 +92,7 @@ def command(files: tuple[str, ...], **options: Any) -> int:
 
     \b
       vxtool analyze vxlan.pcap --cluster cluster.json --links links.json
-      tcpdump -i any -w - udp port 8472 | vxtool analyze -
+      tcpdump -i any -U -w - udp port 8472 | vxtool analyze - --every 60
       vxtool analyze vxlan.pcap --expect overlay.toml --output junit=report.xml --output markdown=report.md
     """
     return run_analysis(files, **options)

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from vxtool.cli.analysis import check_stdin, interrupt_ends_input, named_interfaces, preparing
+from vxtool.cli import EXIT_INTERRUPTED
+from vxtool.cli.analysis import check_stdin, controlled, named_interfaces, preparing
 from vxtool.cli.options import judging_options, knowledge_options, output_options
 from vxtool.cli.output import check_output, target_for, write
 from vxtool.cli.progress import Progress
@@ -68,7 +69,7 @@ def command(
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import diff
 
-    with Progress(progress) as bar, interrupt_ends_input(files):
+    with Progress(progress) as bar, controlled(files) as control:
         found = diff(
             before,
             after,
@@ -79,10 +80,11 @@ def command(
             ports=dict(ports) or None,
             window_ns=window,
             settle_ns=settle,
+            control=control,
             progress=preparing([f"vxtool.report.{'json' if format_ == 'json' else 'diff'}"], bar),
             **options,
         )
     target = target_for(output, color, top)
     encoding = target.encoding if format_ == "text" else "utf-8"
     write(output, [DIFF_RENDERERS[format_](found, target)], encoding)
-    return 0
+    return EXIT_INTERRUPTED if control is not None and control.stopping else 0

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from vxtool.cli import EXIT_INPUT, complain
+from vxtool.cli import EXIT_INPUT, EXIT_INTERRUPTED, complain
 from vxtool.cli.analysis import (
     check_stdin,
-    interrupt_ends_input,
+    controlled,
     named_interfaces,
     preparing,
     tell_unread,
@@ -94,7 +94,7 @@ def command(
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import flows
 
-    with Progress(progress) as bar, interrupt_ends_input(files):
+    with Progress(progress) as bar, controlled(files) as control:
         found: FlowList = flows(
             list(files),
             cluster=list(cluster),
@@ -107,6 +107,7 @@ def command(
             ports=dict(ports) or None,
             window_ns=window,
             settle_ns=settle,
+            control=control,
             progress=preparing([f"vxtool.report.{_MODULES[format_]}"], bar),
             **options,
         )
@@ -120,4 +121,6 @@ def command(
     target = target_for(output, color, _ROWS)
     encoding = "utf-8" if format_ == "json" else target.encoding
     write(output, FLOW_RENDERERS[format_](found, target), encoding)
+    if control is not None and control.stopping:
+        return EXIT_INTERRUPTED
     return EXIT_INPUT if unread else 0

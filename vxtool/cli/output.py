@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from vxtool.errors import UsageError
 from vxtool.report import Target
+from vxtool.whole_file import whole_file
 
 _PIPED_WIDTH = 80
 STDOUT = "-"
@@ -62,7 +63,7 @@ def _color_welcome() -> bool:
 
 
 def write(path: str, pieces: Iterable[str], encoding: str, append: bool = False) -> None:
-    """Write a text in `encoding`, or add it to what a file holds.
+    """Write a text in `encoding`, or add it to what a file holds. A file is there whole or not at all.
 
     Raises UsageError where the file or stream takes no more.
     """
@@ -72,8 +73,11 @@ def write(path: str, pieces: Iterable[str], encoding: str, append: bool = False)
             for text in pieces:
                 sys.stdout.buffer.write(text.encode(encoding))
             sys.stdout.buffer.flush()
+        elif append:
+            with open(path, "ab") as file:
+                file.write("".join(pieces).encode(encoding))
         else:
-            with open(path, "ab" if append else "wb") as file:
+            with whole_file(path) as file:
                 for text in pieces:
                     file.write(text.encode(encoding))
     except BrokenPipeError:
@@ -103,7 +107,7 @@ def write_bytes(path: str, blocks: Iterable[bytes]) -> None:
                 while view:
                     view = view[os.write(descriptor, view) :]
         else:
-            with open(path, "wb") as file:
+            with whole_file(path) as file:
                 for block in blocks:
                     file.write(block)
     except BrokenPipeError:

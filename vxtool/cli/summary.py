@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from vxtool.cli import EXIT_INPUT, complain
-from vxtool.cli.analysis import check_stdin, interrupt_ends_input, named_interfaces, tell_unread, why
+from vxtool.cli import EXIT_INPUT, EXIT_INTERRUPTED, complain
+from vxtool.cli.analysis import check_stdin, controlled, named_interfaces, tell_unread, why
 from vxtool.cli.detail import detail_option, run_detail
 from vxtool.cli.options import knowledge_options, output_options, overlay_option, reading_options
-from vxtool.cli.output import check_output, target_for, write_bytes
+from vxtool.cli.output import STDOUT, check_output, target_for, write_bytes
 from vxtool.cli.progress import Progress
 from vxtool.errors import UsageError
 from vxtool.summary.fields import FORMATS, TIMES
@@ -118,7 +119,8 @@ def command(
     from vxtool.cli.output import fits
 
     target = target_for(output, color, 0)
-    with Progress(progress) as bar, interrupt_ends_input(files):
+    # Of files nothing is written before all were read once: Ctrl-C ends that without a word.
+    with Progress(progress) as bar, controlled(files) if STDOUT in files else nullcontext() as control:
         found = summary(
             list(files),
             format=format_,
@@ -130,6 +132,7 @@ def command(
             target=target,
             fit=fits(output),
             progress=bar,
+            control=control,
             **options,
         )
     unread = tell_unread(found.inputs)
@@ -143,6 +146,8 @@ def command(
             f"{found.unlisted:,} datagrams, or further records of such, are more than can be told apart: each is a "
             "line of its own."
         )
+    if control is not None and control.stopping:
+        return EXIT_INTERRUPTED
     return EXIT_INPUT if unread else 0
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from itertools import repeat
 from operator import itemgetter
 from pathlib import Path
@@ -24,6 +24,7 @@ from vxtool.craft.train import HEADER, shortened
 from vxtool.errors import UsageError, VxtoolError
 from vxtool.packet import SLL, SLL2, Ethernet, Layer, Vlan, template_pcap
 from vxtool.packet.sll import OUTGOING, TO_THIS_HOST
+from vxtool.whole_file import WholeFile
 
 Format = Literal["ethernet", "sll2", "sll", "pcapng"]
 FORMATS: tuple[Format, ...] = ("ethernet", "sll2", "sll", "pcapng")
@@ -185,27 +186,41 @@ class CaptureFile:
         return write
 
     def _open_bulk(self, output: str | BinaryIO, stack: ExitStack) -> Callable[[list[_Row]], None]:
-        if isinstance(output, str):
-            try:
-                file: BinaryIO = stack.enter_context(open(output, "wb"))  # noqa: SIM115 (closed by the stack)
-            except OSError as error:
-                raise UsageError(
-                    f"{output}: cannot be written: {error.strerror or error}: name another file"
-                ) from None
-        else:
-            file = output
-            stack.callback(file.flush)
         name = output if isinstance(output, str) else "standard output"
 
-        def put(data: bytes) -> None:
+        @contextmanager
+        def told() -> Iterator[None]:
             try:
-                file.write(data)
+                yield
             except BrokenPipeError:
                 raise
             except OSError as error:
                 raise VxtoolError(
                     f"{name}: writing failed: {error.strerror or error}: is the disk full?"
                 ) from None
+
+        def leave(_kind: object, error: BaseException | None, _trace: object) -> None:
+            with told():
+                if not isinstance(output, str):
+                    output.flush()
+                elif error is None:
+                    whole.finish()
+                else:
+                    whole.give_up()
+
+        if isinstance(output, str):
+            try:
+                whole = WholeFile(output)
+            except OSError as error:
+                raise UsageError(
+                    f"{output}: cannot be written: {error.strerror or error}: name another file"
+                ) from None
+        file = whole.stream if isinstance(output, str) else output
+        stack.push(leave)
+
+        def put(data: bytes) -> None:
+            with told():
+                file.write(data)
 
         self._put = put
         put(pcap_header(self._format, self._snaplen, self._unit))

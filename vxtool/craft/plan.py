@@ -17,6 +17,7 @@ from vxtool.craft.router import Crossing, Interface, Passage, Sighting, Stream, 
 from vxtool.craft.train import Train
 from vxtool.craft.truth import Truth
 from vxtool.errors import PacketError, UsageError
+from vxtool.whole_file import whole_file
 
 _NS = 10**9
 _LARGEST = 262_144 - 144  # with a link header before it
@@ -150,7 +151,8 @@ def _write_beside(files: dict[str, str], output: str, folder: str | None) -> lis
         name = place / f"{path.stem}.{kind}"
         try:
             place.mkdir(parents=True, exist_ok=True)
-            name.write_text(text, encoding="utf-8")
+            with whole_file(name) as file:
+                file.write(text.encode())
         except OSError as error:
             raise UsageError(f"{name}: cannot be written: {error.strerror or error}") from None
         written.append(str(name))

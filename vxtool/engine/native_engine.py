@@ -67,7 +67,7 @@ class NativeEngine:
         return self._engine.read(index, data)
 
     def read_from(self, index: int, descriptor: int, size: int) -> bool:
-        """As `feed_from`, for as long as it takes, and otherwise as `read`."""
+        """As `feed_from`, and otherwise as `read`."""
         return self._engine.read_from(index, descriptor, size)
 
     def read_end(self, index: int) -> bool:

@@ -39,8 +39,13 @@ if TYPE_CHECKING:
 # By the number of vx_format in container.h.
 _FORMATS: tuple[Format | None, ...] = (None, "pcap", "pcap-ns", "pcapng")
 
+_Damage = tuple[int, int, int, int, int]
 _Key = TypeVar("_Key")
 _Value = TypeVar("_Value")
+
+
+def _damage(found: _Damage | None) -> Damage | None:
+    return Damage(CODES[found[0]], *found[1:]) if found is not None else None
 
 
 def _input_row(
@@ -48,7 +53,9 @@ def _input_row(
     records: int,
     size: int,
     interfaces: list[tuple[int, int, int | None]],
-    damage: tuple[int, int, int, int, int] | None,
+    damage: _Damage | None,
+    skipped: int,
+    first_skipped: _Damage | None,
 ) -> InputRow:
     dropped = [count for _, _, count in interfaces if count is not None]
     return InputRow(
@@ -58,7 +65,9 @@ def _input_row(
         bytes=size,
         snaplen=max((snaplen for _, snaplen, _ in interfaces), default=None),
         dropped=sum(dropped) if dropped else None,
-        damage=Damage(CODES[damage[0]], *damage[1:]) if damage is not None else None,
+        damage=_damage(damage),
+        skipped=skipped,
+        first_skipped=_damage(first_skipped),
     )
 
 

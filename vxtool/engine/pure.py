@@ -1228,6 +1228,8 @@ class PureEngine:
             snaplen=max((row.snaplen for row in interfaces), default=None),
             dropped=sum(dropped) if dropped else None,
             damage=container.damage,
+            skipped=container.skipped,
+            first_skipped=container.first_skipped,
         )
 
     def _names(self) -> dict[str, str]:
@@ -1275,9 +1277,12 @@ class PureEngine:
             self._earlier_records[index] += other._earlier_records[index] + other._record_numbers[index]
             self._earlier_bytes[index] += other._earlier_bytes[index] + other._bytes[index]
             if container.format is not None or container.damage is not None:
-                for later, earlier in zip(container.interfaces, self._containers[index].interfaces, strict=False):
+                before = self._containers[index]
+                for later, earlier in zip(container.interfaces, before.interfaces, strict=False):
                     if later.dropped is None:
                         later.dropped = earlier.dropped
+                container.skipped += before.skipped
+                container.first_skipped = before.first_skipped or container.first_skipped
                 self._containers[index] = container
 
     def _replay(self, other: PureEngine, shift: int, base: list[int]) -> None:

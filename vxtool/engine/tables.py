@@ -351,6 +351,8 @@ class InputRow(NamedTuple):
     snaplen: int | None
     dropped: int | None  # records the capturing side lost, as pcapng statistics tell
     damage: Damage | None
+    skipped: int  # damaged blocks behind which reading went on
+    first_skipped: Damage | None
 
 
 # In the order in which the C engine gives them.

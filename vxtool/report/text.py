@@ -60,6 +60,9 @@ _REASONS = {
 def render(report: Report, target: Target) -> str:
     """The page for `report`, ending in a line feed. No line is wider than `target.width` (at least 72)."""
     page = Page(target)
+    if report.get("interim"):  # not in reports of earlier versions
+        so_far = f"{counted(report['capture']['records'], 'record')} so far; reading goes on."
+        page.prose(so_far, label="INTERIM", hang=9, indent=0)
     _verdict(page, report)
     _damage(page, report["inputs"])
     _capture(page, report, target.rows)

@@ -7,10 +7,13 @@ import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from vxtool.capture.source import Source, open_source
 from vxtool.errors import InputError
+
+if TYPE_CHECKING:
+    from vxtool.control import Control
 
 _PIECE = 1 << 18  # bytes read at once
 
@@ -18,8 +21,10 @@ _PIECE = 1 << 18  # bytes read at once
 class Inputs:
     """Opens inputs by their names, as often as they are wanted. Also a context manager that removes the copies."""
 
-    def __init__(self, paths: Sequence[str]) -> None:
+    def __init__(self, paths: Sequence[str], control: Control | None = None) -> None:
+        """`control` may end the copying early."""
         self.paths = paths
+        self._control = control
         self._copies: dict[int, BinaryIO] = {}
 
     def __enter__(self) -> Inputs:
@@ -39,7 +44,7 @@ class Inputs:
         if index not in self._copies:
             if not _is_stream(path):
                 return open_source(path)
-            self._copies[index] = _copied(path)
+            self._copies[index] = _copied(path, self._control)
         # One reads after the other, so that it does not matter that both move the same position.
         descriptor = os.dup(self._copies[index].fileno())
         os.lseek(descriptor, 0, os.SEEK_SET)
@@ -79,19 +84,24 @@ def _is_stream(path: str) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def _copied(path: str) -> BinaryIO:
+def _copied(path: str, control: Control | None) -> BinaryIO:
     """A copy of what comes from a pipe or from standard input, as it was. It has no name: closed, it is gone."""
     with ExitStack() as stack:
         copy = stack.enter_context(tempfile.TemporaryFile())
         source = stack.enter_context(open_source(path))
+        if control is not None:
+            control.reading = True
         try:
-            source.copy_to(copy)
+            source.copy_to(copy, control)
             copy.flush()
         except OSError as error:
             raise InputError(
                 f"{path}: cannot be copied to {tempfile.gettempdir()}: {error.strerror or error}: it is read "
                 "twice; give TMPDIR a place with room, or write it to a file first"
             ) from error
+        finally:
+            if control is not None:
+                control.reading = False
         source.close()
         stack.pop_all()
         return copy

@@ -227,6 +227,7 @@ typedef struct {
     char text[1 << 14];
     size_t size;
     vx_damage damage;
+    vx_damage skipped; /* of the first block that was */
 } reading;
 
 static void say(reading *to, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -271,6 +272,7 @@ static void say_all(const vx_container *container, reading *to) {
             name->address[2], name->address[3], name->address[15], name->name);
     }
     to->damage = *vx_container_damage(container);
+    to->skipped = *vx_container_first_skipped(container);
     say(to, "damage %d at %llu after %llu: %u, %u\n", to->damage.code, (unsigned long long)to->damage.offset,
         (unsigned long long)to->damage.record, to->damage.value, to->damage.expected);
 }
@@ -324,6 +326,14 @@ static vx_damage damage_of(const file *made) {
     reading read;
     read_all(made->bytes, made->size, made->size, false, &read);
     return read.damage;
+}
+
+/* What was wrong with the first block that was skipped: nothing ends the reading. */
+static vx_damage skipped_of(const file *made) {
+    reading read;
+    read_all(made->bytes, made->size, made->size, false, &read);
+    CHECK(read.damage.code == VX_DAMAGE_NONE);
+    return read.skipped;
 }
 
 static void test_pcap_in_both_byte_orders_and_units(void) {
@@ -473,15 +483,15 @@ static void test_damage_in_pcapng(void) {
     file made = {.size = 0};
     section_block(&made);
     packet_block(&made, 0, 0, "no interface", 0);
-    CHECK(is_damage(damage_of(&made), VX_DAMAGE_UNKNOWN_INTERFACE, 28, 0, 0));
+    CHECK(is_damage(skipped_of(&made), VX_DAMAGE_UNKNOWN_INTERFACE, 28, 0, 0));
 
     made.size = 28;
     simple_block(&made, 1, "x");
-    CHECK(is_damage(damage_of(&made), VX_DAMAGE_UNKNOWN_INTERFACE, 28, 0, 0));
+    CHECK(is_damage(skipped_of(&made), VX_DAMAGE_UNKNOWN_INTERFACE, 28, 0, 0));
 
     made.size = 28;
     statistics_block(&made, 3, 0);
-    CHECK(is_damage(damage_of(&made), VX_DAMAGE_UNKNOWN_INTERFACE, 28, 3, 0));
+    CHECK(is_damage(skipped_of(&made), VX_DAMAGE_UNKNOWN_INTERFACE, 28, 3, 0));
 
     made.size = 28;
     end_block(&made, begin_block(&made, 0x1234));
@@ -501,7 +511,7 @@ static void test_damage_in_pcapng(void) {
         uint32_t least[] = {0, 8, 20, 4, 0, 12, 20};
         made.size = 28;
         end_block(&made, begin_block(&made, kind));
-        CHECK(is_damage(damage_of(&made), VX_DAMAGE_SHORT_BLOCK, 28, 0, least[kind]));
+        CHECK(is_damage(skipped_of(&made), VX_DAMAGE_SHORT_BLOCK, 28, 0, least[kind]));
     }
 
     made.size = 28;
@@ -509,18 +519,18 @@ static void test_damage_in_pcapng(void) {
     size_t packet = made.size;
     packet_block(&made, 0, 0, "1234", 0);
     made.bytes[packet + 20] = 13;
-    CHECK(is_damage(damage_of(&made), VX_DAMAGE_BAD_RECORD_LENGTH, packet, 13, 12));
+    CHECK(is_damage(skipped_of(&made), VX_DAMAGE_BAD_RECORD_LENGTH, packet, 13, 12));
     made.bytes[packet + 20] = 4;
     made.bytes[packet + 34] = 5;
-    CHECK(is_damage(damage_of(&made), VX_DAMAGE_BAD_OPTION, packet, 5, 4));
+    CHECK(is_damage(skipped_of(&made), VX_DAMAGE_BAD_OPTION, packet, 5, 4));
     made.bytes[packet + 34] = 3;
-    CHECK(is_damage(damage_of(&made), VX_DAMAGE_BAD_OPTION, packet, 3, 4));
+    CHECK(is_damage(skipped_of(&made), VX_DAMAGE_BAD_OPTION, packet, 3, 4));
 
     made.size = packet;
     size_t start = begin_block(&made, 4);
     put_option(&made, 2, "too short", 9);
     end_block(&made, start);
-    CHECK(is_damage(damage_of(&made), VX_DAMAGE_BAD_OPTION, packet, 9, 16));
+    CHECK(is_damage(skipped_of(&made), VX_DAMAGE_BAD_OPTION, packet, 9, 16));
 }
 
 static void test_too_many_interfaces(void) {
@@ -539,8 +549,10 @@ static void test_too_many_interfaces(void) {
     }
     CHECK(vx_container_interface_count(container) == VX_MAX_INTERFACES);
     vx_container_offer(container, block.bytes, block.size);
-    CHECK(vx_container_next(container, &record) == -1);
-    CHECK(vx_container_damage(container)->code == VX_DAMAGE_TOO_MANY_INTERFACES);
+    CHECK(vx_container_next(container, &record) == 0);
+    CHECK(vx_container_skipped(container) == 1);
+    CHECK(vx_container_first_skipped(container)->code == VX_DAMAGE_TOO_MANY_INTERFACES);
+    CHECK(vx_container_interface_count(container) == VX_MAX_INTERFACES);
     vx_container_free(container);
 }
 

@@ -34,6 +34,15 @@ EXPLANATIONS: dict[str, Explanation] = {
         "check the disk's free space, and copy the file again.",
         unknown="What the missing part held.",
     ),
+    "capture.damaged": Explanation(
+        summary="blocks of a pcapng file that hold nonsense were skipped",
+        cause="The file was damaged on a disk or on its way, or a program wrote it wrongly.",
+        proof="A block's length stands at both ends alike, so that what comes behind it can be read, while what it "
+        "holds cannot be: more captured bytes than it has room for, an interface that nothing describes, an option "
+        "that is too long.",
+        remedy="Copy the file again; `editcap IN OUT` tells what it makes of it.",
+        unknown="What the skipped blocks held: datagrams may be missing, so that others seem to be dropped.",
+    ),
     "capture.clipped": Explanation(
         summary="records hold fewer bytes than the packets had",
         cause="A small snaplen (`tcpdump -s`), usually on purpose.",
@@ -110,6 +119,7 @@ EXPLANATIONS: dict[str, Explanation] = {
 
 def find(case: Case) -> Iterator[Finding]:
     yield from _truncated(case)
+    yield from _damaged(case)
     yield from _clipped(case)
     yield from _one_sided(case)
     yield from _super_frames(case)
@@ -118,6 +128,25 @@ def find(case: Case) -> Iterator[Finding]:
     yield from _icmp_hidden(case)
     yield from _time_reversed(case)
     yield from _no_interface(case)
+
+
+def _damaged(case: Case) -> Iterator[Finding]:
+    damaged = [row for row in case.inputs if row["skipped_blocks"]]
+    if not damaged:
+        return
+    count = sum(row["skipped_blocks"] for row in damaged)
+    yield {
+        "id": "capture.damaged",
+        "severity": "warning",
+        "title": f"{number(count, 'damaged block')} skipped: what came behind is counted",
+        "count": count,
+        "evidence": [
+            {"input": row["path"], "record": None, "time": None, "text": f"first: {row['first_skipped']}"}
+            for row in damaged
+        ],
+        "remedy": "copy the file again; `editcap IN OUT` tells what it makes of it",
+        "unknown": "what the skipped blocks held: their datagrams may be missing, so that others seem dropped",
+    }
 
 
 def _truncated(case: Case) -> Iterator[Finding]:

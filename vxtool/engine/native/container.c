@@ -35,6 +35,8 @@ enum { NAME_IPV4 = 1, NAME_IPV6 = 2 };
 enum { EPB_FLAGS = 2, IF_NAME = 2, ISB_IFDROP = 5, IF_TSRESOL = 9, IF_TSOFFSET = 14 };
 enum { MICROSECONDS = 6, NANOSECONDS = 9, BINARY = 0x80 };
 
+enum { NO_LINK_TYPE = 0xffff }; /* of an interface whose description does not hold one */
+
 static const uint32_t SECTION = 0x0a0d0d0a; /* the same in either byte order */
 static const uint32_t BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 static const int64_t SECOND = 1000000000;
@@ -58,6 +60,8 @@ struct vx_container {
     uint64_t records;
     uint64_t offset;
     vx_damage damage;
+    uint64_t skipped; /* blocks */
+    vx_damage first_skipped;
 
     vx_interface *interfaces;
     uint32_t interface_count;
@@ -468,20 +472,19 @@ static int read_interface_options(vx_container *container, cursor options, vx_in
     return more;
 }
 
-/* Link type, reserved, snaplen, options. */
+/* Link type, reserved, snaplen, options. One that is damaged keeps its number: others are counted behind it.
+ */
 static int read_interface(vx_container *container, cursor body) {
-    if (left(&body) < INTERFACE_BODY)
-        return short_block(container, &body, INTERFACE_BODY);
     if (container->interface_count == VX_MAX_INTERFACES)
         return stop(container, VX_DAMAGE_TOO_MANY_INTERFACES, VX_MAX_INTERFACES + 1, VX_MAX_INTERFACES);
-    vx_interface interface = {.link_type = take16(&body), .resolution = MICROSECONDS};
+    vx_interface interface = {.link_type = NO_LINK_TYPE, .resolution = MICROSECONDS};
+    if (left(&body) < INTERFACE_BODY)
+        return add_interface(container, interface) < 0 ? -1 : short_block(container, &body, INTERFACE_BODY);
+    interface.link_type = take16(&body);
     take16(&body);
     interface.snaplen = take32(&body);
-    if (read_interface_options(container, body, &interface) < 0) {
-        free(interface.name);
-        return -1;
-    }
-    return add_interface(container, interface);
+    int status = read_interface_options(container, body, &interface);
+    return add_interface(container, interface) < 0 ? -1 : status;
 }
 
 /* Of epb_flags: bits 0-1 in or out, bits 2-4 how it was received. */
@@ -632,6 +635,16 @@ static int take_byte_order(vx_container *container, const uint8_t *magic) {
     return 0;
 }
 
+/* Go on behind a block whose damage is its own: its length stands at both ends. false: it is not. */
+static bool forgive(vx_container *container) {
+    if (container->damage.code == VX_DAMAGE_NO_MEMORY)
+        return false;
+    if (container->skipped++ == 0)
+        container->first_skipped = container->damage;
+    container->damage = (vx_damage){.code = VX_DAMAGE_NONE};
+    return true;
+}
+
 static int next_pcapng(vx_container *container, vx_record *record) {
     for (;;) {
         const uint8_t *at = peek(container, BLOCK);
@@ -650,7 +663,8 @@ static int next_pcapng(vx_container *container, vx_record *record) {
         if (load32(trailer, container->big) != total)
             return stop(container, VX_DAMAGE_BAD_BLOCK_TRAILER, load32(trailer, container->big), total);
         int given = read_block(container, kind, (cursor){at + BLOCK_HEAD, trailer, container->big}, record);
-        if (given < 0)
+        /* By a damaged section header all that follows would be read. */
+        if (given < 0 && (kind == SECTION || !forgive(container)))
             return -1;
         skip(container, total);
         if (given == 1) {
@@ -761,6 +775,12 @@ void vx_container_free(vx_container *container) {
 
 vx_format vx_container_format(const vx_container *container) { return container->format; }
 
+uint64_t vx_container_skipped(const vx_container *container) { return container->skipped; }
+
+const vx_damage *vx_container_first_skipped(const vx_container *container) {
+    return &container->first_skipped;
+}
+
 const vx_damage *vx_container_damage(const vx_container *container) { return &container->damage; }
 
 uint64_t vx_container_records(const vx_container *container) { return container->records; }
@@ -774,6 +794,9 @@ const vx_interface *vx_container_interface(const vx_container *container, uint32
 }
 
 void vx_container_inherit(vx_container *container, const vx_container *earlier) {
+    if (earlier->skipped > 0)
+        container->first_skipped = earlier->first_skipped;
+    container->skipped += earlier->skipped;
     uint32_t theirs = earlier->interface_count, mine = container->interface_count;
     for (uint32_t i = 0; i < (theirs < mine ? theirs : mine); i++) {
         vx_interface *interface = &container->interfaces[i];

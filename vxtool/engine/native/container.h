@@ -133,6 +133,10 @@ void vx_container_end(vx_container *container);
 
 vx_format vx_container_format(const vx_container *container);
 const vx_damage *vx_container_damage(const vx_container *container);
+/* Blocks of pcapng that hold nonsense between two lengths that agree: reading went on behind them; and what
+ * was wrong with the first. */
+uint64_t vx_container_skipped(const vx_container *container);
+const vx_damage *vx_container_first_skipped(const vx_container *container);
 /* Complete records given so far. */
 uint64_t vx_container_records(const vx_container *container);
 /* Bytes of the input that complete headers, records and blocks so far have taken. */
@@ -143,7 +147,7 @@ uint64_t vx_container_offset(const vx_container *container);
 uint32_t vx_container_interface_count(const vx_container *container);
 const vx_interface *vx_container_interface(const vx_container *container, uint32_t index);
 /* Take over what another container, of an earlier part of the same capture, says of interfaces by the same
- * index of which this one has no statistics. */
+ * index of which this one has no statistics, and what that one skipped. */
 void vx_container_inherit(vx_container *container, const vx_container *earlier);
 /* Names in the order of the file, an address as often as it has one. */
 uint32_t vx_container_name_count(const vx_container *container);

@@ -1,0 +1,221 @@
+"""Ctrl-C, SIGUSR1 and --every, sent to real processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CAPTURES
+
+PROGRAM = [str(Path(sys.executable).parent / "vxtool")]
+SAMPLE = (CAPTURES / "drops.pcap").read_bytes()
+HEADER = SAMPLE[:24]
+RECORDS = 766  # capinfos -c
+PATIENCE = 30  # s, for a loaded machine
+
+
+@pytest.fixture
+def run(engine: str) -> Iterator[Any]:
+    """Starts vxtool with its standard input a pipe."""
+    running: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: str, **options: Any) -> subprocess.Popen[bytes]:
+        process = subprocess.Popen(
+            [*PROGRAM, *arguments],
+            stdin=options.pop("stdin", subprocess.PIPE),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "VXTOOL_ENGINE": engine},
+            bufsize=0,
+            **options,
+        )
+        running.append(process)
+        return process
+
+    yield start
+    for process in running:
+        process.kill()
+        process.wait()
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def give(process: subprocess.Popen[bytes], data: bytes) -> None:
+    assert process.stdin is not None
+    process.stdin.write(data)
+    process.stdin.flush()
+
+
+def report(process: subprocess.Popen[bytes]) -> dict[str, Any]:
+    """The next report as JSON that comes out of stdout."""
+    assert process.stdout is not None
+    text = b""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        if select.select([process.stdout], [], [], 0.1)[0]:
+            text += os.read(process.stdout.fileno(), 1 << 16)
+            try:
+                found: dict[str, Any] = json.loads(text)
+            except ValueError:
+                continue
+            return found
+        assert process.poll() is None, process.stderr and process.stderr.read()
+    raise AssertionError("no report came")
+
+
+def ask_until_it_has(process: subprocess.Popen[bytes], records: int) -> dict[str, Any]:
+    """Ask for reports until one has so many records: what was written may still be in the pipe."""
+    for _ in range(100):
+        process.send_signal(signal.SIGUSR1)
+        found = report(process)
+        if found["capture"]["records"] == records:
+            return found
+        time.sleep(0.05)
+    raise AssertionError("the records did not arrive")
+
+
+def wait_for(process: subprocess.Popen[bytes], file: str, field: str, done: Callable[[str], bool]) -> None:
+    """Wait until a field of a file that Linux keeps of the process is as it should be."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        lines = Path(f"/proc/{process.pid}/{file}").read_text().splitlines()
+        if done(next(line for line in lines if line.startswith(f"{field}:")).split()[1]):
+            return
+        time.sleep(0.001)
+    raise AssertionError(f"{field} never was as it should be")
+
+
+def begun(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the handlers of signals are there."""
+    wait_for(process, "status", "SigCgt", lambda caught: bool(int(caught, 16) >> (signal.SIGUSR1 - 1) & 1))
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' /proc")
+
+
+@needs_proc
+def test_sigusr1_asks_for_a_report_of_what_has_come(run: Any) -> None:
+    process = run("analyze", "-", "--format", "json")
+    begun(process)
+    give(process, SAMPLE[: len(SAMPLE) // 2])
+    process.send_signal(signal.SIGUSR1)
+    first = report(process)
+    assert first["interim"] is True
+    assert first["inputs"][0]["truncated"] is False
+    assert first["inputs"][0]["error"] is None
+    give(process, SAMPLE[len(SAMPLE) // 2 :])
+    second = ask_until_it_has(process, RECORDS)
+    process.stdin.close()
+    last = report(process)
+    assert process.wait(PATIENCE) == 0
+    assert last["interim"] is False
+    assert {**second, "interim": False} == last
+
+
+@needs_proc
+def test_interim_reports_come_by_themselves(run: Any) -> None:
+    process = run("analyze", "-", "--format", "json", "--every", "0.05")
+    give(process, SAMPLE)
+    for _ in range(3):
+        assert report(process)["interim"] is True
+
+
+@needs_proc
+def test_interim_reports_are_possible_with_two_threads_at_work(run: Any) -> None:
+    process = run("analyze", "-", "--format", "json", "--jobs", "2")
+    begun(process)
+    give(process, SAMPLE)
+    assert ask_until_it_has(process, RECORDS)["forwarding"]["dropped"] == 94  # the queue's counter
+    process.stdin.close()
+    assert report(process)["forwarding"]["dropped"] == 94
+    assert process.wait(PATIENCE) == 0
+
+
+@needs_proc
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupt_ends_a_stream_that_does_not_end(run: Any, jobs: str) -> None:
+    process = run("analyze", "-", "--format", "json", "--jobs", jobs)
+    begun(process)
+    give(process, SAMPLE)
+    ask_until_it_has(process, RECORDS)
+    process.send_signal(signal.SIGINT)
+    found = report(process)
+    assert process.wait(PATIENCE) == 130
+    assert found["capture"]["records"] == RECORDS
+    assert found["interim"] is False
+    assert found["inputs"][0]["truncated"] is True
+    assert found["inputs"][0]["error"] == (
+        f"-: reading was interrupted after {RECORDS} records: what came before counts"
+    )
+    assert "capture.truncated" in {each["id"] for each in found["findings"]}
+
+
+@needs_proc
+def test_after_an_interrupt_what_the_pipe_still_brings_counts(run: Any) -> None:
+    process = run("analyze", "-", "--format", "json")
+    begun(process)
+    give(process, SAMPLE[:60_000])
+    process.send_signal(signal.SIGUSR1)
+    assert report(process)["interim"] is True
+    process.send_signal(signal.SIGINT)
+    give(process, SAMPLE[60_000:])  # as tcpdump does, which the same Ctrl-C ends
+    process.stdin.close()
+    found = report(process)
+    assert process.wait(PATIENCE) == 130
+    assert found["inputs"][0]["error"] is None
+    assert found["capture"]["records"] == RECORDS
+
+
+@needs_proc
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_an_interrupt_ends_a_long_file(run: Any, engine: str, jobs: str, tmp_path: Path) -> None:
+    """The report is of what was read, and says so; its counts are consistent."""
+    long = tmp_path / "long.pcap"
+    copies = 2500 if engine == "native" else 500
+    with long.open("wb") as file:
+        file.write(HEADER)
+        for _ in range(copies):
+            file.write(SAMPLE[24:])
+    process = run("analyze", str(long), "--format", "json", "--jobs", jobs, stdin=subprocess.DEVNULL)
+    wait_for(process, "io", "rchar", lambda bytes_read: int(bytes_read) > 30_000_000)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, err) == (130, b"")
+    found = json.loads(out)
+    assert found["capture"]["records"] < copies * RECORDS
+    assert found["inputs"][0]["truncated"] is True
+    forwarding = found["forwarding"]
+    assert forwarding["datagrams"] == sum(
+        forwarding[each] for each in ("forwarded", "delivered", "dropped", "originated", "missed", "unresolved")
+    )
+
+
+@needs_proc
+def test_flows_of_what_was_read_are_listed(run: Any) -> None:
+    process = run("flows", "-", "--format", "json")
+    give(process, SAMPLE)
+    wait_for(process, "io", "rchar", lambda bytes_read: int(bytes_read) > len(SAMPLE))
+    time.sleep(2)  # rchar also counts Python's own files
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert len(json.loads(out)["flows"]) > 0
+
+
+def test_the_text_says_that_it_goes_on(run: Any) -> None:
+    process = run("analyze", "-", "--every", "0.05")
+    give(process, SAMPLE)
+    line = b""
+    while not line.startswith(b"INTERIM  766 records so far; reading goes on."):
+        line = process.stdout.readline()
+        assert line

@@ -1,0 +1,113 @@
+"""Files that are there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import resource
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import CAPTURES
+
+from vxtool.whole_file import WholeFile, whole_file
+
+PROGRAM = str(Path(sys.executable).parent / "vxtool")
+COMMANDS = [
+    ["analyze", str(CAPTURES / "drops.pcap"), "--format", "json", "--output"],
+    ["flows", str(CAPTURES / "drops.pcap"), "--format", "json", "--output"],
+    ["decap", str(CAPTURES / "drops.pcap"), "--output"],
+    ["extract", str(CAPTURES / "drops.pcap"), "--outcome", "dropped", "--output"],
+    ["encap", str(CAPTURES / "drops.pcap"), "--outer", "10.0.0.1,10.0.0.2", "--vni", "5", "--output"],
+]
+
+
+def test_it_has_its_name_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    with whole_file(path) as file:
+        file.write(b"whole")
+        file.flush()
+        assert not path.exists()
+    assert path.read_bytes() == b"whole"
+    assert os.listdir(tmp_path) == ["report"]
+
+
+def test_what_was_there_stays_where_it_fails(tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    path.write_bytes(b"before")
+
+    def write() -> None:
+        with whole_file(path) as file:
+            file.write(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["report"]
+
+
+def test_the_mode_of_what_is_replaced_stays(tmp_path: Path) -> None:
+    path = tmp_path / "report"
+    path.touch(0o640)
+    path.chmod(0o640)
+    with whole_file(path) as file:
+        file.write(b"new")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+def test_a_link_stays_one(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("report")
+    with whole_file(tmp_path / "link") as file:
+        file.write(b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "report").read_bytes() == b"new"
+
+
+def test_a_device_is_written_to() -> None:
+    with whole_file("/dev/null") as file:
+        file.write(b"nothing")
+    assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
+
+
+def test_giving_up_twice_is_harmless(tmp_path: Path) -> None:
+    file = WholeFile(tmp_path / "report")
+    file.give_up()
+    file.give_up()
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+def test_a_full_disk_leaves_what_was_there(command: list[str], tmp_path: Path) -> None:
+    """The limit on a file's size is met as a full disk is: a write that fails half-way."""
+    path = tmp_path / "out"
+    path.write_bytes(b"before")
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    done = subprocess.run(
+        [PROGRAM, *command, str(path)], capture_output=True, text=True, check=False, preexec_fn=limited
+    )
+    assert done.returncode in (2, 3)
+    assert done.stderr.count("\n") == 1
+    assert str(path) in done.stderr
+    assert path.read_bytes() == b"before"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("format_", ["ethernet", "sll2", "pcapng"])
+def test_crafted_captures_are_whole_too(format_: str, tmp_path: Path) -> None:
+    path = tmp_path / "out.pcap"
+    done = subprocess.run(
+        [PROGRAM, "craft", "--scenario", "cilium-ping", "--format", format_, "--output", str(path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100)),
+    )
+    assert done.returncode in (2, 3)
+    assert done.stderr.count("\n") == 1
+    assert [name for name in os.listdir(tmp_path) if name.endswith(("pcap", "part"))] == []

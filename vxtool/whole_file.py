@@ -1,0 +1,84 @@
+"""Files that are there whole or not at all: what is written goes into a file beside, which is renamed at the end.
+
+So a full disk, an interrupt or a crash leaves what stood under the name before, never half of something new.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+
+class WholeFile:
+    """A file under way to `path`: `stream` takes its bytes; then `finish`, or `give_up`.
+
+    A device or a named pipe is written to directly, and so is a file in a folder that takes no other. Raises
+    OSError where neither can be opened; `finish` raises it where the last bytes cannot be written, and has given up
+    then.
+    """
+
+    stream: BinaryIO
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        # What a symbolic link points to is replaced, not the link.
+        self._path = os.path.realpath(path)
+        self._beside: str | None = None
+        try:
+            there: os.stat_result | None = os.stat(self._path)
+        except FileNotFoundError:
+            there = None
+        if there is None or stat.S_ISREG(there.st_mode):
+            self._open_beside(there)
+        if self._beside is None:
+            self.stream = open(self._path, "wb")  # noqa: SIM115 (closed by finish or give_up)
+
+    def _open_beside(self, there: os.stat_result | None) -> None:
+        if there is not None and not os.access(self._path, os.W_OK):
+            return  # opening it tells why not
+        folder, name = os.path.split(self._path)
+        # Names are at most 255 bytes long.
+        beside = os.path.join(folder, f".{name[:100]}.{os.getpid()}.part")
+        try:
+            self.stream = open(beside, "xb")  # noqa: SIM115 (closed by finish or give_up)
+        except OSError:
+            return
+        self._beside = beside
+        if there is not None:
+            with suppress(OSError):
+                os.chmod(beside, stat.S_IMODE(there.st_mode))
+                os.chown(beside, there.st_uid, there.st_gid)
+
+    def finish(self) -> None:
+        """All is written: the file is there."""
+        try:
+            self.stream.close()
+            if self._beside is not None:
+                os.replace(self._beside, self._path)
+                self._beside = None
+        except OSError:
+            self.give_up()
+            raise
+
+    def give_up(self) -> None:
+        """Leave what was there before."""
+        with suppress(OSError):
+            self.stream.close()
+        if self._beside is not None:
+            with suppress(OSError):
+                os.unlink(self._beside)
+            self._beside = None
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A `WholeFile` that is finished where the block ends well, and given up where it does not."""
+    file = WholeFile(path)
+    try:
+        yield file.stream
+    except BaseException:
+        file.give_up()
+        raise
+    file.finish()
