@@ -18,7 +18,12 @@ class Engine:
         part: bool,
         seed: int,
         most_journeys: int,
+        most_fragments: int,
         most_flows: int,
+        most_tunnels: int,
+        most_places: int,
+        most_paths: int,
+        most_rows: int,
         most_datagrams: int,
         most_sightings: int,
     ) -> Engine: ...

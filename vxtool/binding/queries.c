@@ -126,7 +126,7 @@ static PyObject *queries_tunnels(PyObject *object, PyObject *unused) {
     PyObject *list = PyList_New(0);
     for (uint32_t i = 0; list != NULL && i < vx_map_count(underlays); i++) {
         const vx_underlay *row = vx_map_at(underlays, i);
-        size_t size = row->key.ipv6 ? 16 : 4;
+        size_t size = row->key.size;
         if (row->datagrams > 0 &&
             append(list, Py_BuildValue("(NNiiKK(LIK))", octets(row->key.addresses, size),
                                        octets(row->key.addresses + size, size), (int)row->key.wear,

@@ -38,7 +38,12 @@ class NativeEngine:
             part=options.part,
             seed=_SEED,
             most_journeys=options.most_journeys,
+            most_fragments=options.most_fragments,
             most_flows=options.most_flows,
+            most_tunnels=options.most_tunnels,
+            most_places=options.most_places,
+            most_paths=options.most_paths,
+            most_rows=options.most_rows,
             most_datagrams=options.most_datagrams,
             most_sightings=options.most_sightings,
         )

@@ -23,7 +23,11 @@ from vxtool.engine.answers import (
     Wanted,
 )
 from vxtool.engine.tables import (
+    ANY_VNI,
     ECHO_REQUEST,
+    FOLDED_ICMP,
+    FOLDED_OUTER,
+    FOLDED_OUTER_ICMP,
     TAIL_PORT,
     TCP,
     Cell,
@@ -34,9 +38,11 @@ from vxtool.engine.tables import (
     Sample,
     SightingRow,
     TunnelRow,
+    is_folded,
 )
 
 _ICMP = frozenset({1, 58})
+_OTHER_ICMP = frozenset({1, 58, FOLDED_ICMP, FOLDED_OUTER_ICMP})  # without an identifier
 
 _Key = TypeVar("_Key")
 Cells = Mapping[tuple[FlowKey, PathKey], Cell]
@@ -114,7 +120,7 @@ class PlainQueries:
     def sources(self) -> dict[tuple[int, bytes], Sent]:
         cells: dict[tuple[int, bytes], list[Cell]] = defaultdict(list)
         for flow, cell in self._tunnelled():
-            cells[flow.vni, flow.source].append(cell)
+            cells[flow.vni, _inner(flow, flow.source)].append(cell)
         return {
             key: Sent(
                 sum(cell.datagrams for cell in rows),
@@ -129,7 +135,7 @@ class PlainQueries:
     def pairs(self) -> dict[tuple[int, int | None, bytes], tuple[int, int]]:
         def pair(flow: FlowKey) -> tuple[int, int | None, bytes]:
             reverse = self.reverse_vni(flow)
-            return flow.vni, reverse, flow.destination if reverse is None else b""
+            return flow.vni, reverse, _inner(flow, flow.destination) if reverse is None else b""
 
         return _sums((pair(flow), cell) for flow, cell in self._tunnelled())
 
@@ -240,7 +246,9 @@ class PlainQueries:
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         arrived, left = self._along(only_in), self._along(only_out)
         return [
-            TwoSided(flow, *_count(rows), *_count(left[flow])) for flow, rows in arrived.items() if flow in left
+            TwoSided(flow, *_count(rows), *_count(left[flow]))
+            for flow, rows in arrived.items()
+            if flow in left and not is_folded(flow)
         ]
 
     def rewritten(
@@ -293,9 +301,9 @@ class PlainBundles:
             key = (
                 place,
                 *self._outermost(flow),
-                flow.destination if asked else b"",
+                _inner(flow, flow.destination) if asked else b"",
                 apart.get(flow, 0),
-                flow.protocol in _ICMP and flow.source_port < 0,
+                flow.protocol in _OTHER_ICMP and flow.source_port < 0,
                 cell.egress_packets > cell.wire_packets,
             )
             number = numbers.setdefault(key, len(numbers))
@@ -337,7 +345,7 @@ class PlainBundles:
             if (
                 bundle in chosen
                 and wanted.vni in (None, flow.vni)
-                and wanted.source in (None, flow.source)
+                and wanted.source in (None, _inner(flow, flow.source))
                 and (wanted.flows is None or flow in wanted.flows)  # type: ignore[operator]
                 and fits(cell.largest)
                 and cell.largest not in wanted.beyond
@@ -374,7 +382,7 @@ class PlainBundles:
         ]
 
     def top(self, bundles: Collection[int], most: int) -> tuple[list[TopFlow], int]:
-        chosen = list(self._chosen(Wanted(bundles)))
+        chosen = [row for row in self._chosen(Wanted(bundles)) if not is_folded(row[0])]
         owners = _owners_of_tails({flow for flow, _, _ in chosen})
         octets: dict[FlowKey, int] = defaultdict(int)
         for flow, cell, _ in chosen:
@@ -419,7 +427,7 @@ class PlainLarge:
                 if key is not None and key in queries.flows and queries.flows[key].mss
             ]
             key = (
-                flow.vni >= 0,
+                flow.vni >= 0 or (flow.vni == ANY_VNI and lengths[0] != lengths[1]),
                 flow.protocol,
                 len(flow.source) == 16,
                 row.options if row is not None else 0,
@@ -463,6 +471,11 @@ def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:
     if flow.protocol == TCP:
         return _SYNS if row.tcp_flags & ~_ECN_FLAGS == _SYN else 0
     return _ECHOES if flow.protocol in _ICMP and row.tcp_flags == ECHO_REQUEST else 0
+
+
+def _inner(flow: FlowKey, address: bytes) -> bytes:
+    """One of its addresses, where they are not those of the tunnel."""
+    return b"" if flow.protocol in (FOLDED_OUTER, FOLDED_OUTER_ICMP) else address
 
 
 def _turned(flow: FlowKey) -> tuple[int, bytes, int, bytes, int]:

@@ -104,8 +104,20 @@ class FlowKey(NamedTuple):
     destination_port: int
 
 
-# Where the datagrams of flows beyond the limit are counted.
-OTHER_FLOWS = FlowKey(-2, -1, b"", -1, b"", -1)
+# The protocol of a row that stands for several flows, which gave way to others: between two innermost addresses, or
+# between the outer ones of a tunnel; and the same of ICMP that is no echo.
+FOLDED, FOLDED_ICMP, FOLDED_OUTER, FOLDED_OUTER_ICMP = -1, -2, -3, -4
+
+# The VNI of such a row where even that is not told.
+ANY_VNI = -2
+
+# All flows that were folded into one: the only one without a row in `Tables.flows`.
+OTHER_FLOWS = FlowKey(ANY_VNI, FOLDED, b"", -1, b"", -1)
+
+
+def is_folded(flow: FlowKey) -> bool:
+    """Whether it stands for several flows, that gave way to others."""
+    return flow.protocol < 0
 
 
 class Sample(NamedTuple):
@@ -380,6 +392,11 @@ _COUNTERS = (
     "unweighed_journeys",
     "folded_quotes",
     "unlisted_sightings",
+    "evicted_fragments",
+    "folded_details",
+    "folded_places",
+    "folded_paths",
+    "folded_ports",
 )
 
 # Of what records are kept as evidence, in the order of the C engine.
@@ -413,8 +430,8 @@ class Counters(_Row):
     late_fragments: int  # of these, those that came after their journey was closed
     clock_skewed: int
     time_reversed: int
-    evicted_journeys: int
-    folded_flows: int
+    evicted_journeys: int  # that closed early, for others to have room
+    folded_flows: int  # that gave way to others: see `EngineOptions`
     # Records of tunnels:
     invalid_headers: int  # VXLAN whose VNI is not valid (the I flag), Geneve of another version
     group_policy_headers: int  # VXLAN with a group policy
@@ -427,6 +444,11 @@ class Counters(_Row):
     unlisted_datagrams: int  # beyond `EngineOptions.most_datagrams`, where datagrams are listed
     folded_quotes: int  # records of ICMP messages beyond MOST_TOO_BIG
     unlisted_sightings: int  # beyond `EngineOptions.most_sightings`, where they are listed
+    evicted_fragments: int  # groups of them that ended early
+    folded_details: int  # datagrams, or records, of which something is not told beyond `EngineOptions.most_rows`
+    folded_places: int  # 1: interfaces or MACs are not told apart beyond `EngineOptions.most_places`; so the others:
+    folded_paths: int  # stages of paths
+    folded_ports: int  # source ports of tunnels
 
     def __init__(self, *counts: int) -> None:
         for name, count in zip(_COUNTERS, counts or (0,) * len(_COUNTERS), strict=True):

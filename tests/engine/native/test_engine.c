@@ -228,7 +228,8 @@ static vx_engine_options options_of(uint32_t inputs, bool part) {
         .window = 20000000,
         .settle = 1000000,
         .most_journeys = 100000,
-        .most_flows = 100000,
+        .most_fragments = 100000,
+        .most = {.flows = 100000, .tunnels = 1000, .places = 1000, .paths = 1000, .rows = 1000},
         .seed = 42,
         .part = part,
     };
@@ -397,11 +398,11 @@ static void limits_hold(void) {
         make_capture(&made, MOST_RECORDS, 0);
         vx_engine_options options = options_of(1, false);
         options.most_journeys = round % 5;
-        options.most_flows = round % 7;
+        options.most.flows = round % 7;
         vx_engine *engine = vx_engine_new(&options);
         CHECK(feed(engine, 0, made.bytes, made.size, 5000) == 0);
         CHECK(vx_engine_finish(engine) == 0);
-        CHECK(vx_map_count(&vx_engine_tally(engine)->flows) <= options.most_flows);
+        CHECK(vx_map_count(&vx_engine_tally(engine)->flows) <= options.most.flows);
         vx_engine_free(engine);
     }
 }

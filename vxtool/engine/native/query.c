@@ -12,9 +12,12 @@ typedef struct {
     int32_t protocol;
     int32_t source_port;
     int32_t destination_port;
-    uint32_t size; /* of an address: 0, 4 or 16 */
+    uint32_t size;       /* of an address: 0, 4 or 16, and */
+    uint32_t inner_size; /* where the addresses are the innermost; else 0 */
     const uint8_t *source;
     const uint8_t *destination;
+    bool is_folded;     /* it stands for several */
+    bool is_other_icmp; /* ICMP that is no echo */
 } flow_view;
 
 static inline const vx_flow *flow_at(const vx_tally *tally, uint32_t number) {
@@ -33,7 +36,8 @@ static inline void prefetch_flow(const vx_tally *tally, uint32_t number) {
 
 static inline flow_view view_of(const vx_tally *tally, uint32_t number) {
     if (number == VX_OTHER_FLOWS)
-        return (flow_view){.vni = -2, .protocol = -1, .source_port = -1, .destination_port = -1};
+        return (flow_view){
+            .vni = -2, .protocol = -1, .source_port = -1, .destination_port = -1, .is_folded = true};
     const vx_flow *flow = flow_at(tally, number);
     const vx_ends *ends = &flow->ends;
     bool is_ip = !(ends->shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP));
@@ -46,12 +50,24 @@ static inline flow_view view_of(const vx_tally *tally, uint32_t number) {
         .source_port = ends->shape & VX_KEY_SOURCE_PORT ? ends->source_port : NO_PORT,
         .destination_port = ends->shape & VX_KEY_DESTINATION_PORT ? ends->destination_port : NO_PORT,
         .size = size,
+        .inner_size = ends->shape & VX_KEY_OUTER ? 0 : size,
         .source = ends->addresses,
         .destination = ends->addresses + size,
+        .is_folded = ends->shape & VX_KEY_FOLDED,
     };
     if (is_ip && ends->fragment_offset > 0)
         view.source_port = TAIL_PORT;
+    view.is_other_icmp = (view.protocol == VX_ICMP || view.protocol == VX_ICMPV6) && view.source_port < 0;
+    if (view.is_folded) {
+        view.protocol = vx_folded_protocol(ends);
+        view.is_other_icmp = ends->protocol == VX_ICMP;
+    }
     return view;
+}
+
+/* Whether it stands for several flows, that gave way to others. */
+static inline bool is_folded(const vx_tally *tally, uint32_t number) {
+    return number == VX_OTHER_FLOWS || (flow_at(tally, number)->ends.shape & VX_KEY_FOLDED) != 0;
 }
 
 static inline uint32_t underlay_of(const vx_tally *tally, uint32_t number) {
@@ -90,7 +106,7 @@ static inline vx_pair inner_pair(const flow_view *flow) {
 
 static inline vx_pair underlay_pair(const vx_tally *tally, uint32_t number) {
     const vx_underlay *underlay = vx_map_at(&tally->underlays, number);
-    vx_pair pair = {.size = underlay->key.ipv6 ? 16 : 4};
+    vx_pair pair = {.size = underlay->key.size};
     memcpy(pair.addresses, underlay->key.addresses, 2 * (size_t)pair.size);
     return pair;
 }
@@ -181,9 +197,9 @@ int vx_query_tunnel_flows(const vx_tally *tally, vx_map *rows) {
     count_flows(tally, counts);
     int status = 0;
     for (uint32_t i = 0; i < count && status == 0; i++) {
-        if (counts[i] == 0)
-            continue;
         vx_pair pair = underlay_pair(tally, i);
+        if (counts[i] == 0 || pair.size == 0)
+            continue;
         uint32_t number = intern_pair(rows, &pair);
         if (number != VX_NONE)
             ((vx_pair_count *)vx_map_at(rows, number))->count += counts[i];
@@ -213,7 +229,7 @@ static uint32_t *pairs_of_underlays(const vx_tally *tally, vx_map *pairs) {
 /* The number of the outermost addresses; VX_NONE: no memory. */
 static inline uint32_t outermost_of(const vx_tally *tally, const flow_view *flow, uint32_t number,
                                     const uint32_t *by_underlay, vx_map *pairs) {
-    uint32_t underlay = flow->vni >= 0 ? underlay_of(tally, number) : VX_NONE;
+    uint32_t underlay = underlay_of(tally, number);
     if (underlay != VX_NONE)
         return by_underlay[underlay];
     vx_pair pair = flow->vni == -1 ? inner_pair(flow) : (vx_pair){.size = 0};
@@ -222,9 +238,9 @@ static inline uint32_t outermost_of(const vx_tally *tally, const flow_view *flow
 
 /* One more than the number of a pair with this destination; 0: no memory. */
 static uint32_t inside_of(const flow_view *flow, vx_map *pairs) {
-    vx_pair pair = {.size = flow->size};
-    if (flow->size > 0)
-        memcpy(pair.addresses + flow->size, flow->destination, flow->size);
+    vx_pair pair = {.size = flow->inner_size};
+    if (pair.size > 0)
+        memcpy(pair.addresses + pair.size, flow->destination, pair.size);
     return intern_pair(pairs, &pair) + 1;
 }
 
@@ -256,8 +272,8 @@ static int bundle_cells(const vx_tally *tally, const uint8_t *inside, const uint
             .path = cell->path,
             .pair = outermost_of(tally, &flow, cell->flow, by_underlay, &bundles->pairs),
             .apart = apart != NULL ? apart[vx_flow_place(tally, cell->flow)] : 0,
-            .icmp = (flow.protocol == VX_ICMP || flow.protocol == VX_ICMPV6) &&
-                    flow.source_port<0, .grew = wire.egress_packets> wire.packets,
+            .icmp = flow.is_other_icmp,
+            .grew = wire.egress_packets > wire.packets,
         };
         if (key.pair == VX_NONE)
             return -1;
@@ -306,7 +322,8 @@ static int64_t overhead_of(const vx_cell *cell) {
 
 static bool is_from(const vx_tally *tally, uint32_t number, vx_asked source) {
     flow_view flow = view_of(tally, number);
-    return flow.size == source.size && (flow.size == 0 || vx_same(flow.source, source.octets, flow.size));
+    return flow.inner_size == source.size &&
+           (source.size == 0 || vx_same(flow.source, source.octets, source.size));
 }
 
 static bool is_wanted(const vx_tally *tally, const vx_wanted *wanted, const vx_cell *cell) {
@@ -574,6 +591,8 @@ static int rank_flows(const vx_tally *tally, const vx_wanted *wanted, uint32_t m
     memset(octets, 0xff, places * sizeof *octets);
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
         const vx_cell *cell = vx_cell_at(tally, i);
+        if (is_folded(tally, cell->flow))
+            continue;
         uint64_t *sum = &octets[vx_flow_place(tally, cell->flow)];
         *sum = (*sum == UNSEEN ? 0 : *sum) + cell->inner_bytes;
     }
@@ -1000,7 +1019,7 @@ int vx_query_sources(const vx_tally *tally, vx_map *rows) {
         if (flow.vni < 0)
             continue;
         vx_identity key = {.vni = flow.vni, .reverse_vni = -1};
-        set_address(&key, flow.source, flow.size);
+        set_address(&key, flow.source, flow.inner_size);
         vx_identity *row = add_identity(rows, &key, cell);
         if (row == NULL)
             return -1;
@@ -1031,7 +1050,7 @@ int vx_query_pairs(const vx_tally *tally, const uint32_t *reverses, vx_map *rows
         if (reverses[cell->flow] != VX_NONE)
             key.reverse_vni = view_of(tally, reverses[cell->flow]).vni;
         else
-            set_address(&key, flow.destination, flow.size);
+            set_address(&key, flow.destination, flow.inner_size);
         if (add_identity(rows, &key, cell) == NULL)
             return -1;
     }
@@ -1082,7 +1101,8 @@ static int add_side(const vx_tally *tally, const uint8_t *sides, const uint8_t *
                     vx_map *rows) {
     for (uint32_t i = 0; i < cell_count(tally); i++) {
         const vx_cell *cell = vx_cell_at(tally, i);
-        if (sides[cell->path] != side || seen[vx_flow_place(tally, cell->flow)] != (VX_ONLY_IN | VX_ONLY_OUT))
+        if (sides[cell->path] != side || is_folded(tally, cell->flow) ||
+            seen[vx_flow_place(tally, cell->flow)] != (VX_ONLY_IN | VX_ONLY_OUT))
             continue;
         bool made;
         uint32_t number = vx_map_intern(rows, &cell->flow, sizeof cell->flow, &made);
@@ -1323,7 +1343,7 @@ static int group_large(const vx_tally *tally, const uint32_t *limits, const uint
             .inner_length = large->inner_length,
             .payload_length = large->payload_length,
             .options = options_of(tally, large->flow),
-            .tunnelled = flow.vni >= 0,
+            .tunnelled = flow.vni >= 0 || (flow.vni == -2 && large->outer_length != large->inner_length),
             .ipv6 = flow.size == 16,
             .both_told = own > 0 && theirs > 0,
             .segment = segment_of(tally, large->flow),

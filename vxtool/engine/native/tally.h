@@ -38,8 +38,14 @@ enum {
 /* How a datagram was seen at a stage. */
 enum { VX_WHOLE, VX_FRAGMENTS, VX_FIRST_ONLY };
 
-/* The flow that stands for all beyond the limit; the only one that is not in `flows`. */
+/* The flow that stands for all that were folded into it (fold.h); the only one that is not in `flows`. */
 #define VX_OTHER_FLOWS (VX_NONE - 1)
+
+/* The protocol by which a folded flow's ends are known outside of here: FOLDED and those that follow in
+ * tables.py. */
+static inline int32_t vx_folded_protocol(const vx_ends *ends) {
+    return -1 - (ends->shape & VX_KEY_OUTER ? 2 : 0) - (ends->protocol == VX_ICMP ? 1 : 0);
+}
 
 /* The earliest few records, in order. */
 typedef struct {
@@ -81,13 +87,24 @@ typedef struct {
 } vx_place;
 enum { VX_PLACE_KEY = 20 };
 
-/* Where a tunnel's packets go from and to. */
+static inline void vx_place_forget_macs(vx_place *place) {
+    place->has_macs = false;
+    memset(place->macs, 0, sizeof place->macs);
+}
+
+/* Where a tunnel's packets go from and to. Those beyond the limit are one for each port, without addresses.
+ */
 typedef struct {
     uint8_t addresses[32]; /* source, then destination */
     uint16_t destination_port;
     uint8_t wear;
-    bool ipv6;
+    uint8_t size; /* of an address: 0, 4 or 16 */
 } vx_underlay_key;
+
+static inline void vx_underlay_forget_ends(vx_underlay_key *key) {
+    key->size = 0;
+    memset(key->addresses, 0, sizeof key->addresses);
+}
 
 typedef struct {
     vx_underlay_key key;
@@ -309,6 +326,11 @@ typedef struct {
     uint64_t unweighed_journeys;
     uint64_t folded_quotes;
     uint64_t unlisted_sightings;
+    uint64_t evicted_fragments;
+    uint64_t folded_details;
+    uint64_t folded_places; /* 1: some were; the same of these */
+    uint64_t folded_paths;
+    uint64_t folded_ports;
 } vx_counters;
 
 void vx_counters_add(vx_counters *mine, const vx_counters *theirs);
@@ -327,13 +349,31 @@ enum {
     VX_SAMPLE_KINDS
 };
 
+/* How much is kept: see vxtool/engine/options.py for what each costs, and what gives way to more. */
+typedef struct {
+    uint64_t flows;
+    uint64_t tunnels;
+    uint64_t places; /* and interfaces */
+    uint64_t paths;
+    uint64_t rows;      /* of each table of details */
+    uint64_t datagrams; /* that are listed by themselves; 0: none are */
+    uint64_t sightings; /* and of these, further sightings; 0: none are */
+} vx_limits;
+
+/* Most flows have one cell. */
+static inline uint64_t vx_most_cells(const vx_limits *most) {
+    return most->flows + most->flows / 2 + most->paths;
+}
+
 typedef struct vx_tally {
-    uint64_t most_flows;
-    uint64_t most_datagrams; /* that are listed by themselves; 0: none are */
-    uint64_t most_sightings; /* and of these, further sightings; 0: none are */
-    int64_t first_time;      /* of all records so far */
+    vx_limits most;
+    uint64_t most_cells;
+    int64_t first_time; /* of all records so far */
     int64_t last_time;
     int64_t newest_flow; /* no flow began after this */
+    uint64_t places_with_macs;
+    uint32_t port_sets;  /* underlays that have one, and */
+    uint32_t range_sets; /* flows that have had more than one range */
     bool rare_ranges;    /* of any flow: more than one range, or one that begins at 2^32 or above */
     bool has_mss;        /* any flow */
     vx_counters counters;
@@ -374,11 +414,11 @@ typedef struct vx_tally {
     bool has_last_step;
 } vx_tally;
 
-void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams, uint64_t most_sightings,
-                   uint64_t seed);
+void vx_tally_init(vx_tally *tally, const vx_limits *most, uint64_t seed);
 void vx_tally_free(vx_tally *tally);
 
-/* The numbers of these, made where they are new. */
+/* The numbers of these, made where they are new; beyond the limit those of one that stands for all others of
+ * that kind. */
 uint32_t vx_tally_interface(vx_tally *tally, int64_t index, int32_t input, int32_t interface,
                             const char *name, uint32_t link_type);
 uint32_t vx_tally_place(vx_tally *tally, const vx_place *place);
@@ -490,6 +530,14 @@ void vx_tally_rebase(vx_tally *tally);
 static inline const int64_t *vx_flow_ranges(const vx_flow *flow) {
     return flow->more_ranges != NULL ? flow->more_ranges : flow->range;
 }
+
+/* For those who fold flows (fold.h). The tag of a flow's key; the flow, or VX_NONE: there is none. */
+uint32_t vx_tally_flow_tag(const vx_tally *tally, const vx_ends *ends, int32_t vni);
+uint32_t vx_tally_find_flow(const vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag);
+/* Add to one cell what another has, which is then empty but for its numbers. 0, or -1: no memory. */
+int vx_tally_merge_cells(vx_tally *tally, uint32_t into, uint32_t from);
+/* Count large datagrams by flow, outer, inner and payload length. */
+int vx_tally_count_large(vx_tally *tally, const uint32_t key[4], uint64_t by);
 
 /* What another tally's numbers are here. Each array is as long as the other's table. */
 typedef struct {
