@@ -148,6 +148,14 @@ static PyObject *pair_count_of(const void *row) {
                          octets(pair->addresses + pair->size, pair->size), (unsigned)count->count);
 }
 
+/* (datagrams, inner bytes) */
+static PyObject *queries_folded(PyObject *object, PyObject *unused) {
+    (void)unused;
+    vx_folded folded = vx_query_folded(((Queries *)object)->tally);
+    return Py_BuildValue("(KK)", (unsigned long long)folded.datagrams,
+                         (unsigned long long)folded.inner_bytes);
+}
+
 static PyObject *queries_source_ports(PyObject *object, PyObject *unused) {
     (void)unused;
     vx_map rows;
@@ -688,6 +696,7 @@ static void queries_dealloc(PyObject *object) {
 
 static PyMethodDef queries_methods[] = {
     {"tunnels", queries_tunnels, METH_NOARGS, "tunnels()\n--\n\nTunnels, without their source ports."},
+    {"folded", queries_folded, METH_NOARGS, "folded()\n--\n\nWhat flows that gave way to others had."},
     {"source_ports", queries_source_ports, METH_NOARGS,
      "source_ports()\n--\n\nSource ports by outer addresses."},
     {"tunnel_flows", queries_tunnel_flows, METH_NOARGS,

@@ -118,7 +118,7 @@ class NativeEngine:
         self._engine.finish()
         from vxtool.engine.native_values import tables_of
 
-        return tables_of(self._engine, self._names(), ahead=self._in_two)
+        return tables_of(self._engine, self._names(), self._options.most_flows, ahead=self._in_two)
 
     def _names(self) -> dict[str, str]:
         names = dict(self._earlier_names)

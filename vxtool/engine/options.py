@@ -10,10 +10,10 @@ from vxtool.engine.wears import GENEVE, VXLAN, VXLAN_GPE
 DEFAULT_PORTS: Mapping[int, int] = {8472: VXLAN, 4789: VXLAN, 4790: VXLAN_GPE, 6081: GENEVE}
 
 DEFAULT_MEMORY = 1 << 30
-LEAST_MEMORY = 64 << 20
+LEAST_MEMORY = 128 << 20
 
 # What a process takes before the first record, its buffers and code, and a report without rows.
-_BASE = 48 << 20
+_BASE = 64 << 20
 
 # Bytes that one item may take of the C engine, with all that hangs on it at worst: its share of hash tables while
 # they grow, what closing, folding and asking need for it, and what the report makes of it.
@@ -34,23 +34,24 @@ class EngineOptions(NamedTuple):
 
     Whatever a capture holds, tables stay within these limits, and each has a defined answer to more:
 
-    - `most_journeys`: the oldest open one closes early, and is counted as it is by then (`Counters.evicted_journeys`);
-      one with more than two sightings counts as four. Of all, at most half wait for the pieces of their super-frames,
-      and a quarter for the end of the capture.
+    - `most_journeys`: the oldest open one closes early, and is counted as it is by then
+      (`Counters.evicted_journeys`); one with more than two sightings counts as four. Of all, at most half wait for
+      the pieces of their super-frames, and a quarter for the end of the capture.
     - `most_fragments`: groups of fragments, and tails without their first: the oldest groups end early, and what
       follows of them counts as orphaned (`Counters.evicted_fragments`)
     - `most_flows`: the smallest and longest idle half is folded into coarser rows, see `native/fold.h`
-      (`Counters.folded_flows`). All cells together are at most half as many more, and one for each path.
+      (`Counters.folded_flows`). All cells together are at most half as many more, and one for each path. One flow
+      in eight may have gaps in its sequence space; of others only its ends are kept.
     - `most_tunnels`: packets between other outer addresses are of a tunnel without addresses. Source ports beyond
       twelve are counted for a quarter of them (`Counters.folded_ports`).
-    - `most_places`: interfaces, and pairs of MACs where these tell directions: others are of an interface that stands
-      for the whole input, or without MACs (`Counters.folded_places`)
+    - `most_places`: interfaces, and pairs of MACs where these tell directions: others are of an interface that
+      stands for the whole input, or without MACs (`Counters.folded_places`)
     - `most_paths`: others have but their ends, at that interface (`Counters.folded_paths`)
-    - `most_rows`: of each table of details (`Counters.folded_details`): sizes and overheads are rounded down to powers
-      of two, the timeline loses one-sided destinations, ICMP errors their MTU, large datagrams their flow and, twice
-      as many, themselves, first fragments their lengths
+    - `most_rows`: of each table of details (`Counters.folded_details`): sizes and overheads are rounded down to
+      powers of two, the timeline loses one-sided destinations, ICMP errors their MTU, large datagrams their flow
+      and, twice as many, themselves, first fragments their lengths
 
-    `limits_of` has those that fit into a given memory.
+    `within` sets those that fit into a given memory.
     """
 
     inputs: int = 1
@@ -69,18 +70,27 @@ class EngineOptions(NamedTuple):
     most_sightings: int = 0  # of these, listed in `Tables.sightings`
 
 
-def limits_of(memory: int, engine: str) -> dict[str, int]:
-    """The limits of EngineOptions by name, within which the engine of this name stays in so many bytes. Their sum,
-    each taken at its worst, is nine tenths of what is there beside the program itself."""
-    left = max(memory, LEAST_MEMORY) - _BASE
+LISTED_DATAGRAM, LISTED_SIGHTING = 32, 16  # bytes
+
+
+def most_listed(memory: int) -> int:
+    """How many datagrams, and as many sightings, may be listed: in half of what is there beside the program."""
+    return (max(memory, LEAST_MEMORY) - _BASE) // 2 // (LISTED_DATAGRAM + LISTED_SIGHTING)
+
+
+def within(options: EngineOptions, memory: int, engine: str) -> EngineOptions:
+    """The same with limits within which the engine of this name stays in so many bytes. The sum of them all, each
+    at its worst, is nine tenths of what is there beside the program itself and what is listed."""
+    listed = options.most_datagrams * LISTED_DATAGRAM + options.most_sightings * LISTED_SIGHTING
+    left = max(memory - listed - _BASE, LEAST_MEMORY // 4)
     if engine == "pure":
         left //= _PLAIN
-    return {
-        "most_journeys": left * 30 // 100 // _JOURNEY,
-        "most_fragments": left * 5 // 100 // _FRAGMENT,
-        "most_flows": left * 36 // 100 // _FLOW,
-        "most_tunnels": left * 5 // 100 // _TUNNEL,
-        "most_places": min(left * 4 // 100 // _PLACE, 1 << 16),
-        "most_paths": left * 8 // 100 // _PATH,
-        "most_rows": left * 3 // 100 // _ROW,
-    }
+    return options._replace(
+        most_journeys=left * 30 // 100 // _JOURNEY,
+        most_fragments=left * 5 // 100 // _FRAGMENT,
+        most_flows=left * 36 // 100 // _FLOW,
+        most_tunnels=left * 5 // 100 // _TUNNEL,
+        most_places=min(left * 4 // 100 // _PLACE, 1 << 16),
+        most_paths=left * 8 // 100 // _PATH,
+        most_rows=left * 3 // 100 // _ROW,
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from heapq import nlargest, nsmallest
 from typing import TypeVar
@@ -45,6 +45,7 @@ _ICMP = frozenset({1, 58})
 _OTHER_ICMP = frozenset({1, 58, FOLDED_ICMP, FOLDED_OUTER_ICMP})  # without an identifier
 
 _Key = TypeVar("_Key")
+_Sums = TypeVar("_Sums", bound=tuple[int, ...])
 Cells = Mapping[tuple[FlowKey, PathKey], Cell]
 
 
@@ -59,6 +60,7 @@ class PlainQueries:
         tunnels: Mapping[tuple[bytes, bytes, int, int], TunnelRow],
         datagrams: Sequence[DatagramRow] = (),
         sightings: Sequence[SightingRow] = (),
+        most_ends: int = 1 << 32,
     ) -> None:
         self.flows = flows
         self.cells = cells
@@ -66,6 +68,7 @@ class PlainQueries:
         self._tunnels = tunnels
         self.datagrams = datagrams
         self._sightings = sightings
+        self.most_ends = most_ends
 
     def sightings(self) -> Iterator[SightingRow]:
         return iter(self._sightings)
@@ -82,6 +85,11 @@ class PlainQueries:
     @cached_property
     def tunnels(self) -> dict[tuple[bytes, bytes, int, int], tuple[int, int, Sample]]:
         return {key: (row.datagrams, row.outer_bytes, row.first) for key, row in self._tunnels.items()}
+
+    @cached_property
+    def folded(self) -> tuple[int, int]:
+        cells = [cell for (flow, _), cell in self.cells.items() if is_folded(flow)]
+        return sum(cell.datagrams for cell in cells), sum(cell.inner_bytes for cell in cells)
 
     @cached_property
     def source_ports(self) -> dict[tuple[bytes, bytes], int]:
@@ -121,7 +129,7 @@ class PlainQueries:
         cells: dict[tuple[int, bytes], list[Cell]] = defaultdict(list)
         for flow, cell in self._tunnelled():
             cells[flow.vni, _inner(flow, flow.source)].append(cell)
-        return {
+        sent = {
             key: Sent(
                 sum(cell.datagrams for cell in rows),
                 sum(cell.inner_bytes for cell in rows),
@@ -130,6 +138,9 @@ class PlainQueries:
             )
             for key, rows in cells.items()
         }
+        for coarser in (lambda key: (key[0], b""), lambda _key: (ANY_VNI, b"")):
+            sent = self._fold(sent, coarser, _sent_together)
+        return sent
 
     @cached_property
     def pairs(self) -> dict[tuple[int, int | None, bytes], tuple[int, int]]:
@@ -137,7 +148,24 @@ class PlainQueries:
             reverse = self.reverse_vni(flow)
             return flow.vni, reverse, _inner(flow, flow.destination) if reverse is None else b""
 
-        return _sums((pair(flow), cell) for flow, cell in self._tunnelled())
+        sums = _sums((pair(flow), cell) for flow, cell in self._tunnelled())
+        for coarser in (lambda key: (key[0], None, b""), lambda _key: (ANY_VNI, None, b"")):
+            sums = self._fold(sums, coarser, lambda one, other: (one[0] + other[0], one[1] + other[1]))
+        return sums
+
+    def _fold(
+        self, rows: dict[_Key, _Sums], coarser: Callable[[_Key], _Key], together: Callable[[_Sums, _Sums], _Sums]
+    ) -> dict[_Key, _Sums]:
+        """Where identities are too many, only those with the most datagrams stay: half as many as may be."""
+        most = self.most_ends // 4
+        if len(rows) <= most:
+            return rows
+        least = sorted((row[0] for row in rows.values()), reverse=True)[most // 2]
+        folded: dict[_Key, _Sums] = {}
+        for key, row in rows.items():
+            key = key if row[0] > least else coarser(key)
+            folded[key] = together(folded[key], row) if key in folded else row
+        return folded
 
     def _tunnelled(self) -> Iterator[tuple[FlowKey, Cell]]:
         return ((flow, cell) for (flow, _), cell in self.cells.items() if flow.vni >= 0)
@@ -296,12 +324,20 @@ class PlainBundles:
         numbers: dict[tuple[object, ...], int] = {}
         places = {path: number for number, path in enumerate(queries.paths)}
         paths = {number: (places[path], path in inside) for number, path in queries.objects.items()}
+        told_pairs: set[tuple[bytes, bytes]] = set()
+        told_inside: set[bytes] = set()
         for (flow, path), cell in queries.cells.items():
             place, asked = paths[id(path)]
+            pair = self._outermost(flow)
+            if flow.vni == -1 and not _is_told(told_pairs, pair, queries.most_ends):
+                pair = (b"", b"")
+            inner = _inner(flow, flow.destination) if asked else b""
+            if asked and not _is_told(told_inside, inner, queries.most_ends):
+                inner = b""
             key = (
                 place,
-                *self._outermost(flow),
-                _inner(flow, flow.destination) if asked else b"",
+                *pair,
+                inner,
                 apart.get(flow, 0),
                 flow.protocol in _OTHER_ICMP and flow.source_port < 0,
                 cell.egress_packets > cell.wire_packets,
@@ -471,6 +507,22 @@ def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:
     if flow.protocol == TCP:
         return _SYNS if row.tcp_flags & ~_ECN_FLAGS == _SYN else 0
     return _ECHOES if flow.protocol in _ICMP and row.tcp_flags == ECHO_REQUEST else 0
+
+
+def _is_told(told: set[_Key], key: _Key, most: int) -> bool:
+    """Whether it is one of the first so many."""
+    if len(told) < most:
+        told.add(key)
+    return key in told
+
+
+def _sent_together(one: Sent, other: Sent) -> Sent:
+    return Sent(
+        one.datagrams + other.datagrams,
+        one.inner_bytes + other.inner_bytes,
+        min(one.first_time, other.first_time),
+        max(one.last_time, other.last_time),
+    )
 
 
 def _inner(flow: FlowKey, address: bytes) -> bytes:

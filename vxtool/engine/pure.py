@@ -100,6 +100,7 @@ from vxtool.engine.tables import (
     TunnelRow,
     is_folded,
     latency_bucket,
+    most_ends,
     timeline_step,
 )
 
@@ -563,7 +564,7 @@ class PureEngine:
         if interface is None:
             if len(self._interface_keys) >= self._options.most_places and key[::2] != (-1, -1):
                 self._counters.folded_places = 1
-                return self._interface((-1, key[1], -1), None, link_type)
+                return self._interface((-1, key[1], -1), None, _link_type_of_all(key[1]))
             interface = self._interface_keys[key] = InterfaceKey(*key)
             self._interface_names.setdefault(interface, (name, link_type))
             self._interfaces.setdefault(interface, [0, 0, 0])
@@ -1150,7 +1151,7 @@ class PureEngine:
         return path
 
     def _path_of(self, key: PathKey) -> _Path:
-        """The path of this key. Beyond the limit it has but its first and last stage, at no interface in particular."""
+        """The path of this key. Beyond the limit it has but its ends, at no interface in particular."""
         if key not in self._paths and len(self._paths) >= self._options.most_paths:
             self._counters.folded_paths = 1
             ends = key.stages if len(key.stages) < 2 else (key.stages[0], key.stages[-1])
@@ -1160,8 +1161,7 @@ class PureEngine:
     def _somewhere(self, stage: Stage) -> Stage:
         where = InterfaceKey(-1, stage.interface.input, -1)
         if where not in self._interfaces:
-            link_type = self._interface_names[stage.interface][1]
-            self._interface_names[where] = (None, link_type)
+            self._interface_names[where] = (None, _link_type_of_all(where.input))
             self._interfaces[where] = [0, 0, 0]
         return stage._replace(interface=where, loopback=False, macs=b"")
 
@@ -1218,7 +1218,7 @@ class PureEngine:
             self._fold_half()
 
     def _fold_half(self) -> None:
-        """Fold the half of all rows that has the fewest bytes, in powers of two, and was seen last the longest ago."""
+        """Fold the half of all rows with the fewest bytes, in powers of two, and seen last the longest ago."""
         octets: dict[FlowKey, int] = dict.fromkeys(self._flows, 0)
         last: dict[FlowKey, int] = {}
         for (flow, _), cell in self._cells.items():
@@ -1269,7 +1269,8 @@ class PureEngine:
         outer = (row.outer_source, row.outer_destination)
         key = _next_coarser(flow, *outer)
         found = self._flows.get(key)
-        if found is not None and key.protocol > FOLDED_OUTER and (found.outer_source, found.outer_destination) != outer:
+        is_inside = key.protocol > FOLDED_OUTER
+        if found is not None and is_inside and (found.outer_source, found.outer_destination) != outer:
             # Verdicts go by the tunnel's addresses: those of other ones stay apart.
             key = _outside(flow, *outer, flow.vni)
             found = self._flows.get(key)
@@ -1383,6 +1384,7 @@ class PureEngine:
             samples=self._samples,
             datagrams=sorted(self._datagrams),
             sightings=sorted(self._sightings),
+            most_ends=most_ends(self._options.most_flows),
         )
 
     def _count_the_rest(self) -> None:
@@ -1886,6 +1888,11 @@ def _outside(flow: FlowKey, outer_source: bytes, outer_destination: bytes, vni: 
 def _is_other_icmp(flow: FlowKey) -> bool:
     """ICMP that is no echo."""
     return flow.protocol in (FOLDED_ICMP, FOLDED_OUTER_ICMP) or (flow.protocol in (1, 58) and flow.source_port < 0)
+
+
+def _link_type_of_all(number: int) -> int:
+    """Of an interface that stands for all of its input, or for all cooked captures."""
+    return LINUX_SLL if number < 0 else 0
 
 
 def _rounded(number: int) -> int:

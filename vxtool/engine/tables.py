@@ -446,7 +446,8 @@ class Counters(_Row):
     unlisted_sightings: int  # beyond `EngineOptions.most_sightings`, where they are listed
     evicted_fragments: int  # groups of them that ended early
     folded_details: int  # datagrams, or records, of which something is not told beyond `EngineOptions.most_rows`
-    folded_places: int  # 1: interfaces or MACs are not told apart beyond `EngineOptions.most_places`; so the others:
+    # More than 0 where they are not told apart beyond a limit:
+    folded_places: int  # interfaces, or MACs
     folded_paths: int  # stages of paths
     folded_ports: int  # source ports of tunnels
 
@@ -481,6 +482,7 @@ class _Tables(NamedTuple):
     samples: dict[str, list[Sample]]  # by SAMPLE_KINDS: the earliest of each
     datagrams: Sequence[DatagramRow]  # in order of their samples; empty unless they were asked for
     sightings: Sequence[SightingRow]  # in order; likewise
+    most_ends: int  # pairs of addresses that answers of `queries` tell apart; identities a quarter of that
 
 
 class Tables(_Tables):
@@ -493,8 +495,13 @@ class Tables(_Tables):
         from vxtool.engine.plain_queries import PlainQueries  # here, because the other engine does not need it
 
         return PlainQueries(
-            self.flows, self.cells, self.large, self.tunnels, self.datagrams, self.sightings
+            self.flows, self.cells, self.large, self.tunnels, self.datagrams, self.sightings, self.most_ends
         )
+
+
+def most_ends(most_flows: int) -> int:
+    """`Tables.most_ends` of an engine that keeps so many flows: a report has an object for each."""
+    return max(most_flows // 4, 1024)
 
 
 def latency_bucket(nanoseconds: int) -> int:

@@ -116,7 +116,7 @@ static bool next_coarser(const vx_tally *tally, const vx_flow *flow, coarse_key 
     if (ends->shape & VX_KEY_OUTER) {
         if (flow->vni < 0)
             return false;
-        *key = outside_of(tally, flow, -2);
+        *key = outside_of(tally, flow, VX_ANY_VNI);
         return true;
     }
     if (!(ends->shape & (VX_KEY_FOLDED | VX_KEY_OPAQUE | VX_KEY_NON_IP))) {

@@ -37,7 +37,7 @@ static inline void prefetch_flow(const vx_tally *tally, uint32_t number) {
 static inline flow_view view_of(const vx_tally *tally, uint32_t number) {
     if (number == VX_OTHER_FLOWS)
         return (flow_view){
-            .vni = -2, .protocol = -1, .source_port = -1, .destination_port = -1, .is_folded = true};
+            .vni = VX_ANY_VNI, .protocol = -1, .source_port = -1, .destination_port = -1, .is_folded = true};
     const vx_flow *flow = flow_at(tally, number);
     const vx_ends *ends = &flow->ends;
     bool is_ip = !(ends->shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP));
@@ -119,6 +119,18 @@ vx_pair vx_outer_pair(const vx_tally *tally, uint32_t flow) {
 static uint32_t intern_pair(vx_map *pairs, const vx_pair *pair) {
     bool made;
     return vx_map_intern(pairs, pair, VX_PAIR_KEY, &made);
+}
+
+vx_folded vx_query_folded(const vx_tally *tally) {
+    vx_folded sum = {0, 0};
+    for (uint32_t i = 0; tally->counters.folded_flows > 0 && i < cell_count(tally); i++) {
+        const vx_cell *cell = vx_cell_at(tally, i);
+        if (!is_folded(tally, cell->flow))
+            continue;
+        sum.datagrams += cell->datagrams;
+        sum.inner_bytes += cell->inner_bytes;
+    }
+    return sum;
 }
 
 /* Tunnels. */
@@ -226,21 +238,41 @@ static uint32_t *pairs_of_underlays(const vx_tally *tally, vx_map *pairs) {
     return numbers;
 }
 
-/* The number of the outermost addresses; VX_NONE: no memory. */
+/* Pairs of which only the first so many are told. */
+typedef struct {
+    vx_map pairs; /* of vx_pair */
+    uint64_t most;
+} told_pairs;
+
+/* Leave the addresses out of one that is not among them: 0, or -1: no memory. */
+static int tell_pair(told_pairs *told, vx_pair *pair) {
+    bool made;
+    if (vx_is_too_many(&told->pairs, pair, VX_PAIR_KEY, told->most)) {
+        *pair = (vx_pair){.size = 0};
+        return 0;
+    }
+    return vx_map_intern(&told->pairs, pair, VX_PAIR_KEY, &made) != VX_NONE ? 0 : -1;
+}
+
+/* The number of the outermost addresses; VX_NONE: no memory. `told`: NULL where all are. */
 static inline uint32_t outermost_of(const vx_tally *tally, const flow_view *flow, uint32_t number,
-                                    const uint32_t *by_underlay, vx_map *pairs) {
+                                    const uint32_t *by_underlay, told_pairs *told, vx_map *pairs) {
     uint32_t underlay = underlay_of(tally, number);
     if (underlay != VX_NONE)
         return by_underlay[underlay];
     vx_pair pair = flow->vni == -1 ? inner_pair(flow) : (vx_pair){.size = 0};
+    if (told != NULL && flow->vni == -1 && tell_pair(told, &pair) < 0)
+        return VX_NONE;
     return intern_pair(pairs, &pair);
 }
 
 /* One more than the number of a pair with this destination; 0: no memory. */
-static uint32_t inside_of(const flow_view *flow, vx_map *pairs) {
+static uint32_t inside_of(const flow_view *flow, told_pairs *told, vx_map *pairs) {
     vx_pair pair = {.size = flow->inner_size};
     if (pair.size > 0)
         memcpy(pair.addresses + pair.size, flow->destination, pair.size);
+    if (told != NULL && tell_pair(told, &pair) < 0)
+        return 0;
     return intern_pair(pairs, &pair) + 1;
 }
 
@@ -263,14 +295,15 @@ static inline void add_to_bundle(vx_bundle *bundle, const vx_cell *cell, vx_wire
 }
 
 static int bundle_cells(const vx_tally *tally, const uint8_t *inside, const uint8_t *apart,
-                        const uint32_t *by_underlay, vx_bundles *bundles, uint32_t *numbers) {
+                        const uint32_t *by_underlay, told_pairs *told, vx_bundles *bundles,
+                        uint32_t *numbers) {
     for (uint32_t i = 0; i < cell_count(tally); i++) {
         const vx_cell *cell = vx_cell_at(tally, i);
         vx_wire wire = vx_cell_wire(tally, i);
         flow_view flow = view_of(tally, cell->flow);
         vx_bundle key = {
             .path = cell->path,
-            .pair = outermost_of(tally, &flow, cell->flow, by_underlay, &bundles->pairs),
+            .pair = outermost_of(tally, &flow, cell->flow, by_underlay, told, &bundles->pairs),
             .apart = apart != NULL ? apart[vx_flow_place(tally, cell->flow)] : 0,
             .icmp = flow.is_other_icmp,
             .grew = wire.egress_packets > wire.packets,
@@ -278,7 +311,7 @@ static int bundle_cells(const vx_tally *tally, const uint8_t *inside, const uint
         if (key.pair == VX_NONE)
             return -1;
         if (inside[cell->path]) {
-            key.inside = inside_of(&flow, &bundles->pairs);
+            key.inside = inside_of(&flow, told != NULL ? told + 1 : NULL, &bundles->pairs);
             if (key.inside == 0)
                 return -1;
         }
@@ -298,7 +331,13 @@ int vx_query_bundles(const vx_tally *tally, const uint8_t *inside, const uint8_t
     uint32_t *by_underlay = pairs_of_underlays(tally, &bundles->pairs);
     if (by_underlay == NULL)
         return -1;
-    int status = bundle_cells(tally, inside, apart, by_underlay, bundles, numbers);
+    told_pairs told[2] = {{.most = vx_most_ends(&tally->most)}, {.most = vx_most_ends(&tally->most)}};
+    vx_map_init(&told[0].pairs, sizeof(vx_pair), tally->flows.seed);
+    vx_map_init(&told[1].pairs, sizeof(vx_pair), tally->flows.seed);
+    bool are_many = flow_count(tally) >= told[0].most;
+    int status = bundle_cells(tally, inside, apart, by_underlay, are_many ? told : NULL, bundles, numbers);
+    vx_map_free(&told[0].pairs);
+    vx_map_free(&told[1].pairs);
     free(by_underlay);
     return status;
 }
@@ -1011,6 +1050,58 @@ static void set_address(vx_identity *identity, const uint8_t *address, uint32_t 
         memcpy(identity->address, address, size);
 }
 
+static int by_count(const void *one, const void *other) {
+    const uint64_t *first = one, *second = other;
+    return (*first < *second) - (*first > *second);
+}
+
+/* How many datagrams the first of the rows has that are not among the `most` with the most: 0, or -1. */
+static int find_least(const vx_map *rows, uint64_t most, uint64_t *least) {
+    uint32_t count = vx_map_count(rows);
+    uint64_t *counts = vx_allocate(count, sizeof *counts);
+    if (counts == NULL)
+        return -1;
+    for (uint32_t i = 0; i < count; i++)
+        counts[i] = ((const vx_identity *)vx_map_at(rows, i))->datagrams;
+    qsort(counts, count, sizeof *counts, by_count);
+    *least = counts[most];
+    free(counts);
+    return 0;
+}
+
+/* Where rows are too many, let only those with the most datagrams stay, half as many as may be; the others
+ * are told without address, or without VNI as well. */
+static int fold_identities(const vx_tally *tally, vx_map *rows, bool any_vni) {
+    uint64_t most = vx_most_ends(&tally->most) / VX_ENDS_OF_AN_IDENTITY, least;
+    if (vx_map_count(rows) <= most)
+        return 0;
+    if (find_least(rows, most / 2, &least) < 0)
+        return -1;
+    vx_map all = *rows;
+    vx_map_init(rows, sizeof(vx_identity), all.seed);
+    int status = 0;
+    for (uint32_t i = 0; i < vx_map_count(&all) && status == 0; i++) {
+        const vx_identity *row = vx_map_at(&all, i);
+        vx_identity key = {.vni = any_vni ? VX_ANY_VNI : row->vni, .reverse_vni = -1};
+        bool made;
+        uint32_t number = vx_map_intern(rows, row->datagrams > least ? row : &key, VX_IDENTITY_KEY, &made);
+        status = number == VX_NONE ? -1 : 0;
+        if (status < 0)
+            break;
+        vx_identity *sum = vx_map_at(rows, number);
+        sum->datagrams += row->datagrams;
+        sum->inner_bytes += row->inner_bytes;
+        sum->first_time = made || row->first_time < sum->first_time ? row->first_time : sum->first_time;
+        sum->last_time = made || row->last_time > sum->last_time ? row->last_time : sum->last_time;
+    }
+    vx_map_free(&all);
+    return status;
+}
+
+static int fold_all_identities(const vx_tally *tally, vx_map *rows) {
+    return fold_identities(tally, rows, false) < 0 ? -1 : fold_identities(tally, rows, true);
+}
+
 int vx_query_sources(const vx_tally *tally, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_identity), tally->flows.seed);
     for (uint32_t i = 0; i < cell_count(tally); i++) {
@@ -1028,7 +1119,7 @@ int vx_query_sources(const vx_tally *tally, vx_map *rows) {
         row->first_time = first || first_time < row->first_time ? first_time : row->first_time;
         row->last_time = first || cell->last_time > row->last_time ? cell->last_time : row->last_time;
     }
-    return 0;
+    return fold_all_identities(tally, rows);
 }
 
 static inline void prefetch_reverse(const vx_tally *tally, uint32_t flow, const uint32_t *reverses) {
@@ -1054,7 +1145,7 @@ int vx_query_pairs(const vx_tally *tally, const uint32_t *reverses, vx_map *rows
         if (add_identity(rows, &key, cell) == NULL)
             return -1;
     }
-    return 0;
+    return fold_all_identities(tally, rows);
 }
 
 int vx_query_told_mss(const vx_tally *tally, vx_map *rows) {
@@ -1343,7 +1434,8 @@ static int group_large(const vx_tally *tally, const uint32_t *limits, const uint
             .inner_length = large->inner_length,
             .payload_length = large->payload_length,
             .options = options_of(tally, large->flow),
-            .tunnelled = flow.vni >= 0 || (flow.vni == -2 && large->outer_length != large->inner_length),
+            .tunnelled =
+                flow.vni >= 0 || (flow.vni == VX_ANY_VNI && large->outer_length != large->inner_length),
             .ipv6 = flow.size == 16,
             .both_told = own > 0 && theirs > 0,
             .segment = segment_of(tally, large->flow),

@@ -121,6 +121,8 @@ uint32_t vx_tally_interface(vx_tally *tally, int64_t index, int32_t input, int32
         key.index = key.interface = -1;
         name = NULL;
     }
+    if (key.index < 0 && key.interface < 0)
+        link_type = vx_link_type_of_all(input);
     bool made;
     uint32_t number = vx_map_intern(&tally->interfaces, &key, VX_INTERFACE_KEY, &made);
     if (number == VX_NONE || !made)
@@ -303,7 +305,8 @@ static uint32_t somewhere(vx_tally *tally, uint32_t number) {
     if (interface == VX_NONE)
         return VX_NONE;
     if (made)
-        ((vx_interface_row *)vx_map_at(&tally->interfaces, interface))->link_type = row->link_type;
+        ((vx_interface_row *)vx_map_at(&tally->interfaces, interface))->link_type =
+            vx_link_type_of_all(row->input);
     place.interface = interface;
     place.loopback = false;
     vx_place_forget_macs(&place);

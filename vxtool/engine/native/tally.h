@@ -41,6 +41,9 @@ enum { VX_WHOLE, VX_FRAGMENTS, VX_FIRST_ONLY };
 /* The flow that stands for all that were folded into it (fold.h); the only one that is not in `flows`. */
 #define VX_OTHER_FLOWS (VX_NONE - 1)
 
+/* The VNI of folded flows (fold.h) of which even that is not told. */
+enum { VX_ANY_VNI = -2 };
+
 /* The protocol by which a folded flow's ends are known outside of here: FOLDED and those that follow in
  * tables.py. */
 static inline int32_t vx_folded_protocol(const vx_ends *ends) {
@@ -71,6 +74,10 @@ typedef struct {
     uint32_t link_type;
 } vx_interface_row;
 enum { VX_INTERFACE_KEY = 16 };
+
+/* The link type of an interface that stands for all of its input, or for all cooked captures, which are of
+ * the one that tells no interfaces apart. */
+static inline uint32_t vx_link_type_of_all(int32_t input) { return input < 0 ? VX_LINK_SLL : 0; }
 
 /* A stage, but for its form. A place with a wear of VX_PLAIN and without loopback also stands for all of the
  * same interface, direction and MACs in the keys of fragments. */
@@ -359,6 +366,12 @@ typedef struct {
     uint64_t datagrams; /* that are listed by themselves; 0: none are */
     uint64_t sightings; /* and of these, further sightings; 0: none are */
 } vx_limits;
+
+/* Answers to questions tell so many pairs of addresses apart, or identities of flows. */
+enum { VX_FLOWS_OF_ENDS = 4, VX_ENDS_OF_AN_IDENTITY = 4, VX_LEAST_ENDS = 1024 };
+static inline uint64_t vx_most_ends(const vx_limits *most) {
+    return most->flows / VX_FLOWS_OF_ENDS > VX_LEAST_ENDS ? most->flows / VX_FLOWS_OF_ENDS : VX_LEAST_ENDS;
+}
 
 /* Most flows have one cell. */
 static inline uint64_t vx_most_cells(const vx_limits *most) {
