@@ -102,7 +102,24 @@ def tell_overlay(
     queries = tables.queries
     # Who asks for pairs asks for sources too: those first, while the other directions may still be looked for.
     two = bool(queries.sources) and any(reverse not in (None, vni) for vni, reverse, _ in queries.pairs)
+    if not two and queries.folded[0]:
+        two = _are_identities(tables)
     return "cilium" if two else "vxlan"
+
+
+def _are_identities(tables: Tables) -> bool:
+    """The same by addresses, where the two directions were folded: whether most of what goes to one that sends goes
+    there under another VNI than it sends under. In one network both are the same."""
+    senders = tables.queries.sources
+    addresses = {address for _, address in senders if address}
+    same = other = 0
+    for (vni, reverse, address), (datagrams, _) in tables.queries.pairs.items():
+        if reverse is None and address in addresses:
+            if (vni, address) in senders:
+                same += datagrams
+            else:
+                other += datagrams
+    return other > same
 
 
 def describe_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay | None) -> list[Identity]:

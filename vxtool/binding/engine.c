@@ -692,6 +692,14 @@ static PyObject *all_samples_of(const vx_tally *tally) {
     return list;
 }
 
+/* (in a tunnel, IPv6, MSS, flows) */
+static PyObject *folded_mss_of(const vx_tally *tally, uint32_t number) {
+    const vx_count *told = vx_map_at(&tally->folded_mss, number);
+    return Py_BuildValue("(NNIK)", PyBool_FromLong((long)(told->key >> 33 & 1)),
+                         PyBool_FromLong((long)(told->key >> 32 & 1)), (unsigned)(told->key & UINT32_MAX),
+                         (unsigned long long)told->count);
+}
+
 /* Add a table to what is given out, unless something failed before. */
 static void put(PyObject **tables, const char *name, PyObject *table) {
     if (table == NULL || *tables == NULL || PyDict_SetItemString(*tables, name, table) < 0)
@@ -753,6 +761,7 @@ static PyObject *engine_tables(PyObject *object, PyObject *unused) {
     put(&tables, "overheads", counts_of(&tally->overheads));
     put(&tables, "sizes", counts_of(&tally->sizes));
     put(&tables, "mss", counts_of(&tally->mss));
+    put(&tables, "folded_mss", rows_of(tally, &tally->folded_mss, folded_mss_of));
     put(&tables, "samples", all_samples_of(tally));
     self->busy = false;
     return tables;

@@ -153,6 +153,7 @@ def tables_of(engine: _native.Engine, names: dict[str, str], most_flows: int, ah
         samples={name: _samples(samples) for name, samples in zip(SAMPLE_KINDS, raw["samples"], strict=True)},
         datagrams=_LaterRows(large, "datagrams"),
         sightings=_LaterRows(large, "sightings"),
+        folded_mss={row[:3]: row[3] for row in raw["folded_mss"]},
         most_ends=most_ends(most_flows),
     )
     tables.queries = NativeQueries(engine, paths, ahead)

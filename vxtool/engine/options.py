@@ -19,13 +19,14 @@ _BASE = 64 << 20
 # they grow, what closing, folding and asking need for it, and what the report makes of it.
 #   journey: 256 of its own, 64 in rings, 32 in the index, 24 at the end; 150 where it waits as loose
 #   fragment: a group is 64, 32 in the ring, 32 in the index, 32 of its pieces; a tail 40
-#   flow: 128, and 1.5 cells of 128; 64 in indexes; 64 of gaps in one of eight; 60 for answers, or for folding
+#   flow: 128, and 1.5 cells of 128; 40 in indexes; 64 of gaps in one of eight; 24 for folding. What answers need is
+#     there by then: journeys are gone
 #   tunnel: 112 and 64 twice; 8 KiB of ports in one of four; 2 KB as a row of the report
 #   place: an interface has 200 bytes of places, and 1 KB as a row of the report
 #   path: 700, 8 KB of exact latencies, 30 KB of its histogram
 #   row: of sizes, timeline and so on: 56 each in six tables, and 300 as a row in Python
 # The plain engine takes about so many times as much: it is given so many times fewer.
-_JOURNEY, _FRAGMENT, _FLOW, _TUNNEL, _PLACE, _PATH, _ROW = 530, 160, 510, 4600, 1500, 40_000, 1200
+_JOURNEY, _FRAGMENT, _FLOW, _TUNNEL, _PLACE, _PATH, _ROW = 530, 160, 450, 4600, 1500, 40_000, 1200
 _PLAIN = 8
 
 
@@ -86,11 +87,11 @@ def within(options: EngineOptions, memory: int, engine: str) -> EngineOptions:
     if engine == "pure":
         left //= _PLAIN
     return options._replace(
-        most_journeys=left * 30 // 100 // _JOURNEY,
-        most_fragments=left * 5 // 100 // _FRAGMENT,
-        most_flows=left * 36 // 100 // _FLOW,
+        most_journeys=left * 24 // 100 // _JOURNEY,
+        most_fragments=left * 4 // 100 // _FRAGMENT,
+        most_flows=left * 48 // 100 // _FLOW,
         most_tunnels=left * 5 // 100 // _TUNNEL,
-        most_places=min(left * 4 // 100 // _PLACE, 1 << 16),
-        most_paths=left * 8 // 100 // _PATH,
+        most_places=min(left * 3 // 100 // _PLACE, 1 << 16),
+        most_paths=left * 6 // 100 // _PATH,
         most_rows=left * 3 // 100 // _ROW,
     )

@@ -60,6 +60,7 @@ class PlainQueries:
         tunnels: Mapping[tuple[bytes, bytes, int, int], TunnelRow],
         datagrams: Sequence[DatagramRow] = (),
         sightings: Sequence[SightingRow] = (),
+        folded_mss: Mapping[tuple[bool, bool, int], int] | None = None,
         most_ends: int = 1 << 32,
     ) -> None:
         self.flows = flows
@@ -68,6 +69,7 @@ class PlainQueries:
         self._tunnels = tunnels
         self.datagrams = datagrams
         self._sightings = sightings
+        self._folded_mss = folded_mss or {}
         self.most_ends = most_ends
 
     def sightings(self) -> Iterator[SightingRow]:
@@ -108,7 +110,7 @@ class PlainQueries:
 
     @cached_property
     def told_mss(self) -> dict[tuple[bool, bool, int], int]:
-        told: dict[tuple[bool, bool, int], int] = defaultdict(int)
+        told: dict[tuple[bool, bool, int], int] = defaultdict(int, self._folded_mss)
         for flow, row in self.flows.items():
             if row.mss:
                 told[flow.vni >= 0, len(flow.source) == 16, row.mss] += 1

@@ -344,6 +344,7 @@ class PureEngine:
         self._large: dict[tuple[FlowKey, int, int, int], int] = {}
         self._small_sizes: dict[tuple[bool, int], int] = {}  # which need no limit
         self._mss: dict[int, int] = {}
+        self._folded_mss: dict[tuple[bool, bool, int], int] = {}
         self._icmp_errors: dict[tuple[bool, int, int, int, int], list[Sample]] = {}
         self._icmp_error_counts: dict[tuple[bool, int, int, int, int], int] = {}
         self._step = timeline_step(0)
@@ -565,6 +566,8 @@ class PureEngine:
             if len(self._interface_keys) >= self._options.most_places and key[::2] != (-1, -1):
                 self._counters.folded_places = 1
                 return self._interface((-1, key[1], -1), None, _link_type_of_all(key[1]))
+            if key[::2] == (-1, -1):
+                link_type = _link_type_of_all(key[1])
             interface = self._interface_keys[key] = InterfaceKey(*key)
             self._interface_names.setdefault(interface, (name, link_type))
             self._interfaces.setdefault(interface, [0, 0, 0])
@@ -842,7 +845,8 @@ class PureEngine:
             if len(self._undecided) < self._options.most_journeys // UNDECIDED_PART:
                 self._undecided.append(journey)
                 return
-            self._counters.evicted_journeys += 1
+            # One that was evicted is counted as such already.
+            self._counters.evicted_journeys += self._clock - journey.clock > self._options.window
             start = _start(journey, sides).time
             flags = AT_START if start - self._first_time <= self._grace() else 0  # type: ignore[operator]
         if not _is_doubtful(journey, sides) or not self._doubt(journey):
@@ -1266,6 +1270,9 @@ class PureEngine:
         row = self._flows.pop(flow)
         self._several_ranges.discard(id(row))
         self._counters.folded_flows += not is_folded(flow)
+        if row.mss:
+            told = (flow.vni >= 0, len(flow.source) == 16, row.mss)
+            self._folded_mss[told] = self._folded_mss.get(told, 0) + 1
         outer = (row.outer_source, row.outer_destination)
         key = _next_coarser(flow, *outer)
         found = self._flows.get(key)
@@ -1384,6 +1391,7 @@ class PureEngine:
             samples=self._samples,
             datagrams=sorted(self._datagrams),
             sightings=sorted(self._sightings),
+            folded_mss=self._folded_mss,
             most_ends=most_ends(self._options.most_flows),
         )
 
@@ -1622,6 +1630,7 @@ class PureEngine:
         _add_counts(self._small_sizes, other._small_sizes)
         _add_counts(self._large, other._large)
         _add_counts(self._mss, other._mss)
+        _add_counts(self._folded_mss, other._folded_mss)
         _add_counts(self._wrong_checksums, other._wrong_checksums)
         _add_counts(self._icmp_error_counts, other._icmp_error_counts)
         _add_counts(self._fragments, other._fragments)

@@ -482,6 +482,7 @@ class _Tables(NamedTuple):
     samples: dict[str, list[Sample]]  # by SAMPLE_KINDS: the earliest of each
     datagrams: Sequence[DatagramRow]  # in order of their samples; empty unless they were asked for
     sightings: Sequence[SightingRow]  # in order; likewise
+    folded_mss: dict[tuple[bool, bool, int], int]  # (in a tunnel, IPv6, MSS) -> flows that told it and were folded
     most_ends: int  # pairs of addresses that answers of `queries` tell apart; identities a quarter of that
 
 
@@ -492,10 +493,21 @@ class Tables(_Tables):
     @cached_property
     def queries(self) -> Queries:
         """Set by the engine that has answers of its own; no part of what makes tables equal."""
+        return self.plain_queries()
+
+    def plain_queries(self) -> Queries:
+        """The answers in plain Python, whichever engine made the tables."""
         from vxtool.engine.plain_queries import PlainQueries  # here, because the other engine does not need it
 
         return PlainQueries(
-            self.flows, self.cells, self.large, self.tunnels, self.datagrams, self.sightings, self.most_ends
+            self.flows,
+            self.cells,
+            self.large,
+            self.tunnels,
+            self.datagrams,
+            self.sightings,
+            self.folded_mss,
+            self.most_ends,
         )
 
 

@@ -157,10 +157,12 @@ static void forget(vx_tally *tally, vx_flow *flow) {
     *flow = left;
 }
 
-/* Fold one: it gets a coarser key, or goes into the row that has it. */
-static void fold_flow(const folding *fold, uint32_t number) {
+/* Fold one: it gets a coarser key, or goes into the row that has it. 0, or -1: no memory. */
+static int fold_flow(const folding *fold, uint32_t number) {
     vx_tally *tally = fold->tally;
     vx_flow *flow = flow_at(tally, number);
+    if (flow->mss > 0 && vx_map_count_up(&tally->folded_mss, vx_mss_key(flow, flow->mss), 1) < 0)
+        return -1;
     tally->counters.folded_flows += !(flow->ends.shape & VX_KEY_FOLDED);
     coarse_key key;
     bool is_some = next_coarser(tally, flow, &key);
@@ -178,13 +180,14 @@ static void fold_flow(const folding *fold, uint32_t number) {
         flow->vni = key.vni;
         /* There is room: it was just there itself. */
         vx_index_add(&tally->flows.index, vx_tally_flow_tag(tally, &key.ends, key.vni), number);
-        return;
+        return 0;
     }
     fold->into[number] = found;
     if (found != VX_OTHER_FLOWS && vx_sample_before(flow->first, flow_at(tally, found)->first)) {
         flow_at(tally, found)->first = flow->first;
         flow_at(tally, found)->underlay = flow->underlay;
     }
+    return 0;
 }
 
 static uint32_t end_of(const folding *fold, uint32_t flow) {
@@ -331,8 +334,8 @@ static int fold_half(folding *fold) {
     memset(fold->gone, 0xff, fold->cells * sizeof *fold->gone);
     for (uint32_t i = 0; i < fold->flows; i++) {
         unsigned class = class_of(fold->octets[i]);
-        if (class < most || (class == most && fold->last[i] <= latest))
-            fold_flow(fold, i);
+        if ((class < most || (class == most && fold->last[i] <= latest)) && fold_flow(fold, i) < 0)
+            return -1;
     }
     for (uint32_t i = 0; i < fold->cells; i++)
         if (move_cell(fold, i) < 0)

@@ -539,7 +539,8 @@ static int count_alone(vx_journeys *journeys, uint32_t number) {
             share_room(journeys);
             return 0;
         }
-        journeys->tally->counters.evicted_journeys++;
+        /* One that was evicted is counted as such already. */
+        journeys->tally->counters.evicted_journeys += journeys->clock - journey->clock > journeys->window;
         flags = begins(journeys, &view, grace_of(journeys)) ? VX_AT_START : 0;
     }
     if (vx_is_doubtful(&view) && doubt(journeys, number))

@@ -1150,13 +1150,14 @@ int vx_query_pairs(const vx_tally *tally, const uint32_t *reverses, vx_map *rows
 
 int vx_query_told_mss(const vx_tally *tally, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_count), tally->flows.seed);
+    for (uint32_t i = 0; i < vx_map_count(&tally->folded_mss); i++) {
+        const vx_count *row = vx_map_at(&tally->folded_mss, i);
+        if (vx_map_count_up(rows, row->key, row->count) < 0)
+            return -1;
+    }
     for (uint32_t i = 0; tally->has_mss && i < flow_count(tally); i++) {
         uint32_t mss = mss_of(tally, i);
-        if (mss == 0)
-            continue;
-        flow_view flow = view_of(tally, i);
-        uint64_t key = (uint64_t)(flow.vni >= 0) << 33 | (uint64_t)(flow.size == 16) << 32 | mss;
-        if (vx_map_count_up(rows, key, 1) < 0)
+        if (mss > 0 && vx_map_count_up(rows, vx_mss_key(flow_at(tally, i), mss), 1) < 0)
             return -1;
     }
     return 0;

@@ -35,6 +35,7 @@ void vx_tally_init(vx_tally *tally, const vx_limits *most, uint64_t seed) {
     vx_map_init(&tally->overheads, sizeof(vx_count), seed);
     vx_map_init(&tally->sizes, sizeof(vx_count), seed);
     vx_map_init(&tally->mss, sizeof(vx_count), seed);
+    vx_map_init(&tally->folded_mss, sizeof(vx_count), seed);
     vx_map_init(&tally->wrong, sizeof(vx_count), seed);
     vx_map_init(&tally->large, sizeof(vx_large), seed);
     vx_map_init(&tally->icmp, sizeof(vx_icmp), seed);
@@ -88,6 +89,7 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->overheads);
     vx_map_free(&tally->sizes);
     vx_map_free(&tally->mss);
+    vx_map_free(&tally->folded_mss);
     vx_map_free(&tally->wrong);
     vx_map_free(&tally->large);
     vx_map_free(&tally->icmp);
@@ -1648,8 +1650,8 @@ int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, co
         add_timeline(tally, other, paths) == 0 && add_underlays(tally, other, base, numbers) == 0 &&
         add_wrong(tally, other, numbers) == 0 && add_counts(&tally->overheads, &other->overheads) == 0 &&
         add_counts(&tally->sizes, &other->sizes) == 0 && add_counts(&tally->mss, &other->mss) == 0 &&
-        add_icmp(tally, other, base) == 0 && add_fragments(tally, other, numbers) == 0 &&
-        add_too_big(tally, other, base) == 0)
+        add_counts(&tally->folded_mss, &other->folded_mss) == 0 && add_icmp(tally, other, base) == 0 &&
+        add_fragments(tally, other, numbers) == 0 && add_too_big(tally, other, base) == 0)
         status = 0;
     if (status == 0 && vx_map_count(&tally->flows) > tally->most.flows)
         status = vx_fold_flows(tally);

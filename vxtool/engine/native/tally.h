@@ -174,6 +174,12 @@ enum { VX_FLOW_KEY = 44 };
 
 _Static_assert(sizeof(vx_flow) == 128 && offsetof(vx_flow, mss) == VX_FLOW_KEY, "not as said");
 
+/* Which MSS a flow told: in a tunnel << 33 | IPv6 << 32 | MSS. */
+static inline uint64_t vx_mss_key(const vx_flow *flow, uint32_t mss) {
+    bool ipv6 = flow->ends.shape & VX_KEY_IPV6;
+    return (uint64_t)(flow->vni >= 0) << 33 | (uint64_t)ipv6 << 32 | mss;
+}
+
 /* What a flow had on a path: a cache line that every datagram needs, by the same number another with its
  * samples, which few do, and for some a vx_more_of_cell. */
 typedef struct {
@@ -401,6 +407,7 @@ typedef struct vx_tally {
     vx_map overheads;     /* of vx_count, by bytes */
     vx_map sizes;         /* of vx_count, by in a tunnel << 32 | bytes */
     vx_map mss;           /* of vx_count, by bytes */
+    vx_map folded_mss;    /* of vx_count, by vx_mss_key: flows that told one, and were folded since */
     vx_map large;         /* of vx_large */
     vx_map icmp;          /* of vx_icmp */
     vx_map timeline;      /* of vx_step */
