@@ -19,14 +19,14 @@ _BASE = 64 << 20
 # they grow, what closing, folding and asking need for it, and what the report makes of it.
 #   journey: 256 of its own, 64 in rings, 32 in the index, 24 at the end; 150 where it waits as loose
 #   fragment: a group is 64, 32 in the ring, 32 in the index, 32 of its pieces; a tail 40
-#   flow: 128, and 1.5 cells of 128; 40 in indexes; 64 of gaps in one of eight; 24 for folding. What answers need is
+#   flow: 128, and 1.5 cells of 128; 40 in indexes; 64 of gaps in one of eight; 44 for folding. What answers need is
 #     there by then: journeys are gone
 #   tunnel: 112 and 64 twice; 8 KiB of ports in one of four; 2 KB as a row of the report
 #   place: an interface has 200 bytes of places, and 1 KB as a row of the report
 #   path: 700, 8 KB of exact latencies, 30 KB of its histogram
 #   row: of sizes, timeline and so on: 56 each in six tables, and 300 as a row in Python
 # The plain engine takes about so many times as much: it is given so many times fewer.
-_JOURNEY, _FRAGMENT, _FLOW, _TUNNEL, _PLACE, _PATH, _ROW = 530, 160, 450, 4600, 1500, 40_000, 1200
+_JOURNEY, _FRAGMENT, _FLOW, _TUNNEL, _PLACE, _PATH, _ROW = 530, 160, 460, 4600, 1500, 40_000, 1200
 _PLAIN = 8
 
 

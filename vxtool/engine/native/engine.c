@@ -1011,6 +1011,9 @@ int vx_engine_finish(vx_engine *engine) {
         return fail_unless(engine, false);
     /* What waited is counted: whoever asks needs the room. */
     vx_journeys_free(&engine->journeys);
+    free(engine->tally.fold_room);
+    engine->tally.fold_room = NULL;
+    engine->tally.fold_flows = engine->tally.fold_cells = 0;
     give_back_memory();
     vx_tally_rebase(&engine->tally);
     vx_tally_sort_datagrams(&engine->tally);

@@ -12,6 +12,7 @@ typedef struct {
     uint32_t cells;
     uint64_t *octets; /* inner bytes by flow, and */
     int64_t *last;    /* when it was seen last */
+    int64_t *times;   /* room for sorting these */
     uint32_t *into;   /* by flow: the one that it was merged into; VX_NONE: it stays */
     uint32_t *gone;   /* by cell: the same */
     uint32_t *places; /* by flow, then by cell: its new number */
@@ -51,25 +52,20 @@ static int by_time(const void *one, const void *other) {
     return (*first > *second) - (*first < *second);
 }
 
-/* Up to which class, and in that up to which time: at least half of all. 0, or -1: no memory. */
-static int find_limit(const folding *fold, unsigned *most, int64_t *latest) {
+/* Up to which class, and in that up to which time: at least half of all. */
+static void find_limit(const folding *fold, unsigned *most, int64_t *latest) {
     uint32_t counts[65] = {0}, wanted = fold->flows - fold->flows / 2;
     for (uint32_t i = 0; i < fold->flows; i++)
         counts[class_of(fold->octets[i])]++;
     *most = 0;
     while (counts[*most] < wanted)
         wanted -= counts[(*most)++];
-    int64_t *times = vx_allocate(counts[*most], sizeof *times);
-    if (times == NULL)
-        return -1;
     uint32_t count = 0;
     for (uint32_t i = 0; i < fold->flows; i++)
         if (class_of(fold->octets[i]) == *most)
-            times[count++] = fold->last[i];
-    qsort(times, count, sizeof *times, by_time);
-    *latest = times[wanted - 1];
-    free(times);
-    return 0;
+            fold->times[count++] = fold->last[i];
+    qsort(fold->times, count, sizeof *fold->times, by_time);
+    *latest = fold->times[wanted - 1];
 }
 
 /* Coarser keys. */
@@ -328,8 +324,7 @@ static int fold_half(folding *fold) {
     unsigned most;
     int64_t latest;
     add_up(fold);
-    if (find_limit(fold, &most, &latest) < 0)
-        return -1;
+    find_limit(fold, &most, &latest);
     memset(fold->into, 0xff, fold->flows * sizeof *fold->into); /* VX_NONE */
     memset(fold->gone, 0xff, fold->cells * sizeof *fold->gone);
     for (uint32_t i = 0; i < fold->flows; i++) {
@@ -350,25 +345,36 @@ static bool is_roomy(const vx_tally *tally) {
            vx_map_count(&tally->cells) <= cells / 2 + cells / 4;
 }
 
+/* Room for all that folding needs, of as many flows and cells as there may be. It is kept: blocks of this
+ * size that come and go took twice the memory of all flows, in what lies free between them. */
+static int find_room(folding *fold) {
+    vx_tally *tally = fold->tally;
+    size_t flows = fold->flows, cells = fold->cells;
+    if (tally->fold_flows < flows || tally->fold_cells < cells) {
+        flows = flows > tally->most.flows ? flows : (size_t)tally->most.flows;
+        cells = cells > tally->most_cells ? cells : (size_t)tally->most_cells;
+        free(tally->fold_room);
+        tally->fold_room = vx_allocate(4 * flows + cells + 1, sizeof(uint64_t));
+        tally->fold_flows = tally->fold_room != NULL ? flows : 0;
+        tally->fold_cells = tally->fold_room != NULL ? cells : 0;
+        if (tally->fold_room == NULL)
+            return -1;
+    }
+    fold->octets = tally->fold_room;
+    fold->last = (int64_t *)(fold->octets + tally->fold_flows);
+    fold->times = fold->last + tally->fold_flows;
+    fold->into = (uint32_t *)(fold->times + tally->fold_flows);
+    fold->gone = fold->into + tally->fold_flows;
+    fold->places = fold->gone + tally->fold_cells;
+    return 0;
+}
+
 int vx_fold_flows(vx_tally *tally) {
     int status = 0;
     while (status == 0 && !is_roomy(tally) && vx_map_count(&tally->flows) > 0) {
         folding fold = {
             .tally = tally, .flows = vx_map_count(&tally->flows), .cells = vx_map_count(&tally->cells)};
-        fold.octets = vx_allocate(fold.flows, sizeof *fold.octets);
-        fold.last = vx_allocate(fold.flows, sizeof *fold.last);
-        fold.into = vx_allocate(fold.flows, sizeof *fold.into);
-        fold.gone = vx_allocate(fold.cells, sizeof *fold.gone);
-        fold.places = vx_allocate(fold.flows > fold.cells ? fold.flows : fold.cells, sizeof *fold.places);
-        status = -1;
-        if (fold.octets != NULL && fold.last != NULL && fold.into != NULL && fold.gone != NULL &&
-            fold.places != NULL)
-            status = fold_half(&fold);
-        free(fold.octets);
-        free(fold.last);
-        free(fold.into);
-        free(fold.gone);
-        free(fold.places);
+        status = find_room(&fold) < 0 ? -1 : fold_half(&fold);
     }
     return status;
 }

@@ -98,6 +98,7 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->timeline);
     free(tally->datagrams);
     free(tally->sighted);
+    free(tally->fold_room);
 }
 
 void vx_samples_insert(vx_samples *samples, vx_sample sample) {

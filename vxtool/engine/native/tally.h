@@ -391,6 +391,9 @@ typedef struct vx_tally {
     int64_t last_time;
     int64_t newest_flow; /* no flow began after this */
     uint64_t places_with_macs;
+    void *fold_room; /* of fold.c, for so many */
+    size_t fold_flows;
+    size_t fold_cells;
     uint32_t port_sets;  /* underlays that have one, and */
     uint32_t range_sets; /* flows that have had more than one range */
     bool rare_ranges;    /* of any flow: more than one range, or one that begins at 2^32 or above */
