@@ -91,10 +91,9 @@ def _address(number: int, ttl: int) -> bytes:
     return _vxlan(number % 50, _NODES, (0x0A000000 + number, 0x0A800001 + number % 1000), (1024, 80), number, ttl)
 
 
-def _plain(number: int, ttl: int) -> bytes:
-    return _ipv4(
-        0x0A000000 + number, 0x0B000000 + number, 17, number, ttl, _udp(1024, 80, struct.pack(">Q", number))
-    )
+def _plain(number: int, ttl: int, which: int = 0) -> bytes:
+    payload = struct.pack(">Q", which << 40 | number)
+    return _ipv4(0x0A000000 + number, 0x0B000000 + number, 17, number, ttl, _udp(1024, 80, payload))
 
 
 def _open(at: int) -> bytes:
@@ -103,6 +102,16 @@ def _open(at: int) -> bytes:
 
 def _left(at: int) -> bytes:
     return _sll2(2, 4) + _vxlan(7, _NODES, (0x0A000001, 0x0A840001), (1024 + at % 60_000, 80), at, 63)
+
+
+def _dropped(at: int) -> bytes:
+    return _sll2(1, 0) + _address(at, 64)
+
+
+def _two_sided(at: int) -> bytes:
+    """In and out of each flow, but never the same datagram."""
+    number, out = divmod(at, 2)
+    return _sll2(1 + out, 4 * out) + _plain(number, 64, out)
 
 
 def _first(at: int) -> bytes:
@@ -192,6 +201,8 @@ FLOODS = {
     "addresses": Flood(10_000_000, SLL2, _both_ways(_address), 1000, _halves),
     "plain": Flood(10_000_000, SLL2, _both_ways(_plain), 1000, _halves),
     "open": Flood(10_000_000, SLL2, _open, 50, _many),
+    "dropped": Flood(4_000_000, SLL2, _dropped, 2000, _many),
+    "two-sided": Flood(4_000_000, SLL2, _two_sided, 2000, _many),
     "left": Flood(10_000_000, SLL2, _left, 50, _many),
     "first-fragments": Flood(1_000_000, SLL2, _first, 100, _many),
     "tails": Flood(1_000_000, SLL2, _tail, 100, lambda _: 0),

@@ -113,7 +113,9 @@ def test_the_c_engine_answers_so_for_more_ends_than_are_told_apart(tmp_path: Pat
     files = [Path(pcap(tmp_path / "capture.pcap", seen)).read_bytes()]
     tables = tables_of("native", files, most_flows=2000)
     assert_answers_are_plain(tables, 1)
-    assert len(tables.queries.sources) <= 256
+    assert 128 <= len(tables.queries.sources) <= 256
+    bundles = tables.queries.bundles()
+    assert 128 <= len(bundles.ends(range(len(bundles.rows)))) <= 256
     assert sum(sent.datagrams for sent in tables.queries.sources.values()) == sum(
         datagrams for datagrams, _, _ in tables.queries.tunnels.values()
     )

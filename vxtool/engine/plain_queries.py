@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from heapq import nlargest, nsmallest
+from itertools import islice
 from typing import TypeVar
 
 from vxtool.engine.answers import (
@@ -158,14 +159,11 @@ class PlainQueries:
     def _fold(
         self, rows: dict[_Key, _Sums], coarser: Callable[[_Key], _Key], together: Callable[[_Sums, _Sums], _Sums]
     ) -> dict[_Key, _Sums]:
-        """Where identities are too many, only those with the most datagrams stay: half as many as may be."""
-        most = self.most_ends // 4
-        if len(rows) <= most:
-            return rows
-        least = sorted((row[0] for row in rows.values()), reverse=True)[most // 2]
+        """Where identities are too many, tell all but those that stay more coarsely."""
+        stays = _Staying([row[0] for row in rows.values()], self.most_ends // 4)
         folded: dict[_Key, _Sums] = {}
         for key, row in rows.items():
-            key = key if row[0] > least else coarser(key)
+            key = key if stays.one_with(row[0]) else coarser(key)
             folded[key] = together(folded[key], row) if key in folded else row
         return folded
 
@@ -240,7 +238,7 @@ class PlainQueries:
                 largest = max(cell.largest for cell in mine)
                 closed = bool(self.flows[reverse].tcp_flags & _ENDS)
                 found.append(Stalled(flow, reverse, repeated, datagrams, largest, answers, last, answered, closed))
-        return found
+        return found[: self.most_ends]
 
     def named(self, flows: Collection[FlowKey]) -> object:
         return set(flows)
@@ -275,11 +273,12 @@ class PlainQueries:
 
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         arrived, left = self._along(only_in), self._along(only_out)
-        return [
+        rows = [
             TwoSided(flow, *_count(rows), *_count(left[flow]))
             for flow, rows in arrived.items()
             if flow in left and not is_folded(flow)
         ]
+        return rows[: self.most_ends]
 
     def rewritten(
         self, only_in: Collection[PathKey], only_out: Collection[PathKey], own: Collection[bytes]
@@ -303,7 +302,10 @@ class PlainQueries:
                 if other.destination != flow.destination:
                     found |= {flow, other}
         answers = {reverse for flow in found if (reverse := self.reverse(flow)) is not None}
-        return found | (answers & {*arrived, *left})
+        found |= answers & {*arrived, *left}
+        if len(found) > self.most_ends:
+            found = set(islice((flow for flow in self.flows if flow in found), self.most_ends))
+        return found
 
     def _along(self, paths: Collection[PathKey]) -> dict[FlowKey, list[Cell]]:
         objects = {number for number, path in self.objects.items() if path in paths}
@@ -406,6 +408,12 @@ class PlainBundles:
         found: dict[tuple[bytes, bytes], list[Cell]] = defaultdict(list)
         for flow, cell, _ in self._chosen(Wanted(bundles)):
             found[(flow.source, flow.destination) if flow.source else self._outer(flow)].append(cell)
+        stays = _Staying(
+            [sum(cell.datagrams for cell in cells) for cells in found.values()], self._queries.most_ends // 4
+        )
+        told: dict[tuple[bytes, bytes], list[Cell]] = defaultdict(list)
+        for pair, cells in found.items():
+            told[pair if stays.one_with(sum(cell.datagrams for cell in cells)) else (b"", b"")] += cells
         return [
             Ends(
                 source,
@@ -416,7 +424,7 @@ class PlainBundles:
                 min(cell.first_time for cell in cells),
                 max(cell.last_time for cell in cells),
             )
-            for (source, destination), cells in found.items()
+            for (source, destination), cells in told.items()
         ]
 
     def top(self, bundles: Collection[int], most: int) -> tuple[list[TopFlow], int]:
@@ -509,6 +517,23 @@ def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:
     if flow.protocol == TCP:
         return _SYNS if row.tcp_flags & ~_ECN_FLAGS == _SYN else 0
     return _ECHOES if flow.protocol in _ICMP and row.tcp_flags == ECHO_REQUEST else 0
+
+
+class _Staying:
+    """Which of the rows of an answer stay, where they are too many: half as many as may be, those with the most
+    datagrams, and of equal ones the first."""
+
+    def __init__(self, counts: list[int], most: int) -> None:
+        chosen = sorted(counts, reverse=True)[: most // 2] if len(counts) > most else counts
+        self._least = chosen[-1] if len(counts) > most else -1
+        self._ties = chosen.count(self._least)
+
+    def one_with(self, datagrams: int) -> bool:
+        """Whether the next row stays, which has so many."""
+        if datagrams == self._least and self._ties:
+            self._ties -= 1
+            return True
+        return datagrams > self._least
 
 
 def _is_told(told: set[_Key], key: _Key, most: int) -> bool:

@@ -419,6 +419,75 @@ uint32_t vx_query_earliest(const vx_tally *tally, const vx_wanted *wanted, bool 
     return count;
 }
 
+/* Which of the rows of an answer stay, where they are too many: half as many as may be, those with the most
+ * datagrams, and of equal ones the first. */
+typedef struct {
+    uint64_t least; /* as many datagrams have the last of them */
+    uint64_t ties;  /* of those that have just as many, so many stay */
+} staying;
+
+static int by_count(const void *one, const void *other) {
+    const uint64_t *first = one, *second = other;
+    return (*first < *second) - (*first > *second);
+}
+
+static inline uint64_t most_identities(const vx_tally *tally) {
+    return vx_most_ends(&tally->most) / VX_ENDS_OF_AN_IDENTITY;
+}
+
+/* `counts`: of all rows; they are sorted. */
+static staying find_staying(uint64_t *counts, uint32_t count, uint64_t most) {
+    qsort(counts, count, sizeof *counts, by_count);
+    staying who = {.least = counts[most / 2 - 1]};
+    for (uint64_t i = 0; i < most / 2; i++)
+        who.ties += counts[i] == who.least;
+    return who;
+}
+
+static bool stays(staying *who, uint64_t datagrams) {
+    if (datagrams != who->least || who->ties == 0)
+        return datagrams > who->least;
+    who->ties--;
+    return true;
+}
+
+/* Let rows beside those that stay be one, between addresses that are not told. */
+static int fold_ends(const vx_tally *tally, vx_map *rows) {
+    uint32_t count = vx_map_count(rows);
+    uint64_t most = most_identities(tally);
+    if (count <= most)
+        return 0;
+    uint64_t *counts = vx_allocate(count, sizeof *counts);
+    if (counts == NULL)
+        return -1;
+    for (uint32_t i = 0; i < count; i++)
+        counts[i] = ((const vx_between *)vx_map_at(rows, i))->datagrams;
+    staying who = find_staying(counts, count, most);
+    free(counts);
+    vx_map all = *rows;
+    vx_map_init(rows, sizeof(vx_between), all.seed);
+    int status = 0;
+    for (uint32_t i = 0; i < count && status == 0; i++) {
+        const vx_between *row = vx_map_at(&all, i);
+        const vx_pair none = {.size = 0};
+        bool made;
+        uint32_t number =
+            vx_map_intern(rows, stays(&who, row->datagrams) ? &row->pair : &none, VX_PAIR_KEY, &made);
+        if (number == VX_NONE) {
+            status = -1;
+            break;
+        }
+        vx_between *sum = vx_map_at(rows, number);
+        sum->smallest = made || row->smallest < sum->smallest ? row->smallest : sum->smallest;
+        sum->largest = row->largest > sum->largest ? row->largest : sum->largest;
+        sum->first_time = made || row->first_time < sum->first_time ? row->first_time : sum->first_time;
+        sum->last_time = made || row->last_time > sum->last_time ? row->last_time : sum->last_time;
+        sum->datagrams += row->datagrams;
+    }
+    vx_map_free(&all);
+    return status;
+}
+
 int vx_query_ends(const vx_tally *tally, const vx_wanted *wanted, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_between), tally->flows.seed);
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
@@ -437,7 +506,7 @@ int vx_query_ends(const vx_tally *tally, const vx_wanted *wanted, vx_map *rows) 
         row->last_time = made || cell->last_time > row->last_time ? cell->last_time : row->last_time;
         row->datagrams += cell->datagrams;
     }
-    return 0;
+    return fold_ends(tally, rows);
 }
 
 /* The flows with the most bytes. */
@@ -989,7 +1058,7 @@ int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, uint64_t l
         row->answers = answer->datagrams;
         row->answered_time = answer->last_time;
         row->closed = (flow_at(tally, row->reverse)->tcp_flags & ENDS) != 0;
-        if (row->answers > few)
+        if (row->answers > few || vx_map_count(rows) >= vx_most_ends(&tally->most))
             continue;
         uint32_t number = vx_map_add(rows, row, sizeof *row, row->flow);
         status = number == VX_NONE ? -1 : 0;
@@ -1050,41 +1119,29 @@ static void set_address(vx_identity *identity, const uint8_t *address, uint32_t 
         memcpy(identity->address, address, size);
 }
 
-static int by_count(const void *one, const void *other) {
-    const uint64_t *first = one, *second = other;
-    return (*first < *second) - (*first > *second);
-}
-
-/* How many datagrams the first of the rows has that are not among the `most` with the most: 0, or -1. */
-static int find_least(const vx_map *rows, uint64_t most, uint64_t *least) {
+/* Where rows are too many, let only those with the most datagrams stay, half as many as may be; the others
+ * are told without address, or without VNI as well. */
+static int fold_identities(const vx_tally *tally, vx_map *rows, bool any_vni) {
     uint32_t count = vx_map_count(rows);
+    uint64_t most = most_identities(tally);
+    if (count <= most)
+        return 0;
     uint64_t *counts = vx_allocate(count, sizeof *counts);
     if (counts == NULL)
         return -1;
     for (uint32_t i = 0; i < count; i++)
         counts[i] = ((const vx_identity *)vx_map_at(rows, i))->datagrams;
-    qsort(counts, count, sizeof *counts, by_count);
-    *least = counts[most];
+    staying who = find_staying(counts, count, most);
     free(counts);
-    return 0;
-}
-
-/* Where rows are too many, let only those with the most datagrams stay, half as many as may be; the others
- * are told without address, or without VNI as well. */
-static int fold_identities(const vx_tally *tally, vx_map *rows, bool any_vni) {
-    uint64_t most = vx_most_ends(&tally->most) / VX_ENDS_OF_AN_IDENTITY, least;
-    if (vx_map_count(rows) <= most)
-        return 0;
-    if (find_least(rows, most / 2, &least) < 0)
-        return -1;
     vx_map all = *rows;
     vx_map_init(rows, sizeof(vx_identity), all.seed);
     int status = 0;
-    for (uint32_t i = 0; i < vx_map_count(&all) && status == 0; i++) {
+    for (uint32_t i = 0; i < count && status == 0; i++) {
         const vx_identity *row = vx_map_at(&all, i);
         vx_identity key = {.vni = any_vni ? VX_ANY_VNI : row->vni, .reverse_vni = -1};
         bool made;
-        uint32_t number = vx_map_intern(rows, row->datagrams > least ? row : &key, VX_IDENTITY_KEY, &made);
+        const vx_identity *kept = stays(&who, row->datagrams) ? row : &key;
+        uint32_t number = vx_map_intern(rows, kept, VX_IDENTITY_KEY, &made);
         status = number == VX_NONE ? -1 : 0;
         if (status < 0)
             break;
@@ -1197,6 +1254,8 @@ static int add_side(const vx_tally *tally, const uint8_t *sides, const uint8_t *
             seen[vx_flow_place(tally, cell->flow)] != (VX_ONLY_IN | VX_ONLY_OUT))
             continue;
         bool made;
+        if (vx_is_too_many(rows, &cell->flow, sizeof cell->flow, vx_most_ends(&tally->most)))
+            continue;
         uint32_t number = vx_map_intern(rows, &cell->flow, sizeof cell->flow, &made);
         if (number == VX_NONE)
             return -1;
@@ -1400,6 +1459,10 @@ int vx_query_rewritten(const vx_tally *tally, const uint8_t *sides, const vx_map
     bool room =
         search.seen != NULL && search.tags != NULL && search.tagged[0] != NULL && search.tagged[1] != NULL;
     int status = room ? search_all(&search, reverses) : -1;
+    uint64_t left = vx_most_ends(&tally->most);
+    for (uint32_t i = 0; i < flow_count(tally); i++)
+        if (found[i] != 0 && (left == 0 || left-- == 0))
+            found[i] = 0;
     free(search.seen);
     free(search.tags);
     free(search.tagged[0]);
