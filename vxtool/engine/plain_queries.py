@@ -338,14 +338,14 @@ class PlainBundles:
             inner = _inner(flow, flow.destination) if asked else b""
             if asked and not _is_told(told_inside, inner, queries.most_ends):
                 inner = b""
-            key = (
-                place,
-                *pair,
-                inner,
+            alike = (
                 apart.get(flow, 0),
                 flow.protocol in _OTHER_ICMP and flow.source_port < 0,
                 cell.egress_packets > cell.wire_packets,
             )
+            key: tuple[object, ...] = (place, *pair, inner, *alike)
+            if len(numbers) >= queries.most_ends and key not in numbers:
+                key = (place, b"", b"", b"", *alike)
             number = numbers.setdefault(key, len(numbers))
             self._cells.append((flow, cell, number))
             self._bundle_of[flow, place] = number

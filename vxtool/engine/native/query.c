@@ -294,6 +294,14 @@ static inline void add_to_bundle(vx_bundle *bundle, const vx_cell *cell, vx_wire
     bundle->fragmented += wire.fragmented;
 }
 
+/* One too many is of all ends: 0, or -1: no memory. */
+static VX_RARE int leave_out_ends(vx_bundles *bundles, vx_bundle *key) {
+    const vx_pair none = {.size = 0};
+    key->pair = intern_pair(&bundles->pairs, &none);
+    key->inside = key->inside > 0 ? key->pair + 1 : 0;
+    return key->pair != VX_NONE ? 0 : -1;
+}
+
 static int bundle_cells(const vx_tally *tally, const uint8_t *inside, const uint8_t *apart,
                         const uint32_t *by_underlay, told_pairs *told, vx_bundles *bundles,
                         uint32_t *numbers) {
@@ -315,6 +323,9 @@ static int bundle_cells(const vx_tally *tally, const uint8_t *inside, const uint
             if (key.inside == 0)
                 return -1;
         }
+        if (vx_is_too_many(&bundles->rows, &key, VX_BUNDLE_KEY, vx_most_ends(&tally->most)) &&
+            leave_out_ends(bundles, &key) < 0)
+            return -1;
         bool made;
         numbers[i] = vx_map_intern(&bundles->rows, &key, VX_BUNDLE_KEY, &made);
         if (numbers[i] == VX_NONE)
