@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING, BinaryIO, Literal
 from vxtool import __version__
 from vxtool.capture.source import Source, open_source
 from vxtool.engine import Engine, engine_name, make_engine
-from vxtool.engine.options import DEFAULT_PORTS, EngineOptions
+from vxtool.engine.options import (
+    DEFAULT_MEMORY,
+    DEFAULT_PORTS,
+    LEAST_MEMORY,
+    EngineOptions,
+    most_listed,
+    within,
+)
 from vxtool.engine.wears import PORT_NAMES
 from vxtool.errors import InputError, UsageError
 
@@ -52,8 +59,7 @@ LINK_TYPES = {
     276: "LINUX_SLL2",
 }
 
-MOST_PACKETS = 8_000_000  # that `flows` lists one by one: 40 bytes each
-MOST_CONVERTED = 50_000_000  # datagrams that `decap` or `extract` writes, and further records of these
+MOST_PACKETS = 8_000_000  # that `flows` lists one by one, in half of the memory
 # Of an underlay: what every host takes in one piece (RFC 791), and the longest IPv4 packet.
 LEAST_MTU, MOST_MTU = 576, 65535
 
@@ -81,6 +87,7 @@ def analyze(
     window_ns: int = 1_000_000_000,
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
+    memory_bytes: int = DEFAULT_MEMORY,
     progress: ProgressCallback | None = None,
     control: Control | None = None,
 ) -> Report:
@@ -96,8 +103,10 @@ def analyze(
     (`what_if`), beside 1500 and 9000. `expect` is a file of expectations in TOML, which the report's `expectations`
     hold against the capture. `ports` maps further UDP ports to "vxlan", "geneve" or "vxlan-gpe". Times are ns of
     capture time. `jobs` is how many threads may work: by default as many as there are cores, from a size on that is
-    worth a second one. Two are made use of, by the native engine; the report does not depend on it. Through
-    `control` reading may be stopped early, and interim reports be had.
+    worth a second one. Two are made use of, by the native engine; the report does not depend on it. `memory_bytes`
+    is what the process may take: where a capture has more flows than fit in, the smallest are counted together, and
+    the report's `capture` says how many and what else is not told apart. Through `control` reading may be stopped
+    early, and interim reports be had.
 
     An input that cannot be read stands in the report's `inputs` with its error, and the others are analyzed.
     Raises UsageError for files of the operator that cannot be used, and for options that make no sense.
@@ -125,7 +134,9 @@ def analyze(
         with _no_collector():
             return build_report(tables, inputs, tool, knowledge or Knowledge(paths), question)
 
-    return report(*_observe(paths, ports, window_ns, settle_ns, jobs, progress, control=control, interim=report))
+    return report(
+        *_observe(paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, control=control, interim=report)
+    )
 
 
 def flows(
@@ -153,6 +164,7 @@ def flows(
     window_ns: int = 1_000_000_000,
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
+    memory_bytes: int = DEFAULT_MEMORY,
     progress: ProgressCallback | None = None,
     control: Control | None = None,
 ) -> FlowList:
@@ -165,17 +177,19 @@ def flows(
     `protocols` ("tcp", "icmp") and `verdicts`. Of several values of one kind any may fit, each kind given must.
 
     With `packets`, their datagrams are listed one by one instead, in order of time, each once and with the record
-    that it was first seen in; `top` is then how many of them. MOST_PACKETS are kept; `packets` in the list says how
-    many there were beyond. Each is made when it is looked at.
+    that it was first seen in; `top` is then how many of them. As many are kept as fit into half of the memory;
+    `packets` in the list says how many there were beyond. Each is made when it is looked at.
 
     Errors are those of `analyze`.
     """
     from vxtool.analysis.flow_list import build_flow_list, check_filter
 
     wanted = check_filter(pods, in_namespaces, identities, addresses, on_ports, protocols, verdicts)
-    most = MOST_PACKETS if packets else 0
+    most = min(MOST_PACKETS, most_listed(memory_bytes)) if packets else 0
     knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
-    tables, inputs, tool = _observe(paths, ports, window_ns, settle_ns, jobs, progress, most, control=control)
+    tables, inputs, tool = _observe(
+        paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, control=control
+    )
     from vxtool.analysis import Knowledge, Question
 
     question = Question(scope, overlay, window=window_ns)
@@ -200,6 +214,7 @@ def diff(
     window_ns: int = 1_000_000_000,
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
+    memory_bytes: int = DEFAULT_MEMORY,
     progress: ProgressCallback | None = None,
     control: Control | None = None,
 ) -> Difference:
@@ -231,6 +246,7 @@ def diff(
             window_ns=window_ns,
             settle_ns=settle_ns,
             jobs=jobs,
+            memory_bytes=memory_bytes,
             progress=progress,
             control=control,
         )
@@ -258,6 +274,7 @@ def decap(
     window_ns: int = 1_000_000_000,
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
+    memory_bytes: int = DEFAULT_MEMORY,
     progress: ProgressCallback | None = None,
 ) -> tuple[Decapsulated, list[Input]]:
     """Write what was in the tunnels of captures taken at one place as a pcapng file: each datagram once, as it was
@@ -271,9 +288,8 @@ def decap(
 
     check_files(paths, "decap")
     knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
-    tables, inputs, _ = _observe(
-        paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED
-    )
+    most = most_listed(memory_bytes)
+    tables, inputs, _ = _observe(paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, most)
     from vxtool.analysis import Knowledge
     from vxtool.analysis.outcomes import Judge
     from vxtool.convert.choose import none_could_be_read
@@ -343,6 +359,7 @@ def extract(
     window_ns: int = 1_000_000_000,
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
+    memory_bytes: int = DEFAULT_MEMORY,
     progress: ProgressCallback | None = None,
 ) -> tuple[Extracted, list[Input]]:
     """Copy the records of some datagrams as they were into a pcapng file, with interface names and directions, and
@@ -364,9 +381,8 @@ def extract(
     if records and len(paths) > 1:
         raise UsageError(f"record numbers are those of one input, and {len(paths)} were given; name one.")
     knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
-    tables, inputs, _ = _observe(
-        paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED
-    )
+    most = most_listed(memory_bytes)
+    tables, inputs, _ = _observe(paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, most)
     from vxtool.analysis import Knowledge
     from vxtool.analysis.flows import Describer
     from vxtool.analysis.outcomes import Judge
@@ -433,6 +449,7 @@ def summary(
     window_ns: int = 1_000_000_000,
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
+    memory_bytes: int = DEFAULT_MEMORY,
     progress: ProgressCallback | None = None,
     control: Control | None = None,
 ) -> Summary:
@@ -458,8 +475,9 @@ def summary(
     knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
     files = Inputs(paths, control)
     try:
+        most = most_listed(memory_bytes) // 2  # the lister has arrays of as many
         tables, inputs, tool = _observe(
-            paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED, files
+            paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, most, files
         )
         from vxtool.analysis import Knowledge
         from vxtool.analysis.outcomes import Judge
@@ -562,6 +580,7 @@ def summary_detail(
     window_ns: int = 1_000_000_000,
     settle_ns: int = 10_000_000,
     jobs: int | None = None,
+    memory_bytes: int = DEFAULT_MEMORY,
     progress: ProgressCallback | None = None,
 ) -> RecordDetail:
     """Record `number` (from 1) of the captures' `input` (from 1) in full: every layer with its fields and the bytes
@@ -576,8 +595,9 @@ def summary_detail(
     if not 1 <= input <= len(paths):
         raise UsageError(f"input {input}: there are {len(paths)}; give a number from 1 on.")
     knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
+    most = most_listed(memory_bytes)
     tables, inputs, tool = _observe(
-        paths, ports, window_ns, settle_ns, jobs, progress, MOST_CONVERTED, MOST_CONVERTED
+        paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, most
     )
     from vxtool.analysis import Knowledge
     from vxtool.analysis.outcomes import Judge
@@ -631,6 +651,7 @@ def _observe(
     window_ns: int,
     settle_ns: int,
     jobs: int | None,
+    memory_bytes: int,
     progress: ProgressCallback | None,
     most_datagrams: int = 0,
     most_sightings: int = 0,
@@ -639,6 +660,9 @@ def _observe(
     interim: Callable[[Tables, list[Input], Tool], Report] | None = None,
 ) -> tuple[Tables, list[Input], Tool]:
     """What an engine makes of the captures, what became of each input, and which engine it was."""
+    if memory_bytes < LEAST_MEMORY:
+        raise UsageError(f"memory of {memory_bytes} bytes: expected {LEAST_MEMORY} at least")
+    name = engine_name()
     options = EngineOptions(
         inputs=len(paths),
         ports=_wears_of(ports),
@@ -647,8 +671,7 @@ def _observe(
         most_datagrams=most_datagrams,
         most_sightings=most_sightings,
     )
-    name = engine_name()
-    engine = make_engine(options, name)
+    engine = make_engine(within(options, memory_bytes, name), name)
     sources, errors = _open_all(paths, files)
     reader = _Reader(sources, errors, progress, control)
     if control is not None:

@@ -36,7 +36,8 @@ int main(int count, char **arguments) {
         .window = 1000000000,
         .settle = 10000000,
         .most_journeys = 4000000,
-        .most_flows = 4000000,
+        .most_fragments = 1000000,
+        .most = {.flows = 4000000, .tunnels = 65536, .places = 65536, .paths = 65536, .rows = 65536},
         .seed = 0x2545f4914f6cdd1d, /* a fixed one, so that tables look alike in every run */
     };
     vx_engine *engine = vx_engine_new(&options);

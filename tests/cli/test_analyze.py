@@ -132,6 +132,7 @@ def test_without_options_the_analysis_gets_the_defaults(api: Api) -> None:
         "window_ns": 1_000_000_000,
         "settle_ns": 10_000_000,
         "jobs": None,
+        "memory_bytes": 1 << 30,
     }
 
 
@@ -141,7 +142,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
     arguments += " --namespace shop --top 7 --scope ip --overlay vxlan --port 4789=vxlan --port 6081=geneve"
     arguments += " --expect overlay.toml"
     arguments += " --select forwarding,mtu.fragmented-at-source --select identity --ignore capture.clipped"
-    arguments += " --mtu 1400 --window 2.5s --settle 500us --jobs 2 --cluster-id-bits 9"
+    arguments += " --mtu 1400 --window 2.5s --settle 500us --jobs 2 --memory 512M --cluster-id-bits 9"
     assert run(arguments.split()) == 0
     api.options.pop("progress")
     api.options.pop("control")
@@ -163,6 +164,7 @@ def test_every_option_reaches_the_analysis(api: Api) -> None:
         "window_ns": 2_500_000_000,
         "settle_ns": 500_000,
         "jobs": 2,
+        "memory_bytes": 512 << 20,
     }
 
 
@@ -182,6 +184,10 @@ def test_top_is_also_the_rows_of_each_table(api: Api, capfd: pytest.CaptureFixtu
         ["--window", "5"],
         ["--window", "0s"],
         ["--jobs", "0"],
+        ["--memory", "1"],
+        ["--memory", "127M"],
+        ["--memory", "2P"],
+        ["--memory", "-1G"],
         ["--settle", "soon"],
         ["--port", "8472"],
         ["--interface", "eth1"],

@@ -236,6 +236,7 @@ class TestOptions:
                     "window_ns": 1_000_000_000,
                     "settle_ns": 10_000_000,
                     "jobs": None,
+                    "memory_bytes": 1 << 30,
                 },
             )
         ]
@@ -255,7 +256,7 @@ class TestOptions:
         arguments = "flows a.pcap b.pcap --cluster c1 --links l1 --routes r1 --interface 3=eth1 --namespace shop"
         arguments += " --packets --top 7 --pod shop/web --pod curl --in-namespace shop --identity 36705"
         arguments += " --address 172.20.0.0/16 --on-port 80 --protocol tcp --verdict dropped --verdict TRACED"
-        arguments += " --scope ip --overlay cilium --port 6081=geneve --window 2s --settle 1ms --jobs 2"
+        arguments += " --scope ip --overlay cilium --port 6081=geneve --window 2s --settle 1ms --jobs 2 --memory 2g"
         arguments += " --cluster-id-bits 9"
         assert run(arguments.split()) == 0
         assert asked == [
@@ -284,6 +285,7 @@ class TestOptions:
                     "window_ns": 2_000_000_000,
                     "settle_ns": 1_000_000,
                     "jobs": 2,
+                    "memory_bytes": 2 << 30,
                 },
             )
         ]

@@ -7,7 +7,6 @@ from collections.abc import Collection, Sequence
 from typing import TypeVar
 
 from vxtool.engine.answers import Wanted
-from vxtool.engine.plain_queries import PlainQueries
 from vxtool.engine.queries import Bundles, Large, Queries
 from vxtool.engine.tables import IN, OUT, PathKey, Tables
 
@@ -16,10 +15,7 @@ _Item = TypeVar("_Item")
 
 def assert_answers_are_plain(tables: Tables, seed: int) -> None:
     """See that these tables answer as their own flows and cells do, gone through one by one."""
-    plain = PlainQueries(
-        tables.flows, tables.cells, tables.large, tables.tunnels, tables.datagrams, tables.sightings
-    )
-    _Asker(tables.queries, plain, random.Random(seed)).ask_all()
+    _Asker(tables.queries, tables.plain_queries(), random.Random(seed)).ask_all()
 
 
 class _Asker:
@@ -36,7 +32,7 @@ class _Asker:
         one, other, chance = self.one, self.other, self.chance
         self.share = chance.choice([0.0, 0.5, 0.9, 1.0])
         assert set(one.paths) == set(self.paths)
-        for name in ("told_mss", "sources", "pairs", "tunnels", "source_ports", "tunnel_flows"):
+        for name in ("folded", "told_mss", "sources", "pairs", "tunnels", "source_ports", "tunnel_flows"):
             assert getattr(one, name) == getattr(other, name), name
         assert one.sighted() == other.sighted()
         for many in (0, 1, 5, 1000):

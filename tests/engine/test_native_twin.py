@@ -388,7 +388,15 @@ def test_tables_are_equal_for_merged_parts(seed: int) -> None:
 @pytest.mark.parametrize("seed", SEEDS)
 def test_tables_are_equal_where_limits_are_hit(seed: int) -> None:
     chance = random.Random(seed)
-    limits = {"most_journeys": chance.choice([1, 2, 5, 20]), "most_flows": chance.choice([0, 1, 3, 10])}
+    limits = {
+        "most_journeys": chance.choice([1, 2, 5, 20]),
+        "most_fragments": chance.choice([0, 1, 3, 100]),
+        "most_flows": chance.choice([0, 1, 3, 10, 100]),
+        "most_tunnels": chance.choice([0, 1, 2, 100]),
+        "most_places": chance.choice([0, 1, 2, 100]),
+        "most_paths": chance.choice([0, 1, 3, 100]),
+        "most_rows": chance.choice([0, 1, 3, 100]),
+    }
     options = _options(chance, **limits)
     tables = _assert_twins(options, _capture(chance, options, 150))
     assert tables.counters.records > 0

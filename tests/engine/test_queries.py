@@ -37,7 +37,7 @@ from analysis.scenes import (
     tunnel,
 )
 from conftest import capture_files, require_native
-from engine.generate import address, mss
+from engine.generate import UDP, address, ipv4, mss, udp
 from engine.questions import assert_answers_are_plain
 
 from vxtool.engine import make_engine
@@ -97,6 +97,29 @@ def test_the_c_engine_answers_so_for_merged_parts(tmp_path: Path, seed: int) -> 
 def test_the_c_engine_answers_so_for_each_capture(capture: Path) -> None:
     require_native()
     assert_answers_are_plain(tables_of("native", [capture.read_bytes()]), 1)
+
+
+def test_the_c_engine_answers_so_for_more_ends_than_are_told_apart(tmp_path: Path) -> None:
+    """1,024 pairs of addresses and 256 identities are told apart where few flows are kept."""
+    require_native()
+    seen = []
+    for number in range(1500):
+        source = f"10.1.{number // 250}.{number % 250}"
+        inner = ipv4(source, "10.9.9.9", UDP, udp(1, 2, b"x"), identification=number)
+        packet = tunnel(inner, number, identification=number + 1) if number < 600 else inner
+        seen.append(came(number, packet))
+        if number % 100 == 0:  # some with more than others
+            seen += [came(number, tunnel(inner, number, identification=again)) for again in range(2000, 2003)]
+    files = [Path(pcap(tmp_path / "capture.pcap", seen)).read_bytes()]
+    tables = tables_of("native", files, most_flows=2000)
+    assert_answers_are_plain(tables, 1)
+    assert 128 <= len(tables.queries.sources) <= 256
+    bundles = tables.queries.bundles()
+    assert 128 <= len(bundles.ends(range(len(bundles.rows)))) <= 256
+    assert sum(sent.datagrams for sent in tables.queries.sources.values()) == sum(
+        datagrams for datagrams, _, _ in tables.queries.tunnels.values()
+    )
+    assert len(bundles.rows) <= 1024 + 2
 
 
 # What the answers are.

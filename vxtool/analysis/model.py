@@ -42,6 +42,20 @@ class Interface(TypedDict):
     records_inferred: int  # of those in and out: their direction is told by MACs or TTLs, not by link headers
 
 
+class Folded(TypedDict):
+    flows: int  # that gave way to others, each time that one did
+    datagrams: int  # of these, and
+    inner_bytes: int
+    tunnel_datagrams: int  # without their tunnel's addresses
+    identity_datagrams: int  # without their VNI, in `identities` and `identity_pairs`
+    details: int  # datagrams, or records, of which a size, a destination in time or the like is not told
+    interfaces: bool  # some, or MACs, are not told apart
+    paths: bool  # some have no interfaces
+    source_ports: bool  # of some tunnels are more than are counted
+    evicted_journeys: int  # datagrams that were judged early
+    evicted_fragments: int  # fragmented ones, whose further fragments were not waited for
+
+
 class Capture(TypedDict):
     records: int
     tunnel_records: int
@@ -55,6 +69,7 @@ class Capture(TypedDict):
     duration_ns: int | None
     vantage: Literal["router", "node", "link"] | None
     interfaces: list[Interface]
+    folded: Folded  # what more memory would have told apart
 
 
 class TunnelPair(TypedDict):

@@ -465,6 +465,7 @@ class Judge:
                         errors.add(source)
         # Without `ip addr`: an address that sends without ever coming in, and that what came in for goes nowhere.
         silent = only_out - came_in - went_out
-        self._own_addresses |= (silent & only_in) | (silent & errors) | tunnel_ends
+        told = (silent & only_in) | (silent & errors) | tunnel_ends
+        self._own_addresses |= told - {b""}  # of flows that were folded, addresses may be unknown
         for address in self._own_addresses:
             self.arrivals.pop(address, None)

@@ -9,6 +9,7 @@ from vxtool.analysis.efficiency import measure_efficiency
 from vxtool.analysis.findings import find_all
 from vxtool.analysis.findings.choice import choose
 from vxtool.analysis.findings.evidence import Case
+from vxtool.analysis.folded import describe_folded
 from vxtool.analysis.forwarding import count_outcomes
 from vxtool.analysis.interfaces import describe_interfaces
 from vxtool.analysis.knowledge import Knowledge
@@ -28,7 +29,7 @@ from vxtool.engine.tables import PLAIN, Tables
 
 if TYPE_CHECKING:
     from vxtool.analysis.expectation_file import Expectations
-    from vxtool.analysis.model import Capture, Expectation, Input, Known, Report, Tool
+    from vxtool.analysis.model import Capture, Expectation, Folded, Input, Known, Report, Tool
 
 SCHEMA = "vxtool.report/1"
 
@@ -79,6 +80,7 @@ def build_report(
     flows, flows_total = describe_flows(tables, judged, judge, tunnelled, found, knowledge, overlay, question.top)
     tunnel = describe_tunnel(tables, knowledge, overlay)
     identities = describe_identities(tables, knowledge, overlay)
+    folded = describe_folded(tables, identities)
     known: Known = {"sources": [], "conflicts": [], "names": []}
     if knowledge.cluster.sources or knowledge.links.sources or knowledge.routes.sources:
         from vxtool.analysis.sources import describe_knowledge  # here, because most runs have no such file
@@ -99,6 +101,7 @@ def build_report(
         overhead=overhead,
         mtu=mtu,
         super_frames=found,
+        folded=folded,
     )
     found_all = find_all(case)
     findings, ignored = choose(found_all, question.select, question.ignore)
@@ -115,7 +118,7 @@ def build_report(
         "interim": False,
         "tool": tool,
         "inputs": list(inputs),
-        "capture": _describe_capture(tables, judged, groups, knowledge),
+        "capture": _describe_capture(tables, judged, groups, knowledge, folded),
         "tunnel": tunnel,
         "forwarding": {**counts, "other": other},
         "identities": identities,
@@ -135,7 +138,11 @@ def build_report(
 
 
 def _describe_capture(
-    tables: Tables, judged: Sequence[Judged], groups: Sequence[Group], knowledge: Knowledge
+    tables: Tables,
+    judged: Sequence[Judged],
+    groups: Sequence[Group],
+    knowledge: Knowledge,
+    folded: Folded,
 ) -> Capture:
     counters = tables.counters
     first, last = tables.first_time, tables.last_time
@@ -152,6 +159,7 @@ def _describe_capture(
         "duration_ns": None if first is None or last is None else last - first,
         "vantage": _tell_vantage(groups),
         "interfaces": describe_interfaces(tables, judged, knowledge),
+        "folded": folded,
     }
 
 

@@ -15,6 +15,7 @@ from vxtool.analysis.sizes import SuperFrames, fragment_header, headers_inside, 
 from vxtool.analysis.times import rfc3339
 from vxtool.cluster.identities import cluster_id_of, kind_of
 from vxtool.engine.tables import (
+    ANY_VNI,
     FIRST_ONLY,
     NON_IP,
     OPAQUE,
@@ -101,13 +102,31 @@ def tell_overlay(
     queries = tables.queries
     # Who asks for pairs asks for sources too: those first, while the other directions may still be looked for.
     two = bool(queries.sources) and any(reverse not in (None, vni) for vni, reverse, _ in queries.pairs)
+    if not two and queries.folded[0]:
+        two = _are_identities(tables)
     return "cilium" if two else "vxlan"
+
+
+def _are_identities(tables: Tables) -> bool:
+    """The same by addresses, where the two directions were folded: whether most of what goes to one that sends goes
+    there under another VNI than it sends under. In one network both are the same."""
+    senders = tables.queries.sources
+    addresses = {address for _, address in senders if address}
+    same = other = 0
+    for (vni, reverse, address), (datagrams, _) in tables.queries.pairs.items():
+        if reverse is None and address in addresses:
+            if (vni, address) in senders:
+                same += datagrams
+            else:
+                other += datagrams
+    return other > same
 
 
 def describe_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay | None) -> list[Identity]:
     totals: dict[int, dict[bytes, Sent]] = defaultdict(dict)
     for (vni, source), row in tables.queries.sources.items():
-        totals[vni][source] = row
+        if vni != ANY_VNI:
+            totals[vni][source] = row
     datagrams = {vni: sum(row[0] for row in rows.values()) for vni, rows in totals.items()}
     identities: list[Identity] = []
     shift = knowledge.cluster.cluster_id_shift
@@ -146,6 +165,8 @@ def pair_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay | Non
     identity_at = identities_by_address(tables, knowledge)
     totals: dict[tuple[int, int | None], list[int]] = defaultdict(lambda: [0, 0])
     for (vni, reverse, address), (datagrams, octets) in queries.pairs.items():
+        if vni == ANY_VNI:
+            continue
         row = totals[vni, reverse if reverse is not None else identity_at(address)]
         row[0] += datagrams
         row[1] += octets
@@ -336,7 +357,7 @@ def describe_timeline(tables: Tables, judge: Judge, judged: Sequence[Judged], tu
     """
     step = tables.timeline_step
     steps: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0])
-    lost = _Losses(judge, judged)
+    lost = _Losses(tables, judge, judged)
     for (number, path, destination), (datagrams, octets) in sorted(
         tables.timeline.items(), key=lambda entry: entry[0][0]
     ):
@@ -366,13 +387,19 @@ def describe_timeline(tables: Tables, judge: Judge, judged: Sequence[Judged], tu
 class _Losses:
     """How many of the datagrams of one step were dropped, by path and destination."""
 
-    def __init__(self, judge: Judge, judged: Sequence[Judged]) -> None:
+    def __init__(self, tables: Tables, judge: Judge, judged: Sequence[Judged]) -> None:
         self._judge = judge
         self._counts: dict[tuple[PathKey, bytes], list[int]] = defaultdict(lambda: [0, 0, 0])
+        noted: set[tuple[PathKey, bytes]] | None = None
+        if tables.counters.folded_details:
+            noted = {(path, destination) for _, path, destination in tables.timeline}
         for item in judged:
             # The engine notes the destination only where one side alone was seen: else the path says it all.
             both = item.route.ingress is not None and item.route.egress is not None
-            row = self._counts[item.bundle.path, b"" if both else item.bundle.destination]
+            destination = b"" if both else item.bundle.destination
+            if noted is not None and (item.bundle.path, destination) not in noted:
+                destination = b""  # there were too many to note
+            row = self._counts[item.bundle.path, destination]
             row[0] += item.bundle.datagrams
             if item.outcome == "dropped":
                 row[1] += item.bundle.datagrams

@@ -474,14 +474,15 @@ static PyObject *flow_key(int vni, const vx_ends *ends) {
     enum { NON_IP = 1 << 16, OPAQUE = 1 << 17, NO_PORT = -1, TAIL_PORT = -2 };
     bool is_ip = !(ends->shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP));
     size_t size = !is_ip ? 0 : ends->shape & VX_KEY_IPV6 ? 16 : 4;
-    unsigned protocol = ends->shape & VX_KEY_OPAQUE ? OPAQUE
-                        : is_ip                     ? ends->protocol
-                                                    : NON_IP + ends->fragment_offset;
+    int protocol = ends->shape & VX_KEY_FOLDED   ? (int)vx_folded_protocol(ends)
+                   : ends->shape & VX_KEY_OPAQUE ? OPAQUE
+                   : is_ip                       ? ends->protocol
+                                                 : NON_IP + ends->fragment_offset;
     int source_port = ends->shape & VX_KEY_SOURCE_PORT ? ends->source_port : NO_PORT;
     if (is_ip && ends->fragment_offset > 0)
         source_port = TAIL_PORT;
     int destination_port = ends->shape & VX_KEY_DESTINATION_PORT ? ends->destination_port : NO_PORT;
-    return Py_BuildValue("(iINiNi)", vni, protocol, octets(ends->addresses, size), source_port,
+    return Py_BuildValue("(iiNiNi)", vni, protocol, octets(ends->addresses, size), source_port,
                          octets(ends->addresses + size, size), destination_port);
 }
 
@@ -509,7 +510,7 @@ static PyObject *flow_of(const vx_tally *tally, uint32_t number) {
         const vx_underlay_key *underlay =
             &((const vx_underlay *)vx_map_at(&tally->underlays, row->underlay))->key;
         addresses = underlay->addresses;
-        size = underlay->ipv6 ? 16 : 4;
+        size = underlay->size;
     }
     int port = row->ports_seen == 1 ? row->port : row->ports_seen == 0 ? -1 : -2;
     return Py_BuildValue(
@@ -587,7 +588,7 @@ static PyObject *tunnel_of(const vx_tally *tally, uint32_t number) {
     if (row->datagrams == 0)
         return none();
     const vx_underlay_key *key = &row->key;
-    size_t size = key->ipv6 ? 16 : 4;
+    size_t size = key->size;
     return Py_BuildValue("(NNiiKKN(LIK))", octets(key->addresses, size), octets(key->addresses + size, size),
                          (int)key->wear, (int)key->destination_port, (unsigned long long)row->datagrams,
                          (unsigned long long)row->outer_bytes, ports_of(row), (long long)row->first.time,
@@ -632,7 +633,7 @@ static PyObject *icmp_of(const vx_tally *tally, uint32_t number) {
 static PyObject *wrong_of(const vx_tally *tally, uint32_t number) {
     const vx_count *row = vx_map_at(&tally->wrong, number);
     const vx_underlay *underlay = vx_map_at(&tally->underlays, (uint32_t)row->key);
-    size_t size = underlay->key.ipv6 ? 16 : 4;
+    size_t size = underlay->key.size;
     return Py_BuildValue("(NNK)", octets(underlay->key.addresses, size),
                          octets(underlay->key.addresses + size, size), (unsigned long long)row->count);
 }
@@ -690,6 +691,14 @@ static PyObject *all_samples_of(const vx_tally *tally) {
         if (append(list, samples_of(&tally->samples[kind])) < 0)
             Py_CLEAR(list);
     return list;
+}
+
+/* (in a tunnel, IPv6, MSS, flows) */
+static PyObject *folded_mss_of(const vx_tally *tally, uint32_t number) {
+    const vx_count *told = vx_map_at(&tally->folded_mss, number);
+    return Py_BuildValue("(NNIK)", PyBool_FromLong((long)(told->key >> 33 & 1)),
+                         PyBool_FromLong((long)(told->key >> 32 & 1)), (unsigned)(told->key & UINT32_MAX),
+                         (unsigned long long)told->count);
 }
 
 /* Add a table to what is given out, unless something failed before. */
@@ -753,6 +762,7 @@ static PyObject *engine_tables(PyObject *object, PyObject *unused) {
     put(&tables, "overheads", counts_of(&tally->overheads));
     put(&tables, "sizes", counts_of(&tally->sizes));
     put(&tables, "mss", counts_of(&tally->mss));
+    put(&tables, "folded_mss", rows_of(tally, &tally->folded_mss, folded_mss_of));
     put(&tables, "samples", all_samples_of(tally));
     self->busy = false;
     return tables;
@@ -823,16 +833,19 @@ static PyObject *engine_names(PyObject *object, PyObject *unused) {
 /* ---- the type ---- */
 
 static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
-    static char *names[] = {"inputs",        "wears",      "window",         "settle",         "part", "seed",
-                            "most_journeys", "most_flows", "most_datagrams", "most_sightings", NULL};
+    static char *names[] = {"inputs",     "wears",          "window",         "settle",
+                            "part",       "seed",           "most_journeys",  "most_fragments",
+                            "most_flows", "most_tunnels",   "most_places",    "most_paths",
+                            "most_rows",  "most_datagrams", "most_sightings", NULL};
+    enum { LIMITS = 9 };
     Py_ssize_t inputs, wears_size;
     const char *wears;
-    long long window, settle, most_journeys, most_flows, most_datagrams, most_sightings;
+    long long window, settle, most[LIMITS];
     unsigned long long seed;
     int part;
-    if (!PyArg_ParseTupleAndKeywords(args, keywords, "ny#LLpKLLLL:Engine", names, &inputs, &wears,
-                                     &wears_size, &window, &settle, &part, &seed, &most_journeys, &most_flows,
-                                     &most_datagrams, &most_sightings))
+    if (!PyArg_ParseTupleAndKeywords(args, keywords, "ny#LLpKLLLLLLLLL:Engine", names, &inputs, &wears,
+                                     &wears_size, &window, &settle, &part, &seed, &most[0], &most[1],
+                                     &most[2], &most[3], &most[4], &most[5], &most[6], &most[7], &most[8]))
         return NULL;
     if (inputs < 0 || inputs > VX_MOST_INPUTS)
         return PyErr_Format(PyExc_ValueError, "%zd inputs: expected 0 to %d", inputs, VX_MOST_INPUTS);
@@ -845,20 +858,23 @@ static PyObject *engine_new(PyTypeObject *type, PyObject *args, PyObject *keywor
     if (window < 0 || settle < 0 || window > VX_LONGEST_WAIT || settle > VX_LONGEST_WAIT)
         return PyErr_Format(PyExc_ValueError, "waiting times of %lld and %lld ns: expected 0 to %lld", window,
                             settle, (long long)VX_LONGEST_WAIT);
-    if (most_journeys < 0 || most_flows < 0 || most_datagrams < 0 || most_sightings < 0)
-        return PyErr_Format(
-            PyExc_ValueError,
-            "limits of %lld journeys, %lld flows, %lld datagrams and %lld sightings: expected 0 or more",
-            most_journeys, most_flows, most_datagrams, most_sightings);
+    for (unsigned i = 0; i < LIMITS; i++)
+        if (most[i] < 0)
+            return PyErr_Format(PyExc_ValueError, "a limit of %lld: expected 0 or more", most[i]);
     vx_engine_options options = {
         .inputs = (uint32_t)inputs,
         .wears = (const uint8_t *)wears,
         .window = (uint64_t)window,
         .settle = (uint64_t)settle,
-        .most_journeys = (uint64_t)most_journeys,
-        .most_flows = (uint64_t)most_flows,
-        .most_datagrams = (uint64_t)most_datagrams,
-        .most_sightings = (uint64_t)most_sightings,
+        .most_journeys = (uint64_t)most[0],
+        .most_fragments = (uint64_t)most[1],
+        .most = {.flows = (uint64_t)most[2],
+                 .tunnels = (uint64_t)most[3],
+                 .places = (uint64_t)most[4],
+                 .paths = (uint64_t)most[5],
+                 .rows = (uint64_t)most[6],
+                 .datagrams = (uint64_t)most[7],
+                 .sightings = (uint64_t)most[8]},
         .seed = seed,
         .part = part,
     };

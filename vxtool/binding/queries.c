@@ -126,7 +126,7 @@ static PyObject *queries_tunnels(PyObject *object, PyObject *unused) {
     PyObject *list = PyList_New(0);
     for (uint32_t i = 0; list != NULL && i < vx_map_count(underlays); i++) {
         const vx_underlay *row = vx_map_at(underlays, i);
-        size_t size = row->key.ipv6 ? 16 : 4;
+        size_t size = row->key.size;
         if (row->datagrams > 0 &&
             append(list, Py_BuildValue("(NNiiKK(LIK))", octets(row->key.addresses, size),
                                        octets(row->key.addresses + size, size), (int)row->key.wear,
@@ -146,6 +146,14 @@ static PyObject *pair_count_of(const void *row) {
     const vx_pair *pair = &count->pair;
     return Py_BuildValue("(NNI)", octets(pair->addresses, pair->size),
                          octets(pair->addresses + pair->size, pair->size), (unsigned)count->count);
+}
+
+/* (datagrams, inner bytes) */
+static PyObject *queries_folded(PyObject *object, PyObject *unused) {
+    (void)unused;
+    vx_folded folded = vx_query_folded(((Queries *)object)->tally);
+    return Py_BuildValue("(KK)", (unsigned long long)folded.datagrams,
+                         (unsigned long long)folded.inner_bytes);
 }
 
 static PyObject *queries_source_ports(PyObject *object, PyObject *unused) {
@@ -765,6 +773,7 @@ static void queries_dealloc(PyObject *object) {
 
 static PyMethodDef queries_methods[] = {
     {"tunnels", queries_tunnels, METH_NOARGS, "tunnels()\n--\n\nTunnels, without their source ports."},
+    {"folded", queries_folded, METH_NOARGS, "folded()\n--\n\nWhat flows that gave way to others had."},
     {"source_ports", queries_source_ports, METH_NOARGS,
      "source_ports()\n--\n\nSource ports by outer addresses."},
     {"tunnel_flows", queries_tunnel_flows, METH_NOARGS,

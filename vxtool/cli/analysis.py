@@ -47,6 +47,7 @@ def run_analysis(
     window: int = 1_000_000_000,
     settle: int = 10_000_000,
     jobs: int | None = None,
+    memory_bytes: int = 1 << 30,
     select: tuple[str, ...] = (),
     ignore: tuple[str, ...] = (),
     mtus: tuple[int, ...] = (),
@@ -103,6 +104,7 @@ def run_analysis(
             window_ns=window,
             settle_ns=settle,
             jobs=jobs,
+            memory_bytes=memory_bytes,
             progress=preparing([f"vxtool.report.{each}" for each in outputs], bar),
             control=control,
         )

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from vxtool.cli.output import STDOUT
-from vxtool.cli.types import duration, positive_duration, tunnel_port
+from vxtool.cli.types import duration, memory_size, positive_duration, tunnel_port
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Option = Callable[[Any], Any]
@@ -105,6 +105,15 @@ _READING: Sequence[_Option] = (
         type=click.IntRange(min=1),
         help="Threads that may work; the report does not depend on it.  [default: all cores]",
     ),
+    click.option(
+        "--memory",
+        "memory_bytes",
+        metavar="SIZE",
+        type=memory_size,
+        default="1G",
+        show_default=True,
+        help="Memory to stay within, as in 512M: of more flows than fit in, the smallest are counted together.",
+    ),
 )
 
 _CHOOSING: Sequence[_Option] = (
@@ -185,12 +194,12 @@ def knowledge_options(command: _Command) -> _Command:
 
 
 def judging_options(command: _Command) -> _Command:
-    """How records are read and judged: --scope, --overlay, --port, --window, --settle, --jobs."""
+    """How records are read and judged: --scope, --overlay, --port, --window, --settle, --jobs, --memory."""
     return _with((*_JUDGING, *_READING), command)
 
 
 def reading_options(command: _Command) -> _Command:
-    """How records are read and joined: --port, --window, --settle, --jobs."""
+    """How records are read and joined: --port, --window, --settle, --jobs, --memory."""
     return _with(_READING, command)
 
 

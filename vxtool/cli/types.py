@@ -28,6 +28,20 @@ def positive_duration(value: str) -> int:
     return length
 
 
+def memory_size(value: str) -> int:
+    """A size such as 512M or 1G (1024 of the next smaller), in bytes."""
+    from vxtool.engine.options import LEAST_MEMORY
+
+    number, unit = (value[:-1], value[-1].upper()) if value[-1:].isalpha() else (value, "")
+    factor = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}.get(unit)
+    size = int(number) * factor if factor is not None and is_number(number, 15) else 0
+    if size < LEAST_MEMORY:
+        raise click.BadParameter(
+            f"{value!r} is no size to work in; give {LEAST_MEMORY >> 20}M or more, as in 512M or 2G."
+        )
+    return size
+
+
 def tunnel_port(value: str) -> tuple[int, str]:
     """A UDP port and the tunnel protocol on it: 4789=vxlan is (4789, 'vxlan')."""
     port, _, protocol = value.partition("=")

@@ -38,7 +38,12 @@ class NativeEngine:
             part=options.part,
             seed=_SEED,
             most_journeys=options.most_journeys,
+            most_fragments=options.most_fragments,
             most_flows=options.most_flows,
+            most_tunnels=options.most_tunnels,
+            most_places=options.most_places,
+            most_paths=options.most_paths,
+            most_rows=options.most_rows,
             most_datagrams=options.most_datagrams,
             most_sightings=options.most_sightings,
         )
@@ -113,7 +118,7 @@ class NativeEngine:
         self._engine.finish()
         from vxtool.engine.native_values import tables_of
 
-        return tables_of(self._engine, self._names(), ahead=self._in_two)
+        return tables_of(self._engine, self._names(), self._options.most_flows, ahead=self._in_two)
 
     def _names(self) -> dict[str, str]:
         names = dict(self._earlier_names)

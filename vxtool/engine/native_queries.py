@@ -120,6 +120,10 @@ class NativeQueries:
         return {row[:4]: (*row[4:6], Sample._make(row[6])) for row in self.ask.tunnels()}
 
     @cached_property
+    def folded(self) -> tuple[int, int]:
+        return self.ask.folded()
+
+    @cached_property
     def source_ports(self) -> dict[tuple[bytes, bytes], int]:
         return {(source, destination): ports for source, destination, ports in self.ask.source_ports()}
 

@@ -30,6 +30,7 @@ from vxtool.engine.tables import (
     Tables,
     TooBig,
     TooBigRow,
+    most_ends,
 )
 
 if TYPE_CHECKING:
@@ -112,8 +113,9 @@ class _LaterRows(Sequence[Any]):
     __hash__ = None  # type: ignore[assignment]
 
 
-def tables_of(engine: _native.Engine, names: dict[str, str], ahead: bool = False) -> Tables:
-    """The tables of an engine that is finished; `names` by address. See NativeQueries for `ahead`."""
+def tables_of(engine: _native.Engine, names: dict[str, str], most_flows: int, ahead: bool = False) -> Tables:
+    """The tables of an engine that is finished, and keeps so many flows; `names` by address. See NativeQueries for
+    `ahead`."""
     raw = engine.tables()
     first_time, last_time, step = raw["times"]
     interface_keys = [InterfaceKey(*row[:3]) for row in raw["interfaces"]]
@@ -160,6 +162,8 @@ def tables_of(engine: _native.Engine, names: dict[str, str], ahead: bool = False
         samples={name: _samples(samples) for name, samples in zip(SAMPLE_KINDS, raw["samples"], strict=True)},
         datagrams=_LaterRows(large, "datagrams"),
         sightings=_LaterRows(large, "sightings"),
+        folded_mss={row[:3]: row[3] for row in raw["folded_mss"]},
+        most_ends=most_ends(most_flows),
     )
     tables.queries = NativeQueries(engine, paths, ahead)
     return tables

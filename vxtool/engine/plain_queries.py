@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from heapq import nlargest, nsmallest
+from itertools import islice
 from typing import TypeVar
 
 from vxtool.engine.answers import (
@@ -27,7 +28,11 @@ from vxtool.engine.answers import (
     Wanted,
 )
 from vxtool.engine.tables import (
+    ANY_VNI,
     ECHO_REQUEST,
+    FOLDED_ICMP,
+    FOLDED_OUTER,
+    FOLDED_OUTER_ICMP,
     TAIL_PORT,
     TCP,
     Cell,
@@ -38,11 +43,14 @@ from vxtool.engine.tables import (
     Sample,
     SightingRow,
     TunnelRow,
+    is_folded,
 )
 
 _ICMP = frozenset({1, 58})
+_OTHER_ICMP = frozenset({1, 58, FOLDED_ICMP, FOLDED_OUTER_ICMP})  # without an identifier
 
 _Key = TypeVar("_Key")
+_Sums = TypeVar("_Sums", bound=tuple[int, ...])
 Cells = Mapping[tuple[FlowKey, PathKey], Cell]
 
 
@@ -57,6 +65,8 @@ class PlainQueries:
         tunnels: Mapping[tuple[bytes, bytes, int, int], TunnelRow],
         datagrams: Sequence[DatagramRow] = (),
         sightings: Sequence[SightingRow] = (),
+        folded_mss: Mapping[tuple[bool, bool, int], int] | None = None,
+        most_ends: int = 1 << 32,
     ) -> None:
         self.flows = flows
         self.cells = cells
@@ -64,6 +74,8 @@ class PlainQueries:
         self._tunnels = tunnels
         self.datagrams = datagrams
         self._sightings = sightings
+        self._folded_mss = folded_mss or {}
+        self.most_ends = most_ends
 
     def sightings(self) -> Iterator[SightingRow]:
         return iter(self._sightings)
@@ -91,6 +103,11 @@ class PlainQueries:
         return {key: (row.datagrams, row.outer_bytes, row.first) for key, row in self._tunnels.items()}
 
     @cached_property
+    def folded(self) -> tuple[int, int]:
+        cells = [cell for (flow, _), cell in self.cells.items() if is_folded(flow)]
+        return sum(cell.datagrams for cell in cells), sum(cell.inner_bytes for cell in cells)
+
+    @cached_property
     def source_ports(self) -> dict[tuple[bytes, bytes], int]:
         ports: dict[tuple[bytes, bytes], set[int]] = defaultdict(set)
         for (source, destination, _, _), row in self._tunnels.items():
@@ -107,7 +124,7 @@ class PlainQueries:
 
     @cached_property
     def told_mss(self) -> dict[tuple[bool, bool, int], int]:
-        told: dict[tuple[bool, bool, int], int] = defaultdict(int)
+        told: dict[tuple[bool, bool, int], int] = defaultdict(int, self._folded_mss)
         for flow, row in self.flows.items():
             if row.mss:
                 told[flow.vni >= 0, len(flow.source) == 16, row.mss] += 1
@@ -127,8 +144,8 @@ class PlainQueries:
     def sources(self) -> dict[tuple[int, bytes], Sent]:
         cells: dict[tuple[int, bytes], list[Cell]] = defaultdict(list)
         for flow, cell in self._tunnelled():
-            cells[flow.vni, flow.source].append(cell)
-        return {
+            cells[flow.vni, _inner(flow, flow.source)].append(cell)
+        sent = {
             key: Sent(
                 sum(cell.datagrams for cell in rows),
                 sum(cell.inner_bytes for cell in rows),
@@ -137,14 +154,31 @@ class PlainQueries:
             )
             for key, rows in cells.items()
         }
+        for coarser in (lambda key: (key[0], b""), lambda _key: (ANY_VNI, b"")):
+            sent = self._fold(sent, coarser, _sent_together)
+        return sent
 
     @cached_property
     def pairs(self) -> dict[tuple[int, int | None, bytes], tuple[int, int]]:
         def pair(flow: FlowKey) -> tuple[int, int | None, bytes]:
             reverse = self.reverse_vni(flow)
-            return flow.vni, reverse, flow.destination if reverse is None else b""
+            return flow.vni, reverse, _inner(flow, flow.destination) if reverse is None else b""
 
-        return _sums((pair(flow), cell) for flow, cell in self._tunnelled())
+        sums = _sums((pair(flow), cell) for flow, cell in self._tunnelled())
+        for coarser in (lambda key: (key[0], None, b""), lambda _key: (ANY_VNI, None, b"")):
+            sums = self._fold(sums, coarser, lambda one, other: (one[0] + other[0], one[1] + other[1]))
+        return sums
+
+    def _fold(
+        self, rows: dict[_Key, _Sums], coarser: Callable[[_Key], _Key], together: Callable[[_Sums, _Sums], _Sums]
+    ) -> dict[_Key, _Sums]:
+        """Where identities are too many, tell all but those that stay more coarsely."""
+        stays = _Staying([row[0] for row in rows.values()], self.most_ends // 4)
+        folded: dict[_Key, _Sums] = {}
+        for key, row in rows.items():
+            key = key if stays.one_with(row[0]) else coarser(key)
+            folded[key] = together(folded[key], row) if key in folded else row
+        return folded
 
     def _tunnelled(self) -> Iterator[tuple[FlowKey, Cell]]:
         return ((flow, cell) for (flow, _), cell in self.cells.items() if flow.vni >= 0)
@@ -217,7 +251,7 @@ class PlainQueries:
                 largest = max(cell.largest for cell in mine)
                 closed = bool(self.flows[reverse].tcp_flags & _ENDS)
                 found.append(Stalled(flow, reverse, repeated, datagrams, largest, answers, last, answered, closed))
-        return found
+        return found[: self.most_ends]
 
     def named(self, flows: Collection[FlowKey]) -> object:
         return set(flows)
@@ -252,9 +286,12 @@ class PlainQueries:
 
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         arrived, left = self._along(only_in), self._along(only_out)
-        return [
-            TwoSided(flow, *_count(rows), *_count(left[flow])) for flow, rows in arrived.items() if flow in left
+        rows = [
+            TwoSided(flow, *_count(rows), *_count(left[flow]))
+            for flow, rows in arrived.items()
+            if flow in left and not is_folded(flow)
         ]
+        return rows[: self.most_ends]
 
     def rewritten(
         self, only_in: Collection[PathKey], only_out: Collection[PathKey], own: Collection[bytes]
@@ -278,7 +315,10 @@ class PlainQueries:
                 if other.destination != flow.destination:
                     found |= {flow, other}
         answers = {reverse for flow in found if (reverse := self.reverse(flow)) is not None}
-        return found | (answers & {*arrived, *left})
+        found |= answers & {*arrived, *left}
+        if len(found) > self.most_ends:
+            found = set(islice((flow for flow in self.flows if flow in found), self.most_ends))
+        return found
 
     def _along(self, paths: Collection[PathKey]) -> dict[FlowKey, list[Cell]]:
         objects = {number for number, path in self.objects.items() if path in paths}
@@ -301,16 +341,24 @@ class PlainBundles:
         numbers: dict[tuple[object, ...], int] = {}
         places = {path: number for number, path in enumerate(queries.paths)}
         paths = {number: (places[path], path in inside) for number, path in queries.objects.items()}
+        told_pairs: set[tuple[bytes, bytes]] = set()
+        told_inside: set[bytes] = set()
         for (flow, path), cell in queries.cells.items():
             place, asked = paths[id(path)]
-            key = (
-                place,
-                *self._outermost(flow),
-                flow.destination if asked else b"",
+            pair = self._outermost(flow)
+            if flow.vni == -1 and not _is_told(told_pairs, pair, queries.most_ends):
+                pair = (b"", b"")
+            inner = _inner(flow, flow.destination) if asked else b""
+            if asked and not _is_told(told_inside, inner, queries.most_ends):
+                inner = b""
+            alike = (
                 apart.get(flow, 0),
-                flow.protocol in _ICMP and flow.source_port < 0,
+                flow.protocol in _OTHER_ICMP and flow.source_port < 0,
                 cell.egress_packets > cell.wire_packets,
             )
+            key: tuple[object, ...] = (place, *pair, inner, *alike)
+            if len(numbers) >= queries.most_ends and key not in numbers:
+                key = (place, b"", b"", b"", *alike)
             number = numbers.setdefault(key, len(numbers))
             self._cells.append((flow, cell, number))
             self._bundle_of[flow, place] = number
@@ -350,7 +398,7 @@ class PlainBundles:
             if (
                 bundle in chosen
                 and wanted.vni in (None, flow.vni)
-                and wanted.source in (None, flow.source)
+                and wanted.source in (None, _inner(flow, flow.source))
                 and (wanted.flows is None or flow in wanted.flows)  # type: ignore[operator]
                 and fits(cell.largest)
                 and cell.largest not in wanted.beyond
@@ -388,6 +436,12 @@ class PlainBundles:
         found: dict[tuple[bytes, bytes], list[Cell]] = defaultdict(list)
         for flow, cell, _ in self._chosen(Wanted(bundles)):
             found[(flow.source, flow.destination) if flow.source else self._outer(flow)].append(cell)
+        stays = _Staying(
+            [sum(cell.datagrams for cell in cells) for cells in found.values()], self._queries.most_ends // 4
+        )
+        told: dict[tuple[bytes, bytes], list[Cell]] = defaultdict(list)
+        for pair, cells in found.items():
+            told[pair if stays.one_with(sum(cell.datagrams for cell in cells)) else (b"", b"")] += cells
         return [
             Ends(
                 source,
@@ -398,11 +452,11 @@ class PlainBundles:
                 min(cell.first_time for cell in cells),
                 max(cell.last_time for cell in cells),
             )
-            for (source, destination), cells in found.items()
+            for (source, destination), cells in told.items()
         ]
 
     def top(self, bundles: Collection[int], most: int) -> tuple[list[TopFlow], int]:
-        chosen = list(self._chosen(Wanted(bundles)))
+        chosen = [row for row in self._chosen(Wanted(bundles)) if not is_folded(row[0])]
         owners = _owners_of_tails({flow for flow, _, _ in chosen})
         octets: dict[FlowKey, int] = defaultdict(int)
         for flow, cell, _ in chosen:
@@ -447,7 +501,7 @@ class PlainLarge:
                 if key is not None and key in queries.flows and queries.flows[key].mss
             ]
             key = (
-                flow.vni >= 0,
+                flow.vni >= 0 or (flow.vni == ANY_VNI and lengths[0] != lengths[1]),
                 flow.protocol,
                 len(flow.source) == 16,
                 row.options if row is not None else 0,
@@ -496,6 +550,44 @@ def _least_of_asking(flow: FlowKey, row: FlowRow) -> int:
     if flow.protocol == TCP:
         return _SYNS if row.tcp_flags & ~_ECN_FLAGS == _SYN else 0
     return _ECHOES if flow.protocol in _ICMP and row.tcp_flags == ECHO_REQUEST else 0
+
+
+class _Staying:
+    """Which of the rows of an answer stay, where they are too many: half as many as may be, those with the most
+    datagrams, and of equal ones the first."""
+
+    def __init__(self, counts: list[int], most: int) -> None:
+        chosen = sorted(counts, reverse=True)[: most // 2] if len(counts) > most else counts
+        self._least = chosen[-1] if len(counts) > most else -1
+        self._ties = chosen.count(self._least)
+
+    def one_with(self, datagrams: int) -> bool:
+        """Whether the next row stays, which has so many."""
+        if datagrams == self._least and self._ties:
+            self._ties -= 1
+            return True
+        return datagrams > self._least
+
+
+def _is_told(told: set[_Key], key: _Key, most: int) -> bool:
+    """Whether it is one of the first so many."""
+    if len(told) < most:
+        told.add(key)
+    return key in told
+
+
+def _sent_together(one: Sent, other: Sent) -> Sent:
+    return Sent(
+        one.datagrams + other.datagrams,
+        one.inner_bytes + other.inner_bytes,
+        min(one.first_time, other.first_time),
+        max(one.last_time, other.last_time),
+    )
+
+
+def _inner(flow: FlowKey, address: bytes) -> bytes:
+    """One of its addresses, where they are not those of the tunnel."""
+    return b"" if flow.protocol in (FOLDED_OUTER, FOLDED_OUTER_ICMP) else address
 
 
 def _turned(flow: FlowKey) -> tuple[int, bytes, int, bytes, int]:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from copy import copy
 from functools import partial
 from typing import NamedTuple, TypeVar
@@ -47,10 +47,15 @@ from vxtool.engine.quote import read_quote
 from vxtool.engine.segments import LONGEST_PACKET, Hop, Loose, decide
 from vxtool.engine.tables import (
     ACKNOWLEDGED,
+    ANY_VNI,
     AT_END,
     AT_START,
     EXACT_LATENCIES,
     FIRST_ONLY,
+    FOLDED,
+    FOLDED_ICMP,
+    FOLDED_OUTER,
+    FOLDED_OUTER_ICMP,
     FRAGMENTS,
     IN,
     INGRESS,
@@ -59,6 +64,7 @@ from vxtool.engine.tables import (
     LOOPED,
     MOST_DOUBTFUL,
     MOST_TOO_BIG,
+    NON_IP,
     OF_UDP,
     OTHER_FLOWS,
     OUT,
@@ -92,7 +98,9 @@ from vxtool.engine.tables import (
     TooBig,
     TooBigRow,
     TunnelRow,
+    is_folded,
     latency_bucket,
+    most_ends,
     timeline_step,
 )
 
@@ -101,6 +109,12 @@ LONGEST_IP = 40 + 65535  # of IPv6 without a jumbo payload, put together from fr
 MOST_STAGES = 16  # of one journey
 MOST_VNIS = 8  # under which the same ends send and doubtful journeys are weighed
 MOST_RANGES = 32  # gaps in one flow's sequence space that are kept apart
+LARGE_WEIGHT = 4  # so many journeys count as one that has more than FEW_SIGHTINGS
+FEW_SIGHTINGS = 2
+LOOSE_PART, UNDECIDED_PART, DOUBTFUL_PART = 2, 4, 4  # of `most_journeys`, that may wait: one in so many
+SMALL_SIZES = 1536  # inner sizes below this are all kept
+FEW_PORTS = 12  # source ports of a tunnel that are counted in any case
+TUNNELS_OF_A_PORT_SET, FLOWS_OF_A_RANGE_SET = 4, 8  # one in so many has room for more, or for gaps
 SHORTEST_END = 1_000_000  # ns: what came in this shortly before the end may have gone out after it
 
 # Which records are kept as evidence of what is odd about them.
@@ -142,9 +156,11 @@ class _Sighting:
         "wire_bytes",
     )
 
-    def __init__(self, frame: Frame, interface: InterfaceKey, sample: Sample, clock: int, order: int) -> None:
+    def __init__(
+        self, frame: Frame, interface: InterfaceKey, macs: bytes, sample: Sample, clock: int, order: int
+    ) -> None:
         self.frame = frame
-        self.place: _Place = (interface, frame.direction, frame.wear, frame.loopback, frame.macs)
+        self.place: _Place = (interface, frame.direction, frame.wear, frame.loopback, macs)
         self.sample = sample
         self.clock = clock
         self.order = order
@@ -206,6 +222,9 @@ class _Journey:
         self.sightings.append(sighting)
         if not self.outer_id:
             self.outer_id = sighting.frame.outer_id
+
+    def weight(self) -> int:
+        return LARGE_WEIGHT if len(self.sightings) > FEW_SIGHTINGS else 1
 
     def is_settled(self) -> bool:
         """Came in and went out, as far as directions are known."""
@@ -269,6 +288,7 @@ class PureEngine:
 
     def __init__(self, options: EngineOptions) -> None:
         self._options = options
+        self._most_cells = options.most_flows + options.most_flows // 2 + options.most_paths
         self._part = options.part
         self._containers = [Container() for _ in range(options.inputs)]
         self._queues: list[deque[Record]] = [deque() for _ in range(options.inputs)]
@@ -290,7 +310,9 @@ class PureEngine:
         self._chains: dict[tuple[object, ...], _Chain] = {}
         self._open: deque[_Journey] = deque()
         self._settled: deque[_Journey] = deque()
-        self._open_count = 0
+        self._open_count = 0  # by their weights
+        self._loose_weight = 0
+        self._pending_tails = 0  # that wait for their first fragment
         self._undecided: list[_Journey] = []  # went out right after the start
         self._doubtful: list[_Journey] = []  # came in and not out, and may be acknowledged
         self._loose: list[Loose[_Journey, _Sighting]] = []  # closed, and may be of one super-frame
@@ -305,6 +327,10 @@ class PureEngine:
         self._last_held: int | None = None  # the clock of the last of them that may be of a super-frame
 
         self._counters = Counters()
+        self._places: set[_Place] = set()  # with MACs
+        self._several_ranges: set[int] = set()  # flows that have had more than one range, by identity
+        self._port_sets: set[tuple[bytes, bytes, int, int]] = set()  # tunnels with more source ports than a few
+        self._tunnel_keys: set[tuple[bytes, bytes, int, int]] = set()  # all that were met
         self._interface_keys: dict[tuple[int, int, int], InterfaceKey] = {}
         self._by_index: dict[int, InterfaceKey] = {}  # those of SLL2
         self._interfaces: dict[InterfaceKey, list[int]] = {}  # in, out, unknown
@@ -317,7 +343,9 @@ class PureEngine:
         self._overheads: dict[int, int] = {}
         self._sizes: dict[tuple[bool, int], int] = {}
         self._large: dict[tuple[FlowKey, int, int, int], int] = {}
+        self._small_sizes: dict[tuple[bool, int], int] = {}  # which need no limit
         self._mss: dict[int, int] = {}
+        self._folded_mss: dict[tuple[bool, bool, int], int] = {}
         self._icmp_errors: dict[tuple[bool, int, int, int, int], list[Sample]] = {}
         self._icmp_error_counts: dict[tuple[bool, int, int, int, int], int] = {}
         self._step = timeline_step(0)
@@ -325,6 +353,7 @@ class PureEngine:
         self._timeline: dict[tuple[int, _Path, bytes], tuple[int, int]] = {}
         self._wrong_checksums: dict[tuple[bytes, bytes], int] = {}
         self._fragments: dict[FirstFragments, int] = {}
+        self._fragment_places: set[tuple[object, ...]] = set()
         self._too_big: dict[TooBig, TooBigRow] = {}
         self._samples: dict[str, list[Sample]] = {name: [] for name in SAMPLE_KINDS}
         self._datagrams: list[DatagramRow] = []
@@ -417,12 +446,17 @@ class PureEngine:
         self._interfaces[interface][side] += 1
 
         kind = frame.kind
+        macs = frame.macs
+        if macs and (kind in (DATAGRAM, TAIL)):
+            macs = self._known_macs((interface, frame.direction, frame.wear, frame.loopback, macs))
         if frame.malformed or kind == MALFORMED:
             counters.malformed_records += 1
             _keep(self._samples["malformed"], sample)
         if frame.cut or kind == CUT:
             counters.cut_records += 1
             _keep(self._samples["cut"], sample)
+        if kind == DATAGRAM and frame.wear != PLAIN:
+            self._meet_tunnel(frame)
         if frame.odd:
             self._count_odd_tunnel(frame, sample)
         if kind == DATAGRAM:
@@ -431,12 +465,11 @@ class PureEngine:
             else:
                 counters.tunnel_records += 1
             if frame.fragmented:
-                first = FirstFragments(interface, frame.direction, frame.wear, frame.wire_length)
-                self._fragments[first] = self._fragments.get(first, 0) + 1
+                self._count_first_fragment(interface, macs, frame)
             if frame.quote is not None:
                 self._count_too_big(frame, frame.quote, side, sample)
             self._order = order = self._order + 1
-            sighting = _Sighting(frame, interface, sample, self._clock, order)
+            sighting = _Sighting(frame, interface, macs, sample, self._clock, order)
             if self._part or frame.fragmented:
                 self._see(sighting)
             else:
@@ -444,13 +477,46 @@ class PureEngine:
         elif kind == TAIL:
             counters.tail_fragments += 1
             self._order += 1
-            tails = _Tails(_group_key(frame, interface), frame, sample, self._clock, self._order)
+            tails = _Tails(self._group_key(frame, interface), frame, sample, self._clock, self._order)
             self._see_tails(tails)
-            self._see(_Sighting(frame, interface, sample, self._clock, self._order))
+            self._see(_Sighting(frame, interface, macs, sample, self._clock, self._order))
         elif kind == UNKNOWN_LINK:
             counters.unknown_link_records += 1
         elif kind == NON_IP_FRAME:
             counters.non_ip_records += 1
+
+    def _count_first_fragment(self, interface: InterfaceKey, macs: bytes, frame: Frame) -> None:
+        first = FirstFragments(interface, frame.direction, frame.wear, frame.wire_length)
+        key = (first, frame.loopback, macs)  # in the C engine there is a row for each place
+        if key not in self._fragment_places:
+            if len(self._fragment_places) >= self._options.most_rows:
+                self._counters.folded_details += 1
+                return
+            self._fragment_places.add(key)
+        self._fragments[first] = self._fragments.get(first, 0) + 1
+
+    def _known_macs(self, place: _Place) -> bytes:
+        """The MACs of a place, or none beyond the limit."""
+        if place not in self._places:
+            if len(self._places) >= self._options.most_places:
+                self._counters.folded_places = 1
+                return b""
+            self._places.add(place)
+        return place[4]
+
+    def _group_key(self, frame: Frame, interface: InterfaceKey) -> tuple[object, ...]:
+        macs = frame.macs and self._known_macs((interface, frame.direction, PLAIN, False, frame.macs))
+        return (interface, frame.direction, macs, *frame.fragment_key)
+
+    def _meet_tunnel(self, frame: Frame) -> None:
+        """Take one beyond the limit for a tunnel without addresses."""
+        key = (frame.outer_source, frame.outer_destination, frame.wear, frame.destination_port)
+        if key in self._tunnel_keys:
+            return
+        if len(self._tunnel_keys) >= self._options.most_tunnels:
+            frame.outer_source = frame.outer_destination = b""
+            key = (b"", b"", frame.wear, frame.destination_port)
+        self._tunnel_keys.add(key)
 
     def _count_odd_tunnel(self, frame: Frame, sample: Sample) -> None:
         counters, odd = self._counters, frame.odd
@@ -498,6 +564,11 @@ class PureEngine:
         """The interface of this key, the same object each time."""
         interface = self._interface_keys.get(key)
         if interface is None:
+            if len(self._interface_keys) >= self._options.most_places and key[::2] != (-1, -1):
+                self._counters.folded_places = 1
+                return self._interface((-1, key[1], -1), None, _link_type_of_all(key[1]))
+            if key[::2] == (-1, -1):
+                link_type = _link_type_of_all(key[1])
             interface = self._interface_keys[key] = InterfaceKey(*key)
             self._interface_names.setdefault(interface, (name, link_type))
             self._interfaces.setdefault(interface, [0, 0, 0])
@@ -546,7 +617,7 @@ class PureEngine:
             return
         held = self._is_attached(frame.key, sighting.clock)
         if frame.fragmented:
-            group_key = _group_key(frame, sighting.place[0])
+            group_key = self._group_key(frame, sighting.place[0])
             if self._is_attached(group_key, sighting.clock):
                 # Its tails, and so what is known of its datagram, depend on the earlier part.
                 if not held:
@@ -578,11 +649,11 @@ class PureEngine:
         """Undo what is open of this key: its sightings are held as if they had been from the start."""
         for journey in self._chains.pop(key, _Chain()).journeys:
             journey.closed = True
-            self._open_count -= 1
+            self._open_count -= journey.weight()
             for sighting in journey.sightings:
                 self._hold(sighting)
                 if sighting.frame.fragmented:
-                    group_key = _group_key(sighting.frame, sighting.place[0])
+                    group_key = self._group_key(sighting.frame, sighting.place[0])
                     group = self._groups.get(group_key)
                     if group is not None and group.sighting is sighting:
                         self._hold_group(group_key, sighting.clock)
@@ -602,18 +673,31 @@ class PureEngine:
 
     def _open_group(self, key: tuple[object, ...], sighting: _Sighting) -> None:
         """Its first fragment takes the tails that waited for it, and waits a window for more from here on."""
+        self._make_room_for_fragments()
         waiting = self._groups.get(key)
         if waiting is not None:
             for tails in waiting.pending:
                 sighting.overtaken |= tails.sample.time < sighting.sample.time
                 self._add_tails(sighting, tails)
+            self._pending_tails -= len(waiting.pending)
             waiting.pending = []
         group = _Group(sighting.clock)
         group.sighting = sighting
         self._groups[key] = group
         self._group_order.append((key, group))
 
+    def _make_room_for_fragments(self) -> None:
+        """Where groups and tails are too many, the oldest groups end."""
+        most = self._options.most_fragments
+        while self._groups and len(self._groups) + self._pending_tails >= most:
+            key, group = self._group_order.popleft()
+            if self._groups.get(key) is group:
+                self._counters.evicted_fragments += 1
+                del self._groups[key]
+                self._orphan(group)
+
     def _join_tails(self, tails: _Tails) -> None:
+        self._make_room_for_fragments()
         group = self._groups.get(tails.key)
         if group is None:
             group = _Group(tails.clock)
@@ -621,6 +705,7 @@ class PureEngine:
             self._group_order.append((tails.key, group))
         if group.sighting is None:
             group.pending.append(tails)
+            self._pending_tails += 1
         else:
             self._add_tails(group.sighting, tails)
 
@@ -645,6 +730,7 @@ class PureEngine:
             self._counters.orphan_fragments += tails.packets
             self._counters.ip_records += tails.packets
             _keep(self._samples["orphan"], tails.sample)
+        self._pending_tails -= len(group.pending)
         group.pending = []
 
     # Journeys.
@@ -680,6 +766,9 @@ class PureEngine:
                 if journey.settled is None and journey.is_settled():
                     journey.settled = sighting.clock
                     self._settled.append(journey)
+                if len(journey.sightings) == FEW_SIGHTINGS + 1:
+                    self._open_count += LARGE_WEIGHT - 1
+                    self._evict()
                 return
             if ttl < held.ttl:
                 held.ttl = ttl
@@ -694,7 +783,12 @@ class PureEngine:
         chain.journeys[journey] = None
         self._open.append(journey)
         self._open_count += 1
-        while self._open_count > self._options.most_journeys:
+        self._evict()
+
+    def _evict(self) -> None:
+        """Close the oldest open journeys, where there are more than room is left for beside those that wait."""
+        most = self._options.most_journeys
+        while self._open and self._open_count + self._loose_weight + len(self._undecided) > most:
             oldest = self._open.popleft()
             if not oldest.closed:
                 self._counters.evicted_journeys += 1
@@ -727,7 +821,7 @@ class PureEngine:
 
     def _close(self, journey: _Journey) -> None:
         journey.closed = True
-        self._open_count -= 1
+        self._open_count -= journey.weight()
         chain = self._chains[journey.key]
         del chain.journeys[journey]
         if not chain.journeys:
@@ -738,7 +832,7 @@ class PureEngine:
             self._count(journey, sides, 0)  # as nearly all are: nothing more is to be known of it
         elif self._may_be_loose(journey, sides):
             self._set_loose(journey, is_open=False)
-            if len(self._loose) > self._options.most_journeys:
+            if self._loose_weight > self._options.most_journeys // LOOSE_PART:
                 self._counters.evicted_journeys += len(self._loose)
                 self._decide_loose(at_once=True)
         else:
@@ -747,10 +841,21 @@ class PureEngine:
             sighting.closed = True
 
     def _count_alone(self, journey: _Journey, sides: _Sides) -> None:
+        flags = 0
         if sides.ingress is None and not self._options.part and journey.clock <= self._options.window:
-            self._undecided.append(journey)
-        elif not _is_doubtful(journey, sides) or not self._doubt(journey):
-            self._count(journey, sides, 0)
+            if len(self._undecided) < self._options.most_journeys // UNDECIDED_PART:
+                self._undecided.append(journey)
+                return
+            # One that was evicted is counted as such already.
+            self._counters.evicted_journeys += self._clock - journey.clock > self._options.window
+            start = _start(journey, sides).time
+            flags = AT_START if start - self._first_time <= self._grace() else 0  # type: ignore[operator]
+        if not _is_doubtful(journey, sides) or not self._doubt(journey):
+            self._count(journey, sides, flags)
+
+    def _grace(self) -> int:
+        """How close to an end of the capture a journey's other side may be missing: the longest latency so far."""
+        return max(SHORTEST_END, max((path.latencies.largest for path in self._paths.values()), default=0))
 
     # Super-frames that were cut on their way, or put together: see segments.py.
 
@@ -800,6 +905,7 @@ class PureEngine:
                 continue
             side = _Journey(sightings[0])
             side.sightings, side.closed = sightings, journey.closed
+            self._loose_weight += side.weight()
             end = sightings[-1 if went_out else 0]
             frame = end.frame
             hop = None
@@ -839,6 +945,7 @@ class PureEngine:
             return at_once or (last < closed_by and (held_by is None or first > held_by))
 
         decided, self._loose, evicted = decide(self._loose, window, may_decide)
+        self._loose_weight = sum(item.journey.weight() for item in self._loose)
         self._counters.evicted_journeys += evicted
         rest = []
         for item in decided:
@@ -882,7 +989,7 @@ class PureEngine:
 
     def _doubt(self, journey: _Journey) -> bool:
         """Hold back one that is doubtful, unless there are too many."""
-        if len(self._doubtful) == MOST_DOUBTFUL:
+        if len(self._doubtful) >= min(MOST_DOUBTFUL, self._options.most_journeys // DOUBTFUL_PART):
             self._counters.unweighed_journeys += 1
             return False
         self._doubtful.append(journey)
@@ -928,20 +1035,24 @@ class PureEngine:
             _add_latency(path.latencies, latency)
 
         if cut is None:
-            size = (bool(tunnelled), measured.inner_length)
-            self._sizes[size] = self._sizes.get(size, 0) + 1
+            self._count_size(bool(tunnelled), measured.inner_length)
         if measured.inner_length > LARGE and not frame.fragmented and cut is None:
             flow_key = FlowKey(vni, *frame.flow) if flow is not None else OTHER_FLOWS
-            large = (flow_key, measured.outer_length, measured.inner_length, frame.payload_length)
-            self._large[large] = self._large.get(large, 0) + 1
+            self._count_large(flow_key, measured.outer_length, measured.inner_length, frame.payload_length, 1)
         if frame.mss:
             self._mss[frame.mss] = self._mss.get(frame.mss, 0) + 1
         if frame.icmp_error is not None:
             error = (bool(tunnelled), *frame.icmp_error)
+            if self._is_too_many(self._icmp_error_counts, error):
+                self._counters.folded_details += 1
+                error = (*error[:4], 0)
             self._icmp_error_counts[error] = self._icmp_error_counts.get(error, 0) + 1
             _keep(self._icmp_errors.setdefault(error, []), start.sample)
         if tunnelled:
             overhead = measured.outer_length - measured.inner_length
+            if self._is_too_many(self._overheads, overhead):
+                self._counters.folded_details += 1
+                overhead = _rounded(overhead)
             self._overheads[overhead] = self._overheads.get(overhead, 0) + 1
             tunnel_key = (frame.outer_source, frame.outer_destination, frame.wear, frame.destination_port)
             tunnel = self._tunnels.get(tunnel_key)
@@ -951,7 +1062,7 @@ class PureEngine:
                 tunnel.first = measured.sample
             tunnel.datagrams += 1
             tunnel.outer_bytes += measured.outer_length
-            tunnel.source_ports.add(frame.source_port)
+            self._add_port(tunnel_key, tunnel.source_ports, frame.source_port)
             if flow is not None and flow.outer_source_port != frame.source_port:
                 flow.outer_source_port = _one_port(flow.outer_source_port, frame.source_port)
         if self._options.most_datagrams:
@@ -975,9 +1086,37 @@ class PureEngine:
         one_sided = b"" if ingress and egress else frame.outer_destination
         if self._last_time - self._first_time >= self._step_span:  # type: ignore[operator]
             self._fit_timeline()
-        step = (start.sample.time // self._step, path, one_sided)
-        datagrams, octets = self._timeline.get(step, (0, 0))
-        self._timeline[step] = (datagrams + 1, octets + measured.outer_length)
+        self._add_step(start.sample.time // self._step, path, one_sided, 1, measured.outer_length)
+
+    def _is_too_many(self, table: Mapping[_Key, object], key: _Key, times: int = 1) -> bool:
+        return len(table) >= times * self._options.most_rows and key not in table
+
+    def _count_size(self, tunnelled: bool, length: int) -> None:
+        size = (tunnelled, length)
+        if length < SMALL_SIZES:
+            self._small_sizes[size] = self._small_sizes.get(size, 0) + 1
+            return
+        if self._is_too_many(self._sizes, size):
+            self._counters.folded_details += 1
+            size = (tunnelled, _rounded(length))
+        self._sizes[size] = self._sizes.get(size, 0) + 1
+
+    def _count_large(self, flow: FlowKey, outer: int, inner: int, payload: int, by: int) -> None:
+        key = (flow, outer, inner, payload)
+        if self._is_too_many(self._large, key):
+            self._counters.folded_details += by
+            key = (OTHER_FLOWS, outer, inner, payload)
+            if self._is_too_many(self._large, key, times=2):
+                return
+        self._large[key] = self._large.get(key, 0) + by
+
+    def _add_port(self, tunnel: tuple[bytes, bytes, int, int], ports: set[int], port: int) -> None:
+        if port not in ports and len(ports) >= FEW_PORTS and tunnel not in self._port_sets:
+            if len(self._port_sets) >= self._options.most_tunnels // TUNNELS_OF_A_PORT_SET:
+                self._counters.folded_ports = 1
+                return
+            self._port_sets.add(tunnel)
+        ports.add(port)
 
     def _list_datagram(self, row: DatagramRow) -> None:
         if len(self._datagrams) < self._options.most_datagrams:
@@ -1013,10 +1152,25 @@ class PureEngine:
                 for sighting, direction in zip(sightings, directions, strict=True)
             )
         ]
-        path = self._path_row(PathKey(tuple(stages), flags))
+        path = self._path_of(PathKey(tuple(stages), flags))
         if usual:
             self._usual_paths[first.place, last.place, flags] = path
         return path
+
+    def _path_of(self, key: PathKey) -> _Path:
+        """The path of this key. Beyond the limit it has but its ends, at no interface in particular."""
+        if key not in self._paths and len(self._paths) >= self._options.most_paths:
+            self._counters.folded_paths = 1
+            ends = key.stages if len(key.stages) < 2 else (key.stages[0], key.stages[-1])
+            key = PathKey(tuple(map(self._somewhere, ends)), key.flags)
+        return self._path_row(key)
+
+    def _somewhere(self, stage: Stage) -> Stage:
+        where = InterfaceKey(-1, stage.interface.input, -1)
+        if where not in self._interfaces:
+            self._interface_names[where] = (None, _link_type_of_all(where.input))
+            self._interfaces[where] = [0, 0, 0]
+        return stage._replace(interface=where, loopback=False, macs=b"")
 
     def _path_row(self, key: PathKey) -> _Path:
         path = self._paths.get(key)
@@ -1028,6 +1182,8 @@ class PureEngine:
         self, key: tuple[int, int, bytes, int, bytes, int], path: _Path, first: Sample, tunnel: Frame | None
     ) -> tuple[FlowRow | None, Cell]:
         """The rows of a flow on a path; no row of its own beyond the limit of flows."""
+        if len(self._cells) >= self._most_cells:
+            self._fold_flows()
         found = path.flows.get(key)
         if found is not None:
             if first < found[0].first:
@@ -1047,17 +1203,103 @@ class PureEngine:
         if flow is None or first < flow.first:
             outer = (tunnel.outer_source, tunnel.outer_destination) if tunnel else (b"", b"")
             if flow is None:
-                if len(self._flows) >= self._options.most_flows:
+                if self._options.most_flows == 0:
                     self._counters.folded_flows += 1
                     return None
+                if len(self._flows) >= self._options.most_flows:
+                    self._fold_flows()
                 flow = self._flows[FlowKey(*key)] = FlowRow(first, *outer)
             else:
                 flow.first = first
                 flow.outer_source, flow.outer_destination = outer
         return flow
 
-    @staticmethod
-    def _describe_flow(flow: FlowRow, frame: Frame) -> None:
+    # Folding flows, where there are too many: see native/fold.h for what gives way to what.
+
+    def _fold_flows(self) -> None:
+        """Have room for another flow and its cells."""
+        flows, cells = self._options.most_flows, self._most_cells
+        while self._flows and (
+            len(self._flows) > flows // 2 + flows // 4 or len(self._cells) > cells // 2 + cells // 4
+        ):
+            self._fold_half()
+
+    def _fold_half(self) -> None:
+        """Fold the half of all rows with the fewest bytes, in powers of two, and seen last the longest ago."""
+        octets: dict[FlowKey, int] = dict.fromkeys(self._flows, 0)
+        last: dict[FlowKey, int] = {}
+        for (flow, _), cell in self._cells.items():
+            if flow != OTHER_FLOWS:
+                octets[flow] += cell.inner_bytes
+                last[flow] = max(last.get(flow, cell.last_time), cell.last_time)
+        ranks = {flow: (octets[flow].bit_length(), last[flow]) for flow in self._flows}
+        limit = sorted(ranks.values())[(len(ranks) + 1) // 2 - 1]
+        names = list(self._flows)  # by number, which each keeps
+        before = {flow: number for number, flow in enumerate(names)}
+        now = dict(before)
+        into: dict[int, int] = {}
+        for number, flow in enumerate(tuple(names)):
+            if ranks[flow] <= limit:
+                del now[flow]
+                key = self._fold_flow(flow)
+                if key == OTHER_FLOWS:
+                    into[number] = -1
+                elif key in now:
+                    into[number] = now[key]
+                else:
+                    now[key] = number
+                    names[number] = key
+        self._flows = {flow: self._flows[flow] for number, flow in enumerate(names) if number not in into}
+
+        def end_of(flow: FlowKey) -> FlowKey:
+            # A row that others went into may have been folded after that.
+            number = before.get(flow, -1)
+            while number in into:
+                number = into[number]
+            return names[number] if number >= 0 else OTHER_FLOWS
+
+        cells, self._cells = self._cells, {}
+        for (flow, path_key), cell in cells.items():
+            self._add_cell((end_of(flow), path_key), cell)
+        for path in self._paths.values():
+            path.flows = {}
+        large, self._large = self._large, {}
+        for (flow, outer, inner, payload), count in large.items():
+            self._count_large(end_of(flow), outer, inner, payload, count)
+        self._datagrams = [row._replace(flow=end_of(row.flow)) for row in self._datagrams]
+
+    def _fold_flow(self, flow: FlowKey) -> FlowKey:
+        """Fold one into the row of the next coarser key, made where there is none: that key."""
+        row = self._flows.pop(flow)
+        self._several_ranges.discard(id(row))
+        self._counters.folded_flows += not is_folded(flow)
+        if row.mss:
+            told = (flow.vni >= 0, len(flow.source) == 16, row.mss)
+            self._folded_mss[told] = self._folded_mss.get(told, 0) + 1
+        outer = (row.outer_source, row.outer_destination)
+        key = _next_coarser(flow, *outer)
+        found = self._flows.get(key)
+        is_inside = key.protocol > FOLDED_OUTER
+        if found is not None and is_inside and (found.outer_source, found.outer_destination) != outer:
+            # Verdicts go by the tunnel's addresses: those of other ones stay apart.
+            key = _outside(flow, *outer, flow.vni)
+            found = self._flows.get(key)
+        if key == OTHER_FLOWS:
+            return key
+        if found is None:
+            self._flows[key] = FlowRow(row.first, *outer)
+        elif row.first < found.first:
+            found.first = row.first
+            found.outer_source, found.outer_destination = outer
+        return key
+
+    def _add_cell(self, key: tuple[FlowKey, PathKey], cell: Cell) -> None:
+        if key in self._cells:
+            _merge_cell(self._cells[key], cell)
+        else:
+            self._cells[key] = cell
+
+    def _describe_flow(self, flow: FlowRow, frame: Frame) -> None:
         if frame.flow[0] != TCP:
             flow.tcp_flags |= frame.tcp_flags
             return
@@ -1070,7 +1312,24 @@ class PureEngine:
             flow.options = max(flow.options, frame.options)
             flow.data_bytes += frame.payload_length
             start = frame.sequence + (1 if frame.tcp_flags & 2 else 0)  # a SYN takes the first number
-            _cover(flow, start, frame.payload_length)
+            self._cover(flow, start, frame.payload_length)
+
+    def _cover(self, flow: FlowRow, start: int, length: int) -> None:
+        """Add to the sequence space that a flow's data has covered; numbers wrap at 32 bits (RFC 9293)."""
+        ranges = flow.ranges
+        if ranges:
+            start = _unwrap(start, ranges[-1][1])
+        end = start + length
+        if ranges and ranges[-1][0] <= start <= ranges[-1][1]:
+            ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
+            return
+        _insert_range(flow, start, end)
+        if len(flow.ranges) > 1 and id(flow) not in self._several_ranges:
+            if len(self._several_ranges) >= self._options.most_flows // FLOWS_OF_A_RANGE_SET:
+                flow.ranges = [(flow.ranges[0][0], flow.ranges[-1][1])]
+                flow.ranges_folded = True
+            else:
+                self._several_ranges.add(id(flow))
 
     def _fit_timeline(self) -> None:
         """Make the steps as wide as the time seen so far needs."""
@@ -1088,6 +1347,9 @@ class PureEngine:
 
     def _add_step(self, number: int, path: _Path, destination: bytes, datagrams: int, octets: int) -> None:
         key = (number, path, destination)
+        if destination and self._is_too_many(self._timeline, key):
+            self._counters.folded_details += datagrams
+            key = (number, path, b"")
         count, size = self._timeline.get(key, (0, 0))
         self._timeline[key] = (count + datagrams, size + octets)
 
@@ -1116,7 +1378,7 @@ class PureEngine:
             latencies={path.key: path.latencies for path in self._paths.values() if path.latencies.count},
             tunnels=self._tunnels,
             overheads=self._overheads,
-            sizes=self._sizes,
+            sizes=self._small_sizes | self._sizes,
             large=self._large,
             mss=self._mss,
             icmp_errors=self._icmp_errors,
@@ -1132,6 +1394,8 @@ class PureEngine:
             samples=self._samples,
             datagrams=sorted(self._datagrams),
             sightings=sorted(self._sightings),
+            folded_mss=self._folded_mss,
+            most_ends=most_ends(self._options.most_flows),
         )
 
     def _count_the_rest(self) -> None:
@@ -1158,8 +1422,7 @@ class PureEngine:
                 self._count(journey, sides, 0)
             else:
                 later.append((journey, sides))
-        longest = max((path.latencies.largest for path in self._paths.values()), default=0)
-        grace = max(longest, SHORTEST_END)
+        grace = self._grace()
         doubtful = self._doubtful
         for journey, sides in later:
             flags = 0
@@ -1306,6 +1569,7 @@ class PureEngine:
             for sighting in item.journey.sightings:
                 sighting.sample = _renumber(sighting.sample, base)
         self._loose += other._loose
+        self._loose_weight += other._loose_weight
 
     def _adopt(self, other: PureEngine, shift: int, base: list[int]) -> None:
         """Go on with what is open there. None of its keys is open here: it would have been held back."""
@@ -1326,7 +1590,7 @@ class PureEngine:
         self._open = deque(sorted(still_open, key=lambda journey: journey.order))
         settled = [journey for journey in (*self._settled, *other._settled) if not journey.closed]
         self._settled = deque(sorted(settled, key=lambda journey: journey.settled or 0))
-        self._open_count += len(journeys)
+        self._open_count += sum(journey.weight() for journey in journeys.values())
         for journey in other._doubtful:
             for sighting in journey.sightings:
                 sighting.sample = _renumber(sighting.sample, base)
@@ -1340,6 +1604,7 @@ class PureEngine:
             if other._groups.get(key) is group:
                 self._groups[key] = group
                 self._group_order.append((key, group))
+                self._pending_tails += len(group.pending)
         self._group_order = deque(sorted(self._group_order, key=lambda entry: entry[1].clock))
 
     def _add_tables(self, other: PureEngine, base: list[int]) -> None:
@@ -1370,8 +1635,10 @@ class PureEngine:
             tunnel.source_ports |= row.source_ports
         _add_counts(self._overheads, other._overheads)
         _add_counts(self._sizes, other._sizes)
+        _add_counts(self._small_sizes, other._small_sizes)
         _add_counts(self._large, other._large)
         _add_counts(self._mss, other._mss)
+        _add_counts(self._folded_mss, other._folded_mss)
         _add_counts(self._wrong_checksums, other._wrong_checksums)
         _add_counts(self._icmp_error_counts, other._icmp_error_counts)
         _add_counts(self._fragments, other._fragments)
@@ -1394,6 +1661,8 @@ class PureEngine:
         for (number, path, destination), (count, size) in other._timeline.items():
             mine_too = self._path_row(path.key)
             self._add_step(number * other._step // self._step, mine_too, destination, count, size)
+        if len(self._flows) > self._options.most_flows:
+            self._fold_flows()
 
 
 def _sides(journey: _Journey) -> _Sides:
@@ -1446,8 +1715,10 @@ def _has_segment(frame: Frame) -> bool:
 def _lacks(sighting: _Sighting) -> bool:
     """Whether some of a tunnel's fragments were not seen, whose headers tell how long it is."""
     frame = sighting.frame
-    header = frame.wire_length - frame.covered - (8 if len(frame.outer_source) == 16 else 0)
-    return frame.fragmented and sighting.covered < frame.outer_length - header
+    if not frame.fragmented:
+        return False
+    header = frame.wire_length - frame.covered - (8 if len(frame.fragment_key[0]) == 16 else 0)  # type: ignore[arg-type]
+    return sighting.covered < frame.outer_length - header
 
 
 def _flow_hash(frame: Frame) -> int:
@@ -1469,10 +1740,6 @@ def _as_long_as(egress: _Sighting, ingress: _Sighting) -> _Sighting:
 def _is_partial(ingress: _Sighting, egress: _Sighting) -> bool:
     """Whether fewer bytes left than came in; sizes compare only where it wears the same."""
     return ingress.frame.wear == egress.frame.wear and egress.covered < ingress.covered
-
-
-def _group_key(frame: Frame, interface: InterfaceKey) -> tuple[object, ...]:
-    return (interface, frame.direction, frame.macs, *frame.fragment_key)
 
 
 def _may_be_same(journey: _Journey, sighting: _Sighting) -> bool:
@@ -1551,18 +1818,6 @@ def _add_latency(row: Latencies, latency: int) -> None:
             row.exact = None
 
 
-def _cover(flow: FlowRow, start: int, length: int) -> None:
-    """Add to the sequence space that a flow's data has covered; numbers wrap at 32 bits (RFC 9293)."""
-    ranges = flow.ranges
-    if ranges:
-        start = _unwrap(start, ranges[-1][1])
-    end = start + length
-    if ranges and ranges[-1][0] <= start <= ranges[-1][1]:
-        ranges[-1] = (ranges[-1][0], max(end, ranges[-1][1]))
-        return
-    _insert_range(flow, start, end)
-
-
 def _insert_range(flow: FlowRow, start: int, end: int) -> None:
     apart = []
     for low, high in flow.ranges:
@@ -1630,6 +1885,36 @@ def _covered(group: list[_Journey], flows: Iterable[FlowRow], acknowledged: int)
             once.append((high, whose))
         before = max(before, high)
     return found + [each for end, each in once if end <= acknowledged <= before + 1]
+
+
+def _next_coarser(flow: FlowKey, outer_source: bytes, outer_destination: bytes) -> FlowKey:
+    """The key of the row that a flow, or a row of several, is folded into."""
+    if flow.protocol <= FOLDED_OUTER:
+        return OTHER_FLOWS if flow.vni < 0 else _outside(flow, outer_source, outer_destination, ANY_VNI)
+    if 0 <= flow.protocol < NON_IP:
+        protocol = FOLDED - _is_other_icmp(flow)
+        return FlowKey(flow.vni, protocol, flow.source, -1, flow.destination, -1)
+    return OTHER_FLOWS if flow.vni < 0 else _outside(flow, outer_source, outer_destination, flow.vni)
+
+
+def _outside(flow: FlowKey, outer_source: bytes, outer_destination: bytes, vni: int) -> FlowKey:
+    """What is left of a flow with the addresses of its tunnel."""
+    return FlowKey(vni, FOLDED_OUTER - _is_other_icmp(flow), outer_source, -1, outer_destination, -1)
+
+
+def _is_other_icmp(flow: FlowKey) -> bool:
+    """ICMP that is no echo."""
+    return flow.protocol in (FOLDED_ICMP, FOLDED_OUTER_ICMP) or (flow.protocol in (1, 58) and flow.source_port < 0)
+
+
+def _link_type_of_all(number: int) -> int:
+    """Of an interface that stands for all of its input, or for all cooked captures."""
+    return LINUX_SLL if number < 0 else 0
+
+
+def _rounded(number: int) -> int:
+    """The power of two that is not more; -1 of less than 0."""
+    return -1 if number < 0 else 1 << (number.bit_length() - 1) if number else 0
 
 
 def _is_before(number: int, other: int) -> bool:

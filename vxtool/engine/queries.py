@@ -87,6 +87,10 @@ class Queries(Protocol):
         """`Tables.tunnels` without the source ports: (datagrams, outer bytes, first record)."""
 
     @property
+    def folded(self) -> tuple[int, int]:
+        """Datagrams and inner bytes of all flows that gave way to others."""
+
+    @property
     def source_ports(self) -> Mapping[tuple[bytes, bytes], int]:
         """How many source ports the tunnels from one outer address to another used, all kinds together."""
 

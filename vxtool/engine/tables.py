@@ -104,8 +104,20 @@ class FlowKey(NamedTuple):
     destination_port: int
 
 
-# Where the datagrams of flows beyond the limit are counted.
-OTHER_FLOWS = FlowKey(-2, -1, b"", -1, b"", -1)
+# The protocol of a row that stands for several flows, which gave way to others: between two innermost addresses, or
+# between the outer ones of a tunnel; and the same of ICMP that is no echo.
+FOLDED, FOLDED_ICMP, FOLDED_OUTER, FOLDED_OUTER_ICMP = -1, -2, -3, -4
+
+# The VNI of such a row where even that is not told.
+ANY_VNI = -2
+
+# All flows that were folded into one: the only one without a row in `Tables.flows`.
+OTHER_FLOWS = FlowKey(ANY_VNI, FOLDED, b"", -1, b"", -1)
+
+
+def is_folded(flow: FlowKey) -> bool:
+    """Whether it stands for several flows, that gave way to others."""
+    return flow.protocol < 0
 
 
 class Sample(NamedTuple):
@@ -383,6 +395,11 @@ _COUNTERS = (
     "unweighed_journeys",
     "folded_quotes",
     "unlisted_sightings",
+    "evicted_fragments",
+    "folded_details",
+    "folded_places",
+    "folded_paths",
+    "folded_ports",
 )
 
 # Of what records are kept as evidence, in the order of the C engine.
@@ -416,8 +433,8 @@ class Counters(_Row):
     late_fragments: int  # of these, those that came after their journey was closed
     clock_skewed: int
     time_reversed: int
-    evicted_journeys: int
-    folded_flows: int
+    evicted_journeys: int  # that closed early, for others to have room
+    folded_flows: int  # that gave way to others: see `EngineOptions`
     # Records of tunnels:
     invalid_headers: int  # VXLAN whose VNI is not valid (the I flag), Geneve of another version
     group_policy_headers: int  # VXLAN with a group policy
@@ -430,6 +447,12 @@ class Counters(_Row):
     unlisted_datagrams: int  # beyond `EngineOptions.most_datagrams`, where datagrams are listed
     folded_quotes: int  # records of ICMP messages beyond MOST_TOO_BIG
     unlisted_sightings: int  # beyond `EngineOptions.most_sightings`, where they are listed
+    evicted_fragments: int  # groups of them that ended early
+    folded_details: int  # datagrams, or records, of which something is not told beyond `EngineOptions.most_rows`
+    # More than 0 where they are not told apart beyond a limit:
+    folded_places: int  # interfaces, or MACs
+    folded_paths: int  # stages of paths
+    folded_ports: int  # source ports of tunnels
 
     def __init__(self, *counts: int) -> None:
         for name, count in zip(_COUNTERS, counts or (0,) * len(_COUNTERS), strict=True):
@@ -462,6 +485,8 @@ class _Tables(NamedTuple):
     samples: dict[str, list[Sample]]  # by SAMPLE_KINDS: the earliest of each
     datagrams: Sequence[DatagramRow]  # in order of their samples; empty unless they were asked for
     sightings: Sequence[SightingRow]  # in order; likewise
+    folded_mss: dict[tuple[bool, bool, int], int]  # (in a tunnel, IPv6, MSS) -> flows that told it and were folded
+    most_ends: int  # pairs of addresses that answers of `queries` tell apart; identities a quarter of that
 
 
 class Tables(_Tables):
@@ -471,11 +496,27 @@ class Tables(_Tables):
     @cached_property
     def queries(self) -> Queries:
         """Set by the engine that has answers of its own; no part of what makes tables equal."""
+        return self.plain_queries()
+
+    def plain_queries(self) -> Queries:
+        """The answers in plain Python, whichever engine made the tables."""
         from vxtool.engine.plain_queries import PlainQueries  # here, because the other engine does not need it
 
         return PlainQueries(
-            self.flows, self.cells, self.large, self.tunnels, self.datagrams, self.sightings
+            self.flows,
+            self.cells,
+            self.large,
+            self.tunnels,
+            self.datagrams,
+            self.sightings,
+            self.folded_mss,
+            self.most_ends,
         )
+
+
+def most_ends(most_flows: int) -> int:
+    """`Tables.most_ends` of an engine that keeps so many flows: a report has an object for each."""
+    return max(most_flows // 4, 1024)
 
 
 def latency_bucket(nanoseconds: int) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from vxtool.analysis.folded import tell_folded
 from vxtool.report import Target
 from vxtool.report.layout import GAP, INDENT, Cell, Page, Row, cells
 from vxtool.report.units import clock, count, counted, date, duration, human, percent, plural, size
@@ -219,6 +220,12 @@ def _capture(page: Page, report: Report, rows: int) -> None:
     ]
     if odd:
         page.prose("Of the records: " + ", ".join(odd) + ".")
+    folded = tell_folded(capture["folded"]) if "folded" in capture else []
+    if folded:
+        page.prose(
+            f"More than there was memory for: {', '.join(folded)}. Sums are those of all datagrams; a larger "
+            "--memory tells more apart."
+        )
 
 
 def _input_row(item: Input) -> Row:

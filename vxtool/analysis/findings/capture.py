@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from vxtool.analysis.findings.evidence import MOST_EVIDENCE, Case, number
 from vxtool.analysis.findings.explanation import Explanation
+from vxtool.analysis.folded import tell_folded
 from vxtool.analysis.outcomes import (
     DELIVERED_UNSEEN,
     EGRESS_NOT_CAPTURED,
@@ -99,6 +100,18 @@ EXPLANATIONS: dict[str, Explanation] = {
         unknown="Which packets those were. forwarding.dropped is then an upper bound: what was not seen to leave "
         "may have left unseen.",
     ),
+    "capture.folded": Explanation(
+        summary="the capture holds more than the memory has room for: the smallest flows are counted together",
+        cause="More flows, open journeys, tunnels or the like than fit into `--memory`: a flood, a scan, or a long "
+        "capture of a busy router.",
+        proof="The counters of what gave way, in the report's `capture.folded`. Sums of forwarding, overhead, "
+        "sizes and time are those of all datagrams; flows, and what rests on single ones (answers, "
+        "retransmissions, segment sizes), are those of the flows that stayed, the largest and latest.",
+        remedy="Give more memory (`--memory 4G`), or capture less: a filter on the tunnel's port, or on the "
+        "addresses in question.",
+        unknown="What the folded flows were, one by one; and of datagrams that were judged early, whether they "
+        "left later.",
+    ),
     "capture.time-reversed": Explanation(
         summary="records older than the one before",
         cause="Each processor writes records on its own, so that neighbours change places; or the clock was set "
@@ -125,6 +138,7 @@ def find(case: Case) -> Iterator[Finding]:
     yield from _super_frames(case)
     yield from _fragments_hidden(case)
     yield from _lossy(case)
+    yield from _folded(case)
     yield from _icmp_hidden(case)
     yield from _time_reversed(case)
     yield from _no_interface(case)
@@ -344,6 +358,24 @@ def _lossy(case: Case) -> Iterator[Finding]:
         "FILTER`; at its end it prints how many packets the kernel dropped",
         "unknown": "which packets were lost: what was not seen to leave may have left, so that the count of "
         "dropped datagrams is an upper bound for those that were seen to come in",
+    }
+
+
+def _folded(case: Case) -> Iterator[Finding]:
+    folded = case.folded
+    parts = tell_folded(folded)
+    if not parts:
+        return
+    path = case.inputs[0]["path"]
+    yield {
+        "id": "capture.folded",
+        "severity": "warning",
+        "title": "the capture holds more than the memory has room for: " + parts[0],
+        "count": folded["flows"] or folded["evicted_journeys"] or folded["evicted_fragments"] or 1,
+        "evidence": [{"input": path, "record": None, "time": None, "text": part} for part in parts],
+        "remedy": "run again with more memory, as in `--memory 4G`, or filter the capture: "
+        "`tcpdump -r IN -w OUT FILTER`",
+        "unknown": "the folded flows one by one, and whether datagrams that were judged early left later",
     }
 
 

@@ -15,7 +15,7 @@ from vxtool.engine.answers import Proof, Wanted
 from vxtool.engine.tables import FlowKey, Sample, Tables
 
 if TYPE_CHECKING:
-    from vxtool.analysis.model import Counts, Evidence, Input, Mtu, Overhead
+    from vxtool.analysis.model import Counts, Evidence, Folded, Input, Mtu, Overhead
 
 MOST_EVIDENCE = 5
 
@@ -40,6 +40,7 @@ class Case(NamedTuple):
     overhead: Overhead
     mtu: Mtu
     super_frames: SuperFrames
+    folded: Folded
 
     @property
     def lost_records(self) -> int:

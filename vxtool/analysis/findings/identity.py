@@ -18,6 +18,7 @@ from vxtool.analysis.knowledge import address_text, never_forwarded
 from vxtool.analysis.times import time_of_day
 from vxtool.cluster.identities import cluster_id_of
 from vxtool.engine.answers import Wanted
+from vxtool.engine.tables import ANY_VNI
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Evidence, Finding
@@ -139,6 +140,8 @@ def _senders(case: Case) -> dict[bytes, dict[int, Sent]]:
     """What each address that is no node's sent under which VNI."""
     rows: dict[bytes, dict[int, Sent]] = defaultdict(dict)
     for (vni, source), sent in case.tables.queries.sources.items():
+        if vni == ANY_VNI:
+            continue
         if source and not never_forwarded(source):
             rows[source][vni] = sent
     nodes = _node_addresses(case)
@@ -313,6 +316,8 @@ def _unknown(case: Case, told: set[tuple[int, bytes]]) -> Iterator[Finding]:
     nodes = _node_addresses(case)
     unnamed: Counter[int] = Counter()
     for (vni, source), sent in case.tables.queries.sources.items():
+        if vni == ANY_VNI:
+            continue
         if cluster.identity(vni) is not None or (vni, source) in told:
             continue
         if not (source and _is_node(case, source, nodes)):

@@ -232,6 +232,21 @@ static int list_flows(const vx_tally *tally, const vx_map *ends, flow_list *seen
     return 0;
 }
 
+/* How many spans the largest group of equal ends has, with what was seen of it. */
+static size_t most_spans(const vx_doubt *doubts, size_t count, const flow_list *seen, const vx_tally *tally) {
+    size_t most = 0;
+    uint32_t at = 0;
+    for (size_t i = 0, next; i < count; i = next) {
+        for (next = i; next < count && doubts[next].ends == doubts[i].ends;)
+            next++;
+        size_t spans = next - i;
+        for (uint32_t j = of_ends(seen, doubts[i].ends, &at); j < at; j++)
+            spans += ((const vx_flow *)vx_map_at(&tally->flows, seen->flows[j].flow))->range_count;
+        most = spans > most ? spans : most;
+    }
+    return most;
+}
+
 int vx_doubts_weigh(vx_doubt *doubts, size_t count, const vx_map *ends, const vx_tally *tally) {
     if (count == 0 || tally->counters.folded_flows > 0)
         return 0;
@@ -239,11 +254,11 @@ int vx_doubts_weigh(vx_doubt *doubts, size_t count, const vx_map *ends, const vx
     int status = list_flows(tally, ends, &seen, &answers);
     span *spans = NULL;
     if (status == 0) {
-        spans = vx_allocate(count + (size_t)seen.count * VX_MOST_RANGES, sizeof *spans);
+        qsort(doubts, count, sizeof *doubts, doubts_by_ends);
+        spans = vx_allocate(most_spans(doubts, count, &seen, tally), sizeof *spans);
         status = spans != NULL ? 0 : -1;
     }
     if (status == 0) {
-        qsort(doubts, count, sizeof *doubts, doubts_by_ends);
         uint32_t seen_at = 0, answer_at = 0;
         for (size_t i = 0, next; i < count; i = next) {
             for (next = i; next < count && doubts[next].ends == doubts[i].ends;)

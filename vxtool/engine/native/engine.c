@@ -2,6 +2,9 @@
 #include "engine.h"
 
 #include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "intake.h"
 #include "journey.h"
@@ -94,16 +97,16 @@ vx_engine *vx_engine_new(const vx_engine_options *options) {
     engine->options = *options;
     memcpy(engine->wears, options->wears, sizeof engine->wears);
     vx_reading_init(&engine->reading, engine->wears, options->seed);
-    vx_scene_init(&engine->scene, options->seed);
+    vx_scene_init(&engine->scene, &options->most, options->seed);
     vx_map_init(&engine->wrong, sizeof(vx_count), options->seed);
     vx_map_init(&engine->fragments, sizeof(vx_count), options->seed);
     vx_map_init(&engine->too_big, sizeof(vx_too_big), options->seed);
-    vx_tally_init(&engine->tally, options->most_flows, options->most_datagrams, options->most_sightings,
-                  options->seed);
+    vx_tally_init(&engine->tally, &options->most, options->seed);
     vx_journey_options waits = {
         .window = options->window,
         .settle = options->settle,
         .most_journeys = options->most_journeys,
+        .most_fragments = options->most_fragments,
         .seed = options->seed,
         .part = options->part,
     };
@@ -341,7 +344,12 @@ static inline void tag_record(const vx_engine *engine, vx_read_record *record) {
 }
 
 static inline int count_fragment(vx_engine *engine, uint32_t place, uint32_t wire_length) {
-    return vx_map_count_up(&engine->fragments, (uint64_t)place << 32 | wire_length, 1);
+    uint64_t key = (uint64_t)place << 32 | wire_length;
+    if (vx_is_too_many(&engine->fragments, &key, sizeof key, engine->options.most.rows)) {
+        engine->counters.folded_details++;
+        return 0;
+    }
+    return vx_map_count_up(&engine->fragments, key, 1);
 }
 
 /* Count a message that a packet was too big. */
@@ -877,6 +885,7 @@ static int settle_reading(vx_engine *engine) {
         memset(read->records, 0, sizeof read->records);
     }
     vx_counters_add(&tally->counters, &engine->counters);
+    tally->counters.folded_places |= engine->scene.has_folded;
     tally->counters.records = engine->taken;
     engine->counters = (vx_counters){0};
     for (unsigned kind = 0; kind < VX_SAMPLE_KINDS; kind++) {
@@ -908,6 +917,13 @@ static int settle_reading(vx_engine *engine) {
     return 0;
 }
 
+/* Pools that grow one after the other may leave holes that only this gives back. */
+static void give_back_memory(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
+
 int vx_engine_finish(vx_engine *engine) {
     if (has_failed(engine))
         return -1;
@@ -923,6 +939,12 @@ int vx_engine_finish(vx_engine *engine) {
     }
     if (vx_journeys_finish(&engine->journeys) < 0 || vx_tally_settle(&engine->tally) < 0)
         return fail_unless(engine, false);
+    /* What waited is counted: whoever asks needs the room. */
+    vx_journeys_free(&engine->journeys);
+    free(engine->tally.fold_room);
+    engine->tally.fold_room = NULL;
+    engine->tally.fold_flows = engine->tally.fold_cells = 0;
+    give_back_memory();
     vx_tally_rebase(&engine->tally);
     vx_tally_sort_datagrams(&engine->tally);
     return 0;

@@ -24,11 +24,10 @@ typedef struct {
         *wears; /* by UDP destination port, 65,536 of them: VX_PLAIN, VX_VXLAN, VX_GENEVE or VX_VXLAN_GPE */
     uint64_t window; /* ns, at most VX_LONGEST_WAIT */
     uint64_t settle;
-    uint64_t most_journeys;
-    uint64_t most_flows;
-    uint64_t most_datagrams; /* listed one by one */
-    uint64_t most_sightings; /* of these, listed likewise */
-    uint64_t seed;           /* equal for all that are to be merged */
+    uint64_t most_journeys;  /* open, and waiting */
+    uint64_t most_fragments; /* groups of them that wait for more, and tails for their first */
+    vx_limits most;
+    uint64_t seed; /* equal for all that are to be merged */
     bool part;
 } vx_engine_options;
 

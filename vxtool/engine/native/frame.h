@@ -54,6 +54,10 @@ enum {
     VX_KEY_IPV6 = 4, /* addresses of 16 bytes, else of 4 */
     VX_KEY_SOURCE_PORT = 8,
     VX_KEY_DESTINATION_PORT = 16,
+    /* Of the flows that were folded (fold.h) alone: what is left of them, and whether the addresses are those
+     * of their tunnel. Their protocol is VX_ICMP where it was ICMP that is no echo, else 0. */
+    VX_KEY_FOLDED = 32,
+    VX_KEY_OUTER = 64,
 };
 /* In a key's length: its transport is set. */
 #define VX_KEY_TRANSPORT (UINT32_C(1) << 31)

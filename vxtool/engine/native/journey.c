@@ -9,6 +9,10 @@ enum { LONGEST_IP = 40 + 65535 }; /* of IPv6 without a jumbo payload, put togeth
 enum { SHORTEST_END = 1000000 }; /* ns: what came in this shortly before the end may have gone out after it */
 enum { FEWEST_ENTRIES = 64 };    /* of a ring */
 enum { CLOSING = 32 };           /* journeys that are closed together */
+/* So many times as much memory has a journey with more sightings than it has room for itself. */
+enum { LARGE_WEIGHT = 4 };
+/* Of all journeys, at most such a part waits for what may be of the same super-frame, and for the end. */
+enum { LOOSE_PART = 2, UNDECIDED_PART = 4, DOUBTFUL_PART = 4 };
 
 static const vx_list EMPTY = {VX_NONE, VX_NONE};
 
@@ -22,7 +26,9 @@ void vx_journeys_init(vx_journeys *journeys, vx_tally *tally, const vx_journey_o
         .tally = tally,
         .window = options->window,
         .settle = options->settle,
+        .most = options->most_journeys,
         .most_open = options->most_journeys,
+        .most_fragments = options->most_fragments,
         .part = options->part,
         .undecided = EMPTY,
         .doubtful = EMPTY,
@@ -267,6 +273,7 @@ static void end_group(vx_journeys *journeys, uint32_t number) {
         tally->counters.ip_records++;
         vx_samples_keep(&tally->samples[VX_SAMPLE_ORPHAN], tail->sample);
         vx_pool_give_back(&journeys->tails, pending);
+        journeys->fragments--;
     }
     release_pieces(journeys, group->pieces);
     leave_ring(&journeys->group_order, group->order_at);
@@ -306,6 +313,21 @@ static inline uint32_t add_group(vx_journeys *journeys, const vx_tagged_group *t
     return number;
 }
 
+static void end_groups(vx_journeys *journeys);
+
+/* Where groups and tails are too many, the oldest groups end. */
+static inline void make_room_for_fragments(vx_journeys *journeys) {
+    if (journeys->fragments + journeys->group_order.taken < journeys->most_fragments)
+        return;
+    end_groups(journeys);
+    const vx_ring_entry *first;
+    while (journeys->fragments + journeys->group_order.taken >= journeys->most_fragments &&
+           (first = first_of(&journeys->group_order)) != NULL) {
+        journeys->tally->counters.evicted_fragments++;
+        end_group(journeys, first->number);
+    }
+}
+
 /* Its first fragment takes the tails that waited for it, and waits a window for more from here on. */
 static VX_RARE int open_group_again(vx_journeys *journeys, uint32_t number, const vx_sighting *first) {
     vx_group *group = group_at(journeys, number);
@@ -317,6 +339,7 @@ static VX_RARE int open_group_again(vx_journeys *journeys, uint32_t number, cons
         pieces_at(journeys, pieces)->overtaken |= tail->sample.time < first->sample.time;
         add_tail(journeys, pieces, tail->covered, tail->wire_bytes);
         vx_pool_give_back(&journeys->tails, pending);
+        journeys->fragments--;
     }
     release_pieces(journeys, group->pieces);
     group->pieces = pieces;
@@ -325,6 +348,7 @@ static VX_RARE int open_group_again(vx_journeys *journeys, uint32_t number, cons
 }
 
 static inline int open_group(vx_journeys *journeys, const vx_tagged_group *tagged, const vx_sighting *first) {
+    make_room_for_fragments(journeys);
     pieces_at(journeys, first->pieces)->holders++;
     uint32_t number = find_group(journeys, tagged);
     if (VX_RARELY(number != VX_NONE))
@@ -347,6 +371,7 @@ static VX_RARE int keep_tail(vx_journeys *journeys, uint32_t number, const vx_pi
         .sample = sample,
     };
     group->pending = pending;
+    journeys->fragments++;
     return 0;
 }
 
@@ -458,6 +483,16 @@ static vx_view view_of(const vx_journeys *journeys, uint32_t number) {
     return view;
 }
 
+static inline uint64_t weight_of(const vx_journey *journey) {
+    return journey->count > VX_FIRST_SIGHTINGS ? LARGE_WEIGHT : 1;
+}
+
+/* So many may be open beside those that wait. */
+static void share_room(vx_journeys *journeys) {
+    uint64_t waiting = journeys->loose_weight + journeys->undecided_count;
+    journeys->most_open = waiting < journeys->most ? journeys->most - waiting : 0;
+}
+
 /* Count a journey at the end. */
 static void put_off(vx_journeys *journeys, vx_list *list, uint32_t number) {
     journey_at(journeys, number)->newer = VX_NONE;
@@ -470,7 +505,8 @@ static void put_off(vx_journeys *journeys, vx_list *list, uint32_t number) {
 
 /* The same of one that is doubtful; false: there are too many. */
 static bool doubt(vx_journeys *journeys, uint32_t number) {
-    if (journeys->doubtful_count == VX_MOST_DOUBTFUL) {
+    if (journeys->doubtful_count == VX_MOST_DOUBTFUL ||
+        journeys->doubtful_count >= journeys->most / DOUBTFUL_PART) {
         journeys->tally->counters.unweighed_journeys++;
         return false;
     }
@@ -479,17 +515,37 @@ static bool doubt(vx_journeys *journeys, uint32_t number) {
     return true;
 }
 
+/* How close to an end of the capture a journey's other side may be missing: the longest latency so far. */
+static uint64_t grace_of(const vx_journeys *journeys) {
+    uint64_t longest = vx_tally_longest(journeys->tally);
+    return longest > SHORTEST_END ? longest : SHORTEST_END;
+}
+
+/* Whether what came in may have come before the capture began. */
+static bool begins(const vx_journeys *journeys, const vx_view *view, uint64_t grace) {
+    int64_t time = vx_view_start(view)->sample.time;
+    return view->ingress == NULL && (uint64_t)time - (uint64_t)journeys->tally->first_time <= grace;
+}
+
 /* Count a journey that stands nowhere any more and waits for no other, and give it back. */
 static int count_alone(vx_journeys *journeys, uint32_t number) {
     const vx_journey *journey = journey_at(journeys, number);
     vx_view view = view_of(journeys, number);
+    uint32_t flags = 0;
     if (view.ingress == NULL && !journeys->part && journey->clock <= journeys->window) {
-        put_off(journeys, &journeys->undecided, number);
-        return 0;
+        if (journeys->undecided_count < journeys->most / UNDECIDED_PART) {
+            put_off(journeys, &journeys->undecided, number);
+            journeys->undecided_count++;
+            share_room(journeys);
+            return 0;
+        }
+        /* One that was evicted is counted as such already. */
+        journeys->tally->counters.evicted_journeys += journeys->clock - journey->clock > journeys->window;
+        flags = begins(journeys, &view, grace_of(journeys)) ? VX_AT_START : 0;
     }
     if (vx_is_doubtful(&view) && doubt(journeys, number))
         return 0;
-    int status = vx_tally_count(journeys->tally, &view, 0);
+    int status = vx_tally_count(journeys->tally, &view, flags);
     free_journey(journeys, number);
     return status;
 }
@@ -623,6 +679,8 @@ static int add_loose(vx_journeys *journeys, vx_loose added) {
         journeys->loose_capacity = capacity;
     }
     journeys->loose[journeys->loose_count++] = added;
+    journeys->loose_weight += weight_of(journey_at(journeys, added.journey));
+    share_room(journeys);
     return 0;
 }
 
@@ -704,7 +762,7 @@ static int count_super(vx_journeys *journeys, const vx_loose *item, uint32_t fla
     traits->payload_length = came->payload_length;
     view.egress = &whole;
     flags |= item->numbered ? VX_OF_UDP : 0;
-    if (journeys->tally->most_sightings > 0 && list_pieces(journeys, item, first, view.ingress->sample) < 0)
+    if (journeys->tally->most.sightings > 0 && list_pieces(journeys, item, first, view.ingress->sample) < 0)
         return -1;
     return vx_tally_count(journeys->tally, &view, flags);
 }
@@ -755,14 +813,18 @@ static VX_RARE int decide_loose(vx_journeys *journeys, bool at_once) {
 /* Give back those that are counted. */
 static void drop_decided(vx_journeys *journeys) {
     uint32_t kept = 0;
+    uint64_t weight = 0;
     for (uint32_t i = 0; i < journeys->loose_count; i++) {
         const vx_loose *item = &journeys->loose[i];
-        if (!item->decided)
+        if (!item->decided) {
+            weight += weight_of(journey_at(journeys, item->journey));
             journeys->loose[kept++] = *item;
-        else if (!is_alone(item))
+        } else if (!is_alone(item))
             free_journey(journeys, item->journey);
     }
     journeys->loose_count = kept;
+    journeys->loose_weight = weight;
+    share_room(journeys);
 }
 
 static int settle_loose(vx_journeys *journeys, bool at_once) {
@@ -780,7 +842,7 @@ static VX_RARE int count_closed(vx_journeys *journeys, uint32_t number) {
         return count_alone(journeys, number);
     if (set_loose(journeys, number, false) < 0)
         return -1;
-    if (journeys->loose_count <= journeys->most_open)
+    if (journeys->loose_weight <= journeys->most / LOOSE_PART)
         return 0;
     journeys->tally->counters.evicted_journeys += journeys->loose_count;
     return settle_loose(journeys, true);
@@ -803,7 +865,7 @@ static inline int close_journey(vx_journeys *journeys, uint32_t number, uint32_t
     leave_chain(journeys, number, journey);
     leave_open(journeys, journey);
     leave_settled(journeys, journey);
-    journeys->open_count--;
+    journeys->open_count -= weight_of(journey);
     if (VX_RARELY(journey->sides & VX_IN_PIECES))
         return count_closed_in_pieces(journeys, number, flow);
     int counted = vx_tally_count_usual(journeys->tally, journey, flow);
@@ -1024,7 +1086,12 @@ static inline int continue_journey(vx_journeys *journeys, uint32_t number, vx_jo
         pieces_at(journeys, sighting->pieces)->joined_late = true;
     bool settles = (journey->sides & (VX_CAME_IN | VX_WENT_OUT)) == (VX_CAME_IN | VX_WENT_OUT) ||
                    journey->sides & VX_SIDE_UNKNOWN;
-    return settles && !journey->is_settled ? enter_settled(journeys, number, journey, moment->clock) : 0;
+    if (settles && !journey->is_settled && enter_settled(journeys, number, journey, moment->clock) < 0)
+        return -1;
+    if (journey->count != VX_FIRST_SIGHTINGS + 1)
+        return 0;
+    journeys->open_count += LARGE_WEIGHT - 1;
+    return VX_RARELY(journeys->open_count > journeys->most_open) ? evict(journeys) : 0;
 }
 
 /* Whether it is the same datagram in a loop, that this journey has seen at this stage before. */
@@ -1081,7 +1148,7 @@ static VX_RARE int join_chain(vx_journeys *journeys, const vx_tagged_key *key, c
             if (there == NULL && journey->count < VX_MOST_STAGES)
                 return continue_journey(journeys, number, journey, sighting, moment);
             if (there != NULL && goes_round(journeys, there, sighting))
-                return journeys->tally->most_sightings > 0
+                return journeys->tally->most.sightings > 0
                            ? vx_tally_list_sighting(journeys->tally, sighting->sample, there->sample)
                            : 0;
         }
@@ -1181,7 +1248,7 @@ static int take_back(vx_journeys *journeys, const vx_tagged_key *key) {
         leave_chain(journeys, number, journey);
         leave_open(journeys, journey);
         leave_settled(journeys, journey);
-        journeys->open_count--;
+        journeys->open_count -= weight_of(journey);
         const vx_moment *moments = vx_pool_at(&journeys->moments, number);
         for (unsigned i = 0; i < journey->count; i++) {
             vx_sighting *sighting = vx_sighting_at(journey, &journeys->more, i);
@@ -1262,6 +1329,7 @@ static inline bool is_surely_open(const vx_journeys *journeys, const vx_group *g
 }
 
 static inline int join_tail(vx_journeys *journeys, const vx_piece *tail, vx_sample sample) {
+    make_room_for_fragments(journeys);
     uint32_t number = find_group(journeys, &tail->group);
     if (VX_RARELY(number == VX_NONE || group_at(journeys, number)->pieces == VX_NONE))
         return keep_tail(journeys, number, tail, sample);
@@ -1321,7 +1389,7 @@ static int count_late(vx_journeys *journeys, remaining rest, uint64_t grace) {
     bool ends = rest.open && (uint64_t)tally->last_time - (uint64_t)time <= grace;
     if (ends && (view.egress == NULL || view.ingress != NULL))
         flags |= VX_AT_END;
-    if (view.ingress == NULL && (uint64_t)time - (uint64_t)tally->first_time <= grace)
+    if (begins(journeys, &view, grace))
         flags |= VX_AT_START;
     if (!(flags & VX_AT_END) && vx_is_doubtful(&view))
         return 1;
@@ -1414,8 +1482,7 @@ int vx_journeys_finish(vx_journeys *journeys) {
         rest[count++] = (remaining){i, false};
     if (status == 0)
         status = count_complete(journeys, rest, &count);
-    uint64_t grace = vx_tally_longest(journeys->tally);
-    grace = grace > SHORTEST_END ? grace : SHORTEST_END;
+    uint64_t grace = grace_of(journeys);
     uint32_t *doubtful = vx_allocate(most + 1, sizeof *doubtful);
     size_t doubts = 0;
     if (doubtful == NULL)
@@ -1672,11 +1739,11 @@ static int arrange(vx_journeys *journeys, gathering *all) {
         if (enter_settled(journeys, number, journey_at(journeys, number), all->settled[i].rank) < 0)
             return -1;
     }
-    journeys->open_count += all->adopted_count;
     /* Oldest first: a settled one may have left the open ones before those that opened after it. */
     for (uint32_t i = 0; i < all->adopted_count; i++) {
         uint32_t number = all->adopted[i].number;
         vx_journey *journey = journey_at(journeys, number);
+        journeys->open_count += weight_of(journey);
         if (enter_chain(journeys, number, journey, newest_of(journeys, &journey->key)) < 0)
             return -1;
     }
@@ -1744,6 +1811,7 @@ static int adopt_group(const transfer *over, const vx_group *theirs, uint64_t cl
         copy->sample = vx_renumber(tail->sample, over->base);
         copy->next = group->pending;
         group->pending = pending;
+        journeys->fragments++;
         i = tail->next;
     }
     return 0;

@@ -92,29 +92,34 @@ typedef struct {
     vx_tally *tally;
     uint64_t window; /* ns */
     uint64_t settle;
-    uint64_t most_open;
+    uint64_t most;      /* journeys, open and waiting: one with many sightings counts as several */
+    uint64_t most_open; /* what of these is left for open ones */
+    uint64_t most_fragments;
+    uint64_t fragments; /* tails that wait for their first fragment */
     bool part;
     uint64_t clock;
     uint64_t order; /* datagrams and tails so far */
     uint64_t due;   /* the clock from which on something that is not settled may have to close */
 
-    vx_pool journeys; /* of vx_journey */
-    vx_pool more;     /* of vx_more */
-    vx_pool held;     /* of vx_held */
-    vx_pool moments;  /* of a part, by the journey's number: VX_MOST_STAGES of vx_moment */
-    vx_index index;   /* the newest open journey of a key */
-    uint64_t open_count;
-    vx_ring open;    /* by arrival */
-    vx_ring settled; /* by settling */
-    vx_loose *loose; /* sides of journeys that have closed, and may be of one super-frame */
+    vx_pool journeys;    /* of vx_journey */
+    vx_pool more;        /* of vx_more */
+    vx_pool held;        /* of vx_held */
+    vx_pool moments;     /* of a part, by the journey's number: VX_MOST_STAGES of vx_moment */
+    vx_index index;      /* the newest open journey of a key */
+    uint64_t open_count; /* by their weights */
+    vx_ring open;        /* by arrival */
+    vx_ring settled;     /* by settling */
+    vx_loose *loose;     /* sides of journeys that have closed, and may be of one super-frame */
     uint32_t loose_count;
     uint32_t loose_capacity;
-    uint64_t loose_clock; /* when they were last looked at */
-    uint8_t sides;        /* VX_CAME_IN and so on of all sightings so far */
-    bool has_large;       /* any of them was longer than VX_LONGEST_PACKET, with no direction told, and */
+    uint64_t loose_weight; /* of their journeys */
+    uint64_t loose_clock;  /* when they were last looked at */
+    uint8_t sides;         /* VX_CAME_IN and so on of all sightings so far */
+    bool has_large;        /* any of them was longer than VX_LONGEST_PACKET, with no direction told, and */
     uint64_t may_be_cut[VX_FLOW_WORDS]; /* one bit for each hash of such a one's flow is set */
     vx_list undecided; /* went out right after the start, without an ingress: through `newer` */
-    vx_list doubtful;  /* see doubt.h: the same */
+    uint32_t undecided_count;
+    vx_list doubtful; /* see doubt.h: the same */
     uint32_t doubtful_count;
 
     vx_index group_index;
@@ -138,6 +143,7 @@ typedef struct {
     uint64_t window;
     uint64_t settle;
     uint64_t most_journeys;
+    uint64_t most_fragments;
     uint64_t seed;
     bool part;
 } vx_journey_options;

@@ -12,9 +12,12 @@ typedef struct {
     int32_t protocol;
     int32_t source_port;
     int32_t destination_port;
-    uint32_t size; /* of an address: 0, 4 or 16 */
+    uint32_t size;       /* of an address: 0, 4 or 16, and */
+    uint32_t inner_size; /* where the addresses are the innermost; else 0 */
     const uint8_t *source;
     const uint8_t *destination;
+    bool is_folded;     /* it stands for several */
+    bool is_other_icmp; /* ICMP that is no echo */
 } flow_view;
 
 static inline const vx_flow *flow_at(const vx_tally *tally, uint32_t number) {
@@ -33,7 +36,8 @@ static inline void prefetch_flow(const vx_tally *tally, uint32_t number) {
 
 static inline flow_view view_of(const vx_tally *tally, uint32_t number) {
     if (number == VX_OTHER_FLOWS)
-        return (flow_view){.vni = -2, .protocol = -1, .source_port = -1, .destination_port = -1};
+        return (flow_view){
+            .vni = VX_ANY_VNI, .protocol = -1, .source_port = -1, .destination_port = -1, .is_folded = true};
     const vx_flow *flow = flow_at(tally, number);
     const vx_ends *ends = &flow->ends;
     bool is_ip = !(ends->shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP));
@@ -46,12 +50,24 @@ static inline flow_view view_of(const vx_tally *tally, uint32_t number) {
         .source_port = ends->shape & VX_KEY_SOURCE_PORT ? ends->source_port : NO_PORT,
         .destination_port = ends->shape & VX_KEY_DESTINATION_PORT ? ends->destination_port : NO_PORT,
         .size = size,
+        .inner_size = ends->shape & VX_KEY_OUTER ? 0 : size,
         .source = ends->addresses,
         .destination = ends->addresses + size,
+        .is_folded = ends->shape & VX_KEY_FOLDED,
     };
     if (is_ip && ends->fragment_offset > 0)
         view.source_port = TAIL_PORT;
+    view.is_other_icmp = (view.protocol == VX_ICMP || view.protocol == VX_ICMPV6) && view.source_port < 0;
+    if (view.is_folded) {
+        view.protocol = vx_folded_protocol(ends);
+        view.is_other_icmp = ends->protocol == VX_ICMP;
+    }
     return view;
+}
+
+/* Whether it stands for several flows, that gave way to others. */
+static inline bool is_folded(const vx_tally *tally, uint32_t number) {
+    return number == VX_OTHER_FLOWS || (flow_at(tally, number)->ends.shape & VX_KEY_FOLDED) != 0;
 }
 
 static inline uint32_t underlay_of(const vx_tally *tally, uint32_t number) {
@@ -90,7 +106,7 @@ static inline vx_pair inner_pair(const flow_view *flow) {
 
 static inline vx_pair underlay_pair(const vx_tally *tally, uint32_t number) {
     const vx_underlay *underlay = vx_map_at(&tally->underlays, number);
-    vx_pair pair = {.size = underlay->key.ipv6 ? 16 : 4};
+    vx_pair pair = {.size = underlay->key.size};
     memcpy(pair.addresses, underlay->key.addresses, 2 * (size_t)pair.size);
     return pair;
 }
@@ -103,6 +119,18 @@ vx_pair vx_outer_pair(const vx_tally *tally, uint32_t flow) {
 static uint32_t intern_pair(vx_map *pairs, const vx_pair *pair) {
     bool made;
     return vx_map_intern(pairs, pair, VX_PAIR_KEY, &made);
+}
+
+vx_folded vx_query_folded(const vx_tally *tally) {
+    vx_folded sum = {0, 0};
+    for (uint32_t i = 0; tally->counters.folded_flows > 0 && i < cell_count(tally); i++) {
+        const vx_cell *cell = vx_cell_at(tally, i);
+        if (!is_folded(tally, cell->flow))
+            continue;
+        sum.datagrams += cell->datagrams;
+        sum.inner_bytes += cell->inner_bytes;
+    }
+    return sum;
 }
 
 /* Tunnels. */
@@ -181,9 +209,9 @@ int vx_query_tunnel_flows(const vx_tally *tally, vx_map *rows) {
     count_flows(tally, counts);
     int status = 0;
     for (uint32_t i = 0; i < count && status == 0; i++) {
-        if (counts[i] == 0)
-            continue;
         vx_pair pair = underlay_pair(tally, i);
+        if (counts[i] == 0 || pair.size == 0)
+            continue;
         uint32_t number = intern_pair(rows, &pair);
         if (number != VX_NONE)
             ((vx_pair_count *)vx_map_at(rows, number))->count += counts[i];
@@ -210,21 +238,41 @@ static uint32_t *pairs_of_underlays(const vx_tally *tally, vx_map *pairs) {
     return numbers;
 }
 
-/* The number of the outermost addresses; VX_NONE: no memory. */
+/* Pairs of which only the first so many are told. */
+typedef struct {
+    vx_map pairs; /* of vx_pair */
+    uint64_t most;
+} told_pairs;
+
+/* Leave the addresses out of one that is not among them: 0, or -1: no memory. */
+static int tell_pair(told_pairs *told, vx_pair *pair) {
+    bool made;
+    if (vx_is_too_many(&told->pairs, pair, VX_PAIR_KEY, told->most)) {
+        *pair = (vx_pair){.size = 0};
+        return 0;
+    }
+    return vx_map_intern(&told->pairs, pair, VX_PAIR_KEY, &made) != VX_NONE ? 0 : -1;
+}
+
+/* The number of the outermost addresses; VX_NONE: no memory. `told`: NULL where all are. */
 static inline uint32_t outermost_of(const vx_tally *tally, const flow_view *flow, uint32_t number,
-                                    const uint32_t *by_underlay, vx_map *pairs) {
-    uint32_t underlay = flow->vni >= 0 ? underlay_of(tally, number) : VX_NONE;
+                                    const uint32_t *by_underlay, told_pairs *told, vx_map *pairs) {
+    uint32_t underlay = underlay_of(tally, number);
     if (underlay != VX_NONE)
         return by_underlay[underlay];
     vx_pair pair = flow->vni == -1 ? inner_pair(flow) : (vx_pair){.size = 0};
+    if (told != NULL && flow->vni == -1 && tell_pair(told, &pair) < 0)
+        return VX_NONE;
     return intern_pair(pairs, &pair);
 }
 
 /* One more than the number of a pair with this destination; 0: no memory. */
-static uint32_t inside_of(const flow_view *flow, vx_map *pairs) {
-    vx_pair pair = {.size = flow->size};
-    if (flow->size > 0)
-        memcpy(pair.addresses + flow->size, flow->destination, flow->size);
+static uint32_t inside_of(const flow_view *flow, told_pairs *told, vx_map *pairs) {
+    vx_pair pair = {.size = flow->inner_size};
+    if (pair.size > 0)
+        memcpy(pair.addresses + pair.size, flow->destination, pair.size);
+    if (told != NULL && tell_pair(told, &pair) < 0)
+        return 0;
     return intern_pair(pairs, &pair) + 1;
 }
 
@@ -246,26 +294,38 @@ static inline void add_to_bundle(vx_bundle *bundle, const vx_cell *cell, vx_wire
     bundle->fragmented += wire.fragmented;
 }
 
+/* One too many is of all ends: 0, or -1: no memory. */
+static VX_RARE int leave_out_ends(vx_bundles *bundles, vx_bundle *key) {
+    const vx_pair none = {.size = 0};
+    key->pair = intern_pair(&bundles->pairs, &none);
+    key->inside = key->inside > 0 ? key->pair + 1 : 0;
+    return key->pair != VX_NONE ? 0 : -1;
+}
+
 static int bundle_cells(const vx_tally *tally, const uint8_t *inside, const uint8_t *apart,
-                        const uint32_t *by_underlay, vx_bundles *bundles, uint32_t *numbers) {
+                        const uint32_t *by_underlay, told_pairs *told, vx_bundles *bundles,
+                        uint32_t *numbers) {
     for (uint32_t i = 0; i < cell_count(tally); i++) {
         const vx_cell *cell = vx_cell_at(tally, i);
         vx_wire wire = vx_cell_wire(tally, i);
         flow_view flow = view_of(tally, cell->flow);
         vx_bundle key = {
             .path = cell->path,
-            .pair = outermost_of(tally, &flow, cell->flow, by_underlay, &bundles->pairs),
+            .pair = outermost_of(tally, &flow, cell->flow, by_underlay, told, &bundles->pairs),
             .apart = apart != NULL ? apart[vx_flow_place(tally, cell->flow)] : 0,
-            .icmp = (flow.protocol == VX_ICMP || flow.protocol == VX_ICMPV6) &&
-                    flow.source_port<0, .grew = wire.egress_packets> wire.packets,
+            .icmp = flow.is_other_icmp,
+            .grew = wire.egress_packets > wire.packets,
         };
         if (key.pair == VX_NONE)
             return -1;
         if (inside[cell->path]) {
-            key.inside = inside_of(&flow, &bundles->pairs);
+            key.inside = inside_of(&flow, told != NULL ? told + 1 : NULL, &bundles->pairs);
             if (key.inside == 0)
                 return -1;
         }
+        if (vx_is_too_many(&bundles->rows, &key, VX_BUNDLE_KEY, vx_most_ends(&tally->most)) &&
+            leave_out_ends(bundles, &key) < 0)
+            return -1;
         bool made;
         numbers[i] = vx_map_intern(&bundles->rows, &key, VX_BUNDLE_KEY, &made);
         if (numbers[i] == VX_NONE)
@@ -282,7 +342,13 @@ int vx_query_bundles(const vx_tally *tally, const uint8_t *inside, const uint8_t
     uint32_t *by_underlay = pairs_of_underlays(tally, &bundles->pairs);
     if (by_underlay == NULL)
         return -1;
-    int status = bundle_cells(tally, inside, apart, by_underlay, bundles, numbers);
+    told_pairs told[2] = {{.most = vx_most_ends(&tally->most)}, {.most = vx_most_ends(&tally->most)}};
+    vx_map_init(&told[0].pairs, sizeof(vx_pair), tally->flows.seed);
+    vx_map_init(&told[1].pairs, sizeof(vx_pair), tally->flows.seed);
+    bool are_many = flow_count(tally) >= told[0].most;
+    int status = bundle_cells(tally, inside, apart, by_underlay, are_many ? told : NULL, bundles, numbers);
+    vx_map_free(&told[0].pairs);
+    vx_map_free(&told[1].pairs);
     free(by_underlay);
     return status;
 }
@@ -306,7 +372,8 @@ static int64_t overhead_of(const vx_cell *cell) {
 
 static bool is_from(const vx_tally *tally, uint32_t number, vx_asked source) {
     flow_view flow = view_of(tally, number);
-    return flow.size == source.size && (flow.size == 0 || vx_same(flow.source, source.octets, flow.size));
+    return flow.inner_size == source.size &&
+           (source.size == 0 || vx_same(flow.source, source.octets, source.size));
 }
 
 static bool is_wanted(const vx_tally *tally, const vx_wanted *wanted, const vx_cell *cell) {
@@ -419,6 +486,75 @@ int vx_query_addresses(const vx_tally *tally, uint32_t most, vx_map *rows) {
     return 0;
 }
 
+/* Which of the rows of an answer stay, where they are too many: half as many as may be, those with the most
+ * datagrams, and of equal ones the first. */
+typedef struct {
+    uint64_t least; /* as many datagrams have the last of them */
+    uint64_t ties;  /* of those that have just as many, so many stay */
+} staying;
+
+static int by_count(const void *one, const void *other) {
+    const uint64_t *first = one, *second = other;
+    return (*first < *second) - (*first > *second);
+}
+
+static inline uint64_t most_identities(const vx_tally *tally) {
+    return vx_most_ends(&tally->most) / VX_ENDS_OF_AN_IDENTITY;
+}
+
+/* `counts`: of all rows; they are sorted. */
+static staying find_staying(uint64_t *counts, uint32_t count, uint64_t most) {
+    qsort(counts, count, sizeof *counts, by_count);
+    staying who = {.least = counts[most / 2 - 1]};
+    for (uint64_t i = 0; i < most / 2; i++)
+        who.ties += counts[i] == who.least;
+    return who;
+}
+
+static bool stays(staying *who, uint64_t datagrams) {
+    if (datagrams != who->least || who->ties == 0)
+        return datagrams > who->least;
+    who->ties--;
+    return true;
+}
+
+/* Let rows beside those that stay be one, between addresses that are not told. */
+static int fold_ends(const vx_tally *tally, vx_map *rows) {
+    uint32_t count = vx_map_count(rows);
+    uint64_t most = most_identities(tally);
+    if (count <= most)
+        return 0;
+    uint64_t *counts = vx_allocate(count, sizeof *counts);
+    if (counts == NULL)
+        return -1;
+    for (uint32_t i = 0; i < count; i++)
+        counts[i] = ((const vx_between *)vx_map_at(rows, i))->datagrams;
+    staying who = find_staying(counts, count, most);
+    free(counts);
+    vx_map all = *rows;
+    vx_map_init(rows, sizeof(vx_between), all.seed);
+    int status = 0;
+    for (uint32_t i = 0; i < count && status == 0; i++) {
+        const vx_between *row = vx_map_at(&all, i);
+        const vx_pair none = {.size = 0};
+        bool made;
+        uint32_t number =
+            vx_map_intern(rows, stays(&who, row->datagrams) ? &row->pair : &none, VX_PAIR_KEY, &made);
+        if (number == VX_NONE) {
+            status = -1;
+            break;
+        }
+        vx_between *sum = vx_map_at(rows, number);
+        sum->smallest = made || row->smallest < sum->smallest ? row->smallest : sum->smallest;
+        sum->largest = row->largest > sum->largest ? row->largest : sum->largest;
+        sum->first_time = made || row->first_time < sum->first_time ? row->first_time : sum->first_time;
+        sum->last_time = made || row->last_time > sum->last_time ? row->last_time : sum->last_time;
+        sum->datagrams += row->datagrams;
+    }
+    vx_map_free(&all);
+    return status;
+}
+
 int vx_query_ends(const vx_tally *tally, const vx_wanted *wanted, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_between), tally->flows.seed);
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
@@ -437,7 +573,7 @@ int vx_query_ends(const vx_tally *tally, const vx_wanted *wanted, vx_map *rows) 
         row->last_time = made || cell->last_time > row->last_time ? cell->last_time : row->last_time;
         row->datagrams += cell->datagrams;
     }
-    return 0;
+    return fold_ends(tally, rows);
 }
 
 /* The flows with the most bytes. */
@@ -630,6 +766,8 @@ static int rank_flows(const vx_tally *tally, const vx_wanted *wanted, uint32_t m
     memset(octets, 0xff, places * sizeof *octets);
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
         const vx_cell *cell = vx_cell_at(tally, i);
+        if (is_folded(tally, cell->flow))
+            continue;
         uint64_t *sum = &octets[vx_flow_place(tally, cell->flow)];
         *sum = (*sum == UNSEEN ? 0 : *sum) + cell->inner_bytes;
     }
@@ -987,7 +1125,7 @@ int vx_query_stalled(const vx_tally *tally, const uint32_t *reverses, uint64_t l
         row->answers = answer->datagrams;
         row->answered_time = answer->last_time;
         row->closed = (flow_at(tally, row->reverse)->tcp_flags & ENDS) != 0;
-        if (row->answers > few)
+        if (row->answers > few || vx_map_count(rows) >= vx_most_ends(&tally->most))
             continue;
         uint32_t number = vx_map_add(rows, row, sizeof *row, row->flow);
         status = number == VX_NONE ? -1 : 0;
@@ -1048,6 +1186,46 @@ static void set_address(vx_identity *identity, const uint8_t *address, uint32_t 
         memcpy(identity->address, address, size);
 }
 
+/* Where rows are too many, let only those with the most datagrams stay, half as many as may be; the others
+ * are told without address, or without VNI as well. */
+static int fold_identities(const vx_tally *tally, vx_map *rows, bool any_vni) {
+    uint32_t count = vx_map_count(rows);
+    uint64_t most = most_identities(tally);
+    if (count <= most)
+        return 0;
+    uint64_t *counts = vx_allocate(count, sizeof *counts);
+    if (counts == NULL)
+        return -1;
+    for (uint32_t i = 0; i < count; i++)
+        counts[i] = ((const vx_identity *)vx_map_at(rows, i))->datagrams;
+    staying who = find_staying(counts, count, most);
+    free(counts);
+    vx_map all = *rows;
+    vx_map_init(rows, sizeof(vx_identity), all.seed);
+    int status = 0;
+    for (uint32_t i = 0; i < count && status == 0; i++) {
+        const vx_identity *row = vx_map_at(&all, i);
+        vx_identity key = {.vni = any_vni ? VX_ANY_VNI : row->vni, .reverse_vni = -1};
+        bool made;
+        const vx_identity *kept = stays(&who, row->datagrams) ? row : &key;
+        uint32_t number = vx_map_intern(rows, kept, VX_IDENTITY_KEY, &made);
+        status = number == VX_NONE ? -1 : 0;
+        if (status < 0)
+            break;
+        vx_identity *sum = vx_map_at(rows, number);
+        sum->datagrams += row->datagrams;
+        sum->inner_bytes += row->inner_bytes;
+        sum->first_time = made || row->first_time < sum->first_time ? row->first_time : sum->first_time;
+        sum->last_time = made || row->last_time > sum->last_time ? row->last_time : sum->last_time;
+    }
+    vx_map_free(&all);
+    return status;
+}
+
+static int fold_all_identities(const vx_tally *tally, vx_map *rows) {
+    return fold_identities(tally, rows, false) < 0 ? -1 : fold_identities(tally, rows, true);
+}
+
 int vx_query_sources(const vx_tally *tally, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_identity), tally->flows.seed);
     for (uint32_t i = 0; i < cell_count(tally); i++) {
@@ -1056,7 +1234,7 @@ int vx_query_sources(const vx_tally *tally, vx_map *rows) {
         if (flow.vni < 0)
             continue;
         vx_identity key = {.vni = flow.vni, .reverse_vni = -1};
-        set_address(&key, flow.source, flow.size);
+        set_address(&key, flow.source, flow.inner_size);
         vx_identity *row = add_identity(rows, &key, cell);
         if (row == NULL)
             return -1;
@@ -1065,7 +1243,7 @@ int vx_query_sources(const vx_tally *tally, vx_map *rows) {
         row->first_time = first || first_time < row->first_time ? first_time : row->first_time;
         row->last_time = first || cell->last_time > row->last_time ? cell->last_time : row->last_time;
     }
-    return 0;
+    return fold_all_identities(tally, rows);
 }
 
 static inline void prefetch_reverse(const vx_tally *tally, uint32_t flow, const uint32_t *reverses) {
@@ -1087,22 +1265,23 @@ int vx_query_pairs(const vx_tally *tally, const uint32_t *reverses, vx_map *rows
         if (reverses[cell->flow] != VX_NONE)
             key.reverse_vni = view_of(tally, reverses[cell->flow]).vni;
         else
-            set_address(&key, flow.destination, flow.size);
+            set_address(&key, flow.destination, flow.inner_size);
         if (add_identity(rows, &key, cell) == NULL)
             return -1;
     }
-    return 0;
+    return fold_all_identities(tally, rows);
 }
 
 int vx_query_told_mss(const vx_tally *tally, vx_map *rows) {
     vx_map_init(rows, sizeof(vx_count), tally->flows.seed);
+    for (uint32_t i = 0; i < vx_map_count(&tally->folded_mss); i++) {
+        const vx_count *row = vx_map_at(&tally->folded_mss, i);
+        if (vx_map_count_up(rows, row->key, row->count) < 0)
+            return -1;
+    }
     for (uint32_t i = 0; tally->has_mss && i < flow_count(tally); i++) {
         uint32_t mss = mss_of(tally, i);
-        if (mss == 0)
-            continue;
-        flow_view flow = view_of(tally, i);
-        uint64_t key = (uint64_t)(flow.vni >= 0) << 33 | (uint64_t)(flow.size == 16) << 32 | mss;
-        if (vx_map_count_up(rows, key, 1) < 0)
+        if (mss > 0 && vx_map_count_up(rows, vx_mss_key(flow_at(tally, i), mss), 1) < 0)
             return -1;
     }
     return 0;
@@ -1138,9 +1317,12 @@ static int add_side(const vx_tally *tally, const uint8_t *sides, const uint8_t *
                     vx_map *rows) {
     for (uint32_t i = 0; i < cell_count(tally); i++) {
         const vx_cell *cell = vx_cell_at(tally, i);
-        if (sides[cell->path] != side || seen[vx_flow_place(tally, cell->flow)] != (VX_ONLY_IN | VX_ONLY_OUT))
+        if (sides[cell->path] != side || is_folded(tally, cell->flow) ||
+            seen[vx_flow_place(tally, cell->flow)] != (VX_ONLY_IN | VX_ONLY_OUT))
             continue;
         bool made;
+        if (vx_is_too_many(rows, &cell->flow, sizeof cell->flow, vx_most_ends(&tally->most)))
+            continue;
         uint32_t number = vx_map_intern(rows, &cell->flow, sizeof cell->flow, &made);
         if (number == VX_NONE)
             return -1;
@@ -1344,6 +1526,10 @@ int vx_query_rewritten(const vx_tally *tally, const uint8_t *sides, const vx_map
     bool room =
         search.seen != NULL && search.tags != NULL && search.tagged[0] != NULL && search.tagged[1] != NULL;
     int status = room ? search_all(&search, reverses) : -1;
+    uint64_t left = vx_most_ends(&tally->most);
+    for (uint32_t i = 0; i < flow_count(tally); i++)
+        if (found[i] != 0 && (left == 0 || left-- == 0))
+            found[i] = 0;
     free(search.seen);
     free(search.tags);
     free(search.tagged[0]);
@@ -1379,7 +1565,8 @@ static int group_large(const vx_tally *tally, const uint32_t *limits, const uint
             .inner_length = large->inner_length,
             .payload_length = large->payload_length,
             .options = options_of(tally, large->flow),
-            .tunnelled = flow.vni >= 0,
+            .tunnelled =
+                flow.vni >= 0 || (flow.vni == VX_ANY_VNI && large->outer_length != large->inner_length),
             .ipv6 = flow.size == 16,
             .both_told = own > 0 && theirs > 0,
             .segment = segment_of(tally, large->flow),

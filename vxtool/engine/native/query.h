@@ -28,6 +28,13 @@ typedef struct {
 /* The outer addresses of a flow's first datagram; without any where it was plain. */
 vx_pair vx_outer_pair(const vx_tally *tally, uint32_t flow);
 
+/* What flows that gave way to others had, all together. */
+typedef struct {
+    uint64_t datagrams;
+    uint64_t inner_bytes;
+} vx_folded;
+vx_folded vx_query_folded(const vx_tally *tally);
+
 /* ---- tunnels ---- */
 
 typedef struct {

@@ -10,8 +10,8 @@ enum {
     FEWEST_INTERFACES = 8,
 };
 
-void vx_scene_init(vx_scene *scene, uint64_t seed) {
-    *scene = (vx_scene){0};
+void vx_scene_init(vx_scene *scene, const vx_limits *most, uint64_t seed) {
+    *scene = (vx_scene){.most_places = most->places, .most_underlays = most->tunnels};
     vx_map_init(&scene->interfaces, sizeof(vx_scene_row), seed);
     vx_map_init(&scene->places, sizeof(vx_place), seed);
     vx_map_init(&scene->underlays, sizeof(vx_underlay_key), seed);
@@ -38,8 +38,14 @@ static int reserve_news(vx_news_list *news) {
     return 0;
 }
 
-static uint32_t intern_interface(vx_scene *scene, const vx_scene_row *key, const char *name,
-                                 uint32_t link_type) {
+static uint32_t intern_interface(vx_scene *scene, vx_scene_row *key, const char *name, uint32_t link_type) {
+    /* As vx_tally_interface has it. */
+    bool is_some = key->index >= 0 || key->interface >= 0;
+    if (is_some && vx_is_too_many(&scene->interfaces, key, VX_SCENE_ROW_KEY, scene->most_places)) {
+        key->index = key->interface = -1;
+        name = NULL;
+        scene->has_folded = true;
+    }
     if (reserve_news(scene->news) < 0)
         return VX_NONE;
     bool made;
@@ -75,13 +81,20 @@ uint32_t vx_scene_interface(vx_scene *scene, int64_t index, uint32_t input, uint
 }
 
 static uint32_t intern_place(vx_scene *scene, const vx_place *place) {
+    vx_place key = *place;
+    if (VX_RARELY(key.has_macs && scene->places_with_macs >= scene->most_places) &&
+        vx_map_find(&scene->places, &key, VX_PLACE_KEY) == VX_NONE) {
+        scene->has_folded = true;
+        vx_place_forget_macs(&key);
+    }
     if (reserve_news(scene->news) < 0)
         return VX_NONE;
     bool made;
-    uint32_t number = vx_map_intern(&scene->places, place, VX_PLACE_KEY, &made);
+    uint32_t number = vx_map_intern(&scene->places, &key, VX_PLACE_KEY, &made);
     if (number == VX_NONE || !made)
         return number;
-    scene->news->items[scene->news->count++] = (vx_news){.kind = VX_NEW_PLACE, .place = *place};
+    scene->places_with_macs += key.has_macs;
+    scene->news->items[scene->news->count++] = (vx_news){.kind = VX_NEW_PLACE, .place = key};
     return number;
 }
 
@@ -122,7 +135,9 @@ uint32_t vx_scene_place(vx_scene *scene, uint32_t interface, const vx_frame *fra
     return *number_up1 - 1;
 }
 
-static uint32_t intern_underlay(vx_scene *scene, const vx_underlay_key *key) {
+static uint32_t intern_underlay(vx_scene *scene, vx_underlay_key *key) {
+    if (vx_is_too_many(&scene->underlays, key, sizeof *key, scene->most_underlays))
+        vx_underlay_forget_ends(key);
     if (reserve_news(scene->news) < 0)
         return VX_NONE;
     bool made;
@@ -139,7 +154,7 @@ uint32_t vx_scene_other_underlay(vx_scene *scene, vx_outer outer, vx_recent_unde
         found.number_up1 = set[1].number_up1;
     } else {
         vx_underlay_key key = {
-            .destination_port = outer.destination_port, .wear = outer.wear, .ipv6 = outer.ipv6};
+            .destination_port = outer.destination_port, .wear = outer.wear, .size = outer.ipv6 ? 16 : 4};
         memcpy(key.addresses, outer.addresses, outer.ipv6 ? 32 : 8);
         uint32_t number = intern_underlay(scene, &key);
         if (number == VX_NONE)

@@ -46,6 +46,10 @@ typedef struct {
 enum { VX_RECENT_INTERFACES = 16, VX_RECENT_UNDERLAY_BITS = 9 };
 
 typedef struct {
+    uint64_t most_places;    /* with MACs, and interfaces: those beyond are taken for others, as are */
+    uint64_t most_underlays; /* those beyond these */
+    uint64_t places_with_macs;
+    bool has_folded;                                  /* any place or interface was taken for another */
     vx_map interfaces;                                /* of vx_scene_row */
     vx_map places;                                    /* of vx_place */
     vx_map underlays;                                 /* of vx_underlay_key */
@@ -56,7 +60,7 @@ typedef struct {
     vx_news_list *news;      /* where new ones are told */
 } vx_scene;
 
-void vx_scene_init(vx_scene *scene, uint64_t seed);
+void vx_scene_init(vx_scene *scene, const vx_limits *most, uint64_t seed);
 void vx_scene_free(vx_scene *scene);
 
 /* The interface that a record was captured on: by its SLL2 index where it has one (else -1), else, where the

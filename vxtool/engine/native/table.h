@@ -311,6 +311,11 @@ static inline uint32_t vx_index_guess(const vx_index *index, uint32_t tag) {
     return slot.number_up1 > 0 && slot.tag == tag ? slot.number_up1 - 1 : VX_NONE;
 }
 
+/* Whether an item with this key would be one too many. */
+static inline bool vx_is_too_many(const vx_map *map, const void *key, size_t size, uint64_t most) {
+    return VX_RARELY(vx_map_count(map) >= most) && vx_map_find(map, key, size) == VX_NONE;
+}
+
 static inline void vx_map_remove(vx_map *map, uint32_t number, size_t size) {
     uint64_t hash = vx_hash(vx_map_at(map, number), size, map->seed);
     vx_index_remove(&map->index, vx_index_slot(&map->index, vx_tag(hash), number));

@@ -1,19 +1,22 @@
 /* See tally.h for what is counted, and vxtool/engine/pure.py for the same in plain words. */
 #include "tally.h"
 
+#include "fold.h"
 #include "usual.h"
 
 #include <stdlib.h>
 
 enum { TCP_ACK = 0x10 };
 enum { FINEST_STEP = 1000000, STEPS = 200, PORT_WORDS = 65536 / 64 };
+/* Places are there once more for each direction that is inferred. */
+enum { MOST_TURNED = 4 };
+/* One in so many tunnels has room for more than VX_FEW_PORTS, one in so many flows for gaps. */
+enum { TUNNELS_OF_A_PORT_SET = 4, FLOWS_OF_A_RANGE_SET = 8 };
 
-void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams, uint64_t most_sightings,
-                   uint64_t seed) {
+void vx_tally_init(vx_tally *tally, const vx_limits *most, uint64_t seed) {
     *tally = (vx_tally){
-        .most_flows = most_flows,
-        .most_datagrams = most_datagrams,
-        .most_sightings = most_sightings,
+        .most = *most,
+        .most_cells = vx_most_cells(most),
         .newest_flow = INT64_MIN,
         .last_path = VX_NONE,
         .step = FINEST_STEP,
@@ -32,6 +35,7 @@ void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams
     vx_map_init(&tally->overheads, sizeof(vx_count), seed);
     vx_map_init(&tally->sizes, sizeof(vx_count), seed);
     vx_map_init(&tally->mss, sizeof(vx_count), seed);
+    vx_map_init(&tally->folded_mss, sizeof(vx_count), seed);
     vx_map_init(&tally->wrong, sizeof(vx_count), seed);
     vx_map_init(&tally->large, sizeof(vx_large), seed);
     vx_map_init(&tally->icmp, sizeof(vx_icmp), seed);
@@ -85,6 +89,7 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->overheads);
     vx_map_free(&tally->sizes);
     vx_map_free(&tally->mss);
+    vx_map_free(&tally->folded_mss);
     vx_map_free(&tally->wrong);
     vx_map_free(&tally->large);
     vx_map_free(&tally->icmp);
@@ -93,6 +98,7 @@ void vx_tally_free(vx_tally *tally) {
     vx_map_free(&tally->timeline);
     free(tally->datagrams);
     free(tally->sighted);
+    free(tally->fold_room);
 }
 
 void vx_samples_insert(vx_samples *samples, vx_sample sample) {
@@ -112,6 +118,14 @@ void vx_samples_insert(vx_samples *samples, vx_sample sample) {
 uint32_t vx_tally_interface(vx_tally *tally, int64_t index, int32_t input, int32_t interface,
                             const char *name, uint32_t link_type) {
     vx_interface_row key = {.index = index, .input = input, .interface = interface};
+    bool is_some = index >= 0 || interface >= 0;
+    if (is_some && vx_is_too_many(&tally->interfaces, &key, VX_INTERFACE_KEY, 2 * tally->most.places)) {
+        tally->counters.folded_places = 1;
+        key.index = key.interface = -1;
+        name = NULL;
+    }
+    if (key.index < 0 && key.interface < 0)
+        link_type = vx_link_type_of_all(input);
     bool made;
     uint32_t number = vx_map_intern(&tally->interfaces, &key, VX_INTERFACE_KEY, &made);
     if (number == VX_NONE || !made)
@@ -129,13 +143,24 @@ uint32_t vx_tally_interface(vx_tally *tally, int64_t index, int32_t input, int32
 }
 
 uint32_t vx_tally_place(vx_tally *tally, const vx_place *place) {
+    vx_place key = *place;
+    if (VX_RARELY(key.has_macs && tally->places_with_macs >= MOST_TURNED * tally->most.places) &&
+        vx_map_find(&tally->places, &key, VX_PLACE_KEY) == VX_NONE) {
+        tally->counters.folded_places = 1;
+        vx_place_forget_macs(&key);
+    }
     bool made;
-    return vx_map_intern(&tally->places, place, VX_PLACE_KEY, &made);
+    uint32_t number = vx_map_intern(&tally->places, &key, VX_PLACE_KEY, &made);
+    tally->places_with_macs += made && key.has_macs;
+    return number;
 }
 
 uint32_t vx_tally_underlay(vx_tally *tally, const vx_underlay_key *key) {
+    vx_underlay_key kept = *key;
+    if (vx_is_too_many(&tally->underlays, &kept, sizeof kept, tally->most.tunnels))
+        vx_underlay_forget_ends(&kept);
     bool made;
-    return vx_map_intern(&tally->underlays, key, sizeof *key, &made);
+    return vx_map_intern(&tally->underlays, &kept, sizeof kept, &made);
 }
 
 int vx_tally_settle(vx_tally *tally) {
@@ -150,7 +175,7 @@ int vx_tally_settle(vx_tally *tally) {
     return 0;
 }
 
-static VX_RARE int add_port(vx_underlay *underlay, uint16_t port) {
+static VX_RARE int add_port(vx_tally *tally, vx_underlay *underlay, uint16_t port) {
     if (underlay->ports == NULL) {
         for (uint32_t i = 0; i < underlay->few_ports; i++)
             if (underlay->few[i] == port)
@@ -159,6 +184,11 @@ static VX_RARE int add_port(vx_underlay *underlay, uint16_t port) {
             underlay->few[underlay->few_ports++] = port;
             return 0;
         }
+        if (tally->port_sets >= tally->most.tunnels / TUNNELS_OF_A_PORT_SET) {
+            tally->counters.folded_ports = 1;
+            return 0;
+        }
+        tally->port_sets++;
         underlay->ports = vx_allocate(PORT_WORDS, sizeof *underlay->ports);
         if (underlay->ports == NULL)
             return -1;
@@ -265,6 +295,46 @@ static uint32_t turned_place(vx_tally *tally, uint32_t number, uint8_t direction
     return *turned - 1;
 }
 
+static inline size_t path_size(const vx_path *path) { return 8 + 8 * (size_t)path->count; }
+
+/* The same place of an interface that stands for all of its input, or of its cooked capture; VX_NONE: no
+ * memory. */
+static uint32_t somewhere(vx_tally *tally, uint32_t number) {
+    vx_place place = *(const vx_place *)vx_map_at(&tally->places, number);
+    const vx_interface_row *row = vx_map_at(&tally->interfaces, place.interface);
+    vx_interface_row key = {.index = -1, .input = row->input, .interface = -1};
+    bool made;
+    uint32_t interface = vx_map_intern(&tally->interfaces, &key, VX_INTERFACE_KEY, &made);
+    if (interface == VX_NONE)
+        return VX_NONE;
+    if (made)
+        ((vx_interface_row *)vx_map_at(&tally->interfaces, interface))->link_type =
+            vx_link_type_of_all(row->input);
+    place.interface = interface;
+    place.loopback = false;
+    vx_place_forget_macs(&place);
+    return vx_map_intern(&tally->places, &place, VX_PLACE_KEY, &made);
+}
+
+/* The number of a path, made where it is new. Beyond the limit, a path has but its first and last stage, at
+ * no interface in particular; VX_NONE: no memory. */
+static VX_RARE uint32_t intern_path(vx_tally *tally, const vx_path *path) {
+    vx_path key = *path;
+    bool made;
+    if (vx_is_too_many(&tally->paths, path, path_size(path), tally->most.paths)) {
+        tally->counters.folded_paths = 1;
+        key.stages[1] = key.stages[key.count - 1];
+        key.count = key.count < 2 ? key.count : 2;
+        for (uint32_t i = 0; i < key.count; i++) {
+            uint32_t place = somewhere(tally, (uint32_t)(key.stages[i] >> 2));
+            if (place == VX_NONE)
+                return VX_NONE;
+            key.stages[i] = (uint64_t)place << 2 | (key.stages[i] & 3);
+        }
+    }
+    return vx_map_intern(&tally->paths, &key, path_size(&key), &made);
+}
+
 static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
     vx_path key;
     key.count = view->count;
@@ -279,19 +349,17 @@ static uint32_t path_of(vx_tally *tally, const vx_view *view, uint32_t flags) {
         }
         key.stages[i] = stage_of(pieces_of(view->pieces, sighting), place);
     }
-    size_t size = 8 + 8 * (size_t)view->count;
+    size_t size = path_size(&key);
     if (tally->last_path != VX_NONE && vx_same(path_at(tally, tally->last_path), &key, size))
         return tally->last_path;
-    bool made;
-    tally->last_path = vx_map_intern(&tally->paths, &key, size, &made);
+    tally->last_path = intern_path(tally, &key);
     return tally->last_path;
 }
 
 static VX_RARE uint32_t intern_path_of_two(vx_tally *tally, vx_recent_path *recent, uint64_t came,
                                            uint64_t went, uint32_t flags) {
     vx_path key = {.count = 2, .flags = flags, .stages = {came, went}};
-    bool made;
-    uint32_t number = vx_map_intern(&tally->paths, &key, 8 + 8 * 2, &made);
+    uint32_t number = intern_path(tally, &key);
     if (number != VX_NONE)
         *recent = (vx_recent_path){{came, went}, flags, number + 1};
     return number;
@@ -434,8 +502,29 @@ static VX_RARE void begin_earlier(vx_flow *flow, vx_sample first, uint32_t under
     }
 }
 
-/* The flow of a datagram, made where it is new, and most likely the one at `guess`; VX_OTHER_FLOWS beyond the
- * limit, VX_NONE: no memory. */
+uint32_t vx_tally_flow_tag(const vx_tally *tally, const vx_ends *ends, int32_t vni) {
+    return tag_of_flow(tally, ends, vni);
+}
+
+uint32_t vx_tally_find_flow(const vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag) {
+    return find_flow(tally, ends, vni, tag);
+}
+
+/* A flow that is new, beyond the limit: others make room. VX_OTHER_FLOWS where none are kept, VX_NONE: no
+ * memory. */
+static VX_RARE uint32_t add_flow_too_many(vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag,
+                                          vx_sample first, uint32_t underlay) {
+    if (tally->most.flows == 0) {
+        tally->counters.folded_flows++;
+        return VX_OTHER_FLOWS;
+    }
+    if (vx_fold_flows(tally) < 0)
+        return VX_NONE;
+    return add_flow(tally, ends, vni, tag, first, underlay);
+}
+
+/* The flow of a datagram, made where it is new, and most likely the one at `guess`; VX_OTHER_FLOWS where none
+ * are kept, VX_NONE: no memory. */
 static inline uint32_t flow_of(vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag,
                                uint32_t guess, vx_sample first, uint32_t underlay) {
     uint32_t number = guess;
@@ -446,14 +535,13 @@ static inline uint32_t flow_of(vx_tally *tally, const vx_ends *ends, int32_t vni
             begin_earlier(flow_at(tally, number), first, underlay);
         return number;
     }
-    if (vx_map_count(&tally->flows) < tally->most_flows)
+    if (vx_map_count(&tally->flows) < tally->most.flows)
         return add_flow(tally, ends, vni, tag, first, underlay);
-    tally->counters.folded_flows++;
-    return VX_OTHER_FLOWS;
+    return add_flow_too_many(tally, ends, vni, tag, first, underlay);
 }
 
 /* Add a range to those that are there, and let it swallow what it touches. */
-static VX_RARE int insert_range(vx_flow *flow, int64_t start, int64_t end) {
+static VX_RARE int insert_range(vx_tally *tally, vx_flow *flow, int64_t start, int64_t end) {
     if (flow->range_count == 0) {
         flow->range[0] = start;
         flow->range[1] = end;
@@ -488,7 +576,14 @@ static VX_RARE int insert_range(vx_flow *flow, int64_t start, int64_t end) {
         count--;
         flow->ranges_folded = true;
     }
+    if (count > 1 && flow->more_ranges == NULL &&
+        tally->range_sets >= tally->most.flows / FLOWS_OF_A_RANGE_SET) {
+        kept[1] = kept[2 * count - 1];
+        count = 1;
+        flow->ranges_folded = true;
+    }
     if (count > 1 && flow->more_ranges == NULL) {
+        tally->range_sets++;
         flow->more_ranges = vx_allocate(VX_MOST_RANGES, 2 * sizeof *flow->more_ranges);
         if (flow->more_ranges == NULL)
             return -1;
@@ -512,7 +607,7 @@ static int cover(vx_tally *tally, vx_flow *flow, int64_t start, uint32_t length)
         }
     }
     tally->rare_ranges |= flow->range_count > 0 || start > UINT32_MAX;
-    return insert_range(flow, start, start + length);
+    return insert_range(tally, flow, start, start + length);
 }
 
 /* Numbers that wrap: the later of two is less than half of them ahead (RFC 1982). */
@@ -697,7 +792,13 @@ static inline int64_t step_of(vx_tally *tally, int64_t time) {
 static VX_RARE uint32_t step_row(vx_tally *tally, const vx_step *key, uint64_t datagrams,
                                  uint64_t outer_bytes) {
     bool made;
-    uint32_t number = vx_map_intern(&tally->timeline, key, VX_STEP_KEY, &made);
+    vx_step wanted = *key;
+    if (wanted.address_size > 0 && vx_is_too_many(&tally->timeline, key, VX_STEP_KEY, tally->most.rows)) {
+        tally->counters.folded_details += datagrams;
+        wanted.address_size = 0;
+        memset(wanted.address, 0, sizeof wanted.address);
+    }
+    uint32_t number = vx_map_intern(&tally->timeline, &wanted, VX_STEP_KEY, &made);
     if (number == VX_NONE)
         return VX_NONE;
     vx_step *row = vx_map_at(&tally->timeline, number);
@@ -740,15 +841,15 @@ int vx_tally_fit_timeline(vx_tally *tally) {
 /* Where only one side of a journey was seen, its step tells the outer destination. */
 static void add_destination(const vx_tally *tally, vx_step *step, const vx_ends *ends,
                             uint32_t underlay_number) {
-    bool ipv6 = ends->shape & VX_KEY_IPV6;
+    uint32_t size = ends->shape & VX_KEY_IPV6 ? 16 : 4;
     const uint8_t *addresses = ends->addresses;
     if (underlay_number != VX_NONE) {
         const vx_underlay *underlay = vx_map_at(&tally->underlays, underlay_number);
-        ipv6 = underlay->key.ipv6;
+        size = underlay->key.size;
         addresses = underlay->key.addresses;
     }
-    step->address_size = ipv6 ? 16 : 4;
-    memcpy(step->address, addresses + step->address_size, step->address_size);
+    step->address_size = size;
+    memcpy(step->address, addresses + size, size);
 }
 
 /* Where it is another step than that of the path's last. */
@@ -786,11 +887,47 @@ static inline int add_to_timeline(vx_tally *tally, const counted *journey) {
 
 static VX_RARE int count_large(vx_tally *tally, const uint32_t key[4], uint64_t by) {
     bool made;
-    uint32_t number = vx_map_intern(&tally->large, key, VX_LARGE_KEY, &made);
+    uint32_t wanted[4] = {key[0], key[1], key[2], key[3]};
+    if (vx_is_too_many(&tally->large, wanted, VX_LARGE_KEY, tally->most.rows)) {
+        tally->counters.folded_details += by;
+        wanted[0] = VX_OTHER_FLOWS;
+        if (vx_is_too_many(&tally->large, wanted, VX_LARGE_KEY, 2 * tally->most.rows))
+            return 0;
+    }
+    uint32_t number = vx_map_intern(&tally->large, wanted, VX_LARGE_KEY, &made);
     if (number == VX_NONE)
         return -1;
     ((vx_large *)vx_map_at(&tally->large, number))->count += by;
     return 0;
+}
+
+/* Where there is no room for another: the power of two that is not more, below 2^32; of less than 0, -1. */
+static uint64_t rounded(uint64_t key) {
+    uint32_t low = (uint32_t)key;
+    if ((int64_t)key < 0)
+        return UINT64_MAX;
+    return low > 0 ? key >> 32 << 32 | UINT32_C(1) << (31 - (unsigned)__builtin_clz(low)) : key;
+}
+
+static VX_RARE int count_another(vx_tally *tally, vx_map *counts, uint64_t key, uint64_t by) {
+    if (vx_is_too_many(counts, &key, sizeof key, tally->most.rows)) {
+        tally->counters.folded_details += by;
+        key = rounded(key);
+    }
+    return vx_map_count_another(counts, key, by);
+}
+
+/* As vx_map_count_up, in a table whose keys may be any number. */
+static inline int count_up(vx_tally *tally, vx_map *counts, uint64_t key) {
+    vx_count *last = counts->counted;
+    if (last == NULL || last->key != key)
+        return count_another(tally, counts, key, 1);
+    last->count++;
+    return 0;
+}
+
+int vx_tally_count_large(vx_tally *tally, const uint32_t key[4], uint64_t by) {
+    return count_large(tally, key, by);
 }
 
 static inline int count_size(vx_tally *tally, const counted *journey, uint32_t flow) {
@@ -798,7 +935,7 @@ static inline int count_size(vx_tally *tally, const counted *journey, uint32_t f
     uint64_t tunnelled = journey->vni >= 0;
     if (measured->inner_length < VX_SMALL_SIZES)
         tally->small_sizes[tunnelled][measured->inner_length]++;
-    else if (vx_map_count_up(&tally->sizes, tunnelled << 32 | measured->inner_length, 1) < 0)
+    else if (count_up(tally, &tally->sizes, tunnelled << 32 | measured->inner_length) < 0)
         return -1;
     if (measured->inner_length <= VX_LARGE || !journey->whole)
         return 0;
@@ -833,6 +970,10 @@ static VX_RARE int count_icmp_error(vx_tally *tally, const vx_key *key, bool tun
     uint64_t error;
     if (!icmp_error_of(key, tunnelled, &error))
         return 0;
+    if (vx_is_too_many(&tally->icmp, &error, sizeof error, tally->most.rows)) {
+        tally->counters.folded_details++;
+        error &= ~(uint64_t)UINT32_MAX;
+    }
     bool made;
     uint32_t number = vx_map_intern(&tally->icmp, &error, sizeof error, &made);
     if (number == VX_NONE)
@@ -884,7 +1025,7 @@ static void see_first(vx_underlay *underlay, vx_sample sample) {
 static inline int count_tunnel(vx_tally *tally, const counted *journey, vx_flow *flow) {
     const vx_traits *measured = &journey->measured->traits;
     uint64_t overhead = (uint64_t)((int64_t)measured->outer_length - measured->inner_length);
-    if (vx_map_count_up(&tally->overheads, overhead, 1) < 0)
+    if (count_up(tally, &tally->overheads, overhead) < 0)
         return -1;
     uint32_t number = journey->measured->underlay;
     vx_underlay *underlay = vx_pool_item(&tally->underlays.pool, number, sizeof *underlay);
@@ -898,14 +1039,14 @@ static inline int count_tunnel(vx_tally *tally, const counted *journey, vx_flow 
         flow->port_underlay_up1 = number + 1;
         see_port(flow, measured->source_port);
     }
-    return add_port(underlay, measured->source_port);
+    return add_port(tally, underlay, measured->source_port);
 }
 
 /* Datagrams one by one. */
 
 /* 0, or -1: no memory. */
 static VX_RARE int list_datagram(vx_tally *tally, vx_datagram datagram) {
-    if (tally->datagram_count == tally->most_datagrams) {
+    if (tally->datagram_count == tally->most.datagrams) {
         tally->counters.unlisted_datagrams++;
         return 0;
     }
@@ -947,7 +1088,7 @@ static vx_datagram datagram_of(const counted *journey, uint32_t cell) {
 }
 
 int vx_tally_list_sighting(vx_tally *tally, vx_sample record, vx_sample first) {
-    if (tally->sighted_count == tally->most_sightings) {
+    if (tally->sighted_count == tally->most.sightings) {
         tally->counters.unlisted_sightings++;
         return 0;
     }
@@ -966,7 +1107,7 @@ int vx_tally_list_sighting(vx_tally *tally, vx_sample record, vx_sample first) {
 /* All sightings of a journey but the start. `view`: NULL where there are only that and the egress. */
 static VX_RARE int list_sightings(vx_tally *tally, const vx_view *view, const vx_sighting *start,
                                   const vx_sighting *egress) {
-    if (tally->most_sightings == 0)
+    if (tally->most.sightings == 0)
         return 0;
     if (view == NULL)
         return vx_tally_list_sighting(tally, egress->sample, start->sample);
@@ -1007,6 +1148,8 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
         others = vx_flow_ends(ends);
         ends = &others;
     }
+    if (VX_RARELY(vx_map_count(&tally->cells) >= tally->most_cells) && vx_fold_flows(tally) < 0)
+        return -1;
     uint32_t number = flow_of(tally, ends, journey->vni, journey->flow_tag, journey->flow,
                               journey->start->sample, journey->measured->underlay);
     if (number == VX_NONE)
@@ -1017,7 +1160,7 @@ static inline __attribute__((always_inline)) int count(vx_tally *tally, const co
     uint32_t cell = cell_of(tally, number, flow, journey->path);
     if (cell == VX_NONE || add_to_cell(tally, cell, journey) < 0)
         return -1;
-    if (VX_RARELY(tally->most_datagrams > 0) &&
+    if (VX_RARELY(tally->most.datagrams > 0) &&
         (list_datagram(tally, datagram_of(journey, cell)) < 0 ||
          list_sightings(tally, journey->view, journey->start, journey->egress) < 0))
         return -1;
@@ -1238,15 +1381,14 @@ static int add_paths(vx_tally *tally, vx_tally *other, const vx_numbers *numbers
         vx_path key = {.count = theirs->count, .flags = theirs->flags};
         for (uint32_t j = 0; j < key.count; j++)
             key.stages[j] = (uint64_t)numbers->places[theirs->stages[j] >> 2] << 2 | (theirs->stages[j] & 3);
-        bool made;
-        paths[i] = vx_map_intern(&tally->paths, &key, 8 + 8 * (size_t)key.count, &made);
+        paths[i] = intern_path(tally, &key);
         if (paths[i] == VX_NONE || add_latencies(vx_map_at(&tally->paths, paths[i]), theirs) < 0)
             return -1;
     }
     return 0;
 }
 
-static int add_ranges(vx_flow *mine, vx_flow *theirs) {
+static int add_ranges(vx_tally *tally, vx_flow *mine, vx_flow *theirs) {
     if (theirs->range_count == 0)
         return 0;
     if (mine->range_count == 0) {
@@ -1255,18 +1397,19 @@ static int add_ranges(vx_flow *mine, vx_flow *theirs) {
         free(mine->more_ranges);
         mine->more_ranges = theirs->more_ranges;
         theirs->more_ranges = NULL;
+        tally->range_sets += mine->more_ranges != NULL;
         return 0;
     }
     const int64_t *ranges = vx_flow_ranges(theirs);
     int64_t near = vx_flow_ranges(mine)[2 * mine->range_count - 1];
     int64_t shift = vx_unwrap(ranges[0], near) - ranges[0];
     for (uint32_t i = 0; i < theirs->range_count; i++)
-        if (insert_range(mine, ranges[2 * i] + shift, ranges[2 * i + 1] + shift) < 0)
+        if (insert_range(tally, mine, ranges[2 * i] + shift, ranges[2 * i + 1] + shift) < 0)
             return -1;
     return 0;
 }
 
-static int merge_flow(vx_flow *mine, vx_flow *theirs) {
+static int merge_flow(vx_tally *tally, vx_flow *mine, vx_flow *theirs) {
     if (mine->ends.protocol == VX_TCP && theirs->tcp_flags & TCP_ACK)
         acknowledge(mine, theirs->acknowledged);
     mine->tcp_flags |= theirs->tcp_flags;
@@ -1285,7 +1428,7 @@ static int merge_flow(vx_flow *mine, vx_flow *theirs) {
         if (theirs->ports_seen > mine->ports_seen)
             mine->ports_seen = theirs->ports_seen;
     }
-    return add_ranges(mine, theirs);
+    return add_ranges(tally, mine, theirs);
 }
 
 static int add_flows(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, const uint64_t *base,
@@ -1300,9 +1443,39 @@ static int add_flows(vx_tally *tally, vx_tally *other, const vx_numbers *numbers
             begin_earlier(flow_at(tally, flows[i]), first, underlay);
         else
             flows[i] = add_flow(tally, &theirs->ends, theirs->vni, tag, first, underlay);
-        if (flows[i] == VX_NONE || merge_flow(flow_at(tally, flows[i]), theirs) < 0)
+        if (flows[i] == VX_NONE || merge_flow(tally, flow_at(tally, flows[i]), theirs) < 0)
             return -1;
     }
+    return 0;
+}
+
+/* Add what another cell counted: 0, or -1: no memory. */
+static int add_counts_of_cell(vx_tally *tally, uint32_t number, const vx_tally *other,
+                              uint32_t other_number) {
+    vx_cell *mine = cell_at(tally, number);
+    const vx_cell *theirs = cell_at(other, other_number);
+    bool first = mine->datagrams == 0;
+    mine->smallest = first || theirs->smallest < mine->smallest ? theirs->smallest : mine->smallest;
+    mine->largest = theirs->largest > mine->largest ? theirs->largest : mine->largest;
+    mine->last_time = first || theirs->last_time > mine->last_time ? theirs->last_time : mine->last_time;
+    mine->datagrams += theirs->datagrams;
+    mine->inner_bytes += theirs->inner_bytes;
+    mine->outer_bytes += theirs->outer_bytes;
+    return theirs->more_up1 > 0
+               ? add_more_to_cell(tally, number, vx_pool_at(&other->cell_more, theirs->more_up1 - 1))
+               : 0;
+}
+
+int vx_tally_merge_cells(vx_tally *tally, uint32_t into, uint32_t from) {
+    if (add_counts_of_cell(tally, into, tally, from) < 0)
+        return -1;
+    vx_samples samples = vx_cell_samples(tally, from);
+    for (unsigned i = 0; i < samples.count; i++)
+        sample_cell(tally, into, samples.samples[i]);
+    vx_cell *gone = cell_at(tally, from);
+    if (gone->more_up1 > 0)
+        vx_pool_give_back(&tally->cell_more, gone->more_up1 - 1);
+    gone->more_up1 = 0;
     return 0;
 }
 
@@ -1317,16 +1490,7 @@ static int add_cells(vx_tally *tally, const vx_tally *other, const uint64_t *bas
         if (number == VX_NONE)
             return -1;
         cells[i] = number;
-        vx_cell *mine = cell_at(tally, number);
-        bool first = mine->datagrams == 0;
-        mine->smallest = first || theirs->smallest < mine->smallest ? theirs->smallest : mine->smallest;
-        mine->largest = theirs->largest > mine->largest ? theirs->largest : mine->largest;
-        mine->last_time = first || theirs->last_time > mine->last_time ? theirs->last_time : mine->last_time;
-        mine->datagrams += theirs->datagrams;
-        mine->inner_bytes += theirs->inner_bytes;
-        mine->outer_bytes += theirs->outer_bytes;
-        if (theirs->more_up1 > 0 &&
-            add_more_to_cell(tally, number, vx_pool_at(&other->cell_more, theirs->more_up1 - 1)) < 0)
+        if (add_counts_of_cell(tally, number, other, i) < 0)
             return -1;
         vx_samples samples = vx_cell_samples(other, i);
         for (unsigned j = 0; j < samples.count; j++)
@@ -1387,10 +1551,10 @@ static int add_underlays(vx_tally *tally, const vx_tally *other, const uint64_t 
         mine->datagrams += theirs->datagrams;
         mine->outer_bytes += theirs->outer_bytes;
         for (uint32_t port = 0; theirs->ports != NULL && port < 65536; port++)
-            if (theirs->ports[port >> 6] >> (port & 63) & 1 && add_port(mine, (uint16_t)port) < 0)
+            if (theirs->ports[port >> 6] >> (port & 63) & 1 && add_port(tally, mine, (uint16_t)port) < 0)
                 return -1;
         for (uint32_t j = 0; theirs->ports == NULL && j < theirs->few_ports; j++)
-            if (add_port(mine, theirs->few[j]) < 0)
+            if (add_port(tally, mine, theirs->few[j]) < 0)
                 return -1;
     }
     return 0;
@@ -1500,9 +1664,11 @@ int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, co
         add_timeline(tally, other, paths) == 0 && add_underlays(tally, other, base, numbers) == 0 &&
         add_wrong(tally, other, numbers) == 0 && add_counts(&tally->overheads, &other->overheads) == 0 &&
         add_counts(&tally->sizes, &other->sizes) == 0 && add_counts(&tally->mss, &other->mss) == 0 &&
-        add_icmp(tally, other, base) == 0 && add_fragments(tally, other, numbers) == 0 &&
-        add_too_big(tally, other, base) == 0)
+        add_counts(&tally->folded_mss, &other->folded_mss) == 0 && add_icmp(tally, other, base) == 0 &&
+        add_fragments(tally, other, numbers) == 0 && add_too_big(tally, other, base) == 0)
         status = 0;
+    if (status == 0 && vx_map_count(&tally->flows) > tally->most.flows)
+        status = vx_fold_flows(tally);
     free(paths);
     free(flows);
     free(cells);

@@ -38,8 +38,17 @@ enum {
 /* How a datagram was seen at a stage. */
 enum { VX_WHOLE, VX_FRAGMENTS, VX_FIRST_ONLY };
 
-/* The flow that stands for all beyond the limit; the only one that is not in `flows`. */
+/* The flow that stands for all that were folded into it (fold.h); the only one that is not in `flows`. */
 #define VX_OTHER_FLOWS (VX_NONE - 1)
+
+/* The VNI of folded flows (fold.h) of which even that is not told. */
+enum { VX_ANY_VNI = -2 };
+
+/* The protocol by which a folded flow's ends are known outside of here: FOLDED and those that follow in
+ * tables.py. */
+static inline int32_t vx_folded_protocol(const vx_ends *ends) {
+    return -1 - (ends->shape & VX_KEY_OUTER ? 2 : 0) - (ends->protocol == VX_ICMP ? 1 : 0);
+}
 
 /* The earliest few records, in order. */
 typedef struct {
@@ -66,6 +75,10 @@ typedef struct {
 } vx_interface_row;
 enum { VX_INTERFACE_KEY = 16 };
 
+/* The link type of an interface that stands for all of its input, or for all cooked captures, which are of
+ * the one that tells no interfaces apart. */
+static inline uint32_t vx_link_type_of_all(int32_t input) { return input < 0 ? VX_LINK_SLL : 0; }
+
 /* A stage, but for its form. A place with a wear of VX_PLAIN and without loopback also stands for all of the
  * same interface, direction and MACs in the keys of fragments. */
 typedef struct {
@@ -81,13 +94,24 @@ typedef struct {
 } vx_place;
 enum { VX_PLACE_KEY = 20 };
 
-/* Where a tunnel's packets go from and to. */
+static inline void vx_place_forget_macs(vx_place *place) {
+    place->has_macs = false;
+    memset(place->macs, 0, sizeof place->macs);
+}
+
+/* Where a tunnel's packets go from and to. Those beyond the limit are one for each port, without addresses.
+ */
 typedef struct {
     uint8_t addresses[32]; /* source, then destination */
     uint16_t destination_port;
     uint8_t wear;
-    bool ipv6;
+    uint8_t size; /* of an address: 0, 4 or 16 */
 } vx_underlay_key;
+
+static inline void vx_underlay_forget_ends(vx_underlay_key *key) {
+    key->size = 0;
+    memset(key->addresses, 0, sizeof key->addresses);
+}
 
 typedef struct {
     vx_underlay_key key;
@@ -149,6 +173,12 @@ typedef struct {
 enum { VX_FLOW_KEY = 44 };
 
 _Static_assert(sizeof(vx_flow) == 128 && offsetof(vx_flow, mss) == VX_FLOW_KEY, "not as said");
+
+/* Which MSS a flow told: in a tunnel << 33 | IPv6 << 32 | MSS. */
+static inline uint64_t vx_mss_key(const vx_flow *flow, uint32_t mss) {
+    bool ipv6 = flow->ends.shape & VX_KEY_IPV6;
+    return (uint64_t)(flow->vni >= 0) << 33 | (uint64_t)ipv6 << 32 | mss;
+}
 
 /* What a flow had on a path: a cache line that every datagram needs, by the same number another with its
  * samples, which few do, and for some a vx_more_of_cell. */
@@ -310,6 +340,11 @@ typedef struct {
     uint64_t unweighed_journeys;
     uint64_t folded_quotes;
     uint64_t unlisted_sightings;
+    uint64_t evicted_fragments;
+    uint64_t folded_details;
+    uint64_t folded_places; /* 1: some were; the same of these */
+    uint64_t folded_paths;
+    uint64_t folded_ports;
 } vx_counters;
 
 void vx_counters_add(vx_counters *mine, const vx_counters *theirs);
@@ -328,13 +363,40 @@ enum {
     VX_SAMPLE_KINDS
 };
 
+/* How much is kept: see vxtool/engine/options.py for what each costs, and what gives way to more. */
+typedef struct {
+    uint64_t flows;
+    uint64_t tunnels;
+    uint64_t places; /* and interfaces */
+    uint64_t paths;
+    uint64_t rows;      /* of each table of details */
+    uint64_t datagrams; /* that are listed by themselves; 0: none are */
+    uint64_t sightings; /* and of these, further sightings; 0: none are */
+} vx_limits;
+
+/* Answers to questions tell so many pairs of addresses apart, or identities of flows. */
+enum { VX_FLOWS_OF_ENDS = 4, VX_ENDS_OF_AN_IDENTITY = 4, VX_LEAST_ENDS = 1024 };
+static inline uint64_t vx_most_ends(const vx_limits *most) {
+    return most->flows / VX_FLOWS_OF_ENDS > VX_LEAST_ENDS ? most->flows / VX_FLOWS_OF_ENDS : VX_LEAST_ENDS;
+}
+
+/* Most flows have one cell. */
+static inline uint64_t vx_most_cells(const vx_limits *most) {
+    return most->flows + most->flows / 2 + most->paths;
+}
+
 typedef struct vx_tally {
-    uint64_t most_flows;
-    uint64_t most_datagrams; /* that are listed by themselves; 0: none are */
-    uint64_t most_sightings; /* and of these, further sightings; 0: none are */
-    int64_t first_time;      /* of all records so far */
+    vx_limits most;
+    uint64_t most_cells;
+    int64_t first_time; /* of all records so far */
     int64_t last_time;
     int64_t newest_flow; /* no flow began after this */
+    uint64_t places_with_macs;
+    void *fold_room; /* of fold.c, for so many */
+    size_t fold_flows;
+    size_t fold_cells;
+    uint32_t port_sets;  /* underlays that have one, and */
+    uint32_t range_sets; /* flows that have had more than one range */
     bool rare_ranges;    /* of any flow: more than one range, or one that begins at 2^32 or above */
     bool has_mss;        /* any flow */
     vx_counters counters;
@@ -349,6 +411,7 @@ typedef struct vx_tally {
     vx_map overheads;     /* of vx_count, by bytes */
     vx_map sizes;         /* of vx_count, by in a tunnel << 32 | bytes */
     vx_map mss;           /* of vx_count, by bytes */
+    vx_map folded_mss;    /* of vx_count, by vx_mss_key: flows that told one, and were folded since */
     vx_map large;         /* of vx_large */
     vx_map icmp;          /* of vx_icmp */
     vx_map timeline;      /* of vx_step */
@@ -375,11 +438,11 @@ typedef struct vx_tally {
     bool has_last_step;
 } vx_tally;
 
-void vx_tally_init(vx_tally *tally, uint64_t most_flows, uint64_t most_datagrams, uint64_t most_sightings,
-                   uint64_t seed);
+void vx_tally_init(vx_tally *tally, const vx_limits *most, uint64_t seed);
 void vx_tally_free(vx_tally *tally);
 
-/* The numbers of these, made where they are new. */
+/* The numbers of these, made where they are new; beyond the limit those of one that stands for all others of
+ * that kind. */
 uint32_t vx_tally_interface(vx_tally *tally, int64_t index, int32_t input, int32_t interface,
                             const char *name, uint32_t link_type);
 uint32_t vx_tally_place(vx_tally *tally, const vx_place *place);
@@ -491,6 +554,14 @@ void vx_tally_rebase(vx_tally *tally);
 static inline const int64_t *vx_flow_ranges(const vx_flow *flow) {
     return flow->more_ranges != NULL ? flow->more_ranges : flow->range;
 }
+
+/* For those who fold flows (fold.h). The tag of a flow's key; the flow, or VX_NONE: there is none. */
+uint32_t vx_tally_flow_tag(const vx_tally *tally, const vx_ends *ends, int32_t vni);
+uint32_t vx_tally_find_flow(const vx_tally *tally, const vx_ends *ends, int32_t vni, uint32_t tag);
+/* Add to one cell what another has, which is then empty but for its numbers. 0, or -1: no memory. */
+int vx_tally_merge_cells(vx_tally *tally, uint32_t into, uint32_t from);
+/* Count large datagrams by flow, outer, inner and payload length. */
+int vx_tally_count_large(vx_tally *tally, const uint32_t key[4], uint64_t by);
 
 /* What another tally's numbers are here. Each array is as long as the other's table. */
 typedef struct {
