@@ -1,0 +1,243 @@
+"""The fuzzers of the C core: builds them, makes their seeds, runs them, and says how often each ran.
+
+    python tests/fuzz/run.py [--seconds 60] [--side-by-side 1] [TARGET ...]
+
+Each target runs under address and undefined-behaviour sanitizers with libFuzzer, from its corpus in
+build/fuzz/corpus, which grows from one run to the next. What is found lies in build/fuzz/finds. Figures are added to
+build/fuzz/figures.json. Needs clang with its runtime libraries (Debian: clang, libclang-rt-14-dev). Exit status: 0
+nothing was found, 1 something was, 2 the fuzzers cannot be built.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+import seeds
+
+REPOSITORY = seeds.REPOSITORY
+NATIVE = Path(__file__).resolve().parent / "native"
+BUILD = REPOSITORY / "build" / "fuzz"
+FIGURES = BUILD / "figures.json"
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+FLAGS = ("-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer", *SANITIZERS)
+SECONDS_OF_ONE = 10  # no input may take longer, nor this many MiB of memory:
+MEBIBYTES = 2048
+
+
+class Target(NamedTuple):
+    sources: tuple[str, ...]  # in `native`
+    seeds: str  # "cases" or "frames"
+    longest: int  # input, in bytes
+    defines: tuple[str, ...] = ()
+    only: bytes = b""  # what its seeds must not (pcap) or must (pcapng) begin with, see `seeds_of`
+
+
+_CASES = ("cases.c", "layout.c", "mutate.c", "custom.c")
+_ENGINE = (*_CASES, "digest.c", "running.c")
+TARGETS = {
+    "pcap": Target(("fuzz_container.c", *_CASES), "cases", 16384, ("-DONLY_PCAP",)),
+    "pcapng": Target(("fuzz_container.c", *_CASES), "cases", 16384, ("-DONLY_PCAPNG",)),
+    "frame": Target(("fuzz_frame.c",), "frames", 4096),
+    "decode": Target(("fuzz_decode.c",), "frames", 4096),
+    "engine": Target(("fuzz_engine.c", *_ENGINE), "cases", 16384),
+    "merge": Target(("fuzz_merge.c", *_ENGINE), "cases", 16384),
+    "query": Target(("fuzz_query.c", *_ENGINE), "cases", 16384),
+}
+
+
+# Building.
+
+
+def core_sources() -> list[Path]:
+    """All C of the package that knows nothing of Python."""
+    return sorted((REPOSITORY / "vxtool").glob("*/native/*.c"))
+
+
+def includes() -> list[str]:
+    folders = sorted({path.parent for path in core_sources()})
+    return [f"-I{folder}" for folder in [*folders, NATIVE]]
+
+
+def compile_objects(sources: Sequence[Path], folder: Path, flags: Sequence[str], compiler: str) -> list[Path]:
+    """Objects of the sources, made anew where any source or header is newer."""
+    headers = [*REPOSITORY.glob("vxtool/*/native/*.h"), *NATIVE.glob("*.h")]
+    newest = max(path.stat().st_mtime for path in headers)
+    folder.mkdir(parents=True, exist_ok=True)
+    objects, waiting = [], []
+    for source in sources:
+        made = folder / f"{source.stem}.o"
+        objects.append(made)
+        if not made.exists() or made.stat().st_mtime < max(newest, source.stat().st_mtime):
+            waiting.append([compiler, *flags, *includes(), "-c", str(source), "-o", str(made)])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for command in pool.map(lambda command: subprocess.run(command, check=False), waiting):
+            if command.returncode != 0:
+                sys.exit(2)
+    return objects
+
+
+def build(name: str, compiler: str = "clang") -> Path:
+    """The program of a target, built where it is not there or old."""
+    target = TARGETS[name]
+    flags = [*FLAGS, "-fsanitize=fuzzer-no-link"]
+    core = compile_objects(core_sources(), BUILD / "objects" / "core", flags, compiler)
+    sources = [NATIVE / source for source in target.sources]
+    own = compile_objects(sources, BUILD / "objects" / name, [*flags, *target.defines], compiler)
+    program = BUILD / "bin" / name
+    objects = [*core, *own]
+    if not program.exists() or program.stat().st_mtime < max(path.stat().st_mtime for path in objects):
+        program.parent.mkdir(parents=True, exist_ok=True)
+        command = [compiler, *SANITIZERS, "-fsanitize=fuzzer", *map(str, objects), "-o", str(program)]
+        if subprocess.run(command, check=False).returncode != 0:
+            print(
+                "fuzz: the fuzzers were not linked: expected clang with its runtime libraries; on Debian install "
+                "clang and libclang-rt-14-dev (of clang's version)",
+                file=sys.stderr,
+            )
+            sys.exit(2)
+    return program
+
+
+# Seeds.
+
+
+def seeds_of(name: str) -> Iterator[bytes]:
+    target, chance = TARGETS[name], random.Random(1)
+    if target.seeds == "frames":
+        yield from seeds.frames(chance)
+        return
+    for case in seeds.cases(chance):
+        is_ng = case[seeds.FRONT :].startswith(b"\n\r\r\n")
+        if not (name == "pcap" and is_ng) and not (name == "pcapng" and not is_ng):
+            yield case
+
+
+def prepare(name: str) -> tuple[Path, Path]:
+    """The folders of a target's corpus and of its seeds, made, and the dictionary beside them."""
+    corpus, folder = BUILD / "corpus" / name, BUILD / "seeds" / name
+    corpus.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for number, seed in enumerate(seeds_of(name)):
+        (folder / f"{number:04}").write_bytes(seed)
+    (BUILD / "words.dict").write_text(seeds.dictionary_text())
+    return corpus, folder
+
+
+# Running.
+
+
+class Outcome(NamedTuple):
+    name: str
+    executions: int
+    seconds: float
+    covered: int  # edges
+    corpus: int  # inputs
+    status: int
+    text: str
+
+
+def run(name: str, seconds: int) -> Outcome:
+    program = build(name)
+    corpus, seed_folder = prepare(name)
+    finds = BUILD / "finds"
+    finds.mkdir(parents=True, exist_ok=True)
+    command = [
+        str(program),
+        f"-max_total_time={seconds}",
+        f"-max_len={TARGETS[name].longest}",
+        f"-dict={BUILD / 'words.dict'}",
+        f"-timeout={SECONDS_OF_ONE}",
+        f"-rss_limit_mb={MEBIBYTES}",
+        f"-malloc_limit_mb={MEBIBYTES // 2}",
+        "-print_final_stats=1",
+        "-reload=0",
+        f"-artifact_prefix={finds}/{name}-",
+        str(corpus),
+        str(seed_folder),
+    ]
+    began = time.monotonic()
+    done = subprocess.run(command, check=False, capture_output=True, text=True, errors="replace")
+    (BUILD / f"{name}.log").write_text(done.stderr)
+    text = done.stderr
+    counted = re.search(r"stat::number_of_executed_units: (\d+)", text)
+    covered = re.findall(r"cov: (\d+)", text)
+    return Outcome(
+        name,
+        int(counted[1]) if counted else 0,
+        time.monotonic() - began,
+        int(covered[-1]) if covered else 0,
+        len(list(corpus.iterdir())),
+        done.returncode,
+        text,
+    )
+
+
+def _told(text: str) -> str:
+    """What was found, out of all that libFuzzer says."""
+    lines = text.splitlines()
+    first = next((at for at, line in enumerate(lines) if re.search(r"not so:|ERROR|runtime error", line)), 0)
+    noise = re.compile(r"in fuzzer::|libc|DEDUP|0x[0-9a-f]+,0x")
+    kept = [line for line in lines[max(0, first - 2) :] if not noise.search(line)]
+    return "\n".join(kept[:40])
+
+
+def note(name: str, executions: int, seconds: float, finds: int, **more: int) -> None:
+    """Add a run to the figures of its target."""
+    figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
+    row = figures.setdefault(name, {"executions": 0, "seconds": 0, "finds": 0})
+    row["executions"] += executions
+    row["seconds"] = round(row["seconds"] + seconds)
+    row["finds"] += finds
+    row.update(more)
+    FIGURES.parent.mkdir(parents=True, exist_ok=True)
+    whole = FIGURES.with_suffix(".new")
+    whole.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n")
+    whole.replace(FIGURES)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Fuzz the C core.")
+    parser.add_argument("--seconds", type=int, default=60, help="for each target (60)")
+    parser.add_argument("--side-by-side", type=int, default=1, metavar="N", help="targets at a time (1)")
+    parser.add_argument("targets", nargs="*", choices=[[], *TARGETS], metavar="TARGET", help=", ".join(TARGETS))
+    given = parser.parse_args()
+    names = given.targets or list(TARGETS)
+    if shutil.which("clang") is None:
+        print("fuzz: no clang was found; on Debian install clang and libclang-rt-14-dev", file=sys.stderr)
+        return 2
+    for name in names:
+        build(name)
+    failed = 0
+    with ThreadPoolExecutor(given.side_by_side) as pool:
+        for outcome in pool.map(lambda name: run(name, given.seconds), names):
+            found = outcome.status != 0
+            failed += found
+            note(outcome.name, outcome.executions, outcome.seconds, int(found), edges=outcome.covered)
+            print(
+                f"{outcome.name:8} {outcome.executions:>12,} executions in {outcome.seconds:.0f} s, "
+                f"{outcome.covered:,} edges, {outcome.corpus:,} inputs kept"
+                + (": FOUND SOMETHING" if found else ""),
+                flush=True,
+            )
+            if found:
+                print(_told(outcome.text), flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
