@@ -8,6 +8,8 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 GUARD_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -21,7 +23,8 @@ NATIVE_INCLUDES := -Ivxtool/packet/native -Ivxtool/engine/native
 WARNINGS := -std=c11 -Wall -Wextra -Werror
 SANITIZERS := -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: help demo docs test bench guard lint types native-warnings native-test clean sources-listed
+.PHONY: help demo docs test bench guard lint types native-warnings native-test fuzz memcheck tidy analyzer clean \
+    sources-listed
 .DELETE_ON_ERROR:
 
 help:
@@ -34,6 +37,10 @@ help:
 	@echo 'make types            mypy --strict'
 	@echo 'make native-warnings  compile all C with warnings as errors (CC chooses the compiler)'
 	@echo 'make native-test      run the tests of the C core under address and undefined-behaviour sanitizers'
+	@echo 'make fuzz             run each fuzzer for FUZZ_SECONDS (60), or those that FUZZ_ARGS name (needs clang)'
+	@echo 'make memcheck         run the tests of the C, and those of both engines, under valgrind'
+	@echo 'make tidy             clang-tidy over all C'
+	@echo 'make analyzer         the static analyzer of gcc over all C'
 	@echo 'make clean            remove what these have made'
 
 # The note comes before the output, so that the output's last line stays last.
@@ -96,6 +103,11 @@ native-test:
 	        grep -q "^#include \"$$(basename $$source)\"" $$test || rest="$$rest $$source"; done; \
 	    $(CC) $(WARNINGS) $(SANITIZERS) $(NATIVE_INCLUDES) $$test $$rest -o $$program || exit 1; \
 	    echo "$$program"; $$program || exit 1; done
+	@CC='$(CC)' PYTHONPATH=tests $(PYTHON) -P -m fuzz.run --replay
+
+# Both twins of the engine run in one process, so the fuzzers need no more than what the tests do, and atheris.
+fuzz: $(VENV)/installed-for-fuzz
+	@PYTHONPATH=tests $(BIN)/python -P -m fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
 clean:
 	rm -rf $(VENV) build vxtool.egg-info
@@ -124,6 +136,10 @@ $(VENV)/installed: $(SOURCES) $(VENV)/sources
 $(VENV)/installed-for-test: $(SOURCES) $(VENV)/sources
 	$(call INSTALL,'.[$(EXTRAS)]')
 	@touch $(VENV)/installed $@
+
+$(VENV)/installed-for-fuzz: $(VENV)/installed-for-test
+	$(call INSTALL,'.[fuzz]')
+	@touch $@
 
 $(VENV)/installed-for-development: pyproject.toml $(VENV)/tools
 	$(call INSTALL,'.[dev]')

@@ -17,7 +17,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FRONT = 16  # of a case
 FRAME_FRONT = 8
 LINKS = (1, 113, 276, 101, 0, 108, 228, 229, 12, 14, 147, 276)  # as in native/fuzz_frame.c
-MOST_BYTES = 6000
+MOST_BYTES = 3000
 
 # Magic numbers, lengths at their ends, ports and EtherTypes, as libFuzzer reads them.
 DICTIONARY = {
@@ -185,6 +185,31 @@ def frames(chance: random.Random, count: int = 12) -> Iterator[bytes]:
             cut = len(data) < record.length
             head = bytes([LINKS.index(capture.link_type), 0, 0, 2 * cut])
             yield head + struct.pack("<I", record.length if cut else 0) + data
+
+
+def files(chance: random.Random) -> Iterator[bytes]:
+    """What the operator gives beside captures, a byte in front that says as what it is read."""
+    folder = REPOSITORY / "captures"
+    for kind, paths in (
+        (0, (folder / "cluster").iterdir()),
+        (2, folder.glob("*.links.json")),
+        (3, folder.glob("*.routes.json")),
+    ):
+        for path in sorted(paths):
+            if path.is_file():
+                yield bytes([kind]) + path.read_bytes()[:MOST_BYTES]
+    yield b"\3default via 10.0.0.1 dev eth0\n172.20.0.0/24 via 192.168.10.100 dev eth1 mtu 1450\n"
+    yield b"\0kind: List\nitems:\n- kind: CiliumNode\n  metadata: {name: a}\n"
+
+
+def words(chance: random.Random) -> Iterator[bytes]:
+    """What is typed, a byte in front that says as what."""
+    yield b'\0max_dropped = 0\nmax_latency = "10ms"\nreachable = ["a -> b"]\n'
+    yield b"\1pod\nnamespace\n300\n172.20.0.0/16\ntcp"
+    yield b"\x021.5ms"
+    yield b"\3geneve,ipv6,options=12\nwireguard\nipsec,transport,nat-t"
+    yield b"\4eth1,eth2\n*,-"
+    yield b"\0053=eth1\n4=eth2"
 
 
 def dictionary_text() -> str:
