@@ -105,6 +105,35 @@ native-test:
 	    echo "$$program"; $$program || exit 1; done
 	@CC='$(CC)' PYTHONPATH=tests $(PYTHON) -P -m fuzz.run --replay
 
+# What each source is compiled with, the binding as setup.py lets it see the stable ABI of Python 3.11.
+ANALYZED := $(NATIVE_C) $(wildcard vxtool/binding/*.c)
+define ANALYZED_FLAGS
+-std=c11 -DPy_LIMITED_API=0x030B0000 -Ivxtool/binding $(NATIVE_INCLUDES) \
+    -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+endef
+
+# .clang-tidy says which checks are left out, and why.
+tidy: $(VENV)/tools
+	@clang-tidy --quiet $(ANALYZED) -- $(ANALYZED_FLAGS) 2>/dev/null && echo 'clang-tidy: nothing to say'
+
+analyzer: $(VENV)/tools
+	@for source in $(ANALYZED); do \
+	    gcc $(ANALYZED_FLAGS) -O2 -fanalyzer -fdiagnostics-path-format=none -Werror -c $$source -o /dev/null || exit 1; done; \
+	    echo 'gcc -fanalyzer: nothing to say'
+
+# The plain engine takes minutes so slowed down: MEMCHECK_ARGS are those tests that the C has most of.
+MEMCHECK_ARGS ?= tests/engine/test_native_twin.py tests/capture/test_native_container.py tests/packet/test_packet_twins.py
+
+memcheck: $(VENV)/installed-for-test
+	@mkdir -p build/memcheck
+	@for test in $(NATIVE_TESTS); do \
+	    program=build/memcheck/$$(basename $$test .c); rest=; \
+	    for source in $(NATIVE_C); do \
+	        grep -q "^#include \"$$(basename $$source)\"" $$test || rest="$$rest $$source"; done; \
+	    $(CC) $(WARNINGS) -g -O1 $(NATIVE_INCLUDES) $$test $$rest -o $$program || exit 1; \
+	    echo "$$program"; valgrind --quiet --error-exitcode=9 --leak-check=full $$program || exit 1; done
+	@PYTHONPATH=tests $(BIN)/python -P -m fuzz.memcheck $(MEMCHECK_ARGS)
+
 # Both twins of the engine run in one process, so the fuzzers need no more than what the tests do, and atheris.
 fuzz: $(VENV)/installed-for-fuzz
 	@PYTHONPATH=tests $(BIN)/python -P -m fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
