@@ -294,7 +294,7 @@ static bool fragment(change *of, packet *with, packet *rest) {
     return true;
 }
 
-/* Cut a super-frame as a network card does: `out` are its segments, each of `length` bytes of data. */
+/* Cut a super-frame as a network card does: `out` are its segments, most often each as long. */
 static unsigned segment(change *of, const packet *from, packet *out) {
     headers found = find_headers(of, from->bytes, from->size);
     uint8_t protocol = protocol_of(from->bytes, found.inner, from->size);
@@ -304,7 +304,8 @@ static unsigned segment(change *of, const packet *from, packet *out) {
     size_t data = found.transport + (tcp ? (size_t)(from->bytes[found.transport + 12] >> 4) * 4 : 8);
     if (data + 2 > from->size)
         return 0;
-    size_t total = from->size - data, length = 1 + pick(of, (uint32_t)total);
+    size_t total = from->size - data, pieces = 2 + pick(of, MOST_PIECES - 1);
+    size_t length = pick(of, 6) ? (total + pieces - 1) / pieces : 1 + pick(of, (uint32_t)total);
     unsigned count = 0;
     for (size_t at = 0; at < total && count < MOST_PIECES; at += length, count++) {
         packet *one = &out[count];
@@ -339,7 +340,7 @@ static unsigned segment(change *of, const packet *from, packet *out) {
 
 /* Write these packets where the record of the first was, or behind it. */
 static void write_packets(change *of, const packet *packets, unsigned count, bool instead) {
-    static uint8_t records[MOST_PIECES * (MOST_FRAME + 256)];
+    static uint8_t records[(MOST_PIECES + 1) * (MOST_FRAME + 256)];
     size_t size = 0;
     for (unsigned i = 0; i < count; i++)
         size += put_packet(of, &packets[i], records + size, sizeof records - size);
@@ -350,8 +351,28 @@ static void write_packets(change *of, const packet *packets, unsigned count, boo
         splice(of, from->start + from->size, 0, records, size);
 }
 
+/* A super-frame, and behind it its segments, most often where they went out. Without DF, the first has the
+ * same key. */
+static void cut_super_frame(change *of, packet *packets) {
+    headers found = find_headers(of, packets->bytes, packets->size);
+    if (pick(of, 3) == 0 && found.inner + 7 < packets->size && packets->bytes[found.inner] >> 4 == 4)
+        packets->bytes[found.inner + 6] &= 0x1f;
+    unsigned count = segment(of, packets, packets + 1);
+    bool elsewhere = pick(of, 3) > 0;
+    uint64_t state = of->state;
+    for (unsigned i = 1; i <= count && elsewhere; i++) {
+        of->state = state; /* all at the same place */
+        see_elsewhere(of, &packets[i]);
+    }
+    if (pick(of, 4) == 0 && count > 1) { /* one was lost */
+        packets[1 + pick(of, count)] = packets[count];
+        count--;
+    }
+    write_packets(of, packets, 1 + count, true);
+}
+
 static void change_packet(change *of, const item *chosen) {
-    static packet packets[MOST_PIECES], other;
+    static packet packets[MOST_PIECES + 1], other;
     if (!take_packet(of, chosen, packets))
         return;
     switch (pick(of, 12)) {
@@ -387,8 +408,7 @@ static void change_packet(change *of, const item *chosen) {
         }
         break;
     case 10:
-        other = packets[0];
-        write_packets(of, packets, segment(of, &other, packets), pick(of, 4) == 0);
+        cut_super_frame(of, packets);
         break;
     default: { /* captured less, or told to be longer */
         size_t less = pick(of, (uint32_t)packets->size + 1);
