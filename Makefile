@@ -121,8 +121,9 @@ analyzer: $(VENV)/tools
 	    gcc $(ANALYZED_FLAGS) -O2 -fanalyzer -fdiagnostics-path-format=none -Werror -c $$source -o /dev/null || exit 1; done; \
 	    echo 'gcc -fanalyzer: nothing to say'
 
-# The plain engine takes minutes so slowed down: MEMCHECK_ARGS are those tests that the C has most of.
-MEMCHECK_ARGS ?= tests/engine/test_native_twin.py tests/capture/test_native_container.py tests/packet/test_packet_twins.py
+# Of the tests of both engines those that the C has most of: the plain one takes minutes so slowed down.
+MEMCHECK_ARGS ?= $(addprefix tests/engine/test_native_twin.py::test_tables_are_equal_, \
+    for_odd_packets for_merged_parts where_limits_are_hit for_flipped_bytes_of_real_captures)
 
 memcheck: $(VENV)/installed-for-test
 	@mkdir -p build/memcheck

@@ -19,23 +19,31 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LOG = REPOSITORY / "build" / "memcheck" / "log"
 
 
-def own_sources() -> str:
-    names = [re.escape(path.name) for path in (REPOSITORY / "vxtool").rglob("*.[ch]")]
-    return rf"\((?:{'|'.join(names)}):\d+\)|_native\b"
+# As valgrind names a place in them: by its path where there is debugging information, else by the library.
+OWN = re.compile(r"vxtool/(?:\w+/native|binding)/\w+\.[ch]:\d+|_native\.[\w.-]*so")
 
 
 def complaints(log: str) -> Iterator[str]:
     """Each as a paragraph, without the number of the process in front of its lines."""
-    own = re.compile(own_sources())
     lines = (re.sub(r"^==\d+== ?", "", line) for line in log.splitlines())
     for paragraph in "\n".join(lines).split("\n\n"):
-        if own.search(paragraph):
+        if OWN.search(paragraph):
             yield paragraph
 
 
 def main() -> int:
     LOG.parent.mkdir(parents=True, exist_ok=True)
-    command = ["valgrind", "--quiet", f"--log-file={LOG}", sys.executable, "-P", "-m", "pytest", "-q"]
+    command = [
+        "valgrind",
+        "--quiet",
+        "--fullpath-after=",
+        f"--log-file={LOG}",
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-q",
+    ]
     # Python's own allocator would hide what is read too far.
     environment = {**os.environ, "PYTHONMALLOC": "malloc", "VXTOOL_EXAMPLES": "2"}
     status = subprocess.run([*command, "-p", "no:cacheprovider", *sys.argv[1:]], check=False, env=environment)
