@@ -8,6 +8,8 @@ VENV ?= .venv
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 GUARD_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -21,7 +23,8 @@ NATIVE_INCLUDES := -Ivxtool/packet/native -Ivxtool/engine/native -Ivxtool/summar
 WARNINGS := -std=c11 -Wall -Wextra -Werror
 SANITIZERS := -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: help demo docs test bench guard lint types native-warnings native-test clean sources-listed
+.PHONY: help demo docs test bench guard lint types native-warnings native-test fuzz memcheck tidy analyzer clean \
+    sources-listed
 .DELETE_ON_ERROR:
 
 help:
@@ -34,6 +37,10 @@ help:
 	@echo 'make types            mypy --strict'
 	@echo 'make native-warnings  compile all C with warnings as errors (CC chooses the compiler)'
 	@echo 'make native-test      run the tests of the C core under address and undefined-behaviour sanitizers'
+	@echo 'make fuzz             run each fuzzer for FUZZ_SECONDS (60), or those that FUZZ_ARGS name (needs clang)'
+	@echo 'make memcheck         run the tests of the C, and those of both engines, under valgrind'
+	@echo 'make tidy             clang-tidy over all C'
+	@echo 'make analyzer         the static analyzer of gcc over all C'
 	@echo 'make clean            remove what these have made'
 
 # The note comes before the output, so that the output's last line stays last.
@@ -96,6 +103,41 @@ native-test:
 	        grep -q "^#include \"$$(basename $$source)\"" $$test || rest="$$rest $$source"; done; \
 	    $(CC) $(WARNINGS) $(SANITIZERS) $(NATIVE_INCLUDES) $$test $$rest -o $$program || exit 1; \
 	    echo "$$program"; $$program || exit 1; done
+	@CC='$(CC)' PYTHONPATH=tests $(PYTHON) -P -m fuzz.run --replay
+
+# What each source is compiled with, the binding as setup.py lets it see the stable ABI of Python 3.11.
+ANALYZED := $(NATIVE_C) $(wildcard vxtool/binding/*.c)
+define ANALYZED_FLAGS
+-std=c11 -DPy_LIMITED_API=0x030B0000 -Ivxtool/binding $(NATIVE_INCLUDES) \
+    -isystem $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("include"))')
+endef
+
+# .clang-tidy says which checks are left out, and why.
+tidy: $(VENV)/tools
+	@clang-tidy --quiet $(ANALYZED) -- $(ANALYZED_FLAGS) 2>/dev/null && echo 'clang-tidy: nothing to say'
+
+analyzer: $(VENV)/tools
+	@for source in $(ANALYZED); do \
+	    gcc $(ANALYZED_FLAGS) -O2 -fanalyzer -fdiagnostics-path-format=none -Werror -c $$source -o /dev/null || exit 1; done; \
+	    echo 'gcc -fanalyzer: nothing to say'
+
+# Of the tests of both engines those that the C has most of: the plain one takes minutes so slowed down.
+MEMCHECK_ARGS ?= $(addprefix tests/engine/test_native_twin.py::test_tables_are_equal_, \
+    for_odd_packets for_merged_parts where_limits_are_hit for_flipped_bytes_of_real_captures)
+
+memcheck: $(VENV)/installed-for-test
+	@mkdir -p build/memcheck
+	@for test in $(NATIVE_TESTS); do \
+	    program=build/memcheck/$$(basename $$test .c); rest=; \
+	    for source in $(NATIVE_C); do \
+	        grep -q "^#include \"$$(basename $$source)\"" $$test || rest="$$rest $$source"; done; \
+	    $(CC) $(WARNINGS) -g -O1 $(NATIVE_INCLUDES) $$test $$rest -o $$program || exit 1; \
+	    echo "$$program"; valgrind --quiet --error-exitcode=9 --leak-check=full $$program || exit 1; done
+	@PYTHONPATH=tests $(BIN)/python -P -m fuzz.memcheck $(MEMCHECK_ARGS)
+
+# Both twins of the engine run in one process, so the fuzzers need no more than what the tests do, and atheris.
+fuzz: $(VENV)/installed-for-fuzz
+	@PYTHONPATH=tests $(BIN)/python -P -m fuzz.run --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
 
 clean:
 	rm -rf $(VENV) build vxtool.egg-info
@@ -131,6 +173,10 @@ $(VENV)/junit-10.xsd: $(VENV)/tools
 	@{ $(PIP) download --no-deps --no-binary pytest --dest build/schema pytest==8.4.2 && tar -xzOf \
 	    build/schema/pytest-8.4.2.tar.gz pytest-8.4.2/testing/example_scripts/junit-10.xsd > $@; } || \
 	    { rm -f $@; echo 'note: the schema of JUnit reports could not be fetched, its test is left out' >&2; }
+
+$(VENV)/installed-for-fuzz: $(VENV)/installed-for-test
+	$(call INSTALL,'.[fuzz]')
+	@touch $@
 
 $(VENV)/installed-for-development: pyproject.toml $(VENV)/tools
 	$(call INSTALL,'.[dev]')

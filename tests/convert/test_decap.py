@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
 
 import pytest
@@ -23,8 +24,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import vxtool
-from vxtool.capture import read_capture
-from vxtool.capture.container import IN
+from vxtool.capture import PcapngWriter, read_capture
+from vxtool.capture.container import IN, Interface
 from vxtool.convert.comments import read_comment, write_comment
 from vxtool.convert.unwrap import unwrap
 from vxtool.engine.frame import DATAGRAM, read_frame
@@ -267,6 +268,33 @@ class TestOtherTunnels:
         again = tmp_path / "again.pcapng"
         vxtool.encap(str(out), str(again))
         assert packets_of(again)[0].data[42:] == packet[42:]
+
+    @pytest.mark.parametrize("nodes", [(NODE_A, NODE_B), ("fd00::a", "fd00::b")])
+    @pytest.mark.parametrize("tunnel", ["vxlan", "geneve"])
+    def test_a_length_beyond_all_sense(self, tmp_path: Path, nodes: tuple[str, str], tunnel: str) -> None:
+        """Its bytes are not made. Sums modulo 65,535 are those of a length that differs by a multiple of it."""
+        lengths = [100_000, 100_000 + 65_535, 100_000 + 65_535 * 60_000, 0xFFFFFFFF]
+        frame = inner_frame(200)[:101]
+        path, out = tmp_path / "seen.pcapng", tmp_path / "outer.pcapng"
+        with PcapngWriter(str(path), [Interface(1, 0, "eth0")]) as writer:
+            for length in lengths:
+                writer.write(0, frame, length)
+        vxtool.encap(str(path), str(out), source=nodes[0], destination=nodes[1], vni=5, tunnel=tunnel)
+        packets = packets_of(out)
+        added = 70 if ":" in nodes[0] else 50
+        assert [packet.length for packet in packets] == [
+            min(length + added, 0xFFFFFFFF) for length in lengths
+        ]
+        assert packets[0].data == packets[1].data == packets[2].data
+        assert all(packet.data[-101:] == frame for packet in packets)
+        udp = packets[3].data[14 + added - 30 :]
+        if ":" not in nodes[0]:
+            assert udp[4:8] == bytes(4)  # no length, no checksum
+        else:  # RFC 8200, section 8.1, by words
+            summed = packets[3].data[22:54] + struct.pack(">HII", 1, 15, 17) + udp
+            words = struct.unpack(f">{len(summed) // 2}H", summed[: len(summed) // 2 * 2])
+            total = sum(words) + (summed[-1] << 8 if len(summed) % 2 else 0)
+            assert total % 0xFFFF == 0
 
 
 class TestInputs:

@@ -1957,8 +1957,8 @@ static PyObject *codec_repeat(PyObject *self, PyObject *arguments) {
         return NULL;
     }
     Py_ssize_t size = PyTuple_Size(layers), step_count = PyList_Size(step_list);
-    PyObject **values = malloc(((size_t)size + 1) * sizeof *values);
-    struct place *places = malloc(((size_t)size + 1) * sizeof *places);
+    PyObject **values = malloc(((size_t)size + 1) * sizeof(PyObject *));
+    struct place *places = calloc((size_t)size + 1, sizeof *places);
     struct summed *sums = malloc(((size_t)size + 1) * sizeof *sums);
     struct step *steps = malloc(((size_t)step_count + 1) * sizeof *steps);
     PyObject *records = NULL;
@@ -2016,8 +2016,9 @@ static bool flow_port_of(const uint8_t *inner, size_t size, uint32_t *port) {
         !inet_ntop(four ? AF_INET : AF_INET6, header + (four ? 16 : 24), destination, sizeof destination))
         return false;
     const uint8_t *transport = inner + last->offset;
-    if (last->kind == VX_UDP || last->kind == VX_TCP)
-        snprintf(ports, sizeof ports, "%u, %u", vx_be16(transport), vx_be16(transport + 2));
+    if ((last->kind == VX_UDP || last->kind == VX_TCP) &&
+        snprintf(ports, sizeof ports, "%u, %u", vx_be16(transport), vx_be16(transport + 2)) < 0)
+        return false;
     int used = snprintf(text, sizeof text, "(('%s', '%s', %u), (%s))", source, destination,
                         four ? header[9] : last_protocol(header, layer->size), ports);
     if (used < 0 || used >= FLOW_TEXT)

@@ -40,6 +40,8 @@ _NANOSECONDS = 9
 _LOOPBACKS = (NULL, LOOP)
 _GPE_OF = {ethertype: number for number, ethertype in GPE_NEXT.items()}
 _GENEVE_OPTIONS = 0x3F
+_MODULUS = 0xFFFF
+_LONGEST_RECORD = 0xFFFFFFFF  # that a capture file can tell
 
 
 class Outside(NamedTuple):
@@ -129,8 +131,8 @@ def _wrap(record: Record, link_type: int, values: Mapping[str, str], outside: Ou
     source_port = _number("source_port", outside.source_port, values, 0xFFFF)
     header = _header(tunnel, vni, values)
     inner, inner_length = _inner(record, link_type, _ethertype(tunnel, header))
-    # What the capture did not keep counts in all lengths.
-    whole = inner + bytes(inner_length - len(inner))
+    left_out = _alike(inner_length - len(inner))
+    whole = inner + bytes(left_out)
     if tunnel == "vxlan" and header is None:
         data = vxlan_packet(
             whole,
@@ -149,7 +151,17 @@ def _wrap(record: Record, link_type: int, values: Mapping[str, str], outside: Ou
             checksum=None if ":" in source else 0,
         )
         data = encode(Ethernet(_SOURCE_MAC, _DESTINATION_MAC), ip, udp, payload=header + whole)
-    return data[: len(data) - inner_length + len(inner)], len(data)
+    added = len(data) - len(whole)
+    return data[: len(data) - left_out], min(inner_length + added, _LONGEST_RECORD)
+
+
+def _alike(missing: int) -> int:
+    """How many zeros stand for the bytes that the capture did not keep, which count in all lengths and sums.
+
+    A record may claim gigabytes of them. But lengths above 65,535 are written as 0 (BIG TCP), and checksums are
+    sums modulo 65,535: with so many more or less, nothing else is written.
+    """
+    return missing if missing <= 2 * _MODULUS else _MODULUS + missing % _MODULUS
 
 
 def _address(key: str, told: str | None, values: Mapping[str, str]) -> str | None:

@@ -247,6 +247,11 @@ static size_t most_spans(const vx_doubt *doubts, size_t count, const flow_list *
     return most;
 }
 
+/* NULL where there are none: not even 0 may be added to that. */
+static const seen_flow *flows_from(const flow_list *list, uint32_t at) {
+    return list->count > 0 ? list->flows + at : NULL;
+}
+
 int vx_doubts_weigh(vx_doubt *doubts, size_t count, const vx_map *ends, const vx_tally *tally) {
     if (count == 0 || tally->counters.folded_flows > 0)
         return 0;
@@ -265,8 +270,8 @@ int vx_doubts_weigh(vx_doubt *doubts, size_t count, const vx_map *ends, const vx
                 next++;
             uint32_t seen_from = of_ends(&seen, doubts[i].ends, &seen_at);
             uint32_t answers_from = of_ends(&answers, doubts[i].ends, &answer_at);
-            weigh(doubts + i, (uint32_t)(next - i), tally, seen.flows + seen_from, seen_at - seen_from,
-                  answers.flows + answers_from, answer_at - answers_from, spans);
+            weigh(doubts + i, (uint32_t)(next - i), tally, flows_from(&seen, seen_from), seen_at - seen_from,
+                  flows_from(&answers, answers_from), answer_at - answers_from, spans);
         }
     }
     free(spans);

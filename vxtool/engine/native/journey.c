@@ -561,16 +561,16 @@ static bool has_segment(const vx_key *key, const vx_sighting *sighting) {
            (key->ends.protocol == VX_UDP && key->transport[0] == length + VX_UDP_HEADER);
 }
 
-/* The word and the bit of a flow among those with super-frames. */
-static uint64_t *word_of_flow(vx_journeys *journeys, const vx_key *key, uint64_t *bit) {
-    uint64_t hash = vx_hash(&key->ends, sizeof key->ends, 0);
-    *bit = UINT64_C(1) << (hash & 63);
-    return &journeys->may_be_cut[(hash >> 6) % VX_FLOW_WORDS];
-}
+/* Where a flow stands among those with super-frames: 64 of them in a word. */
+static uint64_t large_hash(const vx_key *key) { return vx_hash(&key->ends, sizeof key->ends, 0); }
+
+static size_t word_of(uint64_t hash) { return (hash >> 6) % VX_FLOW_WORDS; }
+
+static uint64_t bit_of(uint64_t hash) { return UINT64_C(1) << (hash & 63); }
 
 static VX_RARE void note_large(vx_journeys *journeys, const vx_key *key) {
-    uint64_t bit;
-    *word_of_flow(journeys, key, &bit) |= bit;
+    uint64_t hash = large_hash(key);
+    journeys->may_be_cut[word_of(hash)] |= bit_of(hash);
     journeys->has_large = true;
 }
 
@@ -590,8 +590,8 @@ static bool may_be_untold(vx_journeys *journeys, const vx_journey *journey) {
         if (first->payload_length == last->payload_length || (hops != 1 && hops != -1))
             return false;
     }
-    uint64_t bit;
-    return (*word_of_flow(journeys, &journey->key.key, &bit) & bit) != 0;
+    uint64_t hash = large_hash(&journey->key.key);
+    return (journeys->may_be_cut[word_of(hash)] & bit_of(hash)) != 0;
 }
 
 /* Whether a journey may be one side of a super-frame's: data of which one side alone was seen, or more on one

@@ -391,7 +391,7 @@ static void drop_far(nearby *before, const placed *place) {
 
 static void add_nearby(nearby *before, const placed *place) {
     if (before->count == MOST_AROUND) {
-        memmove(before->all, before->all + 1, (MOST_AROUND - 1) * sizeof before->all[0]);
+        memmove(before->all, before->all + 1, (MOST_AROUND - 1) * sizeof(const placed *));
         before->count--;
     }
     before->all[before->count++] = place;

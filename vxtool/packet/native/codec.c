@@ -1,5 +1,6 @@
 #include "codec.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 
 enum {
@@ -511,6 +512,15 @@ bool vx_decode(const uint8_t *data, size_t size, size_t length, enum vx_link lin
     return true;
 }
 
+/* What does not fit is left out. */
+__attribute__((format(printf, 3, 4))) static void write_rest(char *rest, size_t room, const char *format,
+                                                             ...) {
+    va_list values;
+    va_start(values, format);
+    (void)vsnprintf(rest, room, format, values);
+    va_end(values);
+}
+
 void vx_problem_text(const struct vx_problem *problem, char text[VX_PROBLEM_TEXT]) {
     int used = snprintf(text, VX_PROBLEM_TEXT, "%s at offset %zu: expected ", layer_name(problem->layer),
                         problem->offset);
@@ -520,37 +530,37 @@ void vx_problem_text(const struct vx_problem *problem, char text[VX_PROBLEM_TEXT
     size_t room = (size_t)(VX_PROBLEM_TEXT - used), expected = problem->expected, found = problem->found;
     switch (problem->problem) {
     case VX_SHORT:
-        snprintf(rest, room, "%zu bytes, found %zu", expected, found);
+        write_rest(rest, room, "%zu bytes, found %zu", expected, found);
         break;
     case VX_VERSION:
-        snprintf(rest, room, "version %zu, found %zu", expected, found);
+        write_rest(rest, room, "version %zu, found %zu", expected, found);
         break;
     case VX_HEADER:
-        snprintf(rest, room, "a header of at least %zu bytes, found %zu", expected, found);
+        write_rest(rest, room, "a header of at least %zu bytes, found %zu", expected, found);
         break;
     case VX_TOTAL_LENGTH:
-        snprintf(rest, room, "a total length of at least %zu, found %zu", expected, found);
+        write_rest(rest, room, "a total length of at least %zu, found %zu", expected, found);
         break;
     case VX_PAYLOAD_LENGTH:
-        snprintf(rest, room, "a payload length of at least %zu, found %zu", expected, found);
+        write_rest(rest, room, "a payload length of at least %zu, found %zu", expected, found);
         break;
     case VX_LENGTH:
-        snprintf(rest, room, "a length of at least %zu, found %zu", expected, found);
+        write_rest(rest, room, "a length of at least %zu, found %zu", expected, found);
         break;
     case VX_NO_LENGTH:
-        snprintf(rest, room, "a length, found 0 in a packet of %zu bytes", found);
+        write_rest(rest, room, "a length, found 0 in a packet of %zu bytes", found);
         break;
     case VX_ADDRESS_LENGTHS:
-        snprintf(rest, room, "address lengths 6 and 4, found %zu and %zu", found, problem->also_found);
+        write_rest(rest, room, "address lengths 6 and 4, found %zu and %zu", found, problem->also_found);
         break;
     case VX_VNI_FLAG:
-        snprintf(rest, room, "flag 0x08 (VNI), found flags 0x%02zx", found);
+        write_rest(rest, room, "flag 0x08 (VNI), found flags 0x%02zx", found);
         break;
     case VX_OPTION_LENGTH:
-        snprintf(rest, room, "a length from 2 to %zu, found %zu", expected, found);
+        write_rest(rest, room, "a length from 2 to %zu, found %zu", expected, found);
         break;
     case VX_LAYERS:
-        snprintf(rest, room, "at most %zu layers, found more", expected);
+        write_rest(rest, room, "at most %zu layers, found more", expected);
         break;
     }
 }

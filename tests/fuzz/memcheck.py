@@ -1,0 +1,57 @@
+"""Tests under valgrind's memcheck, and of what it says what concerns vxtool's own C.
+
+    PYTHONPATH=tests python -P -m fuzz.memcheck [pytest's arguments]
+
+Python reads what it has not written, on purpose: only complaints count in whose calls a source of vxtool's stands.
+Exit status: 0 there are none and the tests pass, 1 there are some, else that of the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+LOG = REPOSITORY / "build" / "memcheck" / "log"
+
+
+# As valgrind names a place in them: by its path where there is debugging information, else by the library.
+OWN = re.compile(r"vxtool/(?:\w+/native|binding)/\w+\.[ch]:\d+|_native\.[\w.-]*so")
+
+
+def complaints(log: str) -> Iterator[str]:
+    """Each as a paragraph, without the number of the process in front of its lines."""
+    lines = (re.sub(r"^==\d+== ?", "", line) for line in log.splitlines())
+    for paragraph in "\n".join(lines).split("\n\n"):
+        if OWN.search(paragraph):
+            yield paragraph
+
+
+def main() -> int:
+    LOG.parent.mkdir(parents=True, exist_ok=True)
+    command = [
+        "valgrind",
+        "--quiet",
+        "--fullpath-after=",
+        f"--log-file={LOG}",
+        sys.executable,
+        "-P",
+        "-m",
+        "pytest",
+        "-q",
+    ]
+    # Python's own allocator would hide what is read too far.
+    environment = {**os.environ, "PYTHONMALLOC": "malloc", "VXTOOL_EXAMPLES": "2"}
+    status = subprocess.run([*command, "-p", "no:cacheprovider", *sys.argv[1:]], check=False, env=environment)
+    found = list(complaints(LOG.read_text(errors="replace")))
+    print(*found, sep="\n\n")
+    print(f"memcheck: {len(found)} complaints about vxtool's C")
+    return 1 if found else status.returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
