@@ -177,6 +177,21 @@ def test_with_all_fragments_are_lines_and_the_last_tells_of_the_whole(engine: st
     assert lines[1][2].startswith("Echo (ping) request")
 
 
+@pytest.mark.parametrize("all_records", [True, False])
+def test_what_was_captured_of_a_fragment_is_its_record(all_records: bool, engine: str, tmp_path: Path) -> None:
+    """Two fragments inside a tunnel, of 20 + 50 + 20 + 800 and 20 + 50 + 20 + 608 bytes; together they are 1428."""
+    message = tcp(40000, 80, 1, bytes(1388))
+    pieces = [
+        ipv4(A, B, TCP, message[:800], identification=9, more=True),
+        ipv4(A, B, TCP, message[800:], identification=9, offset=800),
+    ]
+    entries = [Entry(at * MS, sll2(tunnelled(piece, at), 3, IN)) for at, piece in enumerate(pieces)]
+    asked = {"all_records": all_records}
+    path = tmp_path / "x.pcap"
+    assert lines_of(path, entries, "number,protocol", filter="frame.cap_len == 890", **asked) == [["1", "IPv4"]]
+    assert lines_of(path, entries, "number,protocol", filter="frame.cap_len == 698", **asked) == [["2", "TCP"]]
+
+
 @pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.name)
 def test_each_datagram_of_a_sample_is_one_line(sample: Sample, engine: str) -> None:
     """Lines of datagrams are as many as the report counts, in order of time, each record at most once."""
