@@ -317,6 +317,20 @@ def test_on_a_terminal_no_line_is_wider_than_that(width: int, engine: str) -> No
         assert max(map(len, text.splitlines())) <= width, name
 
 
+def test_nor_where_an_interface_is_left_or_a_value_is_wider_than_its_column(engine: str, tmp_path: Path) -> None:
+    """`#4 out` takes a column more than `#3 in`, and HTTP/JSON one more than protocols have."""
+    words = f"GET /{'x' * 200} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+    path = tmp_path / "x.pcap"
+    path.write_bytes(to_pcap(passed(0, tunnelled(segment(1, payload=words))), SLL2))
+    for asked in ({"all_records": True}, {"fields": ["number", "protocol", "length", "info"]}):
+        for width in (80, 160):
+            text = text_of([str(path)], target=Target(width=width), fit=True, **asked)
+            assert ("HTTP/JSON" in text, "…" in text) == (True, True)
+            assert max(map(len, text.splitlines())) <= width
+    lines = text_of([str(path)], fields=["interfaces", "info"], all_records=True).splitlines()
+    assert [line.index("GET") if "GET" in line else line.index("40000") for line in lines] == [7, 7]
+
+
 def test_in_a_pipe_no_line_is_cut(engine: str) -> None:
     text = text_of([str(CAPTURES / "drops.pcap")])
     assert "…" not in text
