@@ -586,35 +586,36 @@ def summary_detail(
     """Record `number` (from 1) of the captures' `input` (from 1) in full: every layer with its fields and the bytes
     that they stand for, and where and when its datagram came in and went out.
 
-    Other arguments are as for `analyze`; errors are those of `decap`, and UsageError for a record that is not
-    there.
+    Other arguments are as for `analyze`; errors and how inputs are read are as for `summary`, and UsageError for a
+    record that is not there.
     """
-    from vxtool.convert.choose import check_files, none_could_be_read
+    from vxtool.convert.choose import none_could_be_read
+    from vxtool.summary.spool import Inputs
 
-    check_files(paths, "a record's detail")
     if not 1 <= input <= len(paths):
         raise UsageError(f"input {input}: there are {len(paths)}; give a number from 1 on.")
     knowledge = _load_knowledge(paths, cluster, links, routes, interfaces, namespace, cluster_id_bits)
     most = most_listed(memory_bytes)
-    tables, inputs, tool = _observe(
-        paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, most
-    )
-    from vxtool.analysis import Knowledge
-    from vxtool.analysis.outcomes import Judge
-    from vxtool.analysis.traffic import tell_overlay
-    from vxtool.summary.detail import Detailer
+    with Inputs(paths) as files:
+        tables, inputs, tool = _observe(
+            paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, most, files
+        )
+        from vxtool.analysis import Knowledge
+        from vxtool.analysis.outcomes import Judge
+        from vxtool.analysis.traffic import tell_overlay
+        from vxtool.summary.detail import Detailer
 
-    if error := none_could_be_read(inputs):
-        raise error
-    knowledge = knowledge or Knowledge(paths)
-    with _no_collector():
-        knowledge.leave_out_later(tables.last_time)
-        judge = Judge(tables, knowledge, window_ns)
-        judged = judge.judged()
-        is_cilium = tell_overlay(overlay, tables, knowledge) == "cilium"
-        kinds = {port: PORT_NAMES[wear] for port, wear in _wears_of(ports).items()}
-        detailer = Detailer(tables, judge, judged, knowledge, inputs, is_cilium, kinds, tool)
-        return detailer.describe(input - 1, number)
+        if error := none_could_be_read(inputs):
+            raise error
+        knowledge = knowledge or Knowledge(paths)
+        with _no_collector():
+            knowledge.leave_out_later(tables.last_time)
+            judge = Judge(tables, knowledge, window_ns)
+            judged = judge.judged()
+            is_cilium = tell_overlay(overlay, tables, knowledge) == "cilium"
+            kinds = {port: PORT_NAMES[wear] for port, wear in _wears_of(ports).items()}
+            detailer = Detailer(tables, judge, judged, knowledge, inputs, is_cilium, kinds, tool, files.open)
+            return detailer.describe(input - 1, number)
 
 
 def crosscheck(

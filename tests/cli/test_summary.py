@@ -54,6 +54,17 @@ def test_as_agreed(name: str, suffix: str, engine: str, monkeypatch: pytest.Monk
     assert text == golden.read_text("utf-8")
 
 
+@pytest.mark.parametrize("extra", [[], ["--detail", "3"], ["--detail", "4", "--format", "json"]])
+def test_what_comes_from_a_pipe_reads_as_the_file_does(extra: list[str]) -> None:
+    said = [
+        subprocess.run([*COMMAND, path, *extra], input=Path(VXLAN).read_bytes(), capture_output=True, check=True)
+        for path in ("-", VXLAN)
+    ]
+    piped, read = (one.stdout.decode().replace(VXLAN, "-") for one in said)
+    assert piped == read
+    assert piped
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_json_follows_the_schema(name: str) -> None:
     require_module("jsonschema")

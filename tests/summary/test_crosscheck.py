@@ -56,6 +56,8 @@ def test_what_is_set_aside_of_info(info: str, told: str) -> None:
         ("08:00:27:42:a3:c1", "PcsCompu_42:a3:c1", True),
         ("IPv6mcast_00:00:00:01", "33:33:00:00:00:01", True),
         ("ff:ff:ff:ff:ff:ff", "Broadcast", True),
+        ("LLDP_Multicast", "01:80:c2:00:00:0e", True),
+        ("Slow-Protocols", "01:80:c2:00:00:0e", False),
         ("08:00:27:42:a3:c1", "PcsCompu_42:a3:c2", False),
         ("08:00:27:42:a3:c1", "08:00:27:42:a3:c2", False),
         ("08:00:27:42:a3:c1", "a3:c1", False),

@@ -177,6 +177,21 @@ def test_with_all_fragments_are_lines_and_the_last_tells_of_the_whole(engine: st
     assert lines[1][2].startswith("Echo (ping) request")
 
 
+@pytest.mark.parametrize("all_records", [True, False])
+def test_what_was_captured_of_a_fragment_is_its_record(all_records: bool, engine: str, tmp_path: Path) -> None:
+    """Two fragments inside a tunnel, of 20 + 50 + 20 + 800 and 20 + 50 + 20 + 608 bytes; together they are 1428."""
+    message = tcp(40000, 80, 1, bytes(1388))
+    pieces = [
+        ipv4(A, B, TCP, message[:800], identification=9, more=True),
+        ipv4(A, B, TCP, message[800:], identification=9, offset=800),
+    ]
+    entries = [Entry(at * MS, sll2(tunnelled(piece, at), 3, IN)) for at, piece in enumerate(pieces)]
+    asked = {"all_records": all_records}
+    path = tmp_path / "x.pcap"
+    assert lines_of(path, entries, "number,protocol", filter="frame.cap_len == 890", **asked) == [["1", "IPv4"]]
+    assert lines_of(path, entries, "number,protocol", filter="frame.cap_len == 698", **asked) == [["2", "TCP"]]
+
+
 @pytest.mark.parametrize("sample", samples(), ids=lambda sample: sample.name)
 def test_each_datagram_of_a_sample_is_one_line(sample: Sample, engine: str) -> None:
     """Lines of datagrams are as many as the report counts, in order of time, each record at most once."""
@@ -300,6 +315,20 @@ def test_on_a_terminal_no_line_is_wider_than_that(width: int, engine: str) -> No
         target = Target(width=width)
         text = text_of([str(CAPTURES / f"{name}.pcap")], target=target, fit=True)
         assert max(map(len, text.splitlines())) <= width, name
+
+
+def test_nor_where_an_interface_is_left_or_a_value_is_wider_than_its_column(engine: str, tmp_path: Path) -> None:
+    """`#4 out` takes a column more than `#3 in`, and HTTP/JSON one more than protocols have."""
+    words = f"GET /{'x' * 200} HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{{}}".encode()
+    path = tmp_path / "x.pcap"
+    path.write_bytes(to_pcap(passed(0, tunnelled(segment(1, payload=words))), SLL2))
+    for asked in ({"all_records": True}, {"fields": ["number", "protocol", "length", "info"]}):
+        for width in (80, 160):
+            text = text_of([str(path)], target=Target(width=width), fit=True, **asked)
+            assert ("HTTP/JSON" in text, "…" in text) == (True, True)
+            assert max(map(len, text.splitlines())) <= width
+    lines = text_of([str(path)], fields=["interfaces", "info"], all_records=True).splitlines()
+    assert [line.index("GET") if "GET" in line else line.index("40000") for line in lines] == [7, 7]
 
 
 def test_in_a_pipe_no_line_is_cut(engine: str) -> None:

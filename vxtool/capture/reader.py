@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 
 from vxtool.capture.container import Container, Record
-from vxtool.capture.source import open_source
+from vxtool.capture.source import Source, open_source
 from vxtool.errors import InputError
 
 T = TypeVar("T")
@@ -24,8 +24,8 @@ class Capture(Iterator[Record]):
     end, and before it by `close` or as a context manager.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | BinaryIO, *, keep_comments: bool = False) -> None:
-        self.source = open_source(path)
+    def __init__(self, path: str | os.PathLike[str] | BinaryIO | Source, *, keep_comments: bool = False) -> None:
+        self.source = path if isinstance(path, Source) else open_source(path)
         self.container = Container(keep_comments=keep_comments)
         self._ready: Iterator[Record] = iter(())
         self._ended = False

@@ -6,7 +6,7 @@ import os
 import stat
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from vxtool.analysis.knowledge import Knowledge
     from vxtool.analysis.model import Input
     from vxtool.analysis.outcomes import Route
+    from vxtool.capture.source import Source
     from vxtool.engine.tables import InterfaceKey, Stage, Tables
 
 
@@ -101,12 +102,14 @@ class Numbered(NamedTuple):
     record: Record
 
 
-def read_again(inputs: Sequence[Input]) -> Iterator[Numbered]:
-    """All records of the inputs that could be read, in the order in which the engine took them."""
+def read_again(inputs: Sequence[Input], open_input: Callable[[int], Source] | None = None) -> Iterator[Numbered]:
+    """All records of the inputs that could be read, in the order in which the engine took them. `open_input` opens
+    one by its index where its path alone does not do."""
     with ExitStack() as stack:
 
         def opened(index: int) -> Iterator[tuple[int, int, Interface, Record]]:
-            capture = stack.enter_context(Capture(inputs[index]["path"]))
+            source = inputs[index]["path"] if open_input is None else open_input(index)
+            capture = stack.enter_context(Capture(source))
             described = capture.container.interfaces
             for number, record in enumerate(capture, 1):
                 yield index, number, described[record.interface], record

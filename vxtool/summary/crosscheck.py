@@ -21,6 +21,7 @@ from vxtool.convert.choose import Numbered
 from vxtool.convert.extract import place_of
 from vxtool.engine.tables import OUT
 from vxtool.errors import InputError
+from vxtool.summary.info import named_mac
 from vxtool.summary.notes import without_notes
 from vxtool.summary.wireshark import Row, Wireshark
 
@@ -69,13 +70,15 @@ class Crosscheck(TypedDict):
 
 def same_end(mine: str, other: str) -> bool:
     """Whether two sources or destinations are one: a MAC may be written with the name of its maker for the octets
-    that are the maker's, `PcsCompu_42:a3:c1`, and the one that all listen to as `Broadcast`."""
+    that are the maker's, `PcsCompu_42:a3:c1`, and that of a group by its name, `Broadcast`."""
     if mine == other:
         return True
     for mac, named in ((mine, other), (other, mine)):
         if _MAC.fullmatch(mac):
             _, _, own = named.rpartition("_")
-            return named == "Broadcast" if mac == "ff:ff:ff:ff:ff:ff" else own != named and mac.endswith(f":{own}")
+            return named == named_mac(bytes.fromhex(mac.replace(":", ""))) or (
+                own != named and mac.endswith(f":{own}")
+            )
     return False
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal, NamedTuple, TypedDict
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from vxtool.analysis.knowledge import Knowledge
     from vxtool.analysis.model import Input
     from vxtool.analysis.outcomes import Judge, Judged
+    from vxtool.capture.source import Source
     from vxtool.engine.tables import Tables
 
 Direction = Literal["in", "out", "other", "broadcast", "multicast"]
@@ -112,8 +113,10 @@ class Detailer:
         is_cilium: bool,
         ports: Mapping[int, str],
         tool: Tool,
+        open_input: Callable[[int], Source],
     ) -> None:
-        """`is_cilium`: a VNI is the identity of the source; `ports`: the UDP ports of tunnels."""
+        """`is_cilium`: a VNI is the identity of the source; `ports`: the UDP ports of tunnels; `open_input` opens
+        an input by its index, once more."""
         self._tables = tables
         self._judge = judge
         self._judged = judged
@@ -122,6 +125,7 @@ class Detailer:
         self._is_cilium = is_cilium
         self._ports = ports
         self._tool = tool
+        self._open_input = open_input
 
     def describe(self, index: int, number: int) -> RecordDetail:
         """Record `number` of the input with this index. UsageError where there is none."""
@@ -188,7 +192,7 @@ class Detailer:
     def _read(self, wanted: Iterable[_Named]) -> dict[_Named, Numbered]:
         left = set(wanted)
         found: dict[_Named, Numbered] = {}
-        for one in read_again(self._inputs):
+        for one in read_again(self._inputs, self._open_input):
             name = _Named(one.input, one.number)
             if name in left:
                 left.remove(name)

@@ -80,8 +80,8 @@ class Fragments:
 
     def take(self, seen: Seen, stage: int, ports: Mapping[int, str] | None = None) -> Seen:
         """Take what vxtool.summary.seen.read made of a record. Where it is the last fragment that was missing, the
-        answer tells of the whole datagram (or of the fragment that this carries): its `length` is the record's,
-        its tunnel and outer ends those outside. Else `seen` itself."""
+        answer tells of the whole datagram (or of the fragment that this carries): its `length` and `captured` are
+        the record's, its tunnel and outer ends those outside. Else `seen` itself."""
         for _ in range(_MOST_NESTED):
             piece = _piece_of(seen, stage)
             if piece is None:
@@ -154,6 +154,7 @@ def _read_whole(seen: Seen, datagram: _Datagram, ports: Mapping[int, str] | None
     data = bytes(header) + bytes(datagram.kept[:kept])
     answer = read(data, whole, _LINK_IPV6 if seen.is_ipv6 else _LINK_IPV4, ports)
     answer.length = seen.length
+    answer.captured = seen.captured
     if seen.tunnel is not None:
         if answer.tunnel is None:
             answer.vni = seen.network

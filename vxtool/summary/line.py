@@ -261,14 +261,18 @@ def _text_line(look: Look, line: Line) -> str:
     written = ""
     # Blanks are written once something follows them, so that no line ends in blanks.
     blanks = 0
+    # By how many columns what stands on this line so far is wider than its columns: info has so much less.
+    excess = 0
     for place, column in enumerate(look.columns):
         if column.starts_line:
             written += "\n"
-            blanks = look.indent
+            blanks, excess = look.indent, 0
         elif place:
             blanks += 1
-        cell = _cell(look, line, column.field)
-        rest = max(column.width - columns_of(cell), 0) if column.width else 0
+        cell = _cell(look, line, column.field, excess)
+        columns = columns_of(cell) if column.width else 0
+        rest = max(column.width - columns, 0)
+        excess += max(columns - column.width, 0)
         if not cell:
             blanks += rest
             continue
@@ -279,13 +283,13 @@ def _text_line(look: Look, line: Line) -> str:
     return written + "\n"
 
 
-def _cell(look: Look, line: Line, field: int) -> str:
+def _cell(look: Look, line: Line, field: int, excess: int) -> str:
     if field == NUMBERS["interfaces"]:
         return _interfaces(look, line)
     text = _value(look, line, FIELDS[field]) or ""
     if field == NUMBERS["info"]:
         text = text.rstrip(" ")
-        return _fitted(text, look.info_room) if look.info_room else text
+        return _fitted(text, max(look.info_room - excess, 1)) if look.info_room else text
     return text
 
 

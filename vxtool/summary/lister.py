@@ -144,7 +144,7 @@ class Lister:
         dropped = any(item.outcome == "dropped" for item in self._judged)
         way_width = widest([self._decoded(way[2]) for way in ways if way[2] is not None])
         if wish.all:
-            way_width = max(way_width, widest([f"{label} in" for label in self._labels.values() if label]))
+            way_width = max(way_width, widest([f"{label} out" for label in self._labels.values() if label]))
         tail_width = 0 if wish.all else _DROPPED_WIDTH if dropped else _LATENCY_WIDTH
         digits = max((_DIGITS.get(item["format"] or "", 9) for item in self._inputs if item["records"]), default=9)
         if wish.format == "text":

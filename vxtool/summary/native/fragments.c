@@ -254,12 +254,13 @@ static void read_whole(vx_seen *seen, struct group *group, const struct vx_port 
     int32_t vni = seen->network;
     vx_end source = seen->outer_source, destination = seen->outer_destination;
     uint16_t source_port = seen->outer_source_port, destination_port = seen->outer_destination_port;
-    uint32_t length = seen->length, size;
+    uint32_t length = seen->length, captured = seen->captured, size;
     uint8_t *ip = mend_header(group, &size);
     uint32_t kept = group->total < VX_FRAGMENT_BYTES ? group->total : VX_FRAGMENT_BYTES;
     vx_seen_read(seen, ip, group->header_size + kept, size, group->key.is_ipv6 ? VX_LINK_IPV6 : VX_LINK_IPV4,
                  ports, port_count);
     seen->length = length;
+    seen->captured = captured;
     if (tunnel == VX_NONE)
         return;
     if (seen->tunnel == VX_NONE)

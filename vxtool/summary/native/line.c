@@ -467,7 +467,8 @@ static void write_interfaces(vx_text *text, const vx_list_options *options, cons
     }
 }
 
-static void write_cell(vx_text *text, const vx_list_options *options, const vx_line *line, uint8_t field) {
+static void write_cell(vx_text *text, const vx_list_options *options, const vx_line *line, uint8_t field,
+                       size_t excess) {
     size_t start = text->size;
     if (field == VX_SHOW_INTERFACES) {
         write_interfaces(text, options, line);
@@ -479,7 +480,7 @@ static void write_cell(vx_text *text, const vx_list_options *options, const vx_l
         while (text->size > start && text->at[text->size - 1] == ' ')
             text->size--;
         if (options->info_room > 0 && !text->failed)
-            fit(text, start, options->info_room);
+            fit(text, start, options->info_room > excess ? options->info_room - excess : 1);
     }
 }
 
@@ -505,23 +506,28 @@ static const char *color_of(const vx_line *line, uint8_t field) {
 static void write_text_line(vx_text *text, const vx_list_options *options, const vx_line *line) {
     /* Blanks are written once something follows them, so that no line ends in blanks. */
     size_t blanks = 0;
+    /* By how many columns what stands on this line so far is wider than its columns: info has so much less.
+     */
+    size_t excess = 0;
     for (size_t i = 0; i < options->column_count && !text->failed; i++) {
         const vx_column *column = &options->columns[i];
         if (column->starts_line) {
             vx_text_byte(text, '\n');
             blanks = options->indent;
+            excess = 0;
         } else if (i > 0) {
             blanks++;
         }
         /* The value first, then what has to stand before it: how wide it is, only then is known. */
         size_t start = text->size;
-        write_cell(text, options, line, column->field);
+        write_cell(text, options, line, column->field, excess);
         if (text->failed)
             return;
         size_t size = text->size - start, columns = 0;
         if (column->width > 0)
             columns = vx_columns_of(text->at + start, size);
         size_t rest = columns < column->width ? column->width - columns : 0;
+        excess += columns > column->width ? columns - column->width : 0;
         if (size == 0) {
             blanks += rest;
             continue;
