@@ -93,4 +93,5 @@ def command(
     from vxtool.summary.crosscheck import shares
 
     # Where nothing was compared, nothing is known to be the same.
-    return EXIT_FOUND if not found["compared"] or any(share < fail_under for _, share in shares(found)) else 0
+    failed = not found["compared"] or any(share < fail_under for _, share in shares(found))
+    return EXIT_FOUND if failed else 0
