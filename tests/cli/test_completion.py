@@ -45,6 +45,7 @@ def in_bash(words: list[str], home: Path) -> list[str]:
         (["vxtool", "analyze", "--select", "mtu,capture.cl"], ["mtu,capture.clipped"]),
         (["vxtool", "explain", "forwarding.dr"], ["forwarding.dropped"]),
         (["vxtool", "fields", "exp"], ["expectations"]),
+        (["vxtool", "summary", "--fields", "number,prot"], ["number,protocol"]),
     ],
 )
 def test_bash_completes(words: list[str], expected: list[str], tmp_path: Path) -> None:

@@ -162,6 +162,7 @@ def test_an_encoding_without_arrows_gets_other_signs() -> None:
             "vxtool: field 'sauce': is none of a packet list; the nearest is source, and `vxtool fields summary` "
             "lists all\n",
         ),
+        (["--fields", ","], "vxtool: Invalid value for '--fields': ',' names no field; `vxtool fields summary`"),
         (["-Y", "vni = 5"], "vxtool: -Y: column 5: "),
         (["-o", VXLAN], f"vxtool: {VXLAN}: is an input too; give --output another file.\n"),
         (["--count", "0"], "vxtool: Invalid value for '--count': 0 is not in the range x>=1; see"),

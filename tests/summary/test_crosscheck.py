@@ -190,6 +190,9 @@ class TestWireshark:
         assert run(["crosscheck", str(CAPTURES / "ping-http.pcap")]) == 0
         assert run(["crosscheck", str(CAPTURES / "ping-http.pcap"), "--fail-under", "96"]) == 0
         assert run(["crosscheck", str(CAPTURES / "ping-http.pcap"), "--fail-under", "98"]) == 1
+        nothing = {**self.result("ping-http.pcap"), "compared": 0}
+        monkeypatch.setattr(api, "crosscheck", lambda *_args, **_options: nothing)
+        assert run(["crosscheck", str(CAPTURES / "ping-http.pcap"), "--fail-under", "0"]) == 1
         assert "\x1b" not in capfd.readouterr().out
 
     def test_without_tshark_it_says_so(self, monkeypatch: pytest.MonkeyPatch) -> None:

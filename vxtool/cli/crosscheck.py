@@ -92,4 +92,6 @@ def command(
         return 0
     from vxtool.summary.crosscheck import shares
 
-    return EXIT_FOUND if any(share < fail_under for _, share in shares(found)) else 0
+    # Where nothing was compared, nothing is known to be the same.
+    failed = not found["compared"] or any(share < fail_under for _, share in shares(found))
+    return EXIT_FOUND if failed else 0

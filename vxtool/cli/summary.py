@@ -25,7 +25,17 @@ _SIGNS = {"→": "->", "µ": "u", "…": "..."}
 
 
 def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> list[str]:
-    return [name for part in (value or "").split(",") if (name := part.strip())]
+    names = [name for part in (value or "").split(",") if (name := part.strip())]
+    if value is not None and not names:
+        raise click.BadParameter(f"{value!r} names no field; `vxtool fields summary` lists them.")
+    return names
+
+
+def _complete_fields(_ctx: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
+    from vxtool.summary.fields import FIELDS
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in FIELDS if name.startswith(last)]
 
 
 @click.command("summary", short_help="List packets one by one, as Wireshark does: each datagram once.")
@@ -44,6 +54,7 @@ def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> 
     "--fields",
     metavar="NAME,...",
     callback=_names,
+    shell_complete=_complete_fields,
     help="What a line shows, as in number,source,destination,info; `vxtool fields summary` lists all.",
 )
 @click.option(
