@@ -205,7 +205,7 @@ def test_output_goes_to_a_file(tmp_path: Path, capfd: pytest.CaptureFixture[str]
 def test_what_is_too_much_to_be_told_apart_is_said(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("vxtool.api.MOST_CONVERTED", 1)
+    monkeypatch.setattr("vxtool.api.most_listed", lambda _memory: 2)
     assert run(["summary", VXLAN]) == 0
     printed = capfd.readouterr()
     assert [line.split()[0] for line in printed.out.splitlines()] == ["1", "3", "4"]

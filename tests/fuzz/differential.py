@@ -80,13 +80,13 @@ def report_of(case: Case, tables: Tables) -> str:
 
 def hit_a_limit(tables: Tables) -> bool:
     counters = tables.counters
-    return bool(counters.evicted_journeys)
+    return bool(counters.evicted_journeys or counters.evicted_fragments)
 
 
 def difference(case: Case, chance: random.Random, *, questions: bool, report: bool) -> tuple[str | None, Tables]:
     """What the engines differ in, and the plain one's tables."""
     plain = engine_of(case, "pure").tables()
-    # Which journeys are too many depends on when the others are looked through.
+    # Which journeys and fragments are too many depends on when the others are looked through.
     native = engine_of(case, "native", None if hit_a_limit(plain) else chance).tables()
     for name in Tables._fields:
         if getattr(plain, name) != getattr(native, name):

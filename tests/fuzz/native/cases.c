@@ -10,7 +10,7 @@ uint32_t chance(uint64_t *state, uint32_t below) {
 bool read_case(const uint8_t *data, size_t size, test_case *out) {
     static const uint64_t windows[] = {1000000000, 1000, 0, 10000000, 100000, 1, 5000000000, 60000000000};
     static const uint64_t settles[] = {10000000, 100, 0, 700, 1000000, 70000};
-    static const uint64_t limits[] = {4000000, 4000000, 0, 1, 2, 5, 20, 4000000};
+    static const uint64_t limits[] = {65536, 65536, 0, 1, 2, 5, 20, 65536};
     static const uint64_t listed[] = {0, 1 << 20, 1, 3};
     if (size < FRONT || size > MOST_CASE)
         return false;
@@ -19,7 +19,12 @@ bool read_case(const uint8_t *data, size_t size, test_case *out) {
         .window = windows[data[1] % 8],
         .settle = settles[data[2] % 6],
         .most_journeys = limits[data[3] % 8],
+        .most_fragments = limits[data[12] % 8],
         .most_flows = limits[data[4] % 8],
+        .most_tunnels = limits[data[13] % 8],
+        .most_places = limits[data[13] / 16 % 8],
+        .most_paths = limits[data[15] % 8],
+        .most_rows = limits[data[15] / 16 % 8],
         .most_datagrams = listed[data[5] % 4],
         .most_sightings = listed[data[6] % 4],
         .bytes = data + FRONT,

@@ -12,7 +12,12 @@ typedef struct {
     uint64_t window;
     uint64_t settle;
     uint64_t most_journeys;
+    uint64_t most_fragments;
     uint64_t most_flows;
+    uint64_t most_tunnels;
+    uint64_t most_places;
+    uint64_t most_paths;
+    uint64_t most_rows;
     uint64_t most_datagrams;
     uint64_t most_sightings;
     uint32_t seed; /* for how it is dealt and cut */

@@ -409,7 +409,9 @@ static unsigned texts(const test *test, const vx_facts *facts, piece values[2]) 
 }
 
 static char folded(char byte, bool any_case) {
-    return any_case && byte >= 'A' && byte <= 'Z' ? (char)(byte - 'A' + 'a') : byte;
+    if (any_case && byte >= 'A' && byte <= 'Z')
+        byte += 'a' - 'A';
+    return byte;
 }
 
 /* Whether all of a text is like the test's. After a star that matched too little it goes back to that star

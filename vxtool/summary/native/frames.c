@@ -777,7 +777,7 @@ static void write_llc(vx_text *text, const vx_seen *seen) {
 /* Words of a neighbour's; what cannot be printed is a dot. */
 static void write_words(vx_text *text, const uint8_t *words, size_t size) {
     for (size_t i = 0; i < size; i++)
-        vx_text_byte(text, words[i] >= 0x20 && words[i] < 0x7F ? (char)words[i] : '.');
+        vx_text_byte(text, (char)(words[i] >= 0x20 && words[i] < 0x7F ? words[i] : '.'));
 }
 
 /* The id of a chassis or a port (IEEE 802.1AB, sections 8.5.2 and 8.5.3), by its subtype. */

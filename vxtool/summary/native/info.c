@@ -73,7 +73,7 @@ static const char *const extended_reply_codes[] = {
     "Malformed Query",
 };
 
-#define CODES(codes) codes, sizeof codes / sizeof *codes
+#define CODES(codes) (codes), sizeof(codes) / sizeof *(codes)
 
 static const struct icmp_type icmp_types[] = {
     [0] = {.name = "Echo (ping) reply", .has_id = true},
@@ -208,8 +208,9 @@ static const char *icmpv6_name(uint8_t type) {
 
 static char *put_ports(char *at, const vx_seen *seen) {
     at = vx_put_number(at, seen->source_port);
-    memcpy(at, " → ", 5);
-    return vx_put_number(at + 5, seen->destination_port);
+    static const char arrow[] = " → ";
+    memcpy(at, arrow, sizeof arrow - 1);
+    return vx_put_number(at + sizeof arrow - 1, seen->destination_port);
 }
 
 /* The names of the 12 bits from FIN on; those that are reserved have one. */
