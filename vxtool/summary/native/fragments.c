@@ -7,6 +7,7 @@ enum {
     MOST_NESTED = 4, /* a fragment within what was put together, and so on */
     /* An IP header with what may stand before a fragment header. */
     HEADER_ROOM = 512,
+    GROUP_BYTES = HEADER_ROOM + VX_FRAGMENT_BYTES,
     LARGEST_DATAGRAM = 0xFFFF,
     IPV6_SIZE = 40,
     NONE = UINT32_MAX,
@@ -43,6 +44,7 @@ struct vx_fragments {
     uint64_t seed, forgotten;
     uint32_t *buckets;
     struct group *groups;
+    uint8_t *bytes; /* of all groups */
 };
 
 /* A fragment, as its IP header has it. */
@@ -70,10 +72,14 @@ vx_fragments *vx_fragments_new(uint32_t most, uint64_t seed) {
     fragments->seed = seed;
     fragments->groups = calloc(most, sizeof *fragments->groups);
     fragments->buckets = malloc(buckets * sizeof *fragments->buckets);
-    if (fragments->groups == NULL || fragments->buckets == NULL) {
+    /* Of what nobody writes to, the system gives nothing. */
+    fragments->bytes = malloc((size_t)most * GROUP_BYTES);
+    if (fragments->groups == NULL || fragments->buckets == NULL || fragments->bytes == NULL) {
         vx_fragments_free(fragments);
         return NULL;
     }
+    for (uint32_t i = 0; i < most; i++)
+        fragments->groups[i].bytes = fragments->bytes + (size_t)i * GROUP_BYTES;
     for (uint32_t i = 0; i < buckets; i++)
         fragments->buckets[i] = NONE;
     return fragments;
@@ -82,9 +88,7 @@ vx_fragments *vx_fragments_new(uint32_t most, uint64_t seed) {
 void vx_fragments_free(vx_fragments *fragments) {
     if (fragments == NULL)
         return;
-    if (fragments->groups != NULL)
-        for (uint32_t i = 0; i < fragments->most; i++)
-            free(fragments->groups[i].bytes);
+    free(fragments->bytes);
     free(fragments->groups);
     free(fragments->buckets);
     free(fragments);
@@ -114,7 +118,7 @@ static void remove_group(vx_fragments *fragments, uint32_t index) {
     group->live = false;
 }
 
-/* The datagram's, begun where it is new. NONE: no memory. */
+/* The datagram's, begun where it is new. */
 static uint32_t find_group(vx_fragments *fragments, const struct key *key) {
     uint32_t *bucket = bucket_of(fragments, key);
     for (uint32_t index = *bucket; index != NONE; index = fragments->groups[index].next)
@@ -122,8 +126,6 @@ static uint32_t find_group(vx_fragments *fragments, const struct key *key) {
             return index;
     uint32_t index = fragments->at;
     struct group *group = &fragments->groups[index];
-    if (group->bytes == NULL && (group->bytes = malloc(HEADER_ROOM + VX_FRAGMENT_BYTES)) == NULL)
-        return NONE;
     fragments->at = index + 1 < fragments->most ? index + 1 : 0;
     if (group->live) {
         remove_group(fragments, index);
@@ -278,8 +280,6 @@ int vx_fragments_take(vx_fragments *fragments, vx_seen *seen, uint64_t stage, co
     int whole = 0;
     for (unsigned nested = 0; nested < MOST_NESTED && read_piece(seen, stage, &piece); nested++) {
         uint32_t index = find_group(fragments, &piece.key);
-        if (index == NONE)
-            return -1;
         struct group *group = &fragments->groups[index];
         int added = add_piece(group, &piece);
         if (added != 0)

@@ -23,8 +23,7 @@ vx_fragments *vx_fragments_new(uint32_t most, uint64_t seed);
 void vx_fragments_free(vx_fragments *fragments);
 /* Take what vx_seen_read made of a record. 1: it was the last fragment that was missing, and `seen` now tells
  * of the whole datagram (or of the fragment that this carries); its pointers are good until the next call.
- * Its `length` stays the record's, its tunnel and outer ends those outside. 0: `seen` is as it was. -1: no
- * memory. */
+ * Its `length` stays the record's, its tunnel and outer ends those outside. 0: `seen` is as it was. */
 int vx_fragments_take(vx_fragments *fragments, vx_seen *seen, uint64_t stage, const struct vx_port *ports,
                       size_t port_count);
 /* Datagrams that gave way, or were given up, so far. */

@@ -561,8 +561,8 @@ static int read_record(vx_lister *lister, vx_seen *seen, uint32_t input, const v
     if (seen->tells != VX_TELLS_FRAGMENT)
         return 0;
     uint64_t stage = options->all ? stage_of(lister, input, record, link_type) : 0;
-    return vx_fragments_take(lister->fragments, seen, stage, options->ports, options->port_count) < 0 ? -1
-                                                                                                      : 0;
+    vx_fragments_take(lister->fragments, seen, stage, options->ports, options->port_count);
+    return 0;
 }
 
 /* Whether a further sighting is met before its datagram's first record, and before any other. */
