@@ -91,7 +91,10 @@ def _run(section: str, options: argparse.Namespace) -> int:
         cases = sum(tally.cases for tally in rows.values())
         wrong = sum(tally.failed for tally in rows.values())
         failed += wrong
-        print(f"{section:12}{job.name:36}{cases:>12,} cases{wrong:>6} failed{seconds:>9.1f} s", flush=True)
+        peak = max((tally.peak for tally in rows.values()), default=0) / 1e6
+        slowest = max((tally.slowest for tally in rows.values()), default=0)
+        took = f"{seconds:>8.1f} s, a case {slowest:.2f} s, {peak:.0f} MB at the most"
+        print(f"{section:12}{job.name:36}{cases:>12,} cases{wrong:>6} failed{took}", flush=True)
         for tally in rows.values():
             for failure in tally.failures:
                 print(f"    {failure}", flush=True)

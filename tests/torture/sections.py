@@ -13,6 +13,7 @@ SECTIONS = {
     "bytes": ("damage", "captures with one byte changed: each of the first 512 into all 255 other values"),
     "flips": ("damage", "captures with 1 to 64 bits turned over, anywhere"),
     "containers": ("containers", "containers by hand: lengths, nesting, options, interfaces, times, sections"),
+    "packets": ("packets", "packets by hand: lengths, chains, tunnels in tunnels, fragments, errors, floods"),
 }
 
 
