@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from engine.generate import echo, ethernet, ipv4, udp, vxlan
-from torture.jobs import Case, Job
+from torture.jobs import PATIENCE, Case, Job
 from torture.ways import as_file, process, through_both, through_engine, through_report, word_of_json
 
 LENGTHS = (0, 1, 2, 3, 4, 8, 11, 12, 13, 16, 20, 28, 0xFFFF, 1 << 24, (1 << 24) + 1, 1 << 25, (1 << 25) + 4,
@@ -101,11 +101,13 @@ def bodies(order: str = "<") -> dict[int, bytes]:
 Data = bytes | Callable[[], bytes]
 
 
-def every_way(label: str, row: str, data: Data, least: int, most: int | None = None, *, seed: int = 1) -> Iterator[Case]:
+def every_way(
+    label: str, row: str, data: Data, least: int, most: int | None = None, *, patience: float = PATIENCE
+) -> Iterator[Case]:
     """A capture through the C engine, at once and in pieces, the pure one, all reports, and a process."""
     made = data if isinstance(data, bytes) else data()
     size = len(made)
-    pieces = random.Random(f"{seed} {label}")
+    pieces = random.Random(label)
     at_once = partial(through_engine, made, "native", least, most)
     yield Case(label, f"{row}: the C engine", at_once, size)
     if size <= _PURE:
@@ -113,8 +115,10 @@ def every_way(label: str, row: str, data: Data, least: int, most: int | None = N
         yield Case(f"{label}, in pieces", f"{row}: the C engine", in_pieces, size)
         both = partial(through_both, made, least, most)
         yield Case(label, f"{row}: both engines, tables equal", both, 2 * size)
-    yield Case(label, f"{row}: whole reports and flows", partial(_report, made, least, most), 2 * size)
-    yield Case(label, f"{row}: processes", partial(_process, made, least, most), size)
+    # As much as five commands would read: an analysis, and the flows in each format.
+    run = partial(_report, made, least, most)
+    yield Case(label, f"{row}: whole reports and flows", run, 5 * size, patience)
+    yield Case(label, f"{row}: processes", partial(_process, made, least, most), size, patience)
 
 
 def _report(data: bytes, least: int, most: int | None) -> str:
@@ -213,7 +217,7 @@ def block_lengths() -> Iterator[Case]:
                     yield Case(f"{label} {name}", f"{row}: both engines, tables equal",
                                partial(through_both, data, 3), 2 * len(data))  # fmt: skip
                 if kind in (SECTION, INTERFACE, PACKET, NAMES):
-                    yield Case(label, f"{row}: whole reports and flows", partial(_report, data, 3, None), 2 * len(data))
+                    yield Case(label, f"{row}: whole reports and flows", partial(_report, data, 3, None), 5 * len(data))
             # The body cut and filled up, with lengths that fit.
             for size in (*range(0, len(body), 4), len(body) + 4, len(body) + 64, 70_000):
                 data = front + block(kind, (body + bytes(size))[:size], order=order) + back
@@ -282,7 +286,7 @@ def odd_options() -> Iterator[Case]:
                     data += block(STATISTICS, struct.pack("<III", 0, 0, 0) + options) + block(NAMES, options) + back
                     yield Case(f"{label}{end}", f"{row}: both engines, tables equal",
                                partial(through_both, data, 9, 10), 2 * len(data))  # fmt: skip
-                yield Case(label, f"{row}: whole reports and flows", partial(_report, data, 9, 10), 2 * len(data))
+                yield Case(label, f"{row}: whole reports and flows", partial(_report, data, 9, 10), 5 * len(data))
     for count in (1_000, 100_000):
         for name, options in (("empty", option(99, b"")), ("comments", option(1, b"a")), ("names", option(2, b"e"))):
             data = section() + interface(options=options * count) + packet(frame(), options=options * count) + back
@@ -307,7 +311,7 @@ def times() -> Iterator[Case]:
             yield Case(label, "pcapng, times: both engines, tables equal",
                        partial(through_both, data, len(TIMES), len(TIMES)), 2 * len(data))  # fmt: skip
             yield Case(label, "pcapng, times: whole reports and flows",
-                       partial(_report, data, len(TIMES), len(TIMES)), 2 * len(data))  # fmt: skip
+                       partial(_report, data, len(TIMES), len(TIMES)), 5 * len(data))  # fmt: skip
     several = b"".join(
         interface(options=option(9, bytes([resolution]))) for resolution in (0, 6, 9, 0x7F, 0x80, 0xFF)
     )

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from torture import ways
-from torture.tally import Tally, Wrong
+from torture.tally import MEMORY, Tally, Wrong
 
 PATIENCE = 120.0  # s of wall time that a case within a worker may take
 _EVERY = 5.0  # s between notes of what was done
@@ -34,6 +34,7 @@ class Case(NamedTuple):
     run: Callable[[], str | tuple[str, ways.Done]]
     read: int  # bytes read, or unpacked
     patience: float = PATIENCE
+    memory: int = MEMORY
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,8 @@ def run_case(case: Case, rows: Rows) -> None:
         seconds = done.seconds
         tally.peak = max(tally.peak, done.peak)
     tally.add(case.label, result, seconds, case.read)
+    if done is not None and done.peak > case.memory:
+        tally.fail(case.label, f"took {done.peak / 1e6:.0f} MB of memory, expected {case.memory / 1e6:.0f} at most")
     if why is not None:
         tally.fail(case.label, why)
 

@@ -329,7 +329,7 @@ def floods() -> Iterator[Case]:
 
     def many(name: str, packets: Iterable[bytes], link_type: int = 1) -> Iterator[Case]:
         data, count = _file(packets, link_type)
-        yield from every_way(name, row, data, count, count)
+        yield from every_way(name, row, data, count, count, patience=1_200)
 
     numbers = range(FLOOD)
     yield from many("first fragments that are never completed", (

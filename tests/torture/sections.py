@@ -14,6 +14,7 @@ SECTIONS = {
     "flips": ("damage", "captures with 1 to 64 bits turned over, anywhere"),
     "containers": ("containers", "containers by hand: lengths, nesting, options, interfaces, times, sections"),
     "packets": ("packets", "packets by hand: lengths, chains, tunnels in tunnels, fragments, errors, floods"),
+    "compression": ("compression", "compressed captures: bombs, streams cut, damaged, without end or content"),
 }
 
 

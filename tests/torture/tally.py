@@ -11,6 +11,7 @@ MOST_TOLD = 20  # failures of a row that are kept with their words
 # Seconds of processor time that a case may take: to start, and for each MB read.
 START_SECONDS = 1.0
 SECONDS_PER_MEGABYTE = 1.0
+MEMORY = 1 << 30  # bytes that a process may take
 
 
 class Wrong(AssertionError):

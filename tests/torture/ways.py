@@ -201,7 +201,12 @@ def command(arguments: Sequence[str]) -> Done:
     return Done(code, out.getvalue(), err.getvalue().decode())
 
 
-def process(arguments: Sequence[str], stdin: bytes | None = None, environment: dict[str, str] | None = None) -> Done:
+def process(
+    arguments: Sequence[str],
+    stdin: bytes | None = None,
+    environment: dict[str, str] | None = None,
+    seconds: float = CHILD_SECONDS,
+) -> Done:
     """The command as a process of its own, with what it took."""
     import resource
 
@@ -218,11 +223,11 @@ def process(arguments: Sequence[str], stdin: bytes | None = None, environment: d
         resource.prlimit(child.pid, resource.RLIMIT_AS, (_CHILD_MEMORY, _CHILD_MEMORY))
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         try:
-            code = child.wait(CHILD_SECONDS)
+            code = child.wait(seconds)
         except subprocess.TimeoutExpired:
             child.kill()
             child.wait()
-            raise Wrong(f"did not end within {CHILD_SECONDS} s") from None
+            raise Wrong(f"did not end within {seconds} s") from None
         finally:
             told = os.read(reading, 64)
             os.close(reading)
