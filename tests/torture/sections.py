@@ -15,6 +15,7 @@ SECTIONS = {
     "containers": ("containers", "containers by hand: lengths, nesting, options, interfaces, times, sections"),
     "packets": ("packets", "packets by hand: lengths, chains, tunnels in tunnels, fragments, errors, floods"),
     "compression": ("compression", "compressed captures: bombs, streams cut, damaged, without end or content"),
+    "files": ("files", "files beside the capture: JSON, YAML, tables, archives, TOML, reports"),
 }
 
 

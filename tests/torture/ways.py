@@ -190,12 +190,12 @@ def command(arguments: Sequence[str]) -> Done:
 
     before = sys.stdout, sys.stderr
     out, err = io.BytesIO(), io.BytesIO()
-    sys.stdout = io.TextIOWrapper(out, encoding="utf-8", write_through=True)
-    sys.stderr = io.TextIOWrapper(err, encoding="utf-8", errors="backslashreplace", write_through=True)
+    output = sys.stdout = io.TextIOWrapper(out, encoding="utf-8", write_through=True)
+    error = sys.stderr = io.TextIOWrapper(err, encoding="utf-8", errors="backslashreplace", write_through=True)
     try:
         code = run(arguments)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        output.flush()
+        error.flush()
     finally:
         sys.stdout, sys.stderr = before
     return Done(code, out.getvalue(), err.getvalue().decode())
@@ -206,6 +206,7 @@ def process(
     stdin: bytes | None = None,
     environment: dict[str, str] | None = None,
     seconds: float = CHILD_SECONDS,
+    folder: Path | None = None,
 ) -> Done:
     """The command as a process of its own, with what it took."""
     import resource
@@ -217,7 +218,7 @@ def process(
         given.seek(0)
         child = subprocess.Popen(
             [sys.executable, "-P", "-c", _CHILD, *arguments],
-            stdin=given, stdout=out, stderr=err, env=environ, pass_fds=[writing],
+            stdin=given, stdout=out, stderr=err, env=environ, pass_fds=[writing], cwd=folder,
         )  # fmt: skip
         os.close(writing)
         resource.prlimit(child.pid, resource.RLIMIT_AS, (_CHILD_MEMORY, _CHILD_MEMORY))
