@@ -7,9 +7,11 @@ import gzip
 import io
 import lzma
 import os
+import random
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -196,6 +198,43 @@ def test_a_damaged_stream_counts_up_to_there(kind: str) -> None:
     assert source.error is not None
     assert f"the {kind} stream is damaged" in source.error
     assert "\n" not in source.error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_comes_before_the_damage_within_one_read_counts(kind: str) -> None:
+    # Noise does not pack: its first 150,000 bytes are whole in the first 200,000 of the stream, and zstd's blocks
+    # of 128 KiB leave one of them whole.
+    noise = random.Random(1).randbytes(300_000)
+    packed = bytearray(compressed(kind, noise))
+    packed[200_000:] = b"\xff" * (len(packed) - 200_000)
+    source = open_source(io.BytesIO(packed))
+    got = b""
+    while part := source.read():
+        got += part
+    assert noise.startswith(got[:128_000])
+    assert len(got) >= 128_000
+    assert source.error is not None
+    assert f"the {kind} stream is damaged" in source.error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_streams_of_next_to_nothing_end_soon(kind: str) -> None:
+    empty = compressed(kind, b"")
+    source = open_source(io.BytesIO(compressed(kind, b"first") + empty * 500_000))
+    begin = time.process_time()
+    got = b""
+    while part := source.read():
+        got += part
+    assert got == b"first"
+    assert time.process_time() - begin < 3
+    assert source.error is not None
+    assert "streams of next to nothing" in source.error
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_few_short_streams_and_zeros_between_are_read(kind: str) -> None:
+    packed = b"".join(compressed(kind, bytes([value])) + bytes(4096 * (value % 2)) for value in range(256))
+    assert all_of(io.BytesIO(packed)) == bytes(range(256))
 
 
 @pytest.mark.parametrize("kind", KINDS)

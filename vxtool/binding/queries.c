@@ -40,6 +40,9 @@ static int bytes_or_none(PyObject *object, void *at) {
 
 static const uint32_t *words(given array) { return (const uint32_t *)(const void *)array.bytes; }
 static vx_set set_of(given array) { return (vx_set){array.bytes, array.size}; }
+static vx_lengths lengths_of(given array) {
+    return (vx_lengths){words(array), array.size / sizeof(uint32_t)};
+}
 
 static int check(given array, uint32_t count, size_t item, const char *what) {
     if (array.bytes != NULL && array.size == count * item)
@@ -69,8 +72,8 @@ static int check_by_flow(const Queries *self, given array) {
     return check(array, vx_map_count(&self->tally->flows) + 1, 1, "what is said by flow");
 }
 
-/* (bundles of the cells, bundles, flows or None, lengths of which the largest is or None, lengths of which it
- * is none, source or None, VNI, above, room, whether the smallest too): see vx_wanted */
+/* (bundles of the cells, bundles, flows or None, lengths in order of which the largest is or None, such of
+ * which it is none, source or None, VNI, above, room, whether the smallest too): see vx_wanted */
 static int wanted_of(const Queries *self, PyObject *tuple, vx_wanted *wanted) {
     given numbers, bundles, flows, among, beyond, source;
     long long vni, above, room;
@@ -85,8 +88,8 @@ static int wanted_of(const Queries *self, PyObject *tuple, vx_wanted *wanted) {
         .numbers = words(numbers),
         .bundles = set_of(bundles),
         .flows = set_of(flows),
-        .among = set_of(among),
-        .beyond = set_of(beyond),
+        .among = lengths_of(among),
+        .beyond = lengths_of(beyond),
         .source = {source.bytes, source.size},
         .vni = vni,
         .above = above,

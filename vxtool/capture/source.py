@@ -35,6 +35,11 @@ _MAGICS: dict[bytes, Compression] = {
 }
 # xz -9 needs 65 MiB to unpack; a file that asks for more than this was not made by a person.
 _XZ_MEMORY = 512 << 20
+# Bytes that are unpacked at once, and how many unpacked ones are given on together.
+_PIECE = 512
+_ENOUGH = 1 << 16
+# To begin a stream takes its time: so many, of fewer bytes than this on average, are no capture.
+_MANY_STREAMS, _SHORT_STREAM = 4096, 64
 
 
 def open_source(path: str | os.PathLike[str] | BinaryIO) -> Source:
@@ -288,42 +293,86 @@ class _GzipStream:
         return chunk
 
 
+class _TooManyStreams(Exception):
+    pass
+
+
 class _Decoder:
-    """Streams of one kind, one behind the other, as `cat a.gz b.gz` makes them."""
+    """Streams of one kind, one behind the other, as `cat a.gz b.gz` makes them.
+
+    They are given to the library in small pieces: what a piece unpacks to is lost where it turns out damaged. And
+    what stands behind a stream's end is copied by the library, which would take long for many short ones.
+    """
 
     def __init__(self, start: Callable[[], _Stream], errors: tuple[type[Exception], ...]) -> None:
-        self.errors = errors
+        self.errors = (*errors, _TooManyStreams)
         self._start = start
         self._stream: _Stream | None = start()
         self._given = b""
+        self._at = 0  # what is before it was taken
+        self._streams = 1
+        self._before = 0  # bytes given before these
+        self._failure: Exception | None = None
 
     @property
     def hungry(self) -> bool:
         """Whether nothing can be taken before more is given."""
-        return not self._given and (self._stream is None or self._stream.needs_input)
+        given_all = self._at == len(self._given)
+        return given_all and self._failure is None and (self._stream is None or self._stream.needs_input)
 
     @property
     def complete(self) -> bool:
         """Whether all that was given makes whole streams."""
-        return self._stream is None and not self._given
+        return self._stream is None and self._at == len(self._given)
 
     def give(self, data: bytes | memoryview) -> None:
-        self._given += data
+        self._before += len(self._given)
+        self._given, self._at = bytes(data), 0
 
     def take(self) -> bytes:
-        """At most CHUNK bytes; b"" does not mean the end. Raises one of `errors` on damage."""
+        """At most CHUNK bytes; b"" does not mean the end. Raises one of `errors` on damage, after all that came
+        before it was taken."""
+        parts: list[bytes] = []
+        size = 0
+        while size < _ENOUGH and not self.hungry:
+            try:
+                if self._failure is not None:
+                    raise self._failure
+                chunk = self._take(CHUNK - size)
+            except self.errors as error:
+                self._failure = error
+                if not parts:
+                    raise
+                break
+            if chunk:
+                parts.append(chunk)
+                size += len(chunk)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _take(self, most: int) -> bytes:
         if self._stream is None:
             # Between streams there may be padding with zeros: xz has it by its format, tapes add it to gzip.
-            self._given = self._given.lstrip(b"\0")
-            if not self._given:
+            piece = self._given[self._at : self._at + _PIECE]
+            rest = piece.lstrip(b"\0")
+            self._at += len(piece) - len(rest)
+            if not rest:
                 return b""
-            self._stream = self._start()
-        given, self._given = self._given, b""
-        chunk = self._stream.decompress(given, CHUNK)
+            self._begin()
+        assert self._stream is not None
+        piece = self._given[self._at : self._at + _PIECE] if self._stream.needs_input else b""
+        self._at += len(piece)
+        chunk = self._stream.decompress(piece, most)
         if self._stream.eof:
-            self._given = self._stream.unused_data
+            # All that the library holds back is of this piece, or of the one before.
+            self._at -= len(self._stream.unused_data)
             self._stream = None
         return chunk
+
+    def _begin(self) -> None:
+        self._streams += 1
+        if self._streams > _MANY_STREAMS and self._before + self._at < self._streams * _SHORT_STREAM:
+            raise _TooManyStreams(f"{self._streams:,} streams of next to nothing")
+        self._stream = self._start()
 
 
 def _decoder(compression: Compression, name: str) -> _Decoder:

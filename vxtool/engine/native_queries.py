@@ -7,6 +7,7 @@ an answer names, and remembered, so that they can be asked about.
 from __future__ import annotations
 
 import threading
+from array import array
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -253,8 +254,8 @@ class NativeBundles:
             self._of_cells,
             _flags(wanted.bundles),
             wanted.flows,
-            None if wanted.among is None else _flags(wanted.among),
-            _flags(wanted.beyond),
+            None if wanted.among is None else _in_order(wanted.among),
+            _in_order(wanted.beyond),
             wanted.source,
             -1 if wanted.vni is None else wanted.vni,
             wanted.above,
@@ -299,3 +300,8 @@ def _flags(numbers: Collection[int]) -> bytes:
     for number in numbers:
         flags[number] = 1
     return bytes(flags)
+
+
+def _in_order(lengths: Collection[int]) -> bytes:
+    """Lengths of packets as 32-bit words: records may claim one of 4 GB, so these are no places in an array."""
+    return array("I", sorted(lengths)).tobytes()

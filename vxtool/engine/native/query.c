@@ -360,8 +360,22 @@ void vx_bundles_free(vx_bundles *bundles) {
 
 /* The cells of some bundles. */
 
+static bool is_among(vx_lengths lengths, uint32_t length) {
+    size_t from = 0, to = lengths.count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (lengths.sorted[middle] == length)
+            return true;
+        if (lengths.sorted[middle] < length)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return false;
+}
+
 static inline bool fits(const vx_wanted *wanted, uint32_t length) {
-    return length > wanted->above && (wanted->among.flags == NULL || vx_set_has(wanted->among, length));
+    return length > wanted->above && (wanted->among.sorted == NULL || is_among(wanted->among, length));
 }
 
 /* What the tunnel adds to a datagram of this cell, on average and rounded down. */
@@ -383,7 +397,7 @@ static bool is_wanted(const vx_tally *tally, const vx_wanted *wanted, const vx_c
         return false;
     if (wanted->flows.flags != NULL && !vx_set_has(wanted->flows, vx_flow_place(tally, cell->flow)))
         return false;
-    if (!fits(wanted, cell->largest) || vx_set_has(wanted->beyond, cell->largest))
+    if (!fits(wanted, cell->largest) || is_among(wanted->beyond, cell->largest))
         return false;
     if (wanted->smallest_too && !fits(wanted, cell->smallest))
         return false;

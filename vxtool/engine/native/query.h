@@ -96,6 +96,12 @@ static inline bool vx_set_has(vx_set set, uint32_t number) {
     return number < set.count && set.flags[number] != 0;
 }
 
+/* Lengths, in order. They reach up to 2^32: what a set takes grows with how many they are. */
+typedef struct {
+    const uint32_t *sorted; /* NULL: it is not asked */
+    size_t count;
+} vx_lengths;
+
 /* An address that is asked for. */
 typedef struct {
     const uint8_t *octets; /* NULL: any */
@@ -106,8 +112,8 @@ typedef struct {
     const uint32_t *numbers; /* as vx_query_bundles gave them */
     vx_set bundles;
     vx_set flows;
-    vx_set among;    /* lengths */
-    vx_set beyond;   /* lengths */
+    vx_lengths among;
+    vx_lengths beyond;
     vx_asked source; /* the innermost */
     int64_t vni;     /* below 0: any */
     int64_t above;
