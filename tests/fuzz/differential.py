@@ -69,6 +69,8 @@ def report_of(case: Case, tables: Tables) -> str:
             "snaplen": row.snaplen,
             "truncated": row.damage is not None,
             "error": None,
+            "skipped_blocks": row.skipped,
+            "first_skipped": row.first_skipped.place() if row.first_skipped is not None else None,
         }
         for number, row in enumerate(tables.inputs)
     ]
