@@ -16,6 +16,7 @@ SECTIONS = {
     "packets": ("packets", "packets by hand: lengths, chains, tunnels in tunnels, fragments, errors, floods"),
     "compression": ("compression", "compressed captures: bombs, streams cut, damaged, without end or content"),
     "files": ("files", "files beside the capture: JSON, YAML, tables, archives, TOML, reports"),
+    "text": ("texts", "hostile text in names, labels, comments, options and variables, through every command"),
 }
 
 

@@ -47,7 +47,7 @@ _SECOND = "second "  # before a key that stood in an object for the second time
 _HOP = re.compile(r"\b(?:via|dev) \S")
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of `ip -c`
 _KERNEL_TABLE = re.compile(r"^Destination\s+(?:Gateway|Next Hop)\s", re.MULTILINE)  # of route and netstat
-_OF_ONE_ADDRESS = re.compile(r"^\s+cache\b|\buid \d+\s*$", re.MULTILINE)  # of `ip route get`
+_OF_ONE_ADDRESS = re.compile(r"^[ \t]+cache\b|\buid \d+[ \t\r]*$", re.MULTILINE)  # of `ip route get`
 
 
 class Hop(NamedTuple):
