@@ -49,7 +49,9 @@ def _missing(folder: Path) -> str:
     return str(folder / "none.toml")
 
 
-@pytest.mark.parametrize(("path", "why"), [(_missing, "No such file"), (str, "Is a directory"), ("a\0b".format, "null")])
+@pytest.mark.parametrize(
+    ("path", "why"), [(_missing, "No such file"), (str, "Is a directory"), ("a\0b".format, "null")]
+)
 def test_a_file_that_cannot_be_read_is_told_of(path: Callable[[Path], str], why: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"cannot be read: .*{why}.*; give another file"):
         read_toml(path(tmp_path), "values", "give another file")

@@ -39,9 +39,7 @@ def parse_toml(path: str, data: bytes, expected: str) -> tuple[dict[str, Any], s
         raise UsageError(f"{path}: is not UTF-8 at byte {error.start}; expected {expected}.") from None
     for number, line in enumerate(text.splitlines(), 1):
         if line.count(".") >= _MOST_PARTS and _longest_key(line) > _MOST_PARTS:
-            raise UsageError(
-                f"{path}: line {number}: a key of more than {_MOST_PARTS} parts; expected {expected}."
-            )
+            raise UsageError(f"{path}: line {number}: a key of more than {_MOST_PARTS} parts; expected {expected}.")
     try:
         return tomllib.loads(text), text
     except RecursionError:

@@ -1,4 +1,4 @@
-"""Records may claim any length up to 4 GB, and headers believe them: what that costs does not depend on the length."""
+"""Records may claim any length up to 4 GB, and headers believe them: what that costs is the same for all."""
 
 from __future__ import annotations
 

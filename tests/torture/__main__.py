@@ -12,7 +12,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 from torture.jobs import Job, Rows, run_all
 from torture.page import machine, page, table
@@ -27,8 +26,9 @@ PAGE = REPOSITORY / "docs" / "torture.md"
 def parser() -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         prog="python -m torture",
-        description="Give vxtool captures, packets and files that are broken or hostile, by the million. Exits with "
-        "1 if anything ended otherwise than is promised. What is done is kept in build/torture, and not done again.",
+        description="Give vxtool captures, packets and files that are broken or hostile, by the million. Exits "
+        "with 1 if anything ended otherwise than is promised. What is done is kept in build/torture, and not done "
+        "again.",
     )
     add = result.add_argument
     add("--section", action="append", choices=SECTIONS, metavar="NAME", help=f"only these: {', '.join(SECTIONS)}")

@@ -68,6 +68,14 @@ def unpack_start(kind: str, data: bytes) -> bytes:
     return b"".join(parts)
 
 
+def common(one: bytes, other: bytes) -> int:
+    """How many bytes two texts begin with alike."""
+    most = min(len(one), len(other))
+    if one[:most] == other[:most]:
+        return most
+    return next(at for at in range(most) if one[at] != other[at])
+
+
 KINDS = ("gzip", "xz", "zstd")
 
 
@@ -128,14 +136,16 @@ def damaged(kind: str) -> Iterator[Case]:
         for place in places:
             data = packed[:place]
             least = where.before(len(unpack_start(kind, data)))
-            yield Case(f"{name}, {kind}, cut at byte {place}", row, partial(through_source, data, least), len(whole))
+            yield Case(
+                f"{name}, {kind}, cut at byte {place}", row, partial(through_source, data, least), len(whole)
+            )
         for number in range(FLIPS):
             changed = bytearray(packed)
             for _ in range(chance.choice([1, 1, 2, 8])):
                 changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
             data = bytes(changed)
             there = unpack_start(kind, data)
-            least = where.before(len(os.path.commonprefix([there, whole])))
+            least = where.before(common(there, whole))
             label = f"{name}, {kind}, bits flipped, number {number}"
             yield Case(label, row, partial(through_source, data, least), len(whole) + len(there))
             if number % 100 == 0:
@@ -174,7 +184,9 @@ def odd(kind: str) -> Iterator[Case]:
                     + pack(kind, whole[300:])), 4, 4, len(whole))  # fmt: skip
     if kind == "gzip":
         for flags in range(256):
-            yield from both(f"header flags {flags:#x}", b"\x1f\x8b\x08" + bytes([flags]) + packed[4:], 0, None, len(whole))
+            yield from both(
+                f"header flags {flags:#x}", b"\x1f\x8b\x08" + bytes([flags]) + packed[4:], 0, None, len(whole)
+            )
         name = b"\x1f\x8b\x08\x08" + bytes(6) + b"n" * 30_000_000
         yield from both("a name of 30 MB", name, 0, 0, 0)
         stored = b"".join(b"\0\0\0\xff\xff" for _ in range(2_000_000))
@@ -182,7 +194,9 @@ def odd(kind: str) -> Iterator[Case]:
     if kind == "zstd":
         skipped = struct.pack("<II", 0x184D2A50, 0)
         yield from both("a million frames to skip", packed + skipped * 1_000_000, 4, 4, len(whole))
-        yield from both("a frame to skip of 4 GB", packed + struct.pack("<II", 0x184D2A50, 0xFFFFFFFF), 4, 4, len(whole))
+        yield from both(
+            "a frame to skip of 4 GB", packed + struct.pack("<II", 0x184D2A50, 0xFFFFFFFF), 4, 4, len(whole)
+        )
         for window in range(0, 256, 1):
             head = b"\x28\xb5\x2f\xfd\0" + bytes([window])
             yield from both(f"window {window:#x}", head + b"\x02\0\0\0" + noise[:1000], 0, 0, 1000)
@@ -205,4 +219,3 @@ def _with_dictionary(data: bytes, filters: list[dict[str, int]]) -> bytes:
     with lzma.LZMAFile(out, "w", filters=filters) as file:
         file.write(data)
     return out.getvalue()
-

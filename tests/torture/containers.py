@@ -1,4 +1,4 @@
-"""Section containers: pcap and pcapng written by hand, with lengths, numbers and an order that no program writes."""
+"""Section containers: pcap and pcapng by hand, with lengths, numbers and an order that no program writes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,9 @@ def packet_body(
     return front + data + bytes(-len(data) % 4) + options
 
 
-def packet(data: bytes, index: int = 0, time: int = 1_754_760_470_000_000, order: str = "<", **more: object) -> bytes:
+def packet(
+    data: bytes, index: int = 0, time: int = 1_754_760_470_000_000, order: str = "<", **more: object
+) -> bytes:
     return block(PACKET, packet_body(data, index, time, order=order, **more), order=order)  # type: ignore[arg-type]
 
 
@@ -217,7 +219,9 @@ def block_lengths() -> Iterator[Case]:
                     yield Case(f"{label} {name}", f"{row}: both engines, tables equal",
                                partial(through_both, data, 3), 2 * len(data))  # fmt: skip
                 if kind in (SECTION, INTERFACE, PACKET, NAMES):
-                    yield Case(label, f"{row}: whole reports and flows", partial(_report, data, 3, None), 5 * len(data))
+                    yield Case(
+                        label, f"{row}: whole reports and flows", partial(_report, data, 3, None), 5 * len(data)
+                    )
             # The body cut and filled up, with lengths that fit.
             for size in (*range(0, len(body), 4), len(body) + 4, len(body) + 64, 70_000):
                 data = front + block(kind, (body + bytes(size))[:size], order=order) + back
@@ -242,7 +246,9 @@ def odd_blocks() -> Iterator[Case]:
             data = front + packet(frame(), length=length, order=order) + back
             yield from every_way(f"pcapng {order}, packet of {length} bytes on the wire", row, data, 7, 7)
             simple = block(SIMPLE_PACKET, struct.pack(f"{order}I", length) + frame(), order=order)
-            yield from every_way(f"pcapng {order}, simple packet of {length} bytes", row, front + simple + back, 6, 7)
+            yield from every_way(
+                f"pcapng {order}, simple packet of {length} bytes", row, front + simple + back, 6, 7
+            )
             held = section(order) + interface(snaplen=length, order=order) + back + simple
             yield from every_way(f"pcapng {order}, snaplen {length}", row, held, 3, 4)
         for index in (1, 2, 0xFFFF, 0x10000, 1 << 31, 0xFFFFFFFF):
@@ -251,7 +257,9 @@ def odd_blocks() -> Iterator[Case]:
             counters = block(STATISTICS, struct.pack(f"{order}III", index, 0, 0), order=order)
             yield from every_way(label, row, front + wrong + counters + back, 6, 6)
         inner = section(order) + interface(order=order) + packet(frame(), order=order)
-        yield from every_way(f"pcapng {order}, a section within a packet", row, front + packet(inner, order=order) + back, 7, 7)
+        yield from every_way(
+            f"pcapng {order}, a section within a packet", row, front + packet(inner, order=order) + back, 7, 7
+        )
         for kind in KINDS:
             if kind not in (SECTION, PACKET):
                 data = front + block(kind, inner, order=order) + back
@@ -288,7 +296,11 @@ def odd_options() -> Iterator[Case]:
                                partial(through_both, data, 9, 10), 2 * len(data))  # fmt: skip
                 yield Case(label, f"{row}: whole reports and flows", partial(_report, data, 9, 10), 5 * len(data))
     for count in (1_000, 100_000):
-        for name, options in (("empty", option(99, b"")), ("comments", option(1, b"a")), ("names", option(2, b"e"))):
+        for name, options in (
+            ("empty", option(99, b"")),
+            ("comments", option(1, b"a")),
+            ("names", option(2, b"e")),
+        ):
             data = section() + interface(options=options * count) + packet(frame(), options=options * count) + back
             # As a packet's options, those called names are its flags, of a wrong size.
             least = 3 if name == "names" else 4
@@ -326,7 +338,9 @@ def sections() -> Iterator[Case]:
         yield from every_way(f"section of length {length}", row, data * 3, 3, 3)
     for version in (0, 2, 3, 0x100, 0xFFFF):
         front, _ = _good()
-        yield from every_way(f"a second section of version {version}", row, front + section(version=version) + front, 3, 3)
+        yield from every_way(
+            f"a second section of version {version}", row, front + section(version=version) + front, 3, 3
+        )
     mixed = b"".join(_good(order)[0] for order in "<><>><")
     yield from every_way("sections of both byte orders", row, mixed, 18, 18)
     wrong = _good("<")[0] + section(">") + interface(order="<") + _good("<")[0]
@@ -354,8 +368,12 @@ def many() -> Iterator[Case]:
     parted = (section() + interface() * 1_000 + packet(frame(), 999)) * 100
     yield from every_way("interfaces over sections", row, parted, 66 - 1)
     yield from every_way("names", row, section() + interface() + _names(MILLION) + packet(frame()), 1, 1)
-    yield from every_way("records without a byte", row, pcap_header() + pcap_record(b"", length=60) * MILLION, MILLION, MILLION)
-    yield from every_way("records of one byte", row, pcap_header() + pcap_record(b"\x45", length=60) * MILLION, MILLION, MILLION)
+    yield from every_way(
+        "records without a byte", row, pcap_header() + pcap_record(b"", length=60) * MILLION, MILLION, MILLION
+    )
+    yield from every_way(
+        "records of one byte", row, pcap_header() + pcap_record(b"\x45", length=60) * MILLION, MILLION, MILLION
+    )
     tiny = packet(b"", length=60)
     yield from every_way("packets without a byte", row, section() + interface() + tiny * MILLION, MILLION, MILLION)
     skipped = packet(frame(), 77)
@@ -365,11 +383,11 @@ def many() -> Iterator[Case]:
 
 
 def _names(count: int) -> bytes:
-    entries = [struct.pack("<HH4s12s", 1, 16, struct.pack(">I", 0x0A000000 + n), b"pod-%07d" % n) for n in range(count)]
+    entries = [
+        struct.pack("<HH4s12s", 1, 16, struct.pack(">I", 0x0A000000 + n), b"pod-%07d" % n) for n in range(count)
+    ]
     return b"".join(block(NAMES, b"".join(part)) for part in _parts(entries, 50_000))
 
 
 def _parts(values: Sequence[bytes], size: int) -> Iterator[Sequence[bytes]]:
     return (values[at : at + size] for at in range(0, len(values), size))
-
-

@@ -69,7 +69,9 @@ def _ways(
 
 def _places(size: int, chance: random.Random) -> list[int]:
     early = range(min(EVERY_CUT, size))
-    later = sorted(chance.sample(range(EVERY_CUT, size), min(LATER_CUTS, size - EVERY_CUT))) if size > EVERY_CUT else []
+    later = (
+        sorted(chance.sample(range(EVERY_CUT, size), min(LATER_CUTS, size - EVERY_CUT))) if size > EVERY_CUT else []
+    )
     return [*early, *later]
 
 

@@ -38,6 +38,7 @@ FORMATS = ("json", "text", "markdown", "junit", "github", "sarif")
 LARGE = 120_000_000  # bytes of a large file; 128 MiB are read at most
 LARGE_MEMORY = 4 << 30  # bytes that one may take: some 26 for each of its own where it holds nothing but brackets
 NESTED = 100_000
+TRACE = "/tmp/torture-was-here"  # what would be left by a command that a file makes run
 
 POD = {
     "kind": "Pod", "apiVersion": "v1",
@@ -182,7 +183,9 @@ def wrong_values(name: str, option: str, value: Any) -> Iterator[Case]:
     ways = list(paths_of(value))
     for way in ways:
         place = "/".join(map(str, way)) or "all of it"
-        changes: list[tuple[str, Any]] = [(f"{place} is {str(other)[:20]!r}", replaced(value, way, other)) for other in OTHERS]
+        changes: list[tuple[str, Any]] = [
+            (f"{place} is {str(other)[:20]!r}", replaced(value, way, other)) for other in OTHERS
+        ]
         if way:
             changes.append((f"without {place}", replaced(value, way, None, drop=True)))
             old = value
@@ -206,11 +209,15 @@ def wrong_bytes(name: str, option: str, value: Any) -> Iterator[Case]:
     data = _dumped(value)
     for place in range(0, min(len(data), 4096), 1 if option == "--cluster" else 3):
         cut = data[:place]
-        yield Case(f"{name} cut at byte {place}", "files cut at a byte", partial(_analyzed, option, cut, "github"), place)
+        yield Case(
+            f"{name} cut at byte {place}", "files cut at a byte", partial(_analyzed, option, cut, "github"), place
+        )
     for number in range(1500):
         changed = bytearray(data)
         for _ in range(chance.choice([1, 1, 1, 3, 20])):
-            changed[chance.randrange(len(changed))] = chance.choice([0, 0x1B, 0x22, 0x5C, 0x7B, 0xFF, chance.randrange(256)])
+            changed[chance.randrange(len(changed))] = chance.choice(
+                [0, 0x1B, 0x22, 0x5C, 0x7B, 0xFF, chance.randrange(256)]
+            )
         run = partial(_analyzed, option, bytes(changed), "text")
         yield Case(f"{name} with bytes changed, number {number}", "files with bytes changed", run, len(data))
 
@@ -280,11 +287,11 @@ def yaml_files() -> Iterator[Case]:
         "billion laughs": f"kind: List\n{laughs}items: *a11\n",
         "an alias of itself": "kind: List\nitems: &a [*a]\n",
         "a merge key": "kind: List\nbase: &b {a: 1}\nitems:\n- <<: *b\n",
-        "an object of Python": "kind: List\nitems: !!python/object/apply:os.system ['touch /tmp/torture-was-here']\n",
+        "an object of Python": f"kind: List\nitems: !!python/object/apply:os.system ['touch {TRACE}']\n",
         "a name of Python": "kind: List\nitems: !!python/name:os.system\n",
         "a module of Python": "kind: List\nitems: !!python/module:antigravity\n",
         "a new object": "kind: List\nitems: !!python/object/new:os.system [id]\n",
-        "a tag of its own": "%TAG ! tag:yaml.org,2002:python/\n---\nkind: List\nitems: !object/apply:os.system [id]\n",
+        "a tag of its own": "%TAG ! tag:yaml.org,2002:python/\n---\nkind: List\nitems: !object/apply:os.abort []\n",
         "an include": "kind: List\nitems: !include /etc/passwd\n",
         "binary": "kind: List\nitems: !!binary aGk=\n",
         "keys that are lists": "kind: List\nitems:\n- ? [a, b]\n  : 1\n",
@@ -322,7 +329,7 @@ def yaml_files() -> Iterator[Case]:
 
 def _safe_yaml(option: str, data: bytes) -> tuple[str, Done]:
     answer = _processed(option, data, "yaml")
-    if os.path.exists("/tmp/torture-was-here"):
+    if os.path.exists(TRACE):
         raise Wrong("YAML ran a command")
     return answer
 
@@ -331,6 +338,7 @@ def contradictions() -> Iterator[Case]:
     """Objects that say the opposite of each other, in one file and in two."""
     row = "files that contradict each other"
     chance = random.Random("contradictions")
+    pick = chance.choice
 
     def pod(name: str, address: str, identity: int, node: str) -> Any:
         return {
@@ -341,28 +349,38 @@ def contradictions() -> Iterator[Case]:
 
     for number in range(300):
         items = [
-            pod(chance.choice(["a", "b"]), f"172.20.0.{chance.choice([107, 1])}", chance.choice([36705, 17701, 0, -1]),
-                f"192.168.{chance.choice([10, 20])}.100")
-            for _ in range(chance.choice([2, 3, 50]))
+            pod(pick(["a", "b"]), f"172.20.0.{pick([107, 1])}", pick([36705, 17701, 0, -1]),
+                f"192.168.{pick([10, 20])}.100")
+            for _ in range(pick([2, 3, 50]))
         ]  # fmt: skip
         data = _dumped({"kind": "List", "items": items})
         run = partial(_analyzed, "--cluster", data, chance.choice(FORMATS))
         yield Case(f"endpoints {number}", row, run, len(data))
         links = [{"ifindex": chance.choice([2, 3, 4]), "ifname": chance.choice(["eth0", "eth1"]),
-                  "mtu": chance.choice([0, 68, 1500, 1 << 31]), "address": chance.choice(["02:00:00:00:00:01", "x"]),
+                  "mtu": pick([0, 68, 1500, 1 << 31]), "address": pick(["02:00:00:00:00:01", "x"]),
                   "addr_info": [{"local": "192.168.10.1", "prefixlen": chance.choice([0, 24, 33, 128, -1])}],
                   "master": chance.choice(["eth0", "eth1", "br0"])} for _ in range(4)]  # fmt: skip
         data = _dumped(links)
         yield Case(f"links {number}", row, partial(_analyzed, "--links", data, chance.choice(FORMATS)), len(data))
         routes = [{"dst": chance.choice(["default", "172.20.0.0/16", "172.20.0.0/99", "::/0"]),
-                   "dev": chance.choice(["eth0", "eth1", "lo"]), "gateway": chance.choice(["192.168.10.1", "x", "fe80::1"]),
-                   "metrics": [{"mtu": chance.choice([0, 1450, 1 << 31])}], "table": chance.choice(["main", "local", 7]),
+                   "dev": pick(["eth0", "eth1", "lo"]), "gateway": pick(["192.168.10.1", "x", "fe80::1"]),
+                   "metrics": [{"mtu": pick([0, 1450, 1 << 31])}], "table": pick(["main", "local", 7]),
                    "type": chance.choice(["unicast", "blackhole", "local", "x"])} for _ in range(5)]  # fmt: skip
         data = _dumped(routes)
         yield Case(f"routes {number}", row, partial(_analyzed, "--routes", data, chance.choice(FORMATS)), len(data))
-    many = _dumped({"kind": "List", "items": [pod(f"p{n}", "172.20.0.107", 256 + n, "192.168.10.100") for n in range(20_000)]})
+    many = _dumped(
+        {"kind": "List", "items": [pod(f"p{n}", "172.20.0.107", 256 + n, "192.168.10.100") for n in range(20_000)]}
+    )
     yield Case("20,000 pods of one address", row, partial(_processed, "--cluster", many), len(many))
-    many = _dumped({"kind": "List", "items": [pod("p", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", 256 + n % 60_000, "192.168.10.100") for n in range(20_000)]})
+    many = _dumped(
+        {
+            "kind": "List",
+            "items": [
+                pod("p", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}", 256 + n % 60_000, "192.168.10.100")
+                for n in range(20_000)
+            ],
+        }
+    )
     yield Case("20,000 addresses of one pod", row, partial(_processed, "--cluster", many), len(many))
     many = _dumped([{"ifindex": n, "ifname": "eth1"} for n in range(100_000)])
     yield Case("100,000 interfaces of one name", row, partial(_processed, "--links", many), len(many))
@@ -382,7 +400,8 @@ def sysdumps() -> Iterator[Case]:
     """Archives: damaged, with bombs, with names that lead elsewhere."""
     row = "archives of cilium sysdump"
     chance = random.Random("sysdumps")
-    good = _archive([("dump/ciliumendpoints-20250809-172750.json", _dumped(_sample("cluster/ciliumendpoints.json"))),
+    endpoints = _dumped(_sample("cluster/ciliumendpoints.json"))
+    good = _archive([("dump/ciliumendpoints-20250809-172750.json", endpoints),
                      ("dump/k8s-pods-20250809-172750.json", _dumped({"items": [POD]}))])  # fmt: skip
     for place in range(0, len(good), 2):
         yield Case(f"cut at byte {place}", row, partial(_analyzed, "--cluster", good[:place], "text", "zip"), place)
@@ -394,8 +413,12 @@ def sysdumps() -> Iterator[Case]:
     bombs = {
         "a list of 150 MB of zeros": [("ciliumendpoints.json", zeros)],
         "ten lists of 100 MB of blanks": [(f"a{n}/ciliumendpoints.json", b" " * 100_000_000) for n in range(10)],
-        "names that lead elsewhere": [("../../../tmp/ciliumendpoints.json", b"{}"), ("/etc/k8s-pods.json", b"{}"),
-                                      ("a\\..\\ciliumnodes.json", b"{}"), ("\x1b[31m/k8s-nodes.json", b"x")],
+        "names that lead elsewhere": [
+            ("../../../tmp/ciliumendpoints.json", b"{}"),
+            ("/etc/k8s-pods.json", b"{}"),
+            ("a\\..\\ciliumnodes.json", b"{}"),
+            ("\x1b[31m/k8s-nodes.json", b"x"),
+        ],
         "50,000 members": [(f"a{n}/ciliumendpoints.json", b"") for n in range(50_000)],
         "a name of 60,000 bytes": [("a" * 60_000 + "/ciliumendpoints.json", b"x")],
         "an archive in an archive": [("ciliumendpoints.json", good)],
@@ -429,7 +452,9 @@ def expectations() -> Iterator[Case]:
                 run = partial(_analyzed, "--expect", data, format_, "toml")
                 yield Case(f"{key} = {value[:20]}, {format_}", row, run, len(data))
     for place in range(len(text)):
-        yield Case(f"cut at {place}", row, partial(_analyzed, "--expect", text[:place].encode(), "text", "toml"), place)
+        yield Case(
+            f"cut at {place}", row, partial(_analyzed, "--expect", text[:place].encode(), "text", "toml"), place
+        )
     for label, data in _odd_toml():
         yield Case(label, row, partial(_processed, "--expect", data, "toml"), len(data))
 
@@ -568,4 +593,3 @@ def large() -> Iterator[Case]:
     for label, parts in yaml.items():
         run = partial(_processed, "--cluster", partial(_filled, *parts), "yaml")
         yield Case(label, row, run, LARGE, 1_800, LARGE_MEMORY)
-

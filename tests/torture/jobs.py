@@ -1,8 +1,8 @@
 """Jobs: a part of a section that one worker does, and the worker.
 
 A job is a function that gives cases one after another, the same ones each time. A worker notes which case it is at
-where the parent sees it. One that crashes, or does not come on for too long, is noted as a failure of that case, and
-another worker goes on behind it.
+where the parent sees it. One that crashes, or does not come on for too long, is noted as a failure of that case,
+and another worker goes on behind it.
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def _worker(job: Job, begin: int, notes: str, skipped: set[int], place: Any, kno
     written = time.monotonic()
 
     def note(done: int, ended: bool) -> None:
-        text = json.dumps({"done": done, "ended": ended, "rows": {row: each.as_json() for row, each in rows.items()}})
+        text = json.dumps(
+            {"done": done, "ended": ended, "rows": {row: each.as_json() for row, each in rows.items()}}
+        )
         Path(f"{notes}.part").write_text(text)
         os.replace(f"{notes}.part", notes)
 
@@ -166,7 +168,9 @@ def run_all(jobs: Sequence[Job], side_by_side: int, work: Path, told: Callable[[
             if not state.get("ended"):
                 # The cases since the last note are tried again, but for the one that ended the worker.
                 one.skipped.add(int(number))
-                why = f"no answer within {patience:.0f} s" if hangs else f"the process ended by {one.worker.exitcode}"
+                why = (
+                    f"no answer within {patience:.0f} s" if hangs else f"the process ended by {one.worker.exitcode}"
+                )
                 one.lost.append((f"case {int(number)}", why))
                 if len(one.lost) < 50:
                     start(one, state["done"], state["rows"])

@@ -10,7 +10,12 @@ import struct
 from typing import NamedTuple
 
 PCAP_HEADER, PCAP_RECORD = 24, 16
-_PCAP_ORDERS = {b"\xd4\xc3\xb2\xa1": "<", b"\x4d\x3c\xb2\xa1": "<", b"\xa1\xb2\xc3\xd4": ">", b"\xa1\xb2\x3c\x4d": ">"}
+_PCAP_ORDERS = {
+    b"\xd4\xc3\xb2\xa1": "<",
+    b"\x4d\x3c\xb2\xa1": "<",
+    b"\xa1\xb2\xc3\xd4": ">",
+    b"\xa1\xb2\x3c\x4d": ">",
+}
 _SECTION, _INTERFACE, _PACKETS = 0x0A0D0D0A, 1, (2, 3, 6)
 
 
@@ -67,7 +72,10 @@ class Layout(NamedTuple):
             if framing or needed:
                 return self.before(piece.start) - sum(each.end <= piece.start for each in lost)
             # A block of some kind that becomes another's section header changes what follows.
-            if position < piece.start + 4 and sum(piece.start <= other < piece.start + 4 for other in positions) > 1:
+            if (
+                position < piece.start + 4
+                and sum(piece.start <= other < piece.start + 4 for other in positions) > 1
+            ):
                 return self.before(piece.start) - sum(each.end <= piece.start for each in lost)
             if piece.kind == "packet":
                 lost.add(piece)

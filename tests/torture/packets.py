@@ -32,7 +32,30 @@ from engine.generate import (
 from torture.containers import SECOND, every_way, frame, pcap_header, pcap_record
 from torture.jobs import Case, Job
 
-LENGTHS = (0, 1, 7, 8, 9, 12, 16, 19, 20, 21, 27, 28, 40, 60, 100, 500, 1500, 0x7FFF, 0x8000, 65_528, 65_534, 65_535)
+LENGTHS = (
+    0,
+    1,
+    7,
+    8,
+    9,
+    12,
+    16,
+    19,
+    20,
+    21,
+    27,
+    28,
+    40,
+    60,
+    100,
+    500,
+    1500,
+    0x7FFF,
+    0x8000,
+    65_528,
+    65_534,
+    65_535,
+)
 PORTS = (8472, 4789, 4790, 6081)
 PODS = ("10.0.0.1", "10.0.1.1")
 NODES = ("192.168.1.1", "192.168.2.1")
@@ -62,9 +85,7 @@ def _file(
 ) -> tuple[bytes, int]:
     """A capture of these, a microsecond between each, and how many they are."""
     made = [
-        pcap_record(
-            data[:snaplen], 1_754_760_470 * SECOND + number, length=len(data) if length is None else length
-        )
+        pcap_record(data[:snaplen], 1_754_760_470 * SECOND + number, length=len(data) if length is None else length)
         for number, data in enumerate(packets)
     ]
     return pcap_header(link_type) + b"".join(made), len(made)
@@ -169,7 +190,9 @@ def tunnels() -> Iterator[Case]:
     for depth in range(60):
         outer = udp(50_000 + depth, 8472, vxlan(depth, ethernet(deep)))
         deep = ipv4(*NODES, UDP, outer, identification=depth)
-        deeper = ipv4(*NODES, UDP, udp(5, 6081, geneve(depth, deeper, bytes(4 * (depth % 64)), IPV4)), identification=1)
+        deeper = ipv4(
+            *NODES, UDP, udp(5, 6081, geneve(depth, deeper, bytes(4 * (depth % 64)), IPV4)), identification=1
+        )
         nested.append(ethernet(deep))
         nested_geneve.append(ethernet(deeper))
     yield from _cases("VXLAN in VXLAN, 1 to 60 deep", row, nested)
@@ -178,7 +201,9 @@ def tunnels() -> Iterator[Case]:
     for size in range(64):
         for there in (0, 4, 4 * size, 252):
             header = bytes([size]) + b"\0\x65\x58" + struct.pack(">I", 300 << 8) + bytes(there)
-            packets.append(ethernet(ipv4(*NODES, UDP, udp(5, 6081, header + ethernet(packet)), identification=size)))
+            packets.append(
+                ethernet(ipv4(*NODES, UDP, udp(5, 6081, header + ethernet(packet)), identification=size))
+            )
     yield from _cases("Geneve options past the end", row, packets)
     packets = []
     for length in range(32):
@@ -190,7 +215,8 @@ def tunnels() -> Iterator[Case]:
     packets = [
         ethernet(ipv4(*NODES, UDP, udp(5, port, bytes([flags, version]) + bytes([0, number, 0, 1, 44, 0])
                                        + ethernet(packet)), identification=flags))
-        for port in PORTS for flags in range(0, 256, 5) for version in (0, 0x65, 0xFF) for number in (0, 1, 2, 3, 4, 255)
+        for port in PORTS for flags in range(0, 256, 5) for version in (0, 0x65, 0xFF)
+        for number in (0, 1, 2, 3, 4, 255)
     ]  # fmt: skip
     yield from _cases("every flag, version and protocol of a tunnel's header", row, packets)
     for tag in (0x8100, 0x88A8, 0x9100):
@@ -216,7 +242,9 @@ def fragments() -> Iterator[Case]:
 
     def piece(offset: int, size: int, more: bool, identification: int = 1, data: bytes = whole) -> bytes:
         return ethernet(
-            ipv4(*NODES, UDP, (data[offset:] or data)[:size], identification=identification, offset=offset, more=more)
+            ipv4(
+                *NODES, UDP, (data[offset:] or data)[:size], identification=identification, offset=offset, more=more
+            )
         )
 
     def piece6(offset: int, size: int, more: bool, identification: int = 1) -> bytes:
@@ -317,7 +345,9 @@ def links() -> Iterator[Case]:
                    for ethertype in (IPV4, IPV6, 0, 4, 0x8100)]  # fmt: skip
         yield from _cases(f"LINUX_SLL, device type {arphrd}", row, packets, 113)
     for link_type in (0, 108):
-        packets = [struct.pack(f"{order}I", family) + packet for order in "<>" for family in (*range(40), 0xFFFFFFFF)]
+        packets = [
+            struct.pack(f"{order}I", family) + packet for order in "<>" for family in (*range(40), 0xFFFFFFFF)
+        ]
         yield from _cases(f"loopback {link_type}, every family", row, packets, link_type)
     for link_type in (12, 14, 101, 228, 229):
         packets = [bytes([first]) + packet[1:] for first in range(256)]
@@ -338,13 +368,21 @@ def floods() -> Iterator[Case]:
     yield from many("last fragments without a first", (
         ethernet(ipv4(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", "192.168.2.1", UDP, bytes(16),
                       identification=n & 0xFFFF, offset=1480)) for n in numbers))  # fmt: skip
-    yield from many("fragments of one datagram", (
-        ethernet(ipv4(*NODES, UDP, bytes(8), identification=1, offset=8 * (n % 8191), more=True)) for n in numbers))
+    yield from many(
+        "fragments of one datagram",
+        (
+            ethernet(ipv4(*NODES, UDP, bytes(8), identification=1, offset=8 * (n % 8191), more=True))
+            for n in numbers
+        ),
+    )
     yield from many("MAC addresses", (
         ethernet(ipv4(*PODS, ICMP, echo(7, n & 0xFFFF)), source=n.to_bytes(6, "big"),
                  destination=(n * 7).to_bytes(6, "big")) for n in numbers))  # fmt: skip
-    yield from many("interfaces of LINUX_SLL2", (
-        sll2(ipv4(*PODS, ICMP, echo(7, n & 0xFFFF), identification=n & 0xFFFF), n, 0) for n in numbers), 276)
+    yield from many(
+        "interfaces of LINUX_SLL2",
+        (sll2(ipv4(*PODS, ICMP, echo(7, n & 0xFFFF), identification=n & 0xFFFF), n, 0) for n in numbers),
+        276,
+    )
     yield from many("tunnel endpoints", (
         ethernet(ipv4(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", "192.168.2.1", UDP,
                       udp(5, 8472, vxlan(n & 0xFFFFFF, ethernet(ipv4(*PODS, ICMP, echo(7, n & 0xFFFF)))))))
@@ -353,13 +391,25 @@ def floods() -> Iterator[Case]:
         ethernet(ipv4(f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", "192.168.2.1", ICMP,
                       icmp(3, 4, n & 0xFFFF, frame(n & 0xFFFF)[14:])))
         for n in numbers))  # fmt: skip
-    yield from many("sizes of packets", (
-        ethernet(ipv4(*PODS, UDP, udp(n & 0xFFFF, 2, b""), length=n & 0xFFFF, identification=n & 0xFFFF)) for n in numbers))
-    yield from many("SYNs with as many MSS", (
-        ethernet(ipv4(*PODS, TCP, tcp(n & 0xFFFF, 80, n, flags=2, options=mss(n & 0xFFFF)))) for n in numbers))
+    yield from many(
+        "sizes of packets",
+        (
+            ethernet(ipv4(*PODS, UDP, udp(n & 0xFFFF, 2, b""), length=n & 0xFFFF, identification=n & 0xFFFF))
+            for n in numbers
+        ),
+    )
+    yield from many(
+        "SYNs with as many MSS",
+        (ethernet(ipv4(*PODS, TCP, tcp(n & 0xFFFF, 80, n, flags=2, options=mss(n & 0xFFFF)))) for n in numbers),
+    )
     yield from many("EtherTypes", (ethernet(bytes(46), n & 0xFFFF) for n in numbers))
-    yield from many("protocols and addresses", (
-        ethernet(ipv4("10.0.0.1", f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", n % 256, bytes(20))) for n in numbers))
+    yield from many(
+        "protocols and addresses",
+        (
+            ethernet(ipv4("10.0.0.1", f"10.{n >> 16 & 255}.{n >> 8 & 255}.{n & 255}", n % 256, bytes(20)))
+            for n in numbers
+        ),
+    )
 
 
 def random_packets() -> Iterator[Case]:
@@ -373,7 +423,7 @@ def random_packets() -> Iterator[Case]:
                 ethernet(noise), ethernet(noise, IPV6), ethernet(b"\x45" + noise), ethernet(b"\x60" + noise, IPV6),
                 ethernet(ipv4(*PODS, chance.randrange(256), noise, identification=chance.randrange(4))),
                 ethernet(ipv6(*V6, chance.choice(EXTENSIONS), noise), IPV6),
-                ethernet(ipv4(*NODES, UDP, udp(5, chance.choice(PORTS), noise), identification=chance.randrange(3))),
+                ethernet(ipv4(*NODES, UDP, udp(5, chance.choice(PORTS), noise), identification=len(noise) % 3)),
                 ethernet(ipv4(*NODES, UDP, udp(5, 8472, vxlan(1, ethernet(noise))), identification=1)),
                 ethernet(ipv4(*PODS, ICMP, noise)), ethernet(ipv4(*PODS, TCP, noise)),
             ], 2)  # fmt: skip

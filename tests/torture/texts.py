@@ -25,6 +25,7 @@ from torture.containers import (
     packet,
     section,
 )
+from torture.files import TRACE
 from torture.jobs import Case, Job
 from torture.layout import layout
 from torture.tally import Wrong
@@ -63,7 +64,7 @@ HOSTILE: dict[str, str] = {
     "CDATA": "]]><![CDATA[<x>]]>&lt;&#0;",
     "an entity": '<!DOCTYPE x [<!ENTITY y SYSTEM "file:///etc/passwd">]>&y;',
     "a command of GitHub": "::error::INJECTED",
-    "commands of GitHub behind line feeds": "\n::error file=x::INJECTED\n::set-output name=x::y\n::stop-commands::x",
+    "commands of GitHub behind line feeds": "\n::error file=x::INJECTED\n::set-output name=x::y\n::stop-commands::",
     "an encoded command": "%0A::error::x%0D,title=x:y",
     "a command of Azure": "##vso[task.setvariable variable=x]y",
     "JSON": '"}],"findings":[{"id":"x"}]\\',
@@ -103,7 +104,12 @@ def jobs() -> Iterator[Job]:
 
 
 def _capture(
-    folder: Path, *, interface: bytes = b"eth1", resolved: bytes = b"name", comment: bytes = b"c", name: str = "a.pcapng"
+    folder: Path,
+    *,
+    interface: bytes = b"eth1",
+    resolved: bytes = b"name",
+    comment: bytes = b"c",
+    name: str = "a.pcapng",
 ) -> str:
     """vxlan.pcap as pcapng, with text in each of its places."""
     data = (CAPTURES / "vxlan.pcap").read_bytes()
@@ -186,7 +192,9 @@ def _table(text: str, folder: Path) -> list[str]:
 def _expectation(text: str, folder: Path) -> list[str]:
     path = folder / "expect.toml"
     word = json.dumps(text.encode("utf-8", "replace").decode())
-    path.write_text(f'talks = [{word[:-1]} -> webpod"]\npaths = [{word[:-1]} -> eth9"]\n'.replace("\x7f", "\\u007f"))
+    path.write_text(
+        f'talks = [{word[:-1]} -> webpod"]\npaths = [{word[:-1]} -> eth9"]\n'.replace("\x7f", "\\u007f")
+    )
     return [str(CAPTURES / "vxlan.pcap"), "--expect", str(path)]
 
 
@@ -213,7 +221,9 @@ PLACES: dict[str, Any] = {
 def shape(value: Any) -> Any:
     """The keys and types of a JSON value; how long lists are."""
     if isinstance(value, dict):
-        return {str(key) if key.isascii() and key.isidentifier() else "?": shape(item) for key, item in value.items()}
+        return {
+            str(key) if key.isascii() and key.isidentifier() else "?": shape(item) for key, item in value.items()
+        }
     if isinstance(value, list):
         return [shape(item) for item in value]
     return type(value).__name__ if not isinstance(value, str) and value is not None else "text"
@@ -302,7 +312,7 @@ def _run(
     output_module._PIPED_WIDTH = 2_000
     done = command([*_arguments(name, format_, made), *more])
     output_module._PIPED_WIDTH = 80
-    if os.path.exists("/tmp/torture-was-here"):
+    if os.path.exists(TRACE):
         raise Wrong("a shell was run")
     ended_well(done)
     if done.code in (2, 3):
@@ -332,7 +342,7 @@ def _may_differ(value: str, place: str) -> bool:
 
 def _difference(one: Any, other: Any) -> str:
     a, b = json.dumps(one, default=str), json.dumps(other, default=str)
-    at = len(os.path.commonprefix([a, b]))
+    at = next((n for n, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
     return f"...{a[max(0, at - 60) : at + 60]} became ...{b[max(0, at - 60) : at + 60]}"
 
 
@@ -386,9 +396,9 @@ def _in_process(make: Any) -> tuple[str, Done]:
 
 def through_options() -> Iterator[Case]:
     """Hostile text as the value of every option, as argument, and as the name of a command."""
-    from vxtool.cli.commands import all_commands
-
     import click
+
+    from vxtool.cli.commands import all_commands
 
     row = "values of options and arguments"
     for name, one in sorted(all_commands().items()):
@@ -408,7 +418,9 @@ def through_options() -> Iterator[Case]:
     for text, value in HOSTILE.items():
         if "\0" not in value and len(value) < 2_000 and "\ud800" not in value:
             yield Case(f"a command {text}", row, partial(_refused, [value]), 1_000)
-            yield Case(f"a command {text}, in a process", f"{row}: processes", partial(_refused_process, [value]), 1_000)
+            yield Case(
+                f"a command {text}, in a process", f"{row}: processes", partial(_refused_process, [value]), 1_000
+            )
 
 
 def _refused(arguments: list[str]) -> str:
@@ -418,7 +430,7 @@ def _refused(arguments: list[str]) -> str:
 
 def _told(done: Done) -> str:
     ended_well(done)
-    if os.path.exists("/tmp/torture-was-here"):
+    if os.path.exists(TRACE):
         raise Wrong("a shell was run")
     try:
         plain(done.output.decode(), "output")
@@ -439,7 +451,7 @@ def through_environment() -> Iterator[Case]:
     """Hostile text in variables that vxtool, Python or a terminal may look at."""
     row = "environment variables"
     names = ("TERM", "COLUMNS", "LINES", "LANG", "NO_COLOR", "HOME", "KUBECONFIG", "VXTOOL_TOP", "VXTOOL_FORMAT",
-             "VXTOOL_ANALYZE_TOP", "VXTOOL_CLUSTER", "VXTOOL_CONFIG", "VXTOOL_ENGINE", "VXTOOL_NO_SUCH")  # fmt: skip
+             "VXTOOL_ANALYZE_TOP", "VXTOOL_CLUSTER", "VXTOOL_CONFIG", "VXTOOL_ENGINE", "VXTOOL_OTHER")  # fmt: skip
     for name in names:
         for text, value in HOSTILE.items():
             if "\0" in value or "\ud800" in value or len(value) > 2_000:

@@ -242,7 +242,7 @@ def process(
 
 
 def ended_well(done: Done, lines: int = 1) -> None:
-    """The exit code is one of those documented, and stderr holds at most so many lines, none of them a traceback."""
+    """The exit code is one of those documented, and stderr holds at most so many lines, no traceback among them."""
     if done.code not in EXIT_CODES:
         raise Wrong(f"exit code {done.code}: {done.error[-400:]!r}")
     if "Traceback" in done.error or "bug in vxtool" in done.error:

@@ -290,7 +290,7 @@ class _Decoder:
     """
 
     def __init__(self, start: Callable[[], _Stream], errors: tuple[type[Exception], ...]) -> None:
-        self.errors = (*errors, _TooManyStreams)
+        self.errors: tuple[type[Exception], ...] = (*errors, _TooManyStreams)
         self._start = start
         self._stream: _Stream | None = start()
         self._given = b""
