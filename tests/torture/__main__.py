@@ -9,9 +9,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from torture.jobs import Job, Rows, run_all
 from torture.page import machine, page, table
@@ -45,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.nice(options.nice)
     KEPT.mkdir(parents=True, exist_ok=True)
     os.environ["TORTURE_FOLDER"] = str(KEPT)
+    for folder in KEPT.glob("vxtool-torture-*"):  # of workers that were killed
+        if not Path(f"/proc/{folder.name.rpartition('-')[2]}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
     for name in [name for name in os.environ if name.startswith("VXTOOL_")]:
         del os.environ[name]
     failed = 0
