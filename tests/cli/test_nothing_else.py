@@ -1,7 +1,7 @@
 """Nothing is opened, run, connected to or read from the environment but what is documented.
 
 Python's audit hooks see every file that is opened, every process and every connection, in the real commands; the
-environment is replaced by one that notes what it is asked for, and is full of what others keep their credentials in.
+environment is replaced by one that notes what it is asked for, and holds what others keep their credentials in.
 """
 
 from __future__ import annotations
@@ -51,11 +51,12 @@ with os.fdopen(int(sys.argv[1]), "w") as out:
 # What each of these would tell of a user, were it read.
 SECRETS = {
     "KUBECONFIG": "config", "KUBERNETES_SERVICE_HOST": "10.96.0.1", "AWS_SECRET_ACCESS_KEY": "x",
-    "GOOGLE_APPLICATION_CREDENTIALS": "config", "AZURE_CONFIG_DIR": "home", "GITHUB_TOKEN": "x", "SSH_AUTH_SOCK": "x",
-    "HTTPS_PROXY": "http://10.0.0.1:3128", "NETRC": "config", "SYSDUMP": "x", "CILIUM_NAMESPACE": "x",
+    "GOOGLE_APPLICATION_CREDENTIALS": "config", "AZURE_CONFIG_DIR": "home", "GITHUB_TOKEN": "x",
+    "SSH_AUTH_SOCK": "x", "HTTPS_PROXY": "http://10.0.0.1:3128", "NETRC": "config", "SYSDUMP": "x", "CILIUM_NAMESPACE": "x",
 }  # fmt: skip
 # That Python, click or a terminal is asked about, and vxtool's own.
-KNOWN = {"LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "NO_COLOR", "TERM", "COLUMNS", "LINES", "_VXTOOL_COMPLETE", "GITHUB_STEP_SUMMARY"}
+KNOWN = {"LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "NO_COLOR", "TERM", "COLUMNS", "LINES", "_VXTOOL_COMPLETE",
+         "GITHUB_STEP_SUMMARY"}  # fmt: skip
 
 CLUSTER = [
     "--cluster", str(CAPTURES / "cluster"),
@@ -121,7 +122,8 @@ def inside(path: str, folders: list[str]) -> bool:
 
 def watched(arguments: list[str], folder: Path, home: Path) -> Any:
     """Exit code, files opened, what else was done, and variables asked for, of a command in a process."""
-    secrets = {name: str(home / ".kube" / "config") if value == "config" else value for name, value in SECRETS.items()}
+    config = str(home / ".kube" / "config")
+    secrets = {name: config if value == "config" else value for name, value in SECRETS.items()}
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "XDG_CONFIG_HOME": str(home), **secrets}
     reading, writing = os.pipe()
     child = subprocess.Popen(
