@@ -52,11 +52,11 @@ with os.fdopen(int(sys.argv[1]), "w") as out:
 SECRETS = {
     "KUBECONFIG": "config", "KUBERNETES_SERVICE_HOST": "10.96.0.1", "AWS_SECRET_ACCESS_KEY": "x",
     "GOOGLE_APPLICATION_CREDENTIALS": "config", "AZURE_CONFIG_DIR": "home", "GITHUB_TOKEN": "x",
-    "SSH_AUTH_SOCK": "x", "HTTPS_PROXY": "http://10.0.0.1:3128", "NETRC": "config", "SYSDUMP": "x", "CILIUM_NAMESPACE": "x",
+    "SSH_AUTH_SOCK": "x", "HTTPS_PROXY": "http://10.0.0.1:3128", "NETRC": "config", "CILIUM_NAMESPACE": "x",
 }  # fmt: skip
 # That Python, click or a terminal is asked about, and vxtool's own.
-KNOWN = {"LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "NO_COLOR", "TERM", "COLUMNS", "LINES", "_VXTOOL_COMPLETE",
-         "GITHUB_STEP_SUMMARY"}  # fmt: skip
+KNOWN = {"LANG", "LANGUAGE", "LC_ALL", "LC_MESSAGES", "NO_COLOR", "TERM", "COLUMNS", "LINES",
+         "_VXTOOL_COMPLETE", "GITHUB_STEP_SUMMARY"}  # fmt: skip
 
 CLUSTER = [
     "--cluster", str(CAPTURES / "cluster"),
