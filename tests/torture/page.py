@@ -41,7 +41,7 @@ Most cases run in workers of many cases each, which a parent watches: the C engi
 case. "Both engines" also holds their tables equal. "Reports" are the whole of `analyze` in every format, and of
 `flows` in every format. "Processes" are the command itself, started anew. What is changed, cut or drawn by lot
 comes from fixed seeds. The changes of single bytes are made to the first 4 KiB of each sample, so that a case costs
-little.
+little. The memory of workers holds the cases too that they make; that of processes is theirs alone.
 """
 
 
@@ -104,14 +104,22 @@ def page(sections: Mapping[str, tuple[Rows, Any]]) -> str:
     lines += ["", *_machines([on for _, on in sections.values() if on])]
     for section, (rows, _) in sections.items():
         if rows:
-            lines += ["", f"## {section}", "", f"{SECTIONS[section][1].capitalize()}.", ""]
+            lines += ["", f"## {section}", "", f"{SECTIONS[section][1][0].upper()}{SECTIONS[section][1][1:]}.", ""]
             lines += [
                 "| how | cases | failed | slowest | memory | came to |",
                 "| --- | ---: | ---: | ---: | ---: | --- |",
             ]
             for row, tally in rows.items():
                 lines.append(f"| {row} | {_figures(tally)} | {_results(tally.results)} |")
+            failures = [failure for tally in rows.values() for failure in tally.failures]
+            if failures:
+                lines += ["", "Failed:", "", *(f"- `{_told(failure)}`" for failure in failures)]
     return "\n".join(lines) + "\n"
+
+
+def _told(failure: str) -> str:
+    """A failure without the paths of the machine."""
+    return re.sub(r"/\S*/", "", failure).replace("`", "'")[:300]
 
 
 def _figures(tally: Tally) -> str:
