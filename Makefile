@@ -10,6 +10,7 @@ BENCH_ARGS ?=
 GUARD_ARGS ?=
 FUZZ_SECONDS ?= 60
 FUZZ_ARGS ?=
+TORTURE_ARGS ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -23,8 +24,8 @@ NATIVE_INCLUDES := -Ivxtool/packet/native -Ivxtool/engine/native -Ivxtool/summar
 WARNINGS := -std=c11 -Wall -Wextra -Werror
 SANITIZERS := -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 
-.PHONY: help demo docs test bench guard lint types native-warnings native-test fuzz memcheck tidy analyzer clean \
-    sources-listed
+.PHONY: help demo docs test bench guard torture lint types native-warnings native-test fuzz memcheck tidy analyzer \
+    clean sources-listed
 .DELETE_ON_ERROR:
 
 help:
@@ -33,6 +34,7 @@ help:
 	@echo 'make test             install vxtool with all extras and run the tests (PYTEST_ARGS are passed on)'
 	@echo 'make bench            install vxtool with all extras and measure it beside its peers (BENCH_ARGS are passed on)'
 	@echo 'make guard            count the instructions that the C engine takes for a record, and compare (needs valgrind)'
+	@echo 'make torture          try broken and hostile input by the million: hours, two processes (TORTURE_ARGS are passed on)'
 	@echo 'make lint             ruff, and clang-format where it is installed'
 	@echo 'make types            mypy --strict'
 	@echo 'make native-warnings  compile all C with warnings as errors (CC chooses the compiler)'
@@ -73,6 +75,10 @@ bench: $(VENV)/installed-for-test
 guard:
 	@test -n '$(PYTHON)' || { echo 'vxtool needs Python 3.11 or later: none was found; name one by PYTHON=...' >&2; exit 1; }
 	@$(PYTHON) -m benchmarks.guard $(GUARD_ARGS)
+
+# What is done is kept in build/torture, so that it goes on where it was stopped; docs/torture.md is what came of it.
+torture: $(VENV)/installed-for-test
+	@PYTHONPATH=tests $(BIN)/python -P -m torture $(TORTURE_ARGS)
 
 lint: $(VENV)/installed-for-development
 	$(BIN)/ruff check .

@@ -136,6 +136,10 @@ def test_without_any_the_short_way_is_taken(here: Path, monkeypatch: pytest.Monk
         ("links = [true]", "vxtool.toml: links: expected text or a number, found True."),
         ('output = "x"', "vxtool.toml: output: where something is written is no default;"),
         ("top", "vxtool.toml: is not TOML: "),
+        ("top = " + "[" * 10_000, "vxtool.toml: is nested too deeply;"),
+        ("top = " + "9" * 5_000, "vxtool.toml: is not TOML: Exceeds the limit"),
+        ("#" * 2_000_000, "vxtool.toml: is larger than 1 MiB;"),
+        ('links = ["a\\u0000b"]', "vxtool.toml: links: 'a\\x00b' is no name of a file:"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_line(

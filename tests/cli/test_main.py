@@ -263,3 +263,12 @@ def test_a_reader_that_goes_away_is_met_with_silence() -> None:
         process.stdout.close()
         assert process.stderr.read() == b""
         assert process.wait() == 141
+
+
+def test_a_message_is_bounded_whatever_it_quotes(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["analyze", "--format", "x" * 100_000, "a.pcap"]) == 2
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert len(err) < 2_100
+    assert err.startswith("vxtool: ")
+    assert err.endswith("see 'vxtool analyze --help'.\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from conftest import CLUSTER_FILES
 
 from vxtool.cluster import files as cluster_files
 from vxtool.cluster import load_cluster
+from vxtool.cluster.links import load_links
+from vxtool.cluster.routes import load_routes
 from vxtool.errors import UsageError
 
 TABLE = """\
@@ -313,3 +316,29 @@ def test_a_file_beyond_the_limit_is_refused(file: Folder, monkeypatch: pytest.Mo
     monkeypatch.setattr(cluster_files, "MAX_BYTES", 100)
     with pytest.raises(UsageError, match="larger than"):
         load_cluster([file(TABLE)])
+
+
+@pytest.mark.parametrize("before", ["", "kind: List\nitems: "])
+@pytest.mark.parametrize("load", [load_links, load_routes, load_cluster])
+def test_a_million_empty_lines_are_refused_soon(load: Any, before: str, tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text(before + "\n" * 1_000_000 + "x")
+    begin = time.process_time()
+    with pytest.raises(UsageError):
+        load([str(path)])
+    assert time.process_time() - begin < 2
+
+
+def test_a_million_lines_that_are_no_routes_are_refused_soon(tmp_path: Path) -> None:
+    path = tmp_path / "lines"
+    path.write_text("x\n" * 1_000_000)
+    begin = time.process_time()
+    with pytest.raises(UsageError, match="holds no route"):
+        load_routes([str(path)])
+    assert time.process_time() - begin < 5
+
+
+def test_a_name_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "links.json"
+    path.write_text(json.dumps([{"ifindex": 3, "ifname": "eth1\nOK  everything is fine"}]))
+    assert load_links([str(path)]).by_index[3].name == "eth1\\nOK  everything is fine"

@@ -276,7 +276,7 @@ def test_whatever_happens_the_report_says_so(tmp_path: Path, traffic: str, forma
         ("count = 100", "count = -1", "traffic 1: count: -1 is not a number from 1"),
         ("count = 100", 'payload = "@/etc/passwd"', "a scenario takes no files"),
         ("count = 100", "exec = 1", "traffic 1: there is no key 'exec'"),
-        ('title = "mine"', "title = [", "is no TOML"),
+        ('title = "mine"', "title = [", "is not TOML"),
         ('title = "mine"', 'world = "lab"', "world and node cannot be both"),
         ('title = "mine"', 'titel = "mine"', "there is no key 'titel'; the nearest is title"),
         ("at-all = 1", "inner = \"__import__('os').system('true')\"", "inner: "),

@@ -73,6 +73,20 @@ def test_nothing_that_a_terminal_obeys_gets_through(encoding: str) -> None:
     assert "\nOK  everything is fine" not in text
 
 
+def test_a_line_feed_in_a_name_begins_no_line(founding: Any) -> None:
+    forged = "eth1\nOK  everything is fine"
+    founding["inputs"][0]["error"] = f"{forged}: cut short"
+    founding["identities"][0]["pods"] = [forged]
+    founding["findings"] = [
+        {"id": "forwarding.dropped", "severity": "error", "title": f"by {forged}", "count": 1,
+         "evidence": [{"input": forged, "record": 1, "time": None, "text": forged}],
+         "remedy": "Look at it.", "unknown": None}
+    ]  # fmt: skip
+    text = page(founding)
+    assert "eth1\\x0aOK" in text
+    assert not [line for line in text.splitlines() if line.strip().startswith("OK  every")]
+
+
 def test_signs_that_the_encoding_lacks_are_written_in_ascii(founding: Any) -> None:
     assert "eth1 -> eth2   1 datagram   16 us" in page(founding, encoding="ascii")
     assert "eth1 -> eth2   1 datagram   16 µs" in page(founding, encoding="latin-1")

@@ -255,18 +255,27 @@ def load_report(path: str) -> Report:
     hints = get_type_hints(model.Report)
     for key in _COMPARED:
         wrong = _misfit(value.get(key), hints[key], key)
+        if wrong is None and key == "overhead" and not all(map(_is_size, value[key]["bytes_per_packet"])):
+            wrong = "overhead.bytes_per_packet"
         if wrong:
             raise UsageError(f"{path}: {wrong} is not as a report has it; {what}.")
     report: Report = value  # type: ignore[assignment]
     return report
 
 
+def _is_size(text: str) -> bool:
+    """Whether a key is a number of bytes: more of them than this no packet has."""
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdigit() and len(digits) <= 20
+
+
 def _misfit(value: Any, hint: Any, where: str) -> str | None:
-    """Where a value is not what a type says, if anywhere."""
+    """Where a value is not what a type says, if anywhere. What is not there counts as null, and then is."""
     if is_typeddict(hint):
         if not isinstance(value, dict):
             return where
-        parts = ((value.get(key), part, f"{where}.{key}") for key, part in get_type_hints(hint).items())
+        hints = get_type_hints(hint).items()
+        parts = ((value.setdefault(key, None), part, f"{where}.{key}") for key, part in hints)
         return next((wrong for part in parts if (wrong := _misfit(*part))), None)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is list:

@@ -8,17 +8,15 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from vxtool.durations import nanoseconds
 from vxtool.errors import UsageError
 from vxtool.spelling import nearest_named
+from vxtool.toml_text import read_toml
 
 _SCHEMA = os.path.join(os.path.dirname(__file__), "expectations.schema.json")
-_LARGEST = 1 << 20  # bytes: what is larger was not written by hand
-
 _ARROWS = re.compile(r"<->|->|↔|→")
 
 
@@ -52,11 +50,7 @@ def expectation_schema() -> dict[str, Any]:
 def load_expectations(path: str) -> Expectations:
     """Read and check a file of expectations. Raises UsageError, which names the file, the key and what was
     expected."""
-    text = _read(path)
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path}: is not TOML: {error}; expected lines such as max_dropped = 0.") from None
+    values, text = read_toml(path, "expectations in TOML, such as max_dropped = 0", "give --expect a file in TOML")
     known: Mapping[str, Any] = expectation_schema()["properties"]
     items = []
     for key, rule in known.items():
@@ -70,20 +64,6 @@ def load_expectations(path: str) -> Expectations:
             )
         items.append(Expected(key, _line_of(key, text), _checked(f"{path}: {key}", value, known[key])))
     return Expectations(path, tuple(items))
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_LARGEST + 1)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; give --expect a file in TOML.") from None
-    if len(data) > _LARGEST:
-        raise UsageError(f"{path}: is larger than 1 MiB; expected expectations in TOML.")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise UsageError(f"{path}: is not UTF-8 at byte {error.start}; expected expectations in TOML.") from None
 
 
 def _line_of(key: str, text: str) -> int | None:

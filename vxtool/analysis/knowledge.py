@@ -90,6 +90,8 @@ class Knowledge:
             name = self._file_name(key.input)
         if name == "any":
             name = None
+        # In what is said of it, line feeds part lines.
+        name = name and name.replace("\n", "\\n")
         link = self.links.by_name.get(name) if name else None
         return InterfaceName(link.index if link else None, name, link.mtu if link else None)
 

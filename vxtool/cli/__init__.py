@@ -26,6 +26,8 @@ from vxtool.report.escape import escape
 CONFIG_FILE = "vxtool.toml"
 OTHER_VARIABLES = ("VXTOOL_DEBUG", "VXTOOL_ENGINE", "VXTOOL_EXAMPLES", "VXTOOL_TEST_ALL")
 
+_LONGEST_MESSAGE = 2_000  # characters
+
 EXIT_USAGE = 2
 EXIT_INPUT = 3
 EXIT_BUG = 70
@@ -84,9 +86,11 @@ def exit_code_of(work: Callable[[], int]) -> int:
 
 
 def complain(message: str) -> None:
-    """Write one line to stderr, safe for a terminal whatever the message quotes."""
+    """Write one line to stderr, safe for a terminal whatever the message quotes, and however long that is."""
     if sys.stderr is None:
         return
+    if len(message) > _LONGEST_MESSAGE:
+        message = f"{message[: _LONGEST_MESSAGE // 2]} … {message[-_LONGEST_MESSAGE // 2 :]}"
     with suppress(OSError):  # where it takes no more, the exit code still tells
         print(f"vxtool: {escape(message, sys.stderr.encoding or 'utf-8')}", file=sys.stderr, flush=True)
 

@@ -8,11 +8,12 @@ import click
 
 from vxtool.cli.analysis import run_analysis
 from vxtool.cli.options import complete_findings, judging_options, knowledge_options, look_options
+from vxtool.cli.types import FileName
 from vxtool.report import RENDERERS
 
 
 @click.command("analyze", short_help="Say what a capture shows: paths, drops, identities, overhead, MTU.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FileName())
 @knowledge_options
 @click.option(
     "--format",
@@ -64,7 +65,7 @@ from vxtool.report import RENDERERS
 @click.option(
     "--expect",
     metavar="FILE",
-    type=click.Path(),
+    type=FileName(),
     help="Exit with 1 unless the captures show what this file in TOML expects: at most so many drops, these paths, "
     "this MTU. `vxtool fields expectations` lists what can be expected.",
 )

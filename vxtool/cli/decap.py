@@ -11,11 +11,12 @@ from vxtool.cli.analysis import named_interfaces, tell_unread, why
 from vxtool.cli.options import knowledge_options, progress_option, reading_options
 from vxtool.cli.output import STDOUT, binary_output, check_output
 from vxtool.cli.progress import Progress
+from vxtool.cli.types import FileName
 from vxtool.report.units import counted
 
 
 @click.command("decap", short_help="Take the tunnel off: write the inner frames, each once.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FileName())
 @click.option("-o", "--output", metavar="FILE", default=STDOUT, help="Write there instead of to stdout: pcapng.")
 @knowledge_options
 @reading_options

@@ -94,7 +94,10 @@ def _in_file(
     path = config_path()
     if path is None:
         return
-    values = _read(path)
+    # Here, because few have such a file.
+    from vxtool.toml_text import read_toml
+
+    values, _ = read_toml(path, "defaults in TOML, such as top = 20", "expected defaults in TOML")
     tables = {key: value for key, value in values.items() if isinstance(value, dict)}
     for key in tables:
         if key not in commands:
@@ -115,18 +118,6 @@ def _in_file(
                 given = _as_given(options[plain], value, place)
                 if where or not _is_for_others(plain, given, options[plain], commands):
                     yield plain, _checked(options[plain], given, place), place
-
-
-def _read(path: str) -> Mapping[str, Any]:
-    import tomllib  # here, because few have such a file
-
-    try:
-        with open(path, "rb") as file:
-            return tomllib.load(file)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; expected defaults in TOML.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: is not TOML: {error}; expected lines such as top = 20.") from None
 
 
 def _as_given(option: click.Option, value: Any, place: str) -> Any:

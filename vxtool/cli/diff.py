@@ -11,14 +11,15 @@ from vxtool.cli.analysis import check_stdin, controlled, named_interfaces, prepa
 from vxtool.cli.options import judging_options, knowledge_options, output_options
 from vxtool.cli.output import check_output, target_for, write
 from vxtool.cli.progress import Progress
+from vxtool.cli.types import FileName
 from vxtool.report import DIFF_RENDERERS
 
 _ROWS = 20
 
 
 @click.command("diff", short_help="Say what changed between two captures, or reports of them.")
-@click.argument("before", metavar="BEFORE", type=click.Path())
-@click.argument("after", metavar="AFTER", type=click.Path())
+@click.argument("before", metavar="BEFORE", type=FileName())
+@click.argument("after", metavar="AFTER", type=FileName())
 @knowledge_options
 @click.option(
     "--format",

@@ -7,14 +7,14 @@ import click
 from vxtool.cli import complain
 from vxtool.cli.analysis import check_stdin
 from vxtool.cli.output import STDOUT, binary_output, check_output
-from vxtool.cli.types import outer_ends
+from vxtool.cli.types import FileName, outer_ends
 from vxtool.report.units import counted
 
 _OuterEnds = tuple[str, int | None, str, int | None]
 
 
 @click.command("encap", short_help="Put a tunnel on: wrap each packet in VXLAN, or as it was before decap.")
-@click.argument("file", metavar="FILE", type=click.Path())
+@click.argument("file", metavar="FILE", type=FileName())
 @click.option("-o", "--output", metavar="FILE", default=STDOUT, help="Write there instead of to stdout: pcapng.")
 @click.option(
     "--outer",

@@ -11,12 +11,12 @@ from vxtool.cli.analysis import named_interfaces, tell_unread, why
 from vxtool.cli.options import choosing_options, judging_options, knowledge_options, progress_option
 from vxtool.cli.output import STDOUT, binary_output, check_output
 from vxtool.cli.progress import Progress
-from vxtool.cli.types import record_numbers
+from vxtool.cli.types import FileName, record_numbers
 from vxtool.report.units import counted
 
 
 @click.command("extract", short_help="Copy the records of some datagrams: the dropped ones, a pod's, a path's.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FileName())
 @click.option("-o", "--output", metavar="FILE", default=STDOUT, help="Write there instead of to stdout: pcapng.")
 @click.option(
     "--outcome",

@@ -18,6 +18,7 @@ from vxtool.cli.analysis import (
 from vxtool.cli.options import choosing_options, judging_options, knowledge_options, output_options
 from vxtool.cli.output import check_output, target_for, write
 from vxtool.cli.progress import Progress
+from vxtool.cli.types import FileName
 from vxtool.errors import UsageError
 from vxtool.report import FLOW_RENDERERS
 
@@ -31,7 +32,7 @@ _MODULES = {"text": "flows", "json": "json", "compact": "hubble", "jsonpb": "hub
 
 
 @click.command("flows", short_help="List who talks to whom, with verdicts; also as Hubble prints them.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FileName())
 @knowledge_options
 @click.option(
     "--format",

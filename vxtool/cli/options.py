@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import click
 
 from vxtool.cli.output import STDOUT
-from vxtool.cli.types import duration, memory_size, positive_duration, tunnel_port
+from vxtool.cli.types import FileName, duration, memory_size, positive_duration, tunnel_port
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 _Option = Callable[[Any], Any]
@@ -18,7 +18,7 @@ _KNOWLEDGE: Sequence[_Option] = (
         "--cluster",
         metavar="FILE|FOLDER",
         multiple=True,
-        type=click.Path(),
+        type=FileName(),
         help="What the cluster knows: a cilium sysdump, or what kubectl get prints of endpoints, identities, "
         "nodes, pods, services (README.md has the command); or a folder of such. Told by content. Repeatable.",
     ),
@@ -26,14 +26,14 @@ _KNOWLEDGE: Sequence[_Option] = (
         "--links",
         metavar="FILE",
         multiple=True,
-        type=click.Path(),
+        type=FileName(),
         help="The router's interfaces: ip -j addr, or ip -j link. Repeatable.",
     ),
     click.option(
         "--routes",
         metavar="FILE",
         multiple=True,
-        type=click.Path(),
+        type=FileName(),
         help="The router's routes: ip -j route show table all, or the text of ip route. Repeatable.",
     ),
     click.option(

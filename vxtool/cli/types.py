@@ -1,15 +1,28 @@
-"""Option values that click has no type for: durations, and ports of tunnel protocols.
+"""Option values that click has no type for: names of files, durations, and ports of tunnel protocols.
 
-Each is a function from the text to the value, which raises click.BadParameter with what was expected.
+But for the first, each is a function from the text to the value, which raises click.BadParameter with what was
+expected.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
 from vxtool.durations import is_number, nanoseconds
 
 _TUNNELS = ("vxlan", "geneve", "vxlan-gpe")
+
+
+class FileName(click.Path):
+    """As click's own, but a text that can be no file's name is a wrong value: a file of defaults may hold any."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except ValueError as error:  # a NUL, or what the file system's encoding lacks
+            self.fail(f"{str(value)!r} is no name of a file: {error}.", param, ctx)
 
 
 def duration(value: str) -> int:

@@ -146,10 +146,13 @@ def as_list(value: object) -> list[Any]:
 
 
 def as_name(value: object) -> str | None:
-    """Return `value` where it has a name's length, else None; what UTF-8 cannot carry is replaced."""
+    """Return `value` where it has a name's length, else None; what UTF-8 cannot carry is replaced.
+
+    A name is one line: in what is said of it, line feeds part lines.
+    """
     if not isinstance(value, str) or not 0 < len(value) <= MAX_NAME:
         return None
-    return value.encode("utf-8", "replace").decode()
+    return value.encode("utf-8", "replace").decode().replace("\n", "\\n")
 
 
 def as_number(value: object, largest: int) -> int | None:

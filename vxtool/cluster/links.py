@@ -29,7 +29,7 @@ from vxtool.errors import UsageError
 
 _LARGEST_INDEX = (1 << 32) - 1
 _MAC = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}")
-_PLAIN_IP = re.compile(r"^\s*\d+: \S+: <[A-Z0-9_,-]*>", re.MULTILINE)
+_PLAIN_IP = re.compile(r"^[ \t]*\d+: \S+: <[A-Z0-9_,-]*>", re.MULTILINE)
 _WANTED = "take `ip -j addr` on the machine that captured"
 
 

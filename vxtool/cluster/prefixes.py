@@ -31,6 +31,9 @@ def canonical_prefix(prefix: object) -> str | None:
     usual = _usual(prefix)
     if usual is not None and not usual.number & ((1 << (usual.longest - usual.length)) - 1):
         return prefix if "/" in prefix else f"{prefix}/{usual.longest}"
+    # `ipaddress` takes its time to refuse what cannot be one, such as each line of a text.
+    if prefix.count(".") < 3 and prefix.count(":") < 2:
+        return None
     try:
         return str(ip_network(prefix, strict=False))
     except ValueError:

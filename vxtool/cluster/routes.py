@@ -47,7 +47,7 @@ _SECOND = "second "  # before a key that stood in an object for the second time
 _HOP = re.compile(r"\b(?:via|dev) \S")
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")  # of `ip -c`
 _KERNEL_TABLE = re.compile(r"^Destination\s+(?:Gateway|Next Hop)\s", re.MULTILINE)  # of route and netstat
-_OF_ONE_ADDRESS = re.compile(r"^\s+cache\b|\buid \d+\s*$", re.MULTILINE)  # of `ip route get`
+_OF_ONE_ADDRESS = re.compile(r"^[ \t]+cache\b|\buid \d+[ \t\r]*$", re.MULTILINE)  # of `ip route get`
 
 
 class Hop(NamedTuple):
@@ -271,13 +271,18 @@ def _from_text(path: str, text: str) -> list[Route | str]:
     rows = [_parse_line(words) for words in _lines(text)]
     if not rows:
         # A prompt with the command may come first.
-        lines = [(at, line.strip()) for at, line in enumerate(text.splitlines(), 1) if line.strip()]
-        at, line = next(((at, line) for at, line in lines if _HOP.search(line)), lines[0])
+        at, line = next(_numbered(text))
+        at, line = next(((at, line) for at, line in _numbered(text) if _HOP.search(line)), (at, line))
         raise UsageError(
             f"{path}: holds no route, line {at}: {_quoted(line)}: expected a line that begins with \"default\" or "
             f"an IP prefix, such as 172.20.2.0/24; {_WANTED}"
         )
     return rows
+
+
+def _numbered(text: str) -> Iterator[tuple[int, str]]:
+    """The lines that are not empty; not as a list, since there may be a hundred million."""
+    return ((at, line.strip()) for at, line in enumerate(text.splitlines(), 1) if line.strip())
 
 
 def _lines(text: str) -> Iterator[list[str]]:

@@ -24,7 +24,6 @@ Nothing in such a file names another file or runs anything: it may come from a s
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from importlib.resources import files
@@ -42,8 +41,9 @@ from vxtool.craft.values import located
 from vxtool.craft.world import World, read_table, read_world
 from vxtool.errors import UsageError
 from vxtool.spelling import nearest_named
+from vxtool.toml_text import parse_toml, read_toml
 
-_LARGEST = 1 << 20
+_EXPECTED = "a scenario, which is a page of text in TOML"
 _WORLD = ("node", "pod", "interface", "route")
 _KEYS = ("title", "about", "world", "findings", "capture", "traffic", "packets", *_WORLD)
 
@@ -78,26 +78,13 @@ def titles() -> Iterator[tuple[str, str]]:
 def load_scenario(name: str) -> Scenario:
     """A scenario that comes with vxtool, by its name, or a user's own, by its path. Raises UsageError."""
     if name.endswith(".toml") or "/" in name:
-        try:
-            with open(name, "rb") as file:
-                data = file.read(_LARGEST + 1)
-        except OSError as error:
-            raise UsageError(f"{name}: cannot be read: {error.strerror or error}") from None
-        if len(data) > _LARGEST:
-            raise UsageError(f"{name}: is larger than {_LARGEST} bytes; a scenario is a page of text")
-        return read_scenario(_parsed(data, name), Path(name).stem, name)
+        values_of_file, _ = read_toml(name, _EXPECTED, f"expected {_EXPECTED}")
+        return read_scenario(values_of_file, Path(name).stem, name)
     known = shipped()
     if name not in known:
         raise UsageError(f"there is no scenario {name!r}; {nearest_named(name, known)}; --list names all")
     data = (files("vxtool.craft") / "scenarios" / f"{name}.toml").read_bytes()
-    return read_scenario(_parsed(data, name), name, f"scenario {name}")
-
-
-def _parsed(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        return tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UsageError(f"{where}: is no TOML: {' '.join(str(error).split())}") from None
+    return read_scenario(parse_toml(name, data, _EXPECTED)[0], name, f"scenario {name}")
 
 
 def read_scenario(given: Mapping[str, Any], name: str, where: str) -> Scenario:
@@ -183,7 +170,7 @@ def _world(given: Mapping[str, Any], where: str) -> World:
     if name not in known:
         raise UsageError(f"{where}: there is no world {name!r}; {nearest_named(str(name), known)}")
     data = (files("vxtool.craft") / "worlds" / f"{name}.toml").read_bytes()
-    return read_world(_parsed(data, f"world {name}"), f"world {name}")
+    return read_world(parse_toml(f"world {name}", data, _EXPECTED)[0], f"world {name}")
 
 
 def _line(value: object, where: str) -> str:

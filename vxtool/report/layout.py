@@ -154,16 +154,20 @@ class Page:
         indent: int = INDENT,
         color: str | None = None,
         label_color: str | None = None,
+        lines: bool = False,
     ) -> None:
-        """Add `text`, wrapped at column `hang`; `label` stands before its first line, at column `indent`."""
+        """Add `text`, wrapped at column `hang`; `label` stands before its first line, at column `indent`.
+
+        Without `lines`, it is one line of text: a line feed in it can only be that of a name, is spelled out, and
+        begins no line that looks like one of the page's own.
+        """
         room = min(self.width, PROSE_WIDTH) - hang
-        parts = [self.clean(part, LONGEST_PROSE) for part in text.split("\n")]
-        lines = [piece for part in parts for piece in self.wrap(part, room)]
+        parts = [self.clean(part, LONGEST_PROSE) for part in (text.split("\n") if lines else [text])]
         lead = " " * hang
         if label:
             styled = self.style(label, label_color, bold=label_color is not None, dim=label_color is None)
             lead = " " * indent + styled + " " * (hang - indent - cells(label))
-        for piece in lines:
+        for piece in (piece for part in parts for piece in self.wrap(part, room)):
             self.line(lead + self.style(piece, color))
             lead = " " * hang
 

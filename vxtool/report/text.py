@@ -696,7 +696,8 @@ def _findings(page: Page, report: Report) -> None:
         previous = ""
         for name, text in labelled:
             label = "" if name == previous else name
-            page.prose(text, label=label, hang=2 * INDENT + len("not known") + 2, indent=2 * INDENT)
+            hang = 2 * INDENT + len("not known") + 2
+            page.prose(text, label=label, hang=hang, indent=2 * INDENT, lines=name in ("remedy", "not known"))
             previous = name or previous
     if ignored:
         if findings:

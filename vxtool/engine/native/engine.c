@@ -423,7 +423,7 @@ static VX_RARE int read_any_record(vx_engine *engine, uint32_t number, const vx_
             return -1;
     }
     place_sighting(sighting, origin->place, underlay);
-    if (frame.fragmented || frame.kind == VX_FRAME_TAIL) {
+    if ((is_datagram && frame.fragmented) || frame.kind == VX_FRAME_TAIL) {
         record->is_fragment = true;
         return make_piece(engine, number, next->interface, piece, &frame, origin);
     }
