@@ -239,7 +239,7 @@ def main() -> int:
     if given.seed is not None and given.seed != state["seed"]:
         state |= {"seed": given.seed, "next": 0}
     source = Source(library, state["seed"])
-    began = time.monotonic()
+    began, processor = time.monotonic(), time.process_time()
     executions = finds = reports = 0
     number = state["next"]
     while time.monotonic() - began < given.seconds and (given.cases is None or executions < given.cases):
@@ -267,7 +267,7 @@ def main() -> int:
     seconds = time.monotonic() - began
     state |= {"next": number, "executions": state["executions"] + executions}
     STATE.write_text(json.dumps(state))
-    run.note("differential", executions, seconds, finds)
+    run.note("differential", executions, seconds, time.process_time() - processor, finds)
     print(
         f"differential {executions:>8,} cases in {seconds:.0f} s (seed {state['seed']}, to case {number:,}; "
         f"{state['executions']:,} in all), {reports:,} whole reports, {len(source.pool):,} cases kept"

@@ -188,6 +188,7 @@ class Outcome(NamedTuple):
     name: str
     executions: int
     seconds: float
+    processor: float  # seconds of it: beside other work it gets less than a whole one
     covered: int  # edges
     status: int
     text: str
@@ -216,19 +217,22 @@ def run(name: str, seconds: int) -> Outcome:
             str(seed_folder),
         ]
     began = time.monotonic()
-    done = subprocess.run(
-        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    )
-    (BUILD / f"{name}.log").write_text(done.stdout)
-    counted = re.search(r"number_of_executed_units: (\d+)|^differential +([\d,]+) cases", done.stdout, re.MULTILINE)
-    covered = re.findall(r"cov: (\d+)", done.stdout)
+    log = BUILD / f"{name}.log"
+    with log.open("wb") as output:
+        child = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        _, status, usage = os.wait4(child.pid, 0)  # which tells what this one took, and no other
+    child.returncode = os.waitstatus_to_exitcode(status)
+    text = log.read_text(errors="replace")
+    counted = re.search(r"number_of_executed_units: (\d+)|^differential +([\d,]+) cases", text, re.MULTILINE)
+    covered = re.findall(r"cov: (\d+)", text)
     return Outcome(
         name,
         int((counted[1] or counted[2]).replace(",", "")) if counted else 0,
         time.monotonic() - began,
+        usage.ru_utime + usage.ru_stime,
         int(covered[-1]) if covered else 0,
-        done.returncode,
-        done.stdout,
+        child.returncode,
+        text,
     )
 
 
@@ -248,12 +252,13 @@ def _told(text: str) -> str:
     return "\n".join(kept[:40])
 
 
-def note(name: str, executions: int, seconds: float, finds: int, **more: int) -> None:
+def note(name: str, executions: int, seconds: float, processor: float, finds: int, **more: int) -> None:
     """Add a run to the figures of its target."""
     figures = json.loads(FIGURES.read_text()) if FIGURES.exists() else {}
-    row = figures.setdefault(name, {"executions": 0, "seconds": 0, "finds": 0})
+    row = figures.setdefault(name, {"executions": 0, "seconds": 0, "processor_seconds": 0, "finds": 0})
     row["executions"] += executions
     row["seconds"] = round(row["seconds"] + seconds)
+    row["processor_seconds"] = round(row["processor_seconds"] + processor)
     row["finds"] += finds
     row.update(more)
     FIGURES.parent.mkdir(parents=True, exist_ok=True)
@@ -284,9 +289,11 @@ def main() -> int:
             found = outcome.status != 0
             failed += found
             if outcome.name != DIFFERENTIAL:  # which notes its own
-                note(outcome.name, outcome.executions, outcome.seconds, int(found), edges=outcome.covered)
+                times = outcome.seconds, outcome.processor
+                note(outcome.name, outcome.executions, *times, int(found), edges=outcome.covered)
             print(
-                f"{outcome.name:16} {outcome.executions:>12,} executions in {outcome.seconds:.0f} s"
+                f"{outcome.name:16} {outcome.executions:>12,} executions in {outcome.seconds:.0f} s "
+                f"({outcome.processor:.0f} s of a processor)"
                 + (f", {outcome.covered:,} edges" if outcome.covered else "")
                 + (": FOUND SOMETHING" if found else ""),
                 flush=True,
