@@ -105,12 +105,13 @@ static void check_wanted(asker *of, const vx_wanted *all, uint32_t count) {
     wanted.smallest_too = chance(&of->state, 2);
     if (chance(&of->state, 3) == 0)
         wanted.room = (int64_t)chance(&of->state, 1600);
-    uint8_t flags[1500];
-    memset(flags, (int)chance(&of->state, 2), sizeof flags);
+    uint32_t lengths[8] = {chance(&of->state, 100)}; /* in order, as they have to be */
+    for (unsigned i = 1; i < 8; i++)
+        lengths[i] = lengths[i - 1] + 1 + chance(&of->state, 400);
     if (chance(&of->state, 3) == 0)
-        wanted.beyond = (vx_set){flags, sizeof flags};
+        wanted.beyond = (vx_lengths){lengths, chance(&of->state, 9)};
     if (chance(&of->state, 3) == 0)
-        wanted.among = (vx_set){flags, sizeof flags};
+        wanted.among = (vx_lengths){lengths, chance(&of->state, 9)};
     uint32_t cells = 0;
     for (uint32_t i = vx_query_next(of->tally, &wanted, 0); i != VX_NONE;
          i = vx_query_next(of->tally, &wanted, i + 1), cells++)
