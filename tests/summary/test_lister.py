@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import random
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -458,3 +460,25 @@ def assert_alike(made: Made, seed: int) -> None:
     plain, native = both(made, **asked)
     assert plain.splitlines() == native.splitlines(), asked
     assert plain == native
+
+
+def test_a_list_that_was_read_is_forgotten() -> None:
+    """A process that lists captures one after another does not grow: each list of the C engine has megabytes."""
+    require_native()
+    program = (
+        "import gc, sys\n"
+        "from vxtool.api import summary\n"
+        "gc.disable()\n"  # what waits for the collector counts as kept
+        "def resident():\n"
+        "    return int(open('/proc/self/statm').read().split()[1]) * 4096\n"
+        "for _ in range(5):\n"
+        "    list(summary([sys.argv[1]]))\n"
+        "before = resident()\n"
+        "for _ in range(25):\n"
+        "    list(summary([sys.argv[1]]))\n"
+        "print(resident() - before)\n"
+    )
+    command = [sys.executable, "-P", "-c", program, str(CAPTURES / "inner-fragments.pcap")]
+    environment = {**os.environ, "VXTOOL_ENGINE": "native"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert int(done.stdout) < 10_000_000

@@ -9,7 +9,7 @@ from functools import partial
 
 from engine.generate import echo, ethernet, ipv4, udp, vxlan
 from torture.jobs import PATIENCE, Case, Job
-from torture.ways import as_file, process, through_both, through_engine, through_report, word_of_json
+from torture.ways import as_file, process, through_both, through_engine, through_list, through_report, word_of_json
 
 LENGTHS = (0, 1, 2, 3, 4, 8, 11, 12, 13, 16, 20, 28, 0xFFFF, 1 << 24, (1 << 24) + 1, 1 << 25, (1 << 25) + 4,
            2_000_000_000, (1 << 31) - 1, 1 << 31, (1 << 32) - 4, (1 << 32) - 1)  # fmt: skip
@@ -117,10 +117,16 @@ def every_way(
         yield Case(f"{label}, in pieces", f"{row}: the C engine", in_pieces, size)
         both = partial(through_both, made, least, most)
         yield Case(label, f"{row}: both engines, tables equal", both, 2 * size)
+        lists = partial(_list, made, least, most)
+        yield Case(label, f"{row}: packet lists of both engines, equal", lists, 4 * size)
     # As much as five commands would read: an analysis, and the flows in each format.
     run = partial(_report, made, least, most)
     yield Case(label, f"{row}: whole reports and flows", run, 5 * size, patience)
     yield Case(label, f"{row}: processes", partial(_process, made, least, most), size, patience)
+
+
+def _list(data: bytes, least: int, most: int | None) -> str:
+    return through_list(as_file(data), least, most)
 
 
 def _report(data: bytes, least: int, most: int | None) -> str:

@@ -18,6 +18,7 @@ from torture.ways import (
     samples,
     through_both,
     through_engine,
+    through_list,
     through_report,
     through_source,
     word_of_json,
@@ -53,6 +54,10 @@ def _in_report(data: bytes, least: int, most: int | None, name: str = "case.pcap
     return through_report(as_file(data, name), least, most)
 
 
+def _in_list(data: bytes, least: int, most: int | None) -> str:
+    return through_list(as_file(data), least, most)
+
+
 def _ways(
     chance: random.Random, label: str, data: bytes, least: int, most: int | None, many: tuple[int, int, int]
 ) -> Iterator[Case]:
@@ -63,6 +68,9 @@ def _ways(
     if chance.random() < 1 / report:
         run = partial(_in_report, data, least, most)
         yield Case(label, "whole reports and flows, all formats", run, 2 * len(data))
+    if chance.random() < 1 / report:
+        run = partial(_in_list, data, least, most)
+        yield Case(label, "packet lists of both engines, equal", run, 4 * len(data))
     if chance.random() < 1 / one:
         yield Case(label, "processes of their own", partial(_in_process, data, least, most), len(data))
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torture.tally import Wrong
 
 import vxtool
+from vxtool.api import summary
 from vxtool.capture.source import open_source
 from vxtool.engine import make_engine
 from vxtool.engine.options import EngineOptions
@@ -166,6 +167,39 @@ def through_report(path: str, least: int, most: int | None = None, **known: Any)
     if row["error"] is not None and not row["truncated"]:
         return REFUSED
     return CUT if row["truncated"] else SKIPPED if row["skipped_blocks"] else WHOLE
+
+
+def through_list(path: str, least: int, most: int | None = None) -> str:
+    """The packet list of both engines, which must be equal: every record, and each datagram once."""
+    engine = os.environ.pop("VXTOOL_ENGINE", None)
+    try:
+        for all_records in (True, False):
+            listed = []
+            for name in ("native", "pure"):
+                os.environ["VXTOOL_ENGINE"] = name
+                found = summary([path], all_records=all_records)
+                listed.append(("".join(found), found.lines, found.inputs))
+            text, lines, (row,) = listed[0]
+            if (text, lines) != listed[1][:2]:
+                raise Wrong(f"the engines' packet lists differ: {_first_difference(text, listed[1][0])}")
+            plain(text, "the packet list")
+            if all_records and (lines != row["records"] or lines < least or (most is not None and lines > most)):
+                raise Wrong(f"{lines} records listed, {row['records']} counted, expected {least} to {most}")
+    except InputError as error:
+        one_line(str(error))
+        if least:
+            raise Wrong(f"refused: {error}") from None
+        return REFUSED
+    finally:
+        os.environ.pop("VXTOOL_ENGINE")
+        if engine is not None:
+            os.environ["VXTOOL_ENGINE"] = engine
+    return CUT if row["truncated"] else SKIPPED if row["skipped_blocks"] else WHOLE
+
+
+def _first_difference(one: str, other: str) -> str:
+    pairs = zip(one.splitlines(), other.splitlines(), strict=False)
+    return next((f"{first!r}, {second!r}" for first, second in pairs if first != second), "in their length")
 
 
 _CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")

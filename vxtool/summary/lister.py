@@ -119,19 +119,18 @@ class Lister:
         self._names_known = bool(knowledge.cluster.sources)
         self.unlisted = tables.counters.unlisted_datagrams + tables.counters.unlisted_sightings
         self.fields = list(wish.fields) or self._usual_fields()
-        self._machine = self._make_machine()
-
-    @property
-    def lines(self) -> int:
-        return self._machine.lines
+        self.lines = 0  # so far
+        self._program = self._compiled()
 
     def blocks(self, inputs: Inputs) -> Iterator[bytes]:
         """The lines as UTF-8, some at a time. What of an input cannot be read any more is left out."""
-        machine = self._machine
+        # Kept here alone: it asks this object, and two that hold each other would stay for long.
+        machine = self._make_machine()
         with inputs.opened(readable(self._inputs)) as reading:
             while (index := machine.wants()) is not None:
                 chunk = reading.read(index)
                 text = machine.feed(index, chunk) if chunk else machine.end(index)
+                self.lines = machine.lines
                 if text:
                     yield text
 
@@ -153,7 +152,7 @@ class Lister:
             columns, room, indent = layout
         else:
             columns, room, indent = tuple(Column(NUMBERS[name]) for name in fields), 0, 0
-        program = self._program()
+        program = self._program
         listed = self._judge.bundles.listed()
         sighted = self._tables.queries.sighted()
         asks_names = {"source_name", "destination_name"} & {*fields} or wish.filter
@@ -230,7 +229,7 @@ class Lister:
         }
         return [name for name, wanted in fields.items() if wanted]
 
-    def _program(self) -> Program | None:
+    def _compiled(self) -> Program | None:
         if not self._wish.filter:
             return None
         from vxtool.summary.filter import names_like

@@ -247,7 +247,8 @@ class Lister:
         if after < before or after - base > 0xFFFF:
             return seen
         data[field : field + 2] = (after - base).to_bytes(2, "big")
-        whole = read(bytes(data), record.length + after - before, link_type, self._ports)
+        length_of_all = min(record.length + after - before, 0xFFFF_FFFF)
+        whole = read(bytes(data), length_of_all, link_type, self._ports)
         whole.length = record.length
         return whole
 

@@ -525,8 +525,10 @@ static int read_as_whole(vx_lister *lister, vx_seen *seen, const vx_record *reco
     uint8_t *at = header + (ip->kind == VX_IPV4 ? 2 : 4);
     at[0] = (uint8_t)(field >> 8);
     at[1] = (uint8_t)field;
-    vx_seen_read(seen, (const uint8_t *)whole->at, record->captured, record->length + (after - before),
-                 link_type, lister->options.ports, lister->options.port_count);
+    uint32_t more = after - before, most = UINT32_MAX - record->length;
+    vx_seen_read(seen, (const uint8_t *)whole->at, record->captured,
+                 record->length + (more < most ? more : most), link_type, lister->options.ports,
+                 lister->options.port_count);
     seen->length = record->length;
     return 0;
 }
