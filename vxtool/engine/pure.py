@@ -194,6 +194,17 @@ class _Tails:
         self.wire_bytes = frame.wire_length
 
 
+class _Large:
+    """That a flow had a super-frame, of which no direction is told."""
+
+    __slots__ = ("clock", "flow_hash", "order")
+
+    def __init__(self, sighting: _Sighting) -> None:
+        self.flow_hash = _flow_hash(sighting.frame)
+        self.clock = sighting.clock
+        self.order = sighting.order
+
+
 class _Group:
     """The fragments of one datagram at one stage: its first fragment's sighting once seen, tails until then."""
 
@@ -318,12 +329,13 @@ class PureEngine:
         self._loose: list[Loose[_Journey, _Sighting]] = []  # closed, and may be of one super-frame
         self._loose_clock = 0  # when they were last looked at
         self._directions: set[int] = set()  # of all sightings so far
-        self._may_be_cut: set[int] = set()  # hashes of flows with super-frames of which no direction is told
+        # When flows last had super-frames of which no direction is told, by their hashes.
+        self._may_be_cut: dict[int, int] = {}
         self._groups: dict[tuple[object, ...], _Group] = {}
         self._group_order: deque[tuple[tuple[object, ...], _Group]] = deque()
 
         self._attached: dict[tuple[object, ...], int] = {}
-        self._held: list[_Sighting | _Tails] = []
+        self._held: list[_Sighting | _Tails | _Large] = []
         self._last_held: int | None = None  # the clock of the last of them that may be of a super-frame
 
         self._counters = Counters()
@@ -636,14 +648,14 @@ class PureEngine:
     def _hold(self, sighting: _Sighting) -> None:
         self._held.append(sighting)
         self._directions.add(sighting.place[1])
-        self._note_untold(sighting)
+        if _is_large_untold(sighting):
+            self._note_large(_Large(sighting))
         if _has_segment(sighting.frame) and (self._last_held is None or sighting.clock > self._last_held):
             self._last_held = sighting.clock
 
-    def _note_untold(self, sighting: _Sighting) -> None:
-        """Where no direction is told, only flows with a super-frame wait for its pieces."""
-        if sighting.place[1] == UNKNOWN and sighting.frame.inner_length > LONGEST_PACKET:
-            self._may_be_cut.add(_flow_hash(sighting.frame))
+    def _note_large(self, large: _Large) -> None:
+        """Where no direction is told, only flows with a super-frame close by wait for its pieces."""
+        self._may_be_cut[large.flow_hash] = max(large.clock, self._may_be_cut.get(large.flow_hash, 0))
 
     def _take_back(self, key: tuple[object, ...]) -> None:
         """Undo what is open of this key: its sightings are held as if they had been from the start."""
@@ -662,6 +674,12 @@ class PureEngine:
         """Hold the tails that are still to come: how long their datagram is open depends on the earlier part."""
         del self._groups[key]
         self._attached[key] = clock
+
+    def _see_large(self, large: _Large) -> None:
+        """Note it. That also concerns what an earlier part has to close."""
+        self._note_large(large)
+        if self._options.part:
+            self._held.append(large)
 
     def _see_tails(self, tails: _Tails) -> None:
         if self._is_attached(tails.key, tails.clock):
@@ -738,8 +756,8 @@ class PureEngine:
     def _join(self, sighting: _Sighting) -> None:
         direction = sighting.place[1]
         self._directions.add(direction)
-        if direction == UNKNOWN:
-            self._note_untold(sighting)
+        if _is_large_untold(sighting):
+            self._see_large(_Large(sighting))
         ttl = sighting.frame.outer_ttl
         chain = self._chains.get(sighting.frame.key)
         if chain is None:
@@ -885,8 +903,10 @@ class PureEngine:
 
     def _may_be_untold(self, journey: _Journey) -> bool:
         """The same where the capture tells no direction: it was seen once, or else TTLs have to tell the sides; and
-        there has to be a super-frame."""
-        if _flow_hash(journey.sightings[0].frame) not in self._may_be_cut or len(journey.sightings) > 2:
+        there has to be a super-frame close by."""
+        large_at = self._may_be_cut.get(_flow_hash(journey.sightings[0].frame))
+        reach = self._options.window + self._options.settle  # as of what a part holds back
+        if large_at is None or large_at + reach < journey.clock or len(journey.sightings) > 2:
             return False
         if any(sighting.place[1] != UNKNOWN for sighting in journey.sightings):
             return False
@@ -1552,9 +1572,12 @@ class PureEngine:
         for event in sorted(other._held, key=lambda event: event.order):
             event.clock += shift
             event.order += self._order
-            event.sample = _renumber(event.sample, base)
             self._clock = event.clock
             self._expire(event.clock)
+            if isinstance(event, _Large):
+                self._see_large(event)
+                continue
+            event.sample = _renumber(event.sample, base)
             if isinstance(event, _Tails):
                 self._see_tails(event)
             else:
@@ -1563,7 +1586,6 @@ class PureEngine:
     def _take_over_loose(self, other: PureEngine, shift: int, base: list[int]) -> None:
         """Before anything is replayed: what hangs together with it may be decided then."""
         self._directions |= other._directions
-        self._may_be_cut |= other._may_be_cut
         for item in other._loose:
             item.journey.clock += shift
             for sighting in item.journey.sightings:
@@ -1719,6 +1741,10 @@ def _lacks(sighting: _Sighting) -> bool:
         return False
     header = frame.wire_length - frame.covered - (8 if len(frame.fragment_key[0]) == 16 else 0)  # type: ignore[arg-type]
     return sighting.covered < frame.outer_length - header
+
+
+def _is_large_untold(sighting: _Sighting) -> bool:
+    return sighting.place[1] == UNKNOWN and sighting.frame.inner_length > LONGEST_PACKET
 
 
 def _flow_hash(frame: Frame) -> int:

@@ -62,10 +62,12 @@ void vx_journeys_free(vx_journeys *journeys) {
     free(journeys->settled.entries);
     free(journeys->group_order.entries);
     free(journeys->events);
+    free(journeys->large_at_up1);
     free(journeys->loose);
     journeys->loose = NULL;
     journeys->open = journeys->settled = journeys->group_order = (vx_ring){0};
     journeys->events = NULL;
+    journeys->large_at_up1 = NULL;
 }
 
 static inline vx_journey *journey_at(const vx_journeys *journeys, uint32_t number) {
@@ -561,17 +563,25 @@ static bool has_segment(const vx_key *key, const vx_sighting *sighting) {
            (key->ends.protocol == VX_UDP && key->transport[0] == length + VX_UDP_HEADER);
 }
 
-/* Where a flow stands among those with super-frames: 64 of them in a word. */
-static uint64_t large_hash(const vx_key *key) { return vx_hash(&key->ends, sizeof key->ends, 0); }
+/* How far from the start of a part an earlier one may know what is seen. */
+static inline uint64_t reach_of(const vx_journeys *journeys) { return journeys->window + journeys->settle; }
 
-static size_t word_of(uint64_t hash) { return (hash >> 6) % VX_FLOW_WORDS; }
+static uint32_t large_hash(const vx_key *key) {
+    return (uint32_t)(vx_hash(&key->ends, sizeof key->ends, 0) % VX_FLOW_HASHES);
+}
 
-static uint64_t bit_of(uint64_t hash) { return UINT64_C(1) << (hash & 63); }
-
-static VX_RARE void note_large(vx_journeys *journeys, const vx_key *key) {
-    uint64_t hash = large_hash(key);
-    journeys->may_be_cut[word_of(hash)] |= bit_of(hash);
-    journeys->has_large = true;
+/* Note that a flow had a super-frame. */
+static VX_RARE int note_large(vx_journeys *journeys, const vx_key *key, uint64_t clock) {
+    if (journeys->large_at_up1 == NULL) {
+        journeys->large_at_up1 = vx_allocate(VX_FLOW_HASHES, sizeof *journeys->large_at_up1);
+        if (journeys->large_at_up1 == NULL)
+            return -1;
+        memset(journeys->large_at_up1, 0, VX_FLOW_HASHES * sizeof *journeys->large_at_up1);
+    }
+    uint64_t *last = &journeys->large_at_up1[large_hash(key)];
+    if (*last < clock + 1)
+        *last = clock + 1;
+    return 0;
 }
 
 static inline bool is_large_untold(const vx_sighting *sighting) {
@@ -579,9 +589,10 @@ static inline bool is_large_untold(const vx_sighting *sighting) {
 }
 
 /* Whether a journey of which no direction is told may be one: it was seen once, or else TTLs have to tell the
- * sides; and there has to be a super-frame. */
+ * sides; and there has to be a super-frame close by: within what a part holds back, so that what an earlier
+ * one knows does not matter to what this one counts. */
 static bool may_be_untold(vx_journeys *journeys, const vx_journey *journey) {
-    if (!journeys->has_large || journey->count > 2 ||
+    if (journeys->large_at_up1 == NULL || journey->count > 2 ||
         (journey->sides & (VX_CAME_IN | VX_WENT_OUT | VX_SIDE_UNKNOWN)) != VX_SIDE_UNKNOWN)
         return false;
     if (journey->count == 2) {
@@ -590,8 +601,8 @@ static bool may_be_untold(vx_journeys *journeys, const vx_journey *journey) {
         if (first->payload_length == last->payload_length || (hops != 1 && hops != -1))
             return false;
     }
-    uint64_t hash = large_hash(&journey->key.key);
-    return (journeys->may_be_cut[word_of(hash)] & bit_of(hash)) != 0;
+    uint64_t last_up1 = journeys->large_at_up1[large_hash(&journey->key.key)];
+    return last_up1 > 0 && (journey->clock < last_up1 || journey->clock - last_up1 < reach_of(journeys));
 }
 
 /* Whether a journey may be one side of a super-frame's: data of which one side alone was seen, or more on one
@@ -1001,6 +1012,28 @@ static inline uint8_t side_of(const vx_traits *traits) {
                                              : VX_CAME_IN;
 }
 
+/* Keep for the merge what a part holds back. */
+static int keep_event(vx_journeys *journeys, const vx_event *event) {
+    if (journeys->event_count == journeys->event_capacity) {
+        size_t capacity = journeys->event_capacity > 0 ? journeys->event_capacity * 2 : 64;
+        vx_event *grown = vx_resize(journeys->events, capacity, sizeof *grown);
+        if (grown == NULL)
+            return -1;
+        journeys->events = grown;
+        journeys->event_capacity = capacity;
+    }
+    journeys->events[journeys->event_count++] = *event;
+    return 0;
+}
+
+/* Note a super-frame. In a part that also concerns what an earlier one has to close. */
+static VX_RARE int see_large(vx_journeys *journeys, const vx_tagged_key *key, const vx_moment *moment) {
+    if (note_large(journeys, &key->key, moment->clock) < 0)
+        return -1;
+    vx_event event = {.key = *key, .moment = *moment, .is_large = true};
+    return journeys->part ? keep_event(journeys, &event) : 0;
+}
+
 static inline int add_sighting(vx_journeys *journeys, uint32_t number, vx_journey *journey,
                                const vx_sighting *sighting, const vx_moment *moment) {
     if (VX_RARELY(journeys->part) && keep_moment(journeys, number, journey->count, moment) < 0)
@@ -1010,8 +1043,8 @@ static inline int add_sighting(vx_journeys *journeys, uint32_t number, vx_journe
         return -1;
     *added = *sighting;
     journeys->sides |= side_of(&sighting->traits);
-    if (VX_RARELY(is_large_untold(sighting)))
-        note_large(journeys, &journey->key.key);
+    if (VX_RARELY(is_large_untold(sighting)) && see_large(journeys, &journey->key, moment) < 0)
+        return -1;
     journey->sides |= side_of(&sighting->traits) | (sighting->pieces != VX_NONE ? VX_IN_PIECES : 0);
     if (journey->outer_id == 0)
         journey->outer_id = sighting->traits.outer_id; /* 0 of what is plain */
@@ -1194,7 +1227,7 @@ static int attach(vx_map *attached, const void *key, size_t size, uint64_t clock
  * no memory. */
 static int is_attached(const vx_journeys *journeys, vx_map *attached, const void *key, size_t size,
                        uint64_t clock) {
-    uint64_t reach = journeys->window + journeys->settle;
+    uint64_t reach = reach_of(journeys);
     if (clock <= reach)
         return attach(attached, key, size, clock) < 0 ? -1 : 1;
     uint32_t number = vx_map_find(attached, key, size);
@@ -1212,25 +1245,17 @@ static int is_attached(const vx_journeys *journeys, vx_map *attached, const void
 }
 
 static int hold(vx_journeys *journeys, const vx_event *event) {
-    if (journeys->event_count == journeys->event_capacity) {
-        size_t capacity = journeys->event_capacity > 0 ? journeys->event_capacity * 2 : 64;
-        vx_event *grown = vx_resize(journeys->events, capacity, sizeof *grown);
-        if (grown == NULL)
-            return -1;
-        journeys->events = grown;
-        journeys->event_capacity = capacity;
-    }
-    journeys->events[journeys->event_count++] = *event;
     journeys->sides |= side_of(&event->sighting.traits);
-    if (!event->is_tail && is_large_untold(&event->sighting))
-        note_large(journeys, &event->key.key);
+    uint64_t clock = event->moment.clock;
+    if (!event->is_tail && is_large_untold(&event->sighting) &&
+        note_large(journeys, &event->key.key, clock) < 0)
+        return -1;
     if (!event->is_tail && has_segment(&event->key.key, &event->sighting)) {
-        uint64_t clock = event->moment.clock;
         journeys->last_held =
             journeys->holds_segments && journeys->last_held > clock ? journeys->last_held : clock;
         journeys->holds_segments = true;
     }
-    return 0;
+    return keep_event(journeys, event);
 }
 
 /* Hold the tails that are still to come: how long their datagram is open depends on the earlier part. */
@@ -1573,9 +1598,14 @@ static int replay(const transfer *over) {
     for (size_t i = 0; i < other->event_count; i++) {
         vx_event *event = &other->events[i];
         vx_moment moment = transfer_moment(over, event->moment);
-        if (transfer_sighting(over, &event->sighting) < 0)
-            return -1;
         if (vx_journeys_advance(journeys, moment.clock) < 0)
+            return -1;
+        if (event->is_large) {
+            if (see_large(journeys, &event->key, &moment) < 0)
+                return -1;
+            continue;
+        }
+        if (transfer_sighting(over, &event->sighting) < 0)
             return -1;
         int status;
         vx_piece piece = event->piece;
@@ -1653,9 +1683,6 @@ static int take_over_loose(const transfer *over) {
     vx_journeys *journeys = over->to;
     const vx_journeys *other = over->from;
     journeys->sides |= other->sides;
-    journeys->has_large |= other->has_large;
-    for (unsigned i = 0; i < VX_FLOW_WORDS; i++)
-        journeys->may_be_cut[i] |= other->may_be_cut[i];
     for (uint32_t i = 0; i < other->loose_count; i++) {
         vx_loose item = other->loose[i];
         item.journey = copy_journey(over, item.journey, NULL);

@@ -56,11 +56,13 @@ typedef struct {
 _Static_assert(sizeof(vx_group) == 64, "not a cache line");
 
 /* What a part holds back: a sighting, or a tail as such, of which only its piece counts. Of the piece of a
- * sighting only the group is set, where it has pieces. */
+ * sighting only the group is set, where it has pieces. Or that a flow had a super-frame, of which no
+ * direction is told: only its key and moment count. */
 typedef struct {
     vx_tagged_key key;
     vx_moment moment;
     bool is_tail;
+    bool is_large;
     vx_piece piece;
     vx_sighting sighting;
 } vx_event;
@@ -86,7 +88,7 @@ typedef struct {
     uint32_t taken; /* entries that are not vacant */
 } vx_ring;
 
-enum { VX_FLOW_WORDS = 1024 };
+enum { VX_FLOW_HASHES = 1 << 16 };
 
 typedef struct {
     vx_tally *tally;
@@ -115,8 +117,9 @@ typedef struct {
     uint64_t loose_weight; /* of their journeys */
     uint64_t loose_clock;  /* when they were last looked at */
     uint8_t sides;         /* VX_CAME_IN and so on of all sightings so far */
-    bool has_large;        /* any of them was longer than VX_LONGEST_PACKET, with no direction told, and */
-    uint64_t may_be_cut[VX_FLOW_WORDS]; /* one bit for each hash of such a one's flow is set */
+    /* By the hash of a flow: the clock + 1 of its last sighting longer than VX_LONGEST_PACKET with no
+     * direction told. 0: none. NULL: there was none of any flow. */
+    uint64_t *large_at_up1;
     vx_list undecided; /* went out right after the start, without an ingress: through `newer` */
     uint32_t undecided_count;
     vx_list doubtful; /* see doubt.h: the same */
