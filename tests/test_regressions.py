@@ -30,7 +30,7 @@ def test_the_engines_agree_on_what_was_once_found(path: Path, folder: Path) -> N
     case = CaseLibrary(folder).read(path.read_bytes())
     if case is None:
         pytest.skip("no capture")
-    found, _ = difference(case, random.Random(1), questions=True, report=True)
+    found, _ = difference(case, random.Random(1), questions=True, report=True, lists=True)
     assert found is None
 
 

@@ -4,10 +4,10 @@
 
 A case comes from a seed, a kept case, the C fuzzers' corpora where they are there, or the generator of
 tests/engine/test_native_twin.py; it is changed a few times, dealt to one to three inputs and read by both engines,
-the C one in cuts. Tables are compared for each case, the answers to all questions for some, reports for fewer. A
-case whose tables show something for the first time is kept to be changed further. Each run continues behind the
-case at which the last one stopped. What differs is made small and lies in build/fuzz/finds. Exit status: 0 no
-difference, 1 one or more.
+the C one in cuts. Tables are compared for each case, the answers to all questions and packet lists for some,
+reports for fewer. A case whose tables show something for the first time is kept to be changed further. Each run
+continues behind the case at which the last one stopped. What differs is made small and lies in build/fuzz/finds.
+Exit status: 0 no difference, 1 one or more.
 """
 
 from __future__ import annotations
@@ -19,11 +19,15 @@ import random
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from engine.questions import assert_answers_are_plain
 from fuzz import run, seeds
 from fuzz.case_files import FRONT, Case, CaseLibrary
+from summary.lists import both_details, both_lists, some_wish
 
 from vxtool.analysis import Knowledge, Question, build_report
 from vxtool.analysis.model import Tool
@@ -34,7 +38,7 @@ FOLDER = run.BUILD / "differential"
 STATE = FOLDER / "state.json"
 MOST_BYTES = 2500  # of a case
 MOST_KEPT = 4000
-QUESTIONS_OF, REPORTS_OF = 10, 40  # one case of so many
+QUESTIONS_OF, REPORTS_OF, LISTS_OF = 10, 40, 10  # one case of so many
 
 
 # Running a case.
@@ -85,7 +89,29 @@ def hit_a_limit(tables: Tables) -> bool:
     return bool(counters.evicted_journeys or counters.evicted_fragments)
 
 
-def difference(case: Case, chance: random.Random, *, questions: bool, report: bool) -> tuple[str | None, Tables]:
+def list_difference(case: Case) -> str | None:
+    """In which line the packet lists of the two engines differ, or what they tell of a record."""
+    chance = random.Random(case.seed)
+    for all_records in (False, True):
+        asked: dict[str, Any] = {**some_wish(chance), "all_records": all_records}
+        times = {"window_ns": case.options.window, "settle_ns": case.options.settle}
+        plain, native = both_lists(case.files, **times, **asked)
+        if plain != native:
+            return _first_of(plain, native)
+    plain, native = both_details(case.files, chance.choice([1, 1, 2, 3, 7]), **times)
+    return None if plain == native else f"detail: {plain[:100]!r} {native[:100]!r}"
+
+
+def _first_of(plain: str, native: str) -> str:
+    for one, other in zip_longest(plain.split("\n"), native.split("\n"), fillvalue=""):
+        if one != other:
+            return f"{one!r} {other!r}"
+    return "nothing"
+
+
+def difference(
+    case: Case, chance: random.Random, *, questions: bool, report: bool, lists: bool
+) -> tuple[str | None, Tables]:
     """What the engines differ in, and the plain one's tables."""
     plain = engine_of(case, "pure").tables()
     # Which journeys and fragments are too many depends on when the others are looked through.
@@ -100,6 +126,8 @@ def difference(case: Case, chance: random.Random, *, questions: bool, report: bo
             return f"answers: {str(error)[:100]}", plain
     if report and report_of(case, plain) != report_of(case, native):
         return "report", plain
+    if lists and (differing := list_difference(case)) is not None:
+        return f"list: {differing}", plain
     return None, plain
 
 
@@ -117,12 +145,13 @@ class Source:
 
     def _beginnings(self) -> Iterator[bytes]:
         yield from (case for case in seeds.cases(random.Random(self.seed), 12) if len(case) <= MOST_BYTES)
-        for name in ("engine", "merge", "query"):
+        for name in ("engine", "merge", "query", "summary"):
             folder = run.BUILD / "corpus" / name
             for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-                data = path.read_bytes()
-                if len(data) <= MOST_BYTES:
-                    yield data
+                with suppress(FileNotFoundError):  # a fuzzer that runs meanwhile found a shorter one
+                    data = path.read_bytes()
+                    if len(data) <= MOST_BYTES:
+                        yield data
         for path in sorted((seeds.REPOSITORY / "tests" / "regressions").glob("*.bin")):
             if path.stat().st_size <= MOST_BYTES:
                 yield path.read_bytes()
@@ -190,7 +219,7 @@ def shrink(library: CaseLibrary, data: bytes, what: str) -> bytes:
         if case is None:
             return False
         kind = what.split(":")[0]
-        asked = {"questions": kind == "answers", "report": kind == "report"}
+        asked = {"questions": kind == "answers", "report": kind == "report", "lists": kind == "list"}
         found, _ = difference(case, random.Random(case.seed), **asked)
         return found is not None and found.split(":")[0] == kind
 
@@ -231,7 +260,8 @@ def main() -> int:
     library = CaseLibrary(FOLDER)
     if given.show is not None:
         case = library.read(given.show.read_bytes())
-        found = None if case is None else difference(case, random.Random(case.seed), questions=True, report=True)[0]
+        everything = {"questions": True, "report": True, "lists": True}
+        found = None if case is None else difference(case, random.Random(case.seed), **everything)[0]
         print(found or "no difference")
         return 1 if found else 0
 
@@ -240,7 +270,7 @@ def main() -> int:
         state |= {"seed": given.seed, "next": 0}
     source = Source(library, state["seed"])
     began, processor = time.monotonic(), time.process_time()
-    executions = finds = reports = 0
+    executions = finds = reports = lists = 0
     number = state["next"]
     while time.monotonic() - began < given.seconds and (given.cases is None or executions < given.cases):
         data = source.case(number)
@@ -249,8 +279,13 @@ def main() -> int:
         if case is None:
             continue
         chance = random.Random(number)
-        asked = {"questions": number % QUESTIONS_OF == 0, "report": number % REPORTS_OF == 0}
+        asked = {
+            "questions": number % QUESTIONS_OF == 0,
+            "report": number % REPORTS_OF == 0,
+            "lists": number % LISTS_OF == 1,
+        }
         reports += asked["report"]
+        lists += asked["lists"]
         executions += 1
         found, tables = difference(case, chance, **asked)
         if found is None:
@@ -270,8 +305,8 @@ def main() -> int:
     run.note("differential", executions, seconds, time.process_time() - processor, finds)
     print(
         f"differential {executions:>8,} cases in {seconds:.0f} s (seed {state['seed']}, to case {number:,}; "
-        f"{state['executions']:,} in all), {reports:,} whole reports, {len(source.pool):,} cases kept"
-        + (f": {finds} DIFFERENCES" if finds else "")
+        f"{state['executions']:,} in all), {reports:,} whole reports, {lists:,} packet lists, "
+        f"{len(source.pool):,} cases kept" + (f": {finds} DIFFERENCES" if finds else "")
     )
     return 1 if finds else 0
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import atexit
 import itertools
+import json
 import os
+import random
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import atheris
 from fuzz.case_files import FRONT, CaseLibrary
 from fuzz.run import BUILD
-from fuzz.seeds import LINKS
+from fuzz.seeds import LINKS, REPOSITORY
 
 with atheris.instrument_imports(include=["vxtool"]):
     import vxtool
@@ -39,8 +42,18 @@ with atheris.instrument_imports(include=["vxtool"]):
     import vxtool.packet.decoder
     import vxtool.packet.encoder
     import vxtool.report
+    import vxtool.report.record
     import vxtool.report.text
+    import vxtool.summary.applications
+    import vxtool.summary.detail
+    import vxtool.summary.filter_text
+    import vxtool.summary.layers
+    import vxtool.summary.lister
+    import vxtool.summary.pure
     from vxtool.errors import PacketError, VxtoolError
+
+from summary.lines import lines_of  # behind what is traced
+from summary.lists import both_texts, some_wish
 
 LIBRARY = CaseLibrary(BUILD / "differential")
 FOLDER = Path(tempfile.mkdtemp(prefix="vxtool-fuzz-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None))
@@ -126,6 +139,48 @@ def flows(data: bytes) -> None:
     listed = vxtool.api.flows([str(INPUT)], jobs=1, packets=chosen(data, 2) > 0)
     assert listed["flows_shown"] <= listed["flows_matching"] <= listed["flows_total"]
     list(itertools.islice(listed["flows"], 50))
+
+
+def summary(data: bytes) -> None:
+    """The packet list of the native engine, with what messages of applications tell."""
+    INPUT.write_bytes(data[FRONT:])
+    chance = random.Random(data[:FRONT])
+    asked = some_wish(chance)
+    listed = vxtool.api.summary([str(INPUT)], jobs=1, **asked)
+    text = b"".join(listed.blocks()).decode()
+    lines = text.split("\n")
+    if asked["format"] == "json":
+        check_page(text)
+        records = json.loads(text)["records"]
+        assert len(records) == listed.lines
+        assert len({record["number"] for record in records if "number" in record}) in (0, listed.lines)
+    elif asked["format"] == "tsv":
+        check_page(text.replace("\t", ""))
+        assert len(lines) == listed.lines + 2
+        assert len({line.count("\t") for line in lines[:-1]}) == 1
+    else:
+        check_page(text.replace("\x1b", "") if asked["target"].color else text)
+        assert len(lines) > listed.lines
+        if not asked["fit"]:
+            assert len(lines) == listed.lines + 1
+
+
+def detail(data: bytes) -> None:
+    """One record in full, in both formats."""
+    INPUT.write_bytes(data[FRONT:])
+    found = vxtool.api.summary_detail([str(INPUT)], 1 + chosen(data, 8), jobs=1)
+    check_spans([*found["layers"]], found["captured"])
+    for render in vxtool.report.RECORD_RENDERERS.values():
+        check_page(render(found, vxtool.report.Target(width=60 + data[1])))
+
+
+def check_spans(items: Sequence[Any], captured: int) -> None:
+    """What is said to stand in the record, does."""
+    for item in items:
+        assert item["offset"] >= 0, item
+        assert item["length"] >= 0, item
+        assert item["offset"] + item["length"] <= captured, item
+        check_spans(item["fields"], captured)
 
 
 def convert(data: bytes) -> None:
@@ -219,8 +274,40 @@ def words(data: bytes) -> None:
         vxtool.cluster.links.parse_interface_options(text.split("\n"))
 
 
+SAMPLE = str(REPOSITORY / "captures" / "vxlan.pcap")
+LINES = list(lines_of(REPOSITORY / "captures" / "ping-http.pcap"))[:40]
+
+
+def filters(data: bytes) -> None:
+    """A filter is refused, or takes the same lines by either engine, and those that its opposite does not."""
+    text = data.decode("utf-8", "surrogateescape")
+    names = vxtool.summary.filter_text.FilterNames(lambda name: range(len(name)), ["a/eth1.pcap", "b\x1b.pcap"])
+    program = vxtool.summary.filter_text.compile_filter(text, names)
+    wanted = vxtool.summary.filter.Filter(program)
+    other = vxtool.summary.filter_text.compile_filter(f"!({text})", names) if len(text) < 8000 else None
+    unwanted = vxtool.summary.filter.Filter(other) if other is not None else None
+    for line in LINES:
+        holds = wanted.holds(line)
+        assert unwanted is None or unwanted.holds(line) is not holds
+    plain, native = both_texts([SAMPLE], filter=text, format="tsv", fields=["number"], all_records=True)
+    assert plain == native
+
+
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    made.__name__: made for made in (container, engine, analyze, flows, convert, decode, cluster, words)
+    made.__name__: made
+    for made in (
+        container,
+        engine,
+        analyze,
+        flows,
+        summary,
+        detail,
+        convert,
+        decode,
+        filters,
+        cluster,
+        words,
+    )
 }
 
 
@@ -237,7 +324,7 @@ def main() -> None:
         return LIBRARY.mutate(data[:most], min(most, MOST), seed)
 
     arguments = [sys.argv[0], *sys.argv[2:]]
-    if target in (container, engine, analyze, flows, convert):
+    if target in (container, engine, analyze, flows, summary, detail, convert):
         atheris.Setup(arguments, one, custom_mutator=mutate)
     else:
         atheris.Setup(arguments, one)

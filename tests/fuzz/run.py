@@ -62,6 +62,8 @@ TARGETS = {
     "engine": Target(("fuzz_engine.c", *_ENGINE), "cases", 8192),
     "merge": Target(("fuzz_merge.c", *_ENGINE), "cases", 8192),
     "query": Target(("fuzz_query.c", *_ENGINE), "cases", 8192),
+    "seen": Target(("fuzz_seen.c", "cases.c", "layout.c", "programs.c"), "frames", 4096),
+    "summary": Target(("fuzz_summary.c", "listed.c", "programs.c", "running.c", *_CASES), "cases", 8192),
 }
 # By name: what seeds they have.
 PYTHON_TARGETS = {
@@ -69,8 +71,11 @@ PYTHON_TARGETS = {
     "python-engine": "cases",
     "python-analyze": "cases",
     "python-flows": "cases",
+    "python-summary": "cases",
+    "python-detail": "cases",
     "python-convert": "cases",
     "python-decode": "frames",
+    "python-filters": "filters",
     "python-cluster": "files",
     "python-words": "words",
 }
@@ -165,7 +170,8 @@ def seeds_of(name: str) -> Iterator[bytes]:
             if not (name == "pcap" and is_ng) and not (name == "pcapng" and not is_ng):
                 yield case
     else:
-        yield from {"frames": seeds.frames, "files": seeds.files, "words": seeds.words}[kind](chance)
+        made = {"frames": seeds.frames, "files": seeds.files, "words": seeds.words, "filters": seeds.filters}
+        yield from made[kind](chance)
 
 
 def prepare(name: str) -> tuple[Path, Path]:
@@ -177,7 +183,8 @@ def prepare(name: str) -> tuple[Path, Path]:
     for number, seed in enumerate(seeds_of(name)):
         (folder / f"{number:04}").write_bytes(seed)
     words = BUILD / f"{name}.dict"
-    words.write_text(seeds.dictionary_text())
+    is_filter = PYTHON_TARGETS.get(name) == "filters"
+    words.write_text(seeds.filter_dictionary_text() if is_filter else seeds.dictionary_text())
     return corpus, folder
 
 

@@ -212,8 +212,38 @@ def words(chance: random.Random) -> Iterator[bytes]:
     yield b"\0053=eth1\n4=eth2"
 
 
+def filters(chance: random.Random) -> Iterator[bytes]:
+    """Display filters: the example of each field, and those of which the tests say what is wrong with them."""
+    from vxtool.summary.filter_fields import FILTER_FIELDS
+
+    examples = [field.example for field in FILTER_FIELDS]
+    yield from (example.encode() for example in dict.fromkeys(examples))
+    for _ in range(20):
+        first, second, third = chance.sample(examples, 3)
+        yield f"!({first} {chance.choice(['&&', 'and'])} {second}) {chance.choice(['||', 'or'])} {third}".encode()
+    yield b"tcp.port in {80, 443, 8000..8080} && tcp.flags & 0x12 == 0x12"
+    yield b'pod not in {"a b", default/*} && node contains "w\xc3\xb6"'
+    golden = REPOSITORY / "tests" / "summary" / "golden" / "filter_errors.txt"
+    lines = [line for line in golden.read_bytes().splitlines() if not line.startswith(b"#")]
+    yield from lines[::2]
+
+
+def filter_words() -> Iterator[str]:
+    """What a filter is made of."""
+    from vxtool.summary.filter_fields import FILTER_FIELDS
+
+    for field in FILTER_FIELDS:
+        yield from (field.name, *field.aliases)
+    yield from ("&&", "||", "!", "==", "!=", "<=", ">=", "..", "in {", "}", "contains", "not", "and", "or", "&")
+    yield from ("172.20.0.0/16", "fd00::/8", "02:00:00:00:00:01", "2025-08-09T17:27:50.282388Z", "10ms", "-1.5")
+
+
 def dictionary_text() -> str:
     def quoted(value: bytes) -> str:
         return "".join(f"\\x{octet:02x}" for octet in value)
 
     return "".join(f'{name}="{quoted(value)}"\n' for name, value in DICTIONARY.items())
+
+
+def filter_dictionary_text() -> str:
+    return "".join(f'"{word}"\n' for word in filter_words())

@@ -24,6 +24,7 @@ def _golden() -> Iterator[tuple[str, str]]:
 ERRORS = [
     *_golden(),
     ("\x1b[1m == 1", "    column 1: '\\x1b[1m': no such field; `vxtool fields filter` lists all."),
+    ('eth == "\\\x1b"', "    column 9: \\'\\x1b' is no escape; expected \\\\, \\\" or \\'."),
     ("(" * (DEEPEST + 1), "    column 65: more than 64 parentheses within each other; ask for less at a time."),
     ("x" * (LONGEST + 1), "    column 8193: is longer than 8192 characters; ask for less at a time."),
 ]

@@ -168,7 +168,7 @@ class _Parser:
             if text[at] == "\\":
                 at += 1
                 if at < len(text) and text[at] not in "\\\"'":
-                    self._fail(at, f"\\{text[at]} is no escape; expected \\\\, \\\" or \\'.")
+                    self._fail(at, f"\\{_plain(text[at])} is no escape; expected \\\\, \\\" or \\'.")
             content.append(text[at : at + 1])
             at += 1
         if at >= len(text):

@@ -82,6 +82,106 @@ def check_wish(wish: Wish) -> None:
         raise UsageError(f"time {wish.time!r}: expected one of {', '.join(TIMES)}")
 
 
+class Answers:
+    """What a machine asks, and texts as the format takes them. It knows nothing of the machine, which holds it:
+    Python's collector does not look through the native one, so that a ring of the two would never go away."""
+
+    def __init__(self, tables: Tables, judged: Sequence[Judged], knowledge: Knowledge, format: Format) -> None:
+        self._tables = tables
+        self._judged = judged
+        self._knowledge = knowledge
+        self._format = format
+        self._applications: Applications | None = None
+        self.labels = {key: self._label(key) for key in tables.interfaces}
+
+    # Text as the format takes it.
+
+    def shown(self, text: str) -> str:
+        # JSON has ways of its own to say what does not print.
+        return text if self._format == "json" else escape(text)
+
+    def encoded(self, text: str) -> bytes:
+        return self.shown(text).encode("utf-8", "surrogateescape" if self._format == "json" else "strict")
+
+    def encoded_or_none(self, text: str | None) -> bytes | None:
+        return None if text is None else self.encoded(text)
+
+    # What the machine asks.
+
+    def _label(self, key: InterfaceKey) -> str | None:
+        label = self._knowledge.interface(key, self._tables).label
+        return None if label is None else self.shown(label)
+
+    def name(self, address: bytes) -> str | None:
+        knowledge = self._knowledge
+        pod = knowledge.pod(address)
+        name = str(pod) if pod is not None else knowledge.node(address) or knowledge.service(address, None)
+        return None if name is None else self.shown(name)
+
+    def party(self, address: bytes) -> tuple[bytes | None, bytes | None, bytes | None, int] | None:
+        knowledge = self._knowledge
+        name, pod, text = self.name(address), knowledge.pod(address), address_text(address) or ""
+        node = pod.node_name if pod is not None else knowledge.node(address)
+        if node is None and pod is not None and pod.node_address is not None:
+            node = knowledge.cluster.node(pod.node_address)
+        identity = knowledge.cluster.identity_of(text)
+        if name is None and identity is None:
+            return None
+        return (
+            self.encoded_or_none(name),
+            self.encoded_or_none(str(pod) if pod is not None else None),
+            self.encoded_or_none(node),
+            -1 if identity is None else identity,
+        )
+
+    def identity(self, vni: int) -> bytes | None:
+        if not 0 <= vni < 1 << 24:
+            return None
+        info = self._knowledge.cluster.identity(vni)
+        if info is None or info.name is None:
+            return None
+        return self.encoded(f"{info.namespace}/{info.name}" if info.namespace else info.name)
+
+    def interface(self, index: int, number: int, interface: int) -> bytes | None:
+        key = InterfaceKey(index, -1, -1) if index >= 0 else InterfaceKey(-1, number, interface)
+        if key not in self.labels:
+            return None
+        return self.encoded_or_none(self.labels[key])
+
+    def direction(self, bundle: int, number: int, interface: int, macs: bytes) -> int:
+        """Which way a record of a bundle went, by what MACs or TTLs told of the stage at which it stands."""
+        key = InterfaceKey(-1, number, interface)
+        stages: list[Stage] = [stage for stage in self._judged[bundle].route.stages if stage.interface == key]
+        exact = [stage for stage in stages if stage.macs == macs]
+        told = {stage.direction for stage in exact or stages}
+        return told.pop() if len(told) == 1 else UNKNOWN
+
+    def message(
+        self,
+        transport: int,
+        source_port: int,
+        destination_port: int,
+        payload: bytes,
+        length: int,
+        stream: int,
+        forward: bool,
+        remaining: int,
+        last: bool,
+    ) -> tuple[bytes, bytes, int] | None:
+        """What a datagram tells of applications; see `Applications.describe`."""
+        if self._applications is None:
+            from vxtool.summary.applications import Applications  # here, because most packets hold none
+
+            self._applications = Applications()
+        found = self._applications.describe(
+            transport, source_port, destination_port, payload, length, stream, bool(forward), remaining, bool(last)
+        )
+        if found is None:
+            return None
+        protocol, info, left = found
+        return self.encoded(protocol), self.encoded(info), left
+
+
 class Lister:
     """Reads the inputs a second time, and gives the lines."""
 
@@ -114,36 +214,36 @@ class Lister:
         self._wish = wish
         self._target = target
         self._engine = engine
-        self._labels = {key: self._label(key) for key in tables.interfaces}
-        self._applications: Applications | None = None
+        self._answers = Answers(tables, judged, knowledge, wish.format)
         self._names_known = bool(knowledge.cluster.sources)
         self.unlisted = tables.counters.unlisted_datagrams + tables.counters.unlisted_sightings
         self.fields = list(wish.fields) or self._usual_fields()
-        self.lines = 0  # so far
-        self._program = self._compiled()
+        self._machine = self._make_machine()
+
+    @property
+    def lines(self) -> int:
+        return self._machine.lines
 
     def blocks(self, inputs: Inputs) -> Iterator[bytes]:
         """The lines as UTF-8, some at a time. What of an input cannot be read any more is left out."""
-        # Kept here alone: it asks this object, and two that hold each other would stay for long.
-        machine = self._make_machine()
+        machine = self._machine
         with inputs.opened(readable(self._inputs)) as reading:
             while (index := machine.wants()) is not None:
                 chunk = reading.read(index)
                 text = machine.feed(index, chunk) if chunk else machine.end(index)
-                self.lines = machine.lines
                 if text:
                     yield text
 
     # What the machine is given.
 
     def _make_machine(self) -> Machine:
-        wish, target = self._wish, self._target
+        wish, target, answers = self._wish, self._target, self._answers
         fields = self.fields
         ways, way_of = self._ways()
         dropped = any(item.outcome == "dropped" for item in self._judged)
-        way_width = widest([self._decoded(way[2]) for way in ways if way[2] is not None])
+        way_width = widest([_decoded(way[2]) for way in ways if way[2] is not None])
         if wish.all:
-            way_width = max(way_width, widest([f"{label} out" for label in self._labels.values() if label]))
+            way_width = max(way_width, widest([f"{label} out" for label in answers.labels.values() if label]))
         tail_width = 0 if wish.all else _DROPPED_WIDTH if dropped else _LATENCY_WIDTH
         digits = max((_DIGITS.get(item["format"] or "", 9) for item in self._inputs if item["records"]), default=9)
         if wish.format == "text":
@@ -152,12 +252,12 @@ class Lister:
             columns, room, indent = layout
         else:
             columns, room, indent = tuple(Column(NUMBERS[name]) for name in fields), 0, 0
-        program = self._program
+        program = self._program()
         listed = self._judge.bundles.listed()
         sighted = self._tables.queries.sighted()
         asks_names = {"source_name", "destination_name"} & {*fields} or wish.filter
         arguments: dict[str, Any] = {
-            "paths": tuple(self._bytes(item["path"]) for item in self._inputs),
+            "paths": tuple(answers.encoded(item["path"]) for item in self._inputs),
             "ports": tuple((port, wear == GENEVE) for port, wear in self._wears.items() if wear != PLAIN),
             "arrays": (
                 listed.where,
@@ -173,7 +273,7 @@ class Lister:
             ),
             "ways": tuple(ways),
             "columns": tuple(tuple(column) for column in columns),
-            "questions": (self._party, self._identity, self._interface, self._direction, self._message),
+            "questions": (answers.party, answers.identity, answers.interface, answers.direction, answers.message),
             "filter": program,
             "format": FORMATS.index(wish.format),
             "time": TIMES.index(wish.time),
@@ -210,7 +310,7 @@ class Lister:
             return list(FIELDS)
         names = self._names_known and wish.format == "text"
         tunnelled = bool(self._tables.queries.tunnels)
-        labelled = any(self._labels.values()) or any(item.outcome == "dropped" for item in self._judged)
+        labelled = any(self._answers.labels.values()) or any(item.outcome == "dropped" for item in self._judged)
         fields = {
             "number": True,
             "input": len(self._inputs) > 1,
@@ -229,7 +329,7 @@ class Lister:
         }
         return [name for name, wanted in fields.items() if wanted]
 
-    def _compiled(self) -> Program | None:
+    def _program(self) -> Program | None:
         if not self._wish.filter:
             return None
         from vxtool.summary.filter import names_like
@@ -257,17 +357,20 @@ class Lister:
         return list(numbers) or [(None, None, None)], way_of
 
     def _way(self, route: Route) -> tuple[bytes | None, bytes | None, bytes | None]:
-        came, went = (self._labels[stage.interface] if stage else None for stage in (route.ingress, route.egress))
+        answers = self._answers
+        came, went = (
+            answers.labels[stage.interface] if stage else None for stage in (route.ingress, route.egress)
+        )
         both = None
         if came is not None or went is not None:
             both = came or ("?" if route.ingress else "")
             if route.egress:
                 both += f"→{went or '?'}"
-        return self._coded(came), self._coded(went), self._coded(both)
+        return answers.encoded_or_none(came), answers.encoded_or_none(went), answers.encoded_or_none(both)
 
     def _widths(self, fields: Sequence[str], interfaces: int, digits: int) -> dict[str, int]:
         """Of the columns that the capture decides."""
-        tables = self._tables
+        tables, answers = self._tables, self._answers
         number = len(str(max((item["records"] for item in self._inputs), default=0)))
         addresses = tables.queries.addresses(_MOST_ADDRESSES)
         least = 17 if tables.counters.non_ip_records else 7
@@ -277,17 +380,17 @@ class Lister:
             address = max(least, widest([address_text(each) or "" for each in addresses]))
         named = address
         if self._names_known and {"source_name", "destination_name"} & {*fields}:
-            named = widest([self._name(each) or address_text(each) or "" for each in addresses or []]) or address
+            named = widest([answers.name(each) or address_text(each) or "" for each in addresses or []]) or address
             named = max(named, least if tables.counters.non_ip_records else 0)
         first, last = tables.first_time or 0, tables.last_time or 0
         seconds = len(str((last - first) // 1_000_000_000))
         time = (_MOMENT_WIDTH if self._wish.time == "absolute" else seconds + 1) + digits
-        labels = [label for label in self._labels.values() if label]
+        labels = [label for label in answers.labels.values() if label]
         vnis = {vni for vni, _ in tables.queries.sources} if "vni" in fields else ()
         return {
             "number": number,
             "datagram": number,
-            "input": widest([self._decoded(self._bytes(item["path"])) for item in self._inputs]),
+            "input": widest([_decoded(answers.encoded(item["path"])) for item in self._inputs]),
             "time": time,
             "interfaces": interfaces,
             "ingress": widest(labels),
@@ -297,102 +400,15 @@ class Lister:
             "source_name": named,
             "destination_name": named,
             "vni": len(str(max(vnis, default=0))),
-            "identity": widest([self._decoded(self._identity(vni) or b"") for vni in vnis]),
+            "identity": widest([_decoded(answers.identity(vni) or b"") for vni in vnis]),
             "outer_source": 15,
             "outer_destination": 15,
         }
 
-    # Text as the format takes it.
-
-    def _shown(self, text: str) -> str:
-        # JSON has ways of its own to say what does not print.
-        return text if self._wish.format == "json" else escape(text)
-
-    def _bytes(self, text: str) -> bytes:
-        return self._shown(text).encode("utf-8", "surrogateescape" if self._wish.format == "json" else "strict")
-
-    def _coded(self, text: str | None) -> bytes | None:
-        return None if text is None else self._bytes(text)
-
-    @staticmethod
-    def _decoded(text: bytes) -> str:
-        return text.decode("utf-8", "replace")
-
-    # What the machine asks.
-
-    def _label(self, key: InterfaceKey) -> str | None:
-        label = self._knowledge.interface(key, self._tables).label
-        return None if label is None else self._shown(label)
-
-    def _name(self, address: bytes) -> str | None:
-        knowledge = self._knowledge
-        pod = knowledge.pod(address)
-        name = str(pod) if pod is not None else knowledge.node(address) or knowledge.service(address, None)
-        return None if name is None else self._shown(name)
-
-    def _party(self, address: bytes) -> tuple[bytes | None, bytes | None, bytes | None, int] | None:
-        knowledge = self._knowledge
-        name, pod, text = self._name(address), knowledge.pod(address), address_text(address) or ""
-        node = pod.node_name if pod is not None else knowledge.node(address)
-        if node is None and pod is not None and pod.node_address is not None:
-            node = knowledge.cluster.node(pod.node_address)
-        identity = knowledge.cluster.identity_of(text)
-        if name is None and identity is None:
-            return None
-        return (
-            self._coded(name),
-            self._coded(str(pod) if pod is not None else None),
-            self._coded(node),
-            -1 if identity is None else identity,
-        )
-
-    def _identity(self, vni: int) -> bytes | None:
-        if not 0 <= vni < 1 << 24:
-            return None
-        info = self._knowledge.cluster.identity(vni)
-        if info is None or info.name is None:
-            return None
-        return self._bytes(f"{info.namespace}/{info.name}" if info.namespace else info.name)
-
-    def _interface(self, index: int, number: int, interface: int) -> bytes | None:
-        key = InterfaceKey(index, -1, -1) if index >= 0 else InterfaceKey(-1, number, interface)
-        if key not in self._labels:
-            return None
-        return self._coded(self._labels[key])
-
-    def _direction(self, bundle: int, number: int, interface: int, macs: bytes) -> int:
-        """Which way a record of a bundle went, by what MACs or TTLs told of the stage at which it stands."""
-        key = InterfaceKey(-1, number, interface)
-        stages: list[Stage] = [stage for stage in self._judged[bundle].route.stages if stage.interface == key]
-        exact = [stage for stage in stages if stage.macs == macs]
-        told = {stage.direction for stage in exact or stages}
-        return told.pop() if len(told) == 1 else UNKNOWN
-
-    def _message(
-        self,
-        transport: int,
-        source_port: int,
-        destination_port: int,
-        payload: bytes,
-        length: int,
-        stream: int,
-        forward: bool,
-        remaining: int,
-        last: bool,
-    ) -> tuple[bytes, bytes, int] | None:
-        """What a datagram tells of applications; see `Applications.describe`."""
-        if self._applications is None:
-            from vxtool.summary.applications import Applications  # here, because most packets hold none
-
-            self._applications = Applications()
-        found = self._applications.describe(
-            transport, source_port, destination_port, payload, length, stream, bool(forward), remaining, bool(last)
-        )
-        if found is None:
-            return None
-        protocol, info, left = found
-        return self._bytes(protocol), self._bytes(info), left
-
 
 def flow_is_ipv6(tunnel: tuple[bytes, bytes, int, int]) -> bool:
     return len(tunnel[0]) == 16
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "replace")

@@ -20,7 +20,7 @@ from vxtool.summary.applications import may_begin
 from vxtool.summary.echoes import Echoes
 from vxtool.summary.facts import Facts
 from vxtool.summary.fields import Column
-from vxtool.summary.filter import Filter, Program
+from vxtool.summary.filter import LEAST, MOST, Filter, Program
 from vxtool.summary.fragments import Fragments
 from vxtool.summary.line import DELTA, UNKNOWN_PARTY, Line, Look, Party, write
 from vxtool.summary.records import Intakes
@@ -362,7 +362,7 @@ class Lister:
                 record=line.number,
                 input=line.input,
                 time_ns=line.time_ns,
-                relative_ns=line.time_ns - first_time,
+                relative_ns=_between(first_time, line.time_ns),
                 latency_ns=line.latency if line.latency >= 0 else None,
                 protocol=line.protocol,
                 source_pod=line.source.pod,
@@ -382,7 +382,7 @@ class Lister:
         since = first_time
         if self._look.time == DELTA:
             since = self._last_line if self.lines else line.time_ns
-        line.shown_ns = line.time_ns - since
+        line.shown_ns = _between(since, line.time_ns)
         self._last_line = line.time_ns
         self._text.append(write(self._look, line, not self.lines))
         self.lines += 1
@@ -395,6 +395,11 @@ class Lister:
             return UNKNOWN_PARTY
         name, pod, node, identity = found
         return Party(_text_or_none(name), _text_or_none(pod), _text_or_none(node), identity)
+
+
+def _between(first: int, last: int) -> int:
+    """From one time to another, in ns; what is beyond 64 bits is the most that they hold."""
+    return min(max(last - first, LEAST), MOST)
 
 
 def _text(text: bytes) -> str:

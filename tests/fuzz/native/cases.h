@@ -35,4 +35,10 @@ uint32_t chance(uint64_t *state, uint32_t below);
  * first. `files` has room for `inputs` times MOST_CASE bytes, `sizes` for each one's size. */
 void deal(const test_case *from, uint8_t *files, size_t *sizes);
 
+/* Files of a case, as `deal` makes them. */
+typedef struct {
+    uint8_t bytes[MOST_INPUTS][MOST_CASE];
+    size_t sizes[MOST_INPUTS];
+} dealt;
+
 #endif

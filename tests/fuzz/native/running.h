@@ -7,12 +7,6 @@
 
 vx_engine_options options_of(const test_case *from, bool part);
 
-/* Files of a case, as `deal` makes them. */
-typedef struct {
-    uint8_t bytes[MOST_INPUTS][MOST_CASE];
-    size_t sizes[MOST_INPUTS];
-} dealt;
-
 /* How bytes come in. */
 typedef enum { WHOLE_FILES, IN_CUTS, IN_HALVES } manner;
 

@@ -781,9 +781,12 @@ static int64_t floor_divide(int64_t number, int64_t by) { return number / by - (
 static inline int64_t step_of(vx_tally *tally, int64_t time) {
     /* Times and where steps begin are compared modulo 2^64, so that no sum overflows. */
     if (!tally->has_last_step || (uint64_t)time - tally->last_step_begins >= (uint64_t)tally->step) {
+        int64_t begins, ends;
         tally->last_step = floor_divide(time, tally->step);
-        tally->last_step_begins = (uint64_t)tally->last_step * (uint64_t)tally->step;
-        tally->has_last_step = true;
+        /* Of the first and the last of all steps a part lies beyond 64 bits: they are told each time anew. */
+        tally->has_last_step = !__builtin_mul_overflow(tally->last_step, tally->step, &begins) &&
+                               !__builtin_add_overflow(begins, tally->step - 1, &ends);
+        tally->last_step_begins = (uint64_t)begins;
     }
     return tally->last_step;
 }
@@ -811,12 +814,17 @@ static inline uint64_t span_of(const vx_tally *tally) {
     return (uint64_t)tally->last_time - (uint64_t)tally->first_time;
 }
 
+/* Whether the steps reach so far. What is beyond 64 bits covers every span, also the longest of them. */
+static bool covers(const vx_tally *tally, uint64_t span) {
+    return span < tally->step_span || tally->step_span == UINT64_MAX;
+}
+
 int vx_tally_fit_timeline(vx_tally *tally) {
     uint64_t span = span_of(tally);
-    if (span < tally->step_span)
+    if (covers(tally, span))
         return 0;
     int64_t finer = tally->step;
-    while (span >= tally->step_span) {
+    while (!covers(tally, span)) {
         tally->step *= tally->step_factor;
         tally->step_factor = tally->step_factor == 2 ? 5 : 2;
         if (__builtin_mul_overflow((uint64_t)tally->step, (uint64_t)(STEPS - 1), &tally->step_span))

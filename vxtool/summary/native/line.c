@@ -611,6 +611,9 @@ static void write_json_line(vx_text *text, const vx_list_options *options, const
 }
 
 void vx_line_write(vx_text *text, const vx_list_options *options, const vx_line *line, bool is_first) {
+    /* A place to point to, even where the first value is empty. */
+    if (!vx_text_room(text, 1))
+        return;
     if (options->format == VX_AS_TEXT)
         write_text_line(text, options, line);
     else if (options->format == VX_AS_TSV)

@@ -10,13 +10,14 @@
 
 enum {
     RECORD_BITS = 48,
-    MOST_STREAMS = 1 << 18, /* TCP connections that are followed at once */
-    MOST_KNOWN = 1 << 16,   /* answers that are remembered */
+    MOST_KNOWN = 1 << 16, /* answers that are remembered */
     ARENA_CHUNK = 1 << 16,
     KNOWN_KEY = 32,
-    MOST_HOPS = 4,          /* from a record to its datagram's: more than one where it came round in a loop */
-    MOST_FRAGMENTED = 4096, /* datagrams that come in fragments, and */
-    MOST_ECHOES = 65536,    /* pings that wait for a reply, at once */
+    MOST_HOPS = 4, /* from a record to its datagram's: more than one where it came round in a loop */
+    /* Where the options do not say: */
+    MOST_STREAMS = 1 << 18,
+    MOST_FRAGMENTED = 4096,
+    MOST_ECHOES = 65536,
 };
 
 #define NOWHERE SIZE_MAX
@@ -631,6 +632,14 @@ static int follow_stream(vx_lister *lister, const vx_seen *seen, standing standi
     return vx_streams_take(lister->streams, &segment, note) < 0 ? -1 : 1;
 }
 
+/* From one time to another, in ns; what is beyond 64 bits is the most that they hold. */
+static int64_t between(int64_t from, int64_t to) {
+    int64_t difference;
+    if (__builtin_sub_overflow(to, from, &difference))
+        return to > from ? INT64_MAX : INT64_MIN;
+    return difference;
+}
+
 static bool is_wanted(const vx_lister *lister, const vx_line *line, const vx_party parties[4]) {
     if (lister->filter == NULL)
         return true;
@@ -646,7 +655,7 @@ static bool is_wanted(const vx_lister *lister, const vx_line *line, const vx_par
         .record = line->number,
         .input = line->input,
         .time_ns = line->time_ns,
-        .relative_ns = line->time_ns - lister->first_time,
+        .relative_ns = between(lister->first_time, line->time_ns),
         .latency_ns = line->latency,
         .protocol = line->protocol.at,
         .source_pod = source->pod.at,
@@ -688,7 +697,7 @@ static int write_line(vx_lister *lister, vx_line *line) {
     int64_t since = options->time == VX_TIME_DELTA ? lister->last_line : lister->first_time;
     if (options->time == VX_TIME_DELTA && lister->lines == 0)
         since = line->time_ns;
-    line->shown_ns = (int64_t)((uint64_t)line->time_ns - (uint64_t)since);
+    line->shown_ns = between(since, line->time_ns);
     lister->last_line = line->time_ns;
     vx_line_write(&lister->text, options, line, lister->lines == 0);
     lister->lines++;
@@ -804,6 +813,8 @@ vx_text *vx_lister_text(vx_lister *lister) { return &lister->text; }
 
 uint64_t vx_lister_lines(const vx_lister *lister) { return lister->lines; }
 
+static uint32_t either(uint32_t given, uint32_t usual) { return given > 0 ? given : usual; }
+
 vx_lister *vx_lister_new(const vx_list_options *options) {
     vx_lister *lister = calloc(1, sizeof *lister);
     if (lister == NULL)
@@ -812,9 +823,9 @@ vx_lister *vx_lister_new(const vx_list_options *options) {
     vx_map_init(&lister->overtaken, sizeof(overtaken), options->seed);
     lister->intakes = calloc((size_t)options->inputs + 1, sizeof *lister->intakes);
     lister->inputs = calloc((size_t)options->inputs + 1, sizeof *lister->inputs);
-    lister->streams = vx_streams_new(MOST_STREAMS, options->seed);
-    lister->fragments = vx_fragments_new(MOST_FRAGMENTED, options->seed);
-    lister->echoes = vx_echoes_new(MOST_ECHOES, options->seed);
+    lister->streams = vx_streams_new(either(options->most_streams, MOST_STREAMS), options->seed);
+    lister->fragments = vx_fragments_new(either(options->most_fragmented, MOST_FRAGMENTED), options->seed);
+    lister->echoes = vx_echoes_new(either(options->most_echoes, MOST_ECHOES), options->seed);
     bool complete = lister->intakes != NULL && lister->inputs != NULL && lister->streams != NULL &&
                     lister->fragments != NULL && lister->echoes != NULL;
     if (complete && options->filter != NULL)

@@ -145,16 +145,20 @@ typedef struct {
     uint8_t time_digits; /* behind the point of a second */
     bool all;            /* each record is a line */
     bool color;
-    bool ask_names;        /* it is worth to ask for parties, and */
-    bool ask_identities;   /* for names of VNIs */
-    bool vni_is_network;   /* addresses are those of a VNI, else of the whole cluster */
-    bool vni_is_identity;  /* of the source */
-    uint16_t way_width;    /* of `both`, in the column of interfaces */
-    uint16_t tail_width;   /* of the latency behind it */
-    uint16_t info_room;    /* terminal columns; 0: no limit */
-    uint16_t indent;       /* of further lines of a record */
-    uint64_t most;         /* lines; 0: no limit */
-    const uint8_t *filter; /* a program; NULL: all; copied */
+    bool ask_names;       /* it is worth to ask for parties, and */
+    bool ask_identities;  /* for names of VNIs */
+    bool vni_is_network;  /* addresses are those of a VNI, else of the whole cluster */
+    bool vni_is_identity; /* of the source */
+    uint16_t way_width;   /* of `both`, in the column of interfaces */
+    uint16_t tail_width;  /* of the latency behind it */
+    uint16_t info_room;   /* terminal columns; 0: no limit */
+    uint16_t indent;      /* of further lines of a record */
+    uint64_t most;        /* lines; 0: no limit */
+    /* How much is followed at once; 0: as much as pure.py does. What is beyond makes the oldest give way. */
+    uint32_t most_streams;    /* TCP connections */
+    uint32_t most_fragmented; /* datagrams that come in fragments */
+    uint32_t most_echoes;     /* pings that wait for a reply */
+    const uint8_t *filter;    /* a program; NULL: all; copied */
     size_t filter_size;
     uint64_t seed;
     vx_list_questions ask;
