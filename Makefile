@@ -18,9 +18,9 @@ EXTRAS := test,craft,wireshark,zstd,yaml
 SOURCES := $(shell find vxtool -name '*.py' -o -name '*.pyi' -o -name '*.json' -o -name '*.toml' -o -name py.typed -o -name '*.[ch]') \
     pyproject.toml setup.py README.md LICENSE
 
-NATIVE_C := $(wildcard vxtool/packet/native/*.c vxtool/engine/native/*.c vxtool/summary/native/*.c)
+NATIVE_C := $(wildcard vxtool/packet/native/*.c vxtool/engine/native/*.c vxtool/listing/native/*.c)
 NATIVE_TESTS := $(wildcard tests/packet/native/test_*.c tests/engine/native/test_*.c tests/summary/native/test_*.c)
-NATIVE_INCLUDES := -Ivxtool/packet/native -Ivxtool/engine/native -Ivxtool/summary/native
+NATIVE_INCLUDES := -Ivxtool/packet/native -Ivxtool/engine/native -Ivxtool/listing/native
 WARNINGS := -std=c11 -Wall -Wextra -Werror
 SANITIZERS := -g -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 

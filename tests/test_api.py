@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,9 @@ def test_an_interrupted_analysis_reads_no_file_of_others(tmp_path: Path) -> None
         with open(path, "rb", buffering=0) as other:
             assert len(other.read(1000)) == 1000
             assert other.tell() == 1000
+
+
+def test_no_package_stands_where_a_function_is_promised() -> None:
+    """A package within takes the place of what has its name, as soon as it is loaded."""
+    within = {module.name for module in pkgutil.iter_modules(vxtool.__path__)}
+    assert within.isdisjoint(vxtool.__all__)

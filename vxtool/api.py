@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from vxtool.convert.extract import Extracted
     from vxtool.engine.native_engine import NativeEngine
     from vxtool.engine.tables import InputRow, Tables
+    from vxtool.listing.crosscheck import Crosscheck
+    from vxtool.listing.detail import RecordDetail
+    from vxtool.listing.lister import Lister
+    from vxtool.listing.spool import Inputs
+    from vxtool.listing.wireshark import Row
     from vxtool.overheads import Family, MtuPlan
     from vxtool.report import Target
-    from vxtool.summary.crosscheck import Crosscheck
-    from vxtool.summary.detail import RecordDetail
-    from vxtool.summary.lister import Lister
-    from vxtool.summary.spool import Inputs
-    from vxtool.summary.wireshark import Row
 
 LINK_TYPES = {
     0: "NULL",
@@ -456,9 +456,9 @@ def summary(
     """List the packets of captures taken at one place, merged by time, as Wireshark does: each datagram once, with
     the way that it took and what became of it, or with `all_records` each record.
 
-    `fields` are what a line shows, as `vxtool.summary.fields.FIELDS` names them; without any, those that are usual
+    `fields` are what a line shows, as `vxtool.listing.fields.FIELDS` names them; without any, those that are usual
     for the format. `time` is since the first record, that of the clock in UTC, or since the line before. `filter`
-    is a display filter (`vxtool.summary.filter_text`), `most` how many lines there are at most (0: no limit). Text
+    is a display filter (`vxtool.listing.filter_text`), `most` how many lines there are at most (0: no limit). Text
     has one line for each, as wide as it is; with `fit` it is laid out for the width of `target`, which also tells
     whether it may be coloured. Other arguments are those of `analyze`.
 
@@ -466,9 +466,9 @@ def summary(
     for options and files that make no sense, and InputError where not one input could be read.
     """
     from vxtool.engine.tables import WHOLE
-    from vxtool.summary.lister import Lister, Wish, check_wish, readable
-    from vxtool.summary.spool import Inputs
-    from vxtool.summary.tails import find_tails, no_tails
+    from vxtool.listing.lister import Lister, Wish, check_wish, readable
+    from vxtool.listing.spool import Inputs
+    from vxtool.listing.tails import find_tails, no_tails
 
     wish = Wish(format, fields, time, all_records, filter, most, fit)
     check_wish(wish)
@@ -515,7 +515,7 @@ def summary(
         raise
 
     def pieces() -> Iterator[bytes]:
-        from vxtool.summary.frame import head, tail
+        from vxtool.listing.frame import head, tail
 
         with files:
             yield head(wish, lister.fields, tool, inputs)
@@ -590,7 +590,7 @@ def summary_detail(
     record that is not there.
     """
     from vxtool.convert.choose import none_could_be_read
-    from vxtool.summary.spool import Inputs
+    from vxtool.listing.spool import Inputs
 
     if not 1 <= input <= len(paths):
         raise UsageError(f"input {input}: there are {len(paths)}; give a number from 1 on.")
@@ -603,7 +603,7 @@ def summary_detail(
         from vxtool.analysis import Knowledge
         from vxtool.analysis.outcomes import Judge
         from vxtool.analysis.traffic import tell_overlay
-        from vxtool.summary.detail import Detailer
+        from vxtool.listing.detail import Detailer
 
         if error := none_could_be_read(inputs):
             raise error
@@ -632,7 +632,7 @@ def crosscheck(
     retransmissions. `ports` are as for `analyze`. Raises UsageError where pyshark or tshark is missing, and
     InputError where the capture cannot be read at all.
     """
-    from vxtool.summary.crosscheck import crosscheck, rows_of_tsv
+    from vxtool.listing.crosscheck import crosscheck, rows_of_tsv
 
     kinds = {port: PORT_NAMES[wear] for port, wear in _wears_of(ports).items()}
     name = engine_name()

@@ -9,8 +9,8 @@ from conftest import REPOSITORY
 
 from vxtool.analysis.expectation_file import expectation_schema
 from vxtool.cli import run
+from vxtool.listing.filter_fields import FILTER_FIELDS
 from vxtool.report.fields import SUBJECTS, fields, render_markdown
-from vxtool.summary.filter_fields import FILTER_FIELDS
 
 
 @pytest.mark.parametrize("subject", ["report", "expectations", "filter", "diff"])

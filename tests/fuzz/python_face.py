@@ -38,18 +38,18 @@ with atheris.instrument_imports(include=["vxtool"]):
     import vxtool.convert.extract
     import vxtool.durations
     import vxtool.engine.pure
+    import vxtool.listing.applications
+    import vxtool.listing.detail
+    import vxtool.listing.filter_text
+    import vxtool.listing.layers
+    import vxtool.listing.lister
+    import vxtool.listing.pure
     import vxtool.overheads
     import vxtool.packet.decoder
     import vxtool.packet.encoder
     import vxtool.report
     import vxtool.report.record
     import vxtool.report.text
-    import vxtool.summary.applications
-    import vxtool.summary.detail
-    import vxtool.summary.filter_text
-    import vxtool.summary.layers
-    import vxtool.summary.lister
-    import vxtool.summary.pure
     from vxtool.errors import PacketError, VxtoolError
 
 from summary.lines import lines_of  # behind what is traced
@@ -281,11 +281,11 @@ LINES = list(lines_of(REPOSITORY / "captures" / "ping-http.pcap"))[:40]
 def filters(data: bytes) -> None:
     """A filter is refused, or takes the same lines by either engine, and those that its opposite does not."""
     text = data.decode("utf-8", "surrogateescape")
-    names = vxtool.summary.filter_text.FilterNames(lambda name: range(len(name)), ["a/eth1.pcap", "b\x1b.pcap"])
-    program = vxtool.summary.filter_text.compile_filter(text, names)
-    wanted = vxtool.summary.filter.Filter(program)
-    other = vxtool.summary.filter_text.compile_filter(f"!({text})", names) if len(text) < 8000 else None
-    unwanted = vxtool.summary.filter.Filter(other) if other is not None else None
+    names = vxtool.listing.filter_text.FilterNames(lambda name: range(len(name)), ["a/eth1.pcap", "b\x1b.pcap"])
+    program = vxtool.listing.filter_text.compile_filter(text, names)
+    wanted = vxtool.listing.filter.Filter(program)
+    other = vxtool.listing.filter_text.compile_filter(f"!({text})", names) if len(text) < 8000 else None
+    unwanted = vxtool.listing.filter.Filter(other) if other is not None else None
     for line in LINES:
         holds = wanted.holds(line)
         assert unwanted is None or unwanted.holds(line) is not holds

@@ -214,7 +214,7 @@ def words(chance: random.Random) -> Iterator[bytes]:
 
 def filters(chance: random.Random) -> Iterator[bytes]:
     """Display filters: the example of each field, and those of which the tests say what is wrong with them."""
-    from vxtool.summary.filter_fields import FILTER_FIELDS
+    from vxtool.listing.filter_fields import FILTER_FIELDS
 
     examples = [field.example for field in FILTER_FIELDS]
     yield from (example.encode() for example in dict.fromkeys(examples))
@@ -230,7 +230,7 @@ def filters(chance: random.Random) -> Iterator[bytes]:
 
 def filter_words() -> Iterator[str]:
     """What a filter is made of."""
-    from vxtool.summary.filter_fields import FILTER_FIELDS
+    from vxtool.listing.filter_fields import FILTER_FIELDS
 
     for field in FILTER_FIELDS:
         yield from (field.name, *field.aliases)

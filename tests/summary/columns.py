@@ -11,10 +11,10 @@ from typing import NamedTuple
 from conftest import REPOSITORY, require_tool
 
 from vxtool.capture.container import Container
-from vxtool.summary.echoes import Echoes, echo_text
-from vxtool.summary.fragments import Fragments
-from vxtool.summary.info import end_text, info_text
-from vxtool.summary.seen import read
+from vxtool.listing.echoes import Echoes, echo_text
+from vxtool.listing.fragments import Fragments
+from vxtool.listing.info import end_text, info_text
+from vxtool.listing.seen import read
 
 NATIVE = REPOSITORY / "tests" / "summary" / "native"
 WARNINGS = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-O1"]
@@ -60,9 +60,9 @@ def build_native(directory: Path) -> Path:
     program = directory / "print_lines"
     engine = [REPOSITORY / f"vxtool/engine/native/{part}.c" for part in ("container", "intake", "table", "stock")]
     sources = [NATIVE / "print_lines.c", *engine]
-    for part in ("packet", "summary"):
+    for part in ("packet", "listing"):
         sources += sorted((REPOSITORY / "vxtool" / part / "native").glob("*.c"))
-    includes = [f"-I{REPOSITORY / 'vxtool' / part / 'native'}" for part in ("packet", "engine", "summary")]
+    includes = [f"-I{REPOSITORY / 'vxtool' / part / 'native'}" for part in ("packet", "engine", "listing")]
     subprocess.run([require_tool("cc"), *WARNINGS, *includes, *map(str, sources), "-o", program], check=True)
     return program
 

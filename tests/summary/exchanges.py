@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 from conftest import require_tool
 
-from vxtool.summary.applications import TCP, UDP, Applications, may_begin
-from vxtool.summary.messages.columns import PART
+from vxtool.listing.applications import TCP, UDP, Applications, may_begin
+from vxtool.listing.messages.columns import PART
 
 CLIENT, SERVER = bytes([10, 0, 0, 1]), bytes([10, 0, 0, 2])
 RAW = 101  # the link type of packets that begin with their IP header

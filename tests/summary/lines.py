@@ -8,15 +8,15 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from vxtool.capture.reader import read_capture
+from vxtool.listing.facts import Facts
 from vxtool.packet import ARP, ICMP, SLL, SLL2, TCP, UDP, Ethernet, Geneve, ICMPv6, IPv4, IPv6, Layer, Vlan, decode
-from vxtool.summary.facts import Facts
 
 _FIXED = {Ethernet: 14, Vlan: 4, SLL: 16, SLL2: 20, UDP: 8, ICMP: 8, ICMPv6: 8, ARP: 28}
 
 
 @dataclass
 class PlainSeen:
-    """As vxtool.summary.seen.Seen, by hand."""
+    """As vxtool.listing.seen.Seen, by hand."""
 
     captured: int = 100
     length: int = 100
@@ -41,7 +41,7 @@ class PlainSeen:
 
 @dataclass
 class PlainNote:
-    """As vxtool.summary.streams.StreamNote, by hand."""
+    """As vxtool.listing.streams.StreamNote, by hand."""
 
     stream: int = 0
     notes: int = 0

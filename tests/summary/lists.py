@@ -16,8 +16,8 @@ from conftest import CLUSTER_FILES
 
 from vxtool.api import summary, summary_detail
 from vxtool.errors import VxtoolError
+from vxtool.listing.fields import FIELDS, FORMATS, TIMES
 from vxtool.report import Target
-from vxtool.summary.fields import FIELDS, FORMATS, TIMES
 
 ENGINES = ("pure", "native")
 

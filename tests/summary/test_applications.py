@@ -36,8 +36,8 @@ from summary.exchanges import (
     write_capture,
 )
 
-from vxtool.summary.applications import TCP, UDP, Applications, describe, may_begin
-from vxtool.summary.messages.columns import MOST_TEXT, PART
+from vxtool.listing.applications import TCP, UDP, Applications, describe, may_begin
+from vxtool.listing.messages.columns import MOST_TEXT, PART
 
 RESPONSE = 0x8180
 IPV4 = bytes([93, 184, 216, 34])
@@ -653,7 +653,7 @@ class TestUntrusted:
         assert len(applications._streams) == 8
 
     def test_what_is_held_of_them_is_bounded(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("vxtool.summary.applications._MOST_HELD", 100000)
+        monkeypatch.setattr("vxtool.listing.applications._MOST_HELD", 100000)
         applications = Applications()
         beginning = tls_record(22, bytes(16000))[:10000]
         for stream in range(100):
@@ -681,7 +681,7 @@ class TestUntrusted:
 
 def test_dpkt_is_imported_only_where_it_is_needed() -> None:
     code = (
-        "import sys; from vxtool.summary.applications import describe;"
+        "import sys; from vxtool.listing.applications import describe;"
         f"describe(17, 40000, 53, {QUERY!r}, {len(QUERY)}); assert 'dpkt' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,10 +14,10 @@ from conftest import CAPTURES, require_module, require_tool
 from vxtool import api
 from vxtool.cli import run
 from vxtool.errors import InputError, UsageError
+from vxtool.listing.crosscheck import Crosscheck, compare, crosscheck, rows_of_tsv, same_end, shares
+from vxtool.listing.notes import without_notes
+from vxtool.listing.wireshark import Row, Wireshark
 from vxtool.report import CROSSCHECK_RENDERERS, Target
-from vxtool.summary.crosscheck import Crosscheck, compare, crosscheck, rows_of_tsv, same_end, shares
-from vxtool.summary.notes import without_notes
-from vxtool.summary.wireshark import Row, Wireshark
 
 PORTS = {8472: "vxlan", 4789: "vxlan", 4790: "vxlan-gpe", 6081: "geneve"}
 PING = "Echo (ping) request  id=0x0b54, seq=1/256, ttl=63"

@@ -20,6 +20,9 @@ from hypothesis import strategies as st
 from vxtool import report, summary_detail
 from vxtool.capture import read_capture
 from vxtool.errors import UsageError
+from vxtool.listing.detail import _layer
+from vxtool.listing.layers import dissect
+from vxtool.listing.tree import Field, LayerTold, Value
 from vxtool.packet import (
     ARP,
     ICMP,
@@ -41,9 +44,6 @@ from vxtool.packet import (
 )
 from vxtool.report import RECORD_RENDERERS, Target
 from vxtool.report.record import MOST_DUMPED, render
-from vxtool.summary.detail import _layer
-from vxtool.summary.layers import dissect
-from vxtool.summary.tree import Field, LayerTold, Value
 
 every_capture = pytest.mark.parametrize("path", capture_files(), ids=lambda path: path.name)
 

@@ -15,10 +15,10 @@ import pytest
 from conftest import CAPTURES, REPOSITORY, require_tool
 from summary.lines import PlainNote, PlainSeen, facts, ipv4, ipv6, lines_of
 
-from vxtool.summary.facts import OUTCOMES, Facts
-from vxtool.summary.filter import Field, Filter, Has
-from vxtool.summary.filter_fields import BY_NAME, FILTER_FIELDS
-from vxtool.summary.filter_text import FilterNames, compile_filter
+from vxtool.listing.facts import OUTCOMES, Facts
+from vxtool.listing.filter import Field, Filter, Has
+from vxtool.listing.filter_fields import BY_NAME, FILTER_FIELDS
+from vxtool.listing.filter_text import FilterNames, compile_filter
 
 # Of link type SLL2: underlays and pods of both families, ARP, drops, ICMP errors, real retransmissions.
 _SAMPLES = ("ping-http", "ipv6-underlay", "ipv6-pods", "unfiltered", "native-misroute", "drops", "too-big-ignored")
@@ -385,7 +385,7 @@ def test_a_name_stands_for_one_field() -> None:
 
 
 def _values(header: str, prefix: str, form: str = r"(\w+)[, ]") -> list[str]:
-    text = (REPOSITORY / "vxtool/summary/native" / header).read_text("utf-8")
+    text = (REPOSITORY / "vxtool/listing/native" / header).read_text("utf-8")
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
     return re.findall(rf"\b{prefix}{form}", text)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from vxtool.errors import UsageError
-from vxtool.summary.filter_text import DEEPEST, LONGEST, FilterNames, compile_filter
+from vxtool.listing.filter_text import DEEPEST, LONGEST, FilterNames, compile_filter
 
 NAMES = FilterNames(lambda name: [36705] if name == "default/curl-pod" else [], ["a/eth1.pcap", "eth2.pcap"])
 

@@ -15,8 +15,8 @@ import pytest
 from conftest import REPOSITORY, require_tool
 from summary.lines import PlainNote, PlainSeen
 
-from vxtool.summary.facts import OUTCOMES, Facts
-from vxtool.summary.filter import (
+from vxtool.listing.facts import OUTCOMES, Facts
+from vxtool.listing.filter import (
     ACCEPT,
     ALL_BITS,
     LEAST,
@@ -27,8 +27,8 @@ from vxtool.summary.filter import (
     Filter,
     Program,
 )
-from vxtool.summary.filter_fields import FILTER_FIELDS, FilterField
-from vxtool.summary.filter_text import FilterNames, compile_filter
+from vxtool.listing.filter_fields import FILTER_FIELDS, FilterField
+from vxtool.listing.filter_text import FilterNames, compile_filter
 
 _ASKED = os.environ.get("VXTOOL_EXAMPLES")
 PROGRAMS = int(_ASKED or 600)
@@ -64,8 +64,8 @@ _NUMBERS = (0, 1, 2, 4, 6, 8, 17, 63, 64, 80, 255, 1500, 0xFFFF, 36705, 1 << 24,
 def asker(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("filter") / "ask_filter"
     command = [require_tool("cc"), "-std=c11", "-Wall", "-Wextra", "-Werror", "-O1"]
-    command += [f"-I{REPOSITORY}/vxtool/{part}/native" for part in ("packet", "summary")]
-    sources = (REPOSITORY / "tests/summary/native/ask_filter.c", REPOSITORY / "vxtool/summary/native/filter.c")
+    command += [f"-I{REPOSITORY}/vxtool/{part}/native" for part in ("packet", "listing")]
+    sources = (REPOSITORY / "tests/summary/native/ask_filter.c", REPOSITORY / "vxtool/listing/native/filter.c")
     subprocess.run([*command, *map(str, sources), "-o", str(program)], check=True)
     return program
 

@@ -13,10 +13,10 @@ import pytest
 from conftest import capture_files, require_tool
 from summary.columns import Frame, build_native, known_frames, native_lines, plain_lines, to_pcap
 
-from vxtool.summary.echoes import Echoes
-from vxtool.summary.fragments import KEPT_BYTES, MOST_RANGES, Fragments
-from vxtool.summary.info import info_text, notes_text
-from vxtool.summary.seen import TELLS_FRAGMENT, TELLS_UDP, Seen, read, segment_of
+from vxtool.listing.echoes import Echoes
+from vxtool.listing.fragments import KEPT_BYTES, MOST_RANGES, Fragments
+from vxtool.listing.info import info_text, notes_text
+from vxtool.listing.seen import TELLS_FRAGMENT, TELLS_UDP, Seen, read, segment_of
 
 ROUNDS = int(os.environ.get("VXTOOL_EXAMPLES", "20"))
 FRAMES = known_frames()

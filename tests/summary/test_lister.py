@@ -46,9 +46,9 @@ from hypothesis import strategies as st
 from summary.lists import both_lists, some_wish, text_of
 
 from vxtool.api import summary
+from vxtool.listing.fields import FORMATS
+from vxtool.listing.line import duration
 from vxtool.report import Target
-from vxtool.summary.fields import FORMATS
-from vxtool.summary.line import duration
 
 A, B = "172.20.0.107", "172.20.2.4"
 OUTSIDE = "192.168.10.100", "192.168.20.100"

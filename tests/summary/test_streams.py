@@ -15,8 +15,8 @@ from conftest import CAPTURES, REPOSITORY, require_tool
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vxtool.summary import streams
-from vxtool.summary.streams import Segment, Streams
+from vxtool.listing import streams
+from vxtool.listing.streams import Segment, Streams
 
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
 LETTERS = {"F": FIN, "S": SYN, "R": RST, "P": PSH, ".": ACK}
@@ -746,11 +746,11 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     program = tmp_path_factory.mktemp("streams") / "drive_streams"
     sources = [
         REPOSITORY / "tests/summary/native/drive_streams.c",
-        NATIVE / "summary/native/streams.c",
+        NATIVE / "listing/native/streams.c",
         NATIVE / "engine/native/table.c",
         NATIVE / "engine/native/stock.c",
     ]
-    includes = [f"-I{NATIVE / part / 'native'}" for part in ("summary", "engine", "packet")]
+    includes = [f"-I{NATIVE / part / 'native'}" for part in ("listing", "engine", "packet")]
     command = [require_tool("cc"), "-std=c11", "-O1", "-pthread", *includes, *map(str, sources), "-o", str(program)]
     subprocess.run(command, check=True)
     return program

@@ -19,8 +19,8 @@ import pytest
 from conftest import capture_files, require_tool
 
 from vxtool import api
-from vxtool.summary.crosscheck import BASIC, compare, rows_of_tsv
-from vxtool.summary.wireshark import Row
+from vxtool.listing.crosscheck import BASIC, compare, rows_of_tsv
+from vxtool.listing.wireshark import Row
 
 every_capture = pytest.mark.parametrize("path", capture_files(), ids=lambda path: path.name)
 

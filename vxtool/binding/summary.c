@@ -1,4 +1,4 @@
-/* Lists of packets, as Python sees them: vxtool._native.Lister, which vxtool/summary/lister.py wraps.
+/* Lists of packets, as Python sees them: vxtool._native.Lister, which vxtool/listing/lister.py wraps.
  *
  * What is given in arrays is borrowed for as long as the lister lives. Questions become calls of functions
  * that were given with it; what raises there, is raised by whoever fed the lister. */
@@ -425,7 +425,7 @@ static PyGetSetDef lister_values[] = {
 };
 
 static PyType_Slot lister_slots[] = {
-    {Py_tp_doc, "A list of packets as text; see vxtool.summary.lister."},
+    {Py_tp_doc, "A list of packets as text; see vxtool.listing.lister."},
     {Py_tp_new, lister_new},
     {Py_tp_dealloc, lister_dealloc},
     {Py_tp_methods, lister_methods},
@@ -532,7 +532,7 @@ static PyMethodDef tails_methods[] = {
 };
 
 static PyType_Slot tails_slots[] = {
-    {Py_tp_doc, "Which fragments follow which; see vxtool.summary.tails."},
+    {Py_tp_doc, "Which fragments follow which; see vxtool.listing.tails."},
     {Py_tp_new, tails_new},
     {Py_tp_dealloc, tails_dealloc},
     {Py_tp_methods, tails_methods},

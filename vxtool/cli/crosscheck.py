@@ -90,7 +90,7 @@ def command(
     write(STDOUT, [CROSSCHECK_RENDERERS[format_](found, target)], encoding)
     if fail_under is None:
         return 0
-    from vxtool.summary.crosscheck import shares
+    from vxtool.listing.crosscheck import shares
 
     # Where nothing was compared, nothing is known to be the same.
     failed = not found["compared"] or any(share < fail_under for _, share in shares(found))

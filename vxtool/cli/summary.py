@@ -15,11 +15,11 @@ from vxtool.cli.options import knowledge_options, output_options, overlay_option
 from vxtool.cli.output import STDOUT, check_output, target_for, write_bytes
 from vxtool.cli.progress import Progress
 from vxtool.errors import UsageError
-from vxtool.summary.fields import FORMATS, TIMES
+from vxtool.listing.fields import FORMATS, TIMES
 
 if TYPE_CHECKING:
+    from vxtool.listing.fields import Format, Times
     from vxtool.report import Target
-    from vxtool.summary.fields import Format, Times
 
 _SIGNS = {"→": "->", "µ": "u", "…": "..."}
 
@@ -32,7 +32,7 @@ def _names(_ctx: click.Context, _option: click.Parameter, value: str | None) -> 
 
 
 def _complete_fields(_ctx: click.Context, _option: click.Parameter, incomplete: str) -> list[str]:
-    from vxtool.summary.fields import FIELDS
+    from vxtool.listing.fields import FIELDS
 
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in FIELDS if name.startswith(last)]

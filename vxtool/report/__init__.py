@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Difference, FlowList, Report
+    from vxtool.listing.crosscheck import Crosscheck
+    from vxtool.listing.detail import RecordDetail
     from vxtool.overheads import MtuPlan
-    from vxtool.summary.crosscheck import Crosscheck
-    from vxtool.summary.detail import RecordDetail
 
 
 class Target(NamedTuple):

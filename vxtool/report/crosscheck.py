@@ -9,7 +9,7 @@ from vxtool.report.layout import Cell, Page, Row
 from vxtool.report.units import count, counted
 
 if TYPE_CHECKING:
-    from vxtool.summary.crosscheck import ColumnCount, Crosscheck
+    from vxtool.listing.crosscheck import ColumnCount, Crosscheck
 
 _MOST_PROTOCOLS = 20
 _LONGEST = 2_000

@@ -52,7 +52,7 @@ def fields(subject: str) -> list[Field]:
 
 
 def _of_filter() -> Iterator[Field]:
-    from vxtool.summary.filter_fields import FILTER_FIELDS, kind_named  # here, because reports need none of it
+    from vxtool.listing.filter_fields import FILTER_FIELDS, kind_named  # here, because reports need none of it
 
     for field in FILTER_FIELDS:
         also = f" Also: {', '.join(field.aliases)}." if field.aliases else ""
@@ -64,7 +64,7 @@ def _introduction(subject: str) -> tuple[str, ...]:
     """What is to be known of all fields of a subject, as paragraphs."""
     if subject != "filter":
         return ()
-    from vxtool.summary.filter_fields import LANGUAGE
+    from vxtool.listing.filter_fields import LANGUAGE
 
     return LANGUAGE
 
@@ -134,7 +134,7 @@ def render_markdown() -> str:
         "# Fields",
         "",
         "What each field means, as the JSON Schemas in `vxtool/report` and `vxtool/analysis` and the table in "
-        "`vxtool/summary/filter_fields.py` say it; `vxtool fields` prints the same. This page is made by "
+        "`vxtool/listing/filter_fields.py` say it; `vxtool fields` prints the same. This page is made by "
         "`make docs`.",
         "",
         "Times are RFC 3339 with nanoseconds in UTC, names that end in `_ns` are integer nanoseconds, sizes are "

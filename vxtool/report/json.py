@@ -20,9 +20,9 @@ from vxtool.report import Target
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Difference
+    from vxtool.listing.crosscheck import Crosscheck
+    from vxtool.listing.detail import RecordDetail
     from vxtool.overheads import MtuPlan
-    from vxtool.summary.crosscheck import Crosscheck
-    from vxtool.summary.detail import RecordDetail
 
 # C1 controls and DEL, zero-width and bidirectional marks, line and paragraph separators, surrogates.
 _UNSAFE = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
@@ -58,14 +58,14 @@ def render_mtu(plan: MtuPlan, target: Target | None = None) -> str:
 
 def render_record(detail: RecordDetail, target: Target | None = None) -> str:
     """The same of one record in full."""
-    from vxtool.summary.detail import RecordDetail
+    from vxtool.listing.detail import RecordDetail
 
     return safe(_written(detail, RecordDetail, "\n")) + "\n"
 
 
 def render_crosscheck(result: Crosscheck, target: Target | None = None) -> str:
     """The same of a comparison with Wireshark."""
-    from vxtool.summary.crosscheck import Crosscheck
+    from vxtool.listing.crosscheck import Crosscheck
 
     return safe(_written(result, Crosscheck, "\n")) + "\n"
 

@@ -15,7 +15,7 @@ from vxtool.report.layout import Page, cells
 from vxtool.report.units import count, counted
 
 if TYPE_CHECKING:
-    from vxtool.summary.detail import FieldDetail, LayerDetail, RecordDetail
+    from vxtool.listing.detail import FieldDetail, LayerDetail, RecordDetail
 
 WIDE = 140  # columns from which on the dump stands beside the tree
 MOST_DUMPED = 4096  # bytes

@@ -11,6 +11,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from vxtool.errors import PacketError
+from vxtool.listing.headers import (
+    NEIGHBOR_DISCOVERY,
+    Checksum,
+    Names,
+    fields_of,
+    header_length,
+    neighbor_discovery,
+    summary_of,
+)
+from vxtool.listing.notes import without_notes
+from vxtool.listing.tree import At, Field, LayerTold, Place
+from vxtool.listing.words import PROTOCOLS, flags_told
 from vxtool.packet.checksum import internet_checksum, ones_complement_sum
 from vxtool.packet.choice import decode
 from vxtool.packet.decoder import DEFAULT_PORTS, Layer
@@ -25,18 +37,6 @@ from vxtool.packet.sll import SLL, SLL2
 from vxtool.packet.tcp import TCP
 from vxtool.packet.udp import UDP
 from vxtool.packet.vxlan import VXLAN
-from vxtool.summary.headers import (
-    NEIGHBOR_DISCOVERY,
-    Checksum,
-    Names,
-    fields_of,
-    header_length,
-    neighbor_discovery,
-    summary_of,
-)
-from vxtool.summary.notes import without_notes
-from vxtool.summary.tree import At, Field, LayerTold, Place
-from vxtool.summary.words import PROTOCOLS, flags_told
 
 _RAW, _EN10MB = 101, 1
 _GPE = "vxlan-gpe"
@@ -183,10 +183,8 @@ class _Walk:
 
     def _application(self, layer: TCP | UDP, place: Place, start: int, payload: bytes, length: int) -> bool:
         """An application's message, where one is told. Whether there was one."""
-        try:
-            from vxtool.summary import applications  # type: ignore[attr-defined, unused-ignore]
-        except ImportError:
-            return False
+        from vxtool.listing import applications  # here, because most records have none
+
         transport = _PROTOCOL_OF[type(layer)]
         ports = layer.source_port, layer.destination_port
         if not applications.may_begin(transport, *ports, payload):

@@ -1,11 +1,11 @@
-/* What a filter may ask of a line: the twin of vxtool/summary/facts.py. */
+/* What a filter may ask of a line: the twin of vxtool/listing/facts.py. */
 #ifndef VXTOOL_FACTS_H
 #define VXTOOL_FACTS_H
 
 #include "seen.h"
 #include "streams.h"
 
-/* What became of a datagram, in the order of vxtool.summary.facts.OUTCOMES. */
+/* What became of a datagram, in the order of vxtool.listing.facts.OUTCOMES. */
 enum { VX_NO_OUTCOME, VX_FORWARDED, VX_DELIVERED, VX_DROPPED, VX_ORIGINATED, VX_MISSED, VX_UNRESOLVED };
 
 typedef struct {

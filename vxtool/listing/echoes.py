@@ -1,8 +1,8 @@
-"""Which ping a reply answers: the plain twin of vxtool/summary/native/echoes.c."""
+"""Which ping a reply answers: the plain twin of vxtool/listing/native/echoes.c."""
 
 from __future__ import annotations
 
-from vxtool.summary.seen import TELLS_ICMP, TELLS_ICMPV6, Seen
+from vxtool.listing.seen import TELLS_ICMP, TELLS_ICMPV6, Seen
 
 LEAST_REQUESTS = 16
 

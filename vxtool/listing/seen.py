@@ -1,7 +1,7 @@
 """One record as a packet list sees it: what columns and filters ask of it.
 
 Where there is a tunnel, "inner" is the innermost frame; all that is said without "outer" is of it. The plain twin
-of vxtool/summary/native/seen.h and seen.c, by which it is read where the C was built. What are pointers there are
+of vxtool/listing/native/seen.h and seen.c, by which it is read where the C was built. What are pointers there are
 bytes here: from there on, as far as captured and the layers around it reach.
 """
 
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from vxtool.errors import PacketError
+from vxtool.listing.frames import arp_protocol, ip_protocol, link_protocol
 from vxtool.packet.arp import ARP
 from vxtool.packet.decoder import DEFAULT_PORTS, Layer, Places, decode_with_places, link_number
 from vxtool.packet.ethernet import Ethernet, Vlan
@@ -25,7 +26,6 @@ from vxtool.packet.sll import SLL, SLL2
 from vxtool.packet.tcp import TCP
 from vxtool.packet.udp import UDP
 from vxtool.packet.vxlan import VXLAN
-from vxtool.summary.frames import arp_protocol, ip_protocol, link_protocol
 
 END_IPV4, END_IPV6, END_MAC = 1, 2, 3
 

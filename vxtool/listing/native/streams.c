@@ -1,4 +1,4 @@
-/* The rules, and where they come from, are in vxtool/summary/streams.py, in the same order and by the same
+/* The rules, and where they come from, are in vxtool/listing/streams.py, in the same order and by the same
  * names. A stream is four cache lines: the key, each direction, and what the lister keeps. Holes, which few
  * streams have, are apart. */
 #include "streams.h"

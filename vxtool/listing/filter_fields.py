@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-from vxtool.summary.filter import (
+from vxtool.listing.filter import (
     ALL_BITS,
     IPV4_END,
     IPV6_END,

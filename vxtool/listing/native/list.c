@@ -384,7 +384,7 @@ static bool begins_with(const uint8_t *at, size_t size, const char *word) {
     return size >= length && memcmp(at, word, length) == 0;
 }
 
-/* Whether it is worth to ask: the twin of vxtool.summary.applications.may_begin. */
+/* Whether it is worth to ask: the twin of vxtool.listing.applications.may_begin. */
 static bool may_begin(const vx_seen *seen) {
     static const char *const words[] = {
         "HTTP/1.",  "GET ",    "POST ",     "PUT ",       "HEAD ",      "DELETE ",      "OPTIONS ",  "PATCH ",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum, IntFlag, auto
 from typing import NamedTuple
 
-from vxtool.summary.facts import Facts, NoteLike, SeenLike
+from vxtool.listing.facts import Facts, NoteLike, SeenLike
 
 ACCEPT, REJECT = 0xFFFF, 0xFFFE
 MOST_TESTS = 4096

@@ -16,21 +16,21 @@ from vxtool.analysis.knowledge import address_text
 from vxtool.engine.tables import UNKNOWN, InterfaceKey
 from vxtool.engine.wears import GENEVE, PLAIN
 from vxtool.errors import UsageError
+from vxtool.listing.facts import OUTCOMES
+from vxtool.listing.fields import FIELDS, FORMATS, NUMBERS, TIMES, Column, Format, Times
+from vxtool.listing.layout import lay_out, widest
 from vxtool.report.escape import escape
-from vxtool.summary.facts import OUTCOMES
-from vxtool.summary.fields import FIELDS, FORMATS, NUMBERS, TIMES, Column, Format, Times
-from vxtool.summary.layout import lay_out, widest
 
 if TYPE_CHECKING:
     from vxtool.analysis.knowledge import Knowledge
     from vxtool.analysis.model import Input
     from vxtool.analysis.outcomes import Judge, Judged, Route
     from vxtool.engine.tables import Stage, Tables
+    from vxtool.listing.applications import Applications
+    from vxtool.listing.filter import Program
+    from vxtool.listing.spool import Inputs
+    from vxtool.listing.tails import Pairs
     from vxtool.report import Target
-    from vxtool.summary.applications import Applications
-    from vxtool.summary.filter import Program
-    from vxtool.summary.spool import Inputs
-    from vxtool.summary.tails import Pairs
 
 _MOST_ADDRESSES = 20_000  # of which widths are found one by one
 _MOMENT_WIDTH = 21  # of a time but for the parts of a second
@@ -52,7 +52,7 @@ class Wish(NamedTuple):
 
 
 class Machine(Protocol):
-    """What writes the lines: `_native.Lister`, or `vxtool.summary.pure.Lister`."""
+    """What writes the lines: `_native.Lister`, or `vxtool.listing.pure.Lister`."""
 
     @property
     def lines(self) -> int: ...
@@ -170,7 +170,7 @@ class Answers:
     ) -> tuple[bytes, bytes, int] | None:
         """What a datagram tells of applications; see `Applications.describe`."""
         if self._applications is None:
-            from vxtool.summary.applications import Applications  # here, because most packets hold none
+            from vxtool.listing.applications import Applications  # here, because most packets hold none
 
             self._applications = Applications()
         found = self._applications.describe(
@@ -295,7 +295,7 @@ class Lister:
             from vxtool import _native
 
             return _native.Lister(**{**arguments, "filter": program and program.packed()})
-        from vxtool.summary.pure import Lister as PureLister
+        from vxtool.listing.pure import Lister as PureLister
 
         return PureLister(**arguments)
 
@@ -332,8 +332,8 @@ class Lister:
     def _program(self) -> Program | None:
         if not self._wish.filter:
             return None
-        from vxtool.summary.filter import names_like
-        from vxtool.summary.filter_text import FilterNames, compile_filter
+        from vxtool.listing.filter import names_like
+        from vxtool.listing.filter_text import FilterNames, compile_filter
 
         identities = self._knowledge.cluster.identities
 

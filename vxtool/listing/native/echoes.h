@@ -1,4 +1,4 @@
-/* Which ping a reply answers: the twin of vxtool/summary/echoes.py. */
+/* Which ping a reply answers: the twin of vxtool/listing/echoes.py. */
 #ifndef VXTOOL_ECHOES_H
 #define VXTOOL_ECHOES_H
 

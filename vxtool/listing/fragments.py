@@ -1,6 +1,6 @@
 """Datagrams that came in IP fragments, put together as far as columns need them.
 
-The plain twin of vxtool/summary/native/fragments.c. What is kept of a datagram is its first bytes, wherever they
+The plain twin of vxtool/listing/native/fragments.c. What is kept of a datagram is its first bytes, wherever they
 came from, and which others were seen. At most so many datagrams are under way at once: the one that was begun first
 gives way, which is counted. A datagram is known by its addresses, protocol, identification and network, and by the
 stage that the caller saw it at, so that the copies of one datagram at two interfaces are not mixed.
@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from vxtool.summary.info import fragment_header_at
-from vxtool.summary.seen import TELLS_FRAGMENT, Seen, read
+from vxtool.listing.info import fragment_header_at
+from vxtool.listing.seen import TELLS_FRAGMENT, Seen, read
 
 KEPT_BYTES = 4096
 """Of each datagram, behind its IP header."""
@@ -79,7 +79,7 @@ class Fragments:
         self._datagrams: dict[_Key, _Datagram] = {}
 
     def take(self, seen: Seen, stage: int, ports: Mapping[int, str] | None = None) -> Seen:
-        """Take what vxtool.summary.seen.read made of a record. Where it is the last fragment that was missing, the
+        """Take what vxtool.listing.seen.read made of a record. Where it is the last fragment that was missing, the
         answer tells of the whole datagram (or of the fragment that this carries): its `length` and `captured` are
         the record's, its tunnel and outer ends those outside. Else `seen` itself."""
         for _ in range(_MOST_NESTED):

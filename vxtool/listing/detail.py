@@ -15,10 +15,10 @@ from vxtool.convert.extract import place_of
 from vxtool.engine.answers import Wanted
 from vxtool.engine.tables import INGRESS, OUT, UNKNOWN, InterfaceKey
 from vxtool.errors import UsageError
+from vxtool.listing.headers import Names
+from vxtool.listing.layers import dissect
+from vxtool.listing.tree import Field, LayerTold, Place, Value
 from vxtool.report.units import counted, duration
-from vxtool.summary.headers import Names
-from vxtool.summary.layers import dissect
-from vxtool.summary.tree import Field, LayerTold, Place, Value
 
 if TYPE_CHECKING:
     from vxtool.analysis.knowledge import Knowledge

@@ -1,4 +1,4 @@
-/* A list of packets, as text: records in, finished lines out. The twin of vxtool/summary/pure.py.
+/* A list of packets, as text: records in, finished lines out. The twin of vxtool/listing/pure.py.
  *
  * An engine has seen the records before: which is the first of which datagram, and which a further sighting,
  * is given in arrays. Here each record is read once more, in the order in which the engine took them, and
@@ -14,7 +14,7 @@
 #include "codec.h"
 #include "text.h"
 
-/* What a line may show, in the order of vxtool.summary.fields.FIELDS. */
+/* What a line may show, in the order of vxtool.listing.fields.FIELDS. */
 enum {
     VX_SHOW_NUMBER,
     VX_SHOW_INPUT,
@@ -75,7 +75,7 @@ typedef struct {
     int64_t identity; /* -1: not known */
 } vx_party;
 
-/* A datagram that may tell of applications: see vxtool/summary/applications.py. */
+/* A datagram that may tell of applications: see vxtool/listing/applications.py. */
 typedef struct {
     uint8_t transport;
     uint16_t source_port;

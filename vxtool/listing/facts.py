@@ -13,7 +13,7 @@ OUTCOMES = ("", "forwarded", "delivered", "dropped", "originated", "missed", "un
 
 
 class SeenLike(Protocol):
-    """What filters ask of a record, of vxtool.summary.seen.Seen.
+    """What filters ask of a record, of vxtool.listing.seen.Seen.
 
     An end is a kind and its octets: 4, 16 or 6 of them.
     """
@@ -59,7 +59,7 @@ class SeenLike(Protocol):
 
 
 class NoteLike(Protocol):
-    """What filters ask of a TCP segment's place in its stream, of vxtool.summary.streams.StreamNote."""
+    """What filters ask of a TCP segment's place in its stream, of vxtool.listing.streams.StreamNote."""
 
     @property
     def stream(self) -> int: ...

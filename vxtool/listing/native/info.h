@@ -1,4 +1,4 @@
-/* The columns of one record below the applications: the twin of vxtool/summary/info.py. */
+/* The columns of one record below the applications: the twin of vxtool/listing/info.py. */
 #ifndef VXTOOL_INFO_H
 #define VXTOOL_INFO_H
 

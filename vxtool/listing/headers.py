@@ -9,6 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from vxtool.listing.tree import At, Field
+from vxtool.listing.words import (
+    ARP_OPERATIONS,
+    DSCP,
+    ECN,
+    ETHERTYPES,
+    GENEVE_CLASSES,
+    HARDWARE,
+    ICMP_CODES,
+    ICMP_TYPES,
+    ICMPV6_CODES,
+    ICMPV6_TYPES,
+    IPV4_OPTIONS,
+    IPV6_OPTIONS,
+    NEIGHBOR_OPTIONS,
+    PACKET_TYPES,
+    PROTOCOLS,
+    TCP_FLAGS,
+    TCP_OPTIONS,
+    flags_told,
+    named,
+    numbered,
+)
 from vxtool.packet.arp import ARP
 from vxtool.packet.decoder import Layer
 from vxtool.packet.ethernet import SMALLEST_ETHERTYPE, Ethernet, Vlan
@@ -34,29 +57,6 @@ from vxtool.packet.tcp import (
 from vxtool.packet.udp import UDP
 from vxtool.packet.vxlan import VNI_VALID, VXLAN
 from vxtool.packet.wire import ipv6_text, mac_text
-from vxtool.summary.tree import At, Field
-from vxtool.summary.words import (
-    ARP_OPERATIONS,
-    DSCP,
-    ECN,
-    ETHERTYPES,
-    GENEVE_CLASSES,
-    HARDWARE,
-    ICMP_CODES,
-    ICMP_TYPES,
-    ICMPV6_CODES,
-    ICMPV6_TYPES,
-    IPV4_OPTIONS,
-    IPV6_OPTIONS,
-    NEIGHBOR_OPTIONS,
-    PACKET_TYPES,
-    PROTOCOLS,
-    TCP_FLAGS,
-    TCP_OPTIONS,
-    flags_told,
-    named,
-    numbered,
-)
 
 _IPV4_SIZE, _IPV6_SIZE, _TCP_SIZE, _ICMP_SIZE = 20, 40, 20, 8
 _LARGEST_LENGTH = 0xFFFF

@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from vxtool.engine.answers import RECORD_BITS
 from vxtool.errors import PacketError
+from vxtool.listing.records import Intakes
+from vxtool.listing.spot import spot_of
 from vxtool.packet.decoder import decode
 from vxtool.packet.ipv4 import IPv4
 from vxtool.packet.ipv6 import IPv6
-from vxtool.summary.records import Intakes
-from vxtool.summary.spot import spot_of
 
 if TYPE_CHECKING:
     from vxtool.capture.container import Record
-    from vxtool.summary.spool import Inputs
+    from vxtool.listing.spool import Inputs
 
 MOST_PIECES = 65_536
 

@@ -1,6 +1,6 @@
 """The columns of one record below the applications, as Wireshark writes them.
 
-The plain twin of vxtool/summary/native/info.c. `info_text` and `end_text` write what vxtool.summary.seen has read.
+The plain twin of vxtool/listing/native/info.c. `info_text` and `end_text` write what vxtool.listing.seen has read.
 What Wireshark 4.0 writes was seen from tshark, message by message; docs/summary.md lists what differs.
 """
 
@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from vxtool.packet.ipv6 import EXTENSIONS, extension_size
-from vxtool.packet.wire import ipv4_text, ipv6_text, mac_text
-from vxtool.summary.frames import (
+from vxtool.listing.frames import (
     arp_info,
     cut_link_info,
     ip_protocol_info,
@@ -18,7 +16,7 @@ from vxtool.summary.frames import (
     link_info,
     shortage,
 )
-from vxtool.summary.seen import (
+from vxtool.listing.seen import (
     END_IPV4,
     END_IPV6,
     TELLS_ARP,
@@ -37,10 +35,12 @@ from vxtool.summary.seen import (
     End,
     Seen,
 )
+from vxtool.packet.ipv6 import EXTENSIONS, extension_size
+from vxtool.packet.wire import ipv4_text, ipv6_text, mac_text
 
 
 class Note(Protocol):
-    """What is asked of a stream's note; see vxtool.summary.streams."""
+    """What is asked of a stream's note; see vxtool.listing.streams."""
 
     @property
     def notes(self) -> int: ...
@@ -56,7 +56,7 @@ class Note(Protocol):
     def duplicate_of(self) -> int: ...
 
 
-# The notes of vxtool.summary.streams, in the order in which they stand: what is added last stands first.
+# The notes of vxtool.listing.streams, in the order in which they stand: what is added last stands first.
 _NOTES = (
     (512, "[TCP ZeroWindowProbeAck] "),
     (2048, "[TCP Window Full] "),

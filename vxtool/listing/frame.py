@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Input, Tool
-    from vxtool.summary.lister import Wish
+    from vxtool.listing.lister import Wish
 
 SCHEMA = "vxtool.summary/1"
 

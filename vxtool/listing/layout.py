@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
+from vxtool.listing.fields import FIELDS, NUMBERS, Column
 from vxtool.report.layout import cells
-from vxtool.summary.fields import FIELDS, NUMBERS, Column
 
 LEAST_INFO = 40  # terminal columns; what has less beside the others gets a line of its own
 INDENT = 4

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
-from vxtool.summary.echoes import echo_text
-from vxtool.summary.facts import OUTCOMES
-from vxtool.summary.fields import FIELDS, NUMBERS, Column
-from vxtool.summary.info import end_text, info_text, notes_text
-from vxtool.summary.messages.columns import PART
+from vxtool.listing.echoes import echo_text
+from vxtool.listing.facts import OUTCOMES
+from vxtool.listing.fields import FIELDS, NUMBERS, Column
+from vxtool.listing.info import end_text, info_text, notes_text
+from vxtool.listing.messages.columns import PART
 
 if TYPE_CHECKING:
-    from vxtool.summary.seen import End, Seen
-    from vxtool.summary.streams import StreamNote
+    from vxtool.listing.seen import End, Seen
+    from vxtool.listing.streams import StreamNote
 
 NOTES = (
     "retransmission",

@@ -1,5 +1,5 @@
 /* TCP as it went: what each segment is, given those before it on its stream. The twin of
- * vxtool/summary/streams.py, which says how each is told.
+ * vxtool/listing/streams.py, which says how each is told.
  *
  * Segments are taken in order of time, each datagram once, however often it was captured: so what a router
  * passed on is no retransmission. A stream is a connection: both directions between two addresses and ports

@@ -13,20 +13,17 @@ from typing import TYPE_CHECKING, Any
 
 from vxtool.engine.answers import RECORD_BITS
 from vxtool.engine.tables import BROADCAST, IN, MULTICAST, OTHER, OUT
-from vxtool.packet.decoder import Places, decode_with_places
-from vxtool.packet.ipv4 import IPv4
-from vxtool.packet.ipv6 import FRAGMENT, IPv6, extension_size
-from vxtool.summary.applications import may_begin
-from vxtool.summary.echoes import Echoes
-from vxtool.summary.facts import Facts
-from vxtool.summary.fields import Column
-from vxtool.summary.filter import LEAST, MOST, Filter, Program
-from vxtool.summary.fragments import Fragments
-from vxtool.summary.line import DELTA, UNKNOWN_PARTY, Line, Look, Party, write
-from vxtool.summary.records import Intakes
-from vxtool.summary.seen import TELLS_FRAGMENT, TELLS_TCP, TELLS_UDP, End, Seen, read, segment_of
-from vxtool.summary.spot import spot_of
-from vxtool.summary.streams import (
+from vxtool.listing.applications import may_begin
+from vxtool.listing.echoes import Echoes
+from vxtool.listing.facts import Facts
+from vxtool.listing.fields import Column
+from vxtool.listing.filter import LEAST, MOST, Filter, Program
+from vxtool.listing.fragments import Fragments
+from vxtool.listing.line import DELTA, UNKNOWN_PARTY, Line, Look, Party, write
+from vxtool.listing.records import Intakes
+from vxtool.listing.seen import TELLS_FRAGMENT, TELLS_TCP, TELLS_UDP, End, Seen, read, segment_of
+from vxtool.listing.spot import spot_of
+from vxtool.listing.streams import (
     FAST_RETRANSMISSION,
     KEEP_ALIVE,
     LOST_SEGMENT,
@@ -38,6 +35,9 @@ from vxtool.summary.streams import (
     StreamNote,
     Streams,
 )
+from vxtool.packet.decoder import Places, decode_with_places
+from vxtool.packet.ipv4 import IPv4
+from vxtool.packet.ipv6 import FRAGMENT, IPv6, extension_size
 
 if TYPE_CHECKING:
     from vxtool.capture.container import Record
@@ -63,7 +63,7 @@ class _Standing(Enum):
 
 
 class Lister:
-    """See vxtool/summary/native/list.h; arguments are those of the native one, but for the filter."""
+    """See vxtool/listing/native/list.h; arguments are those of the native one, but for the filter."""
 
     def __init__(
         self,

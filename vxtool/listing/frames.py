@@ -1,6 +1,6 @@
 """The columns of what is neither TCP, UDP nor ICMP: other IP protocols, ARP, and frames without IP.
 
-The plain twin of vxtool/summary/native/frames.c.
+The plain twin of vxtool/listing/native/frames.c.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from vxtool.packet.sll import SLL, SLL2
 from vxtool.packet.wire import ipv4_text, mac_text
 
 if TYPE_CHECKING:
-    from vxtool.summary.seen import Seen
+    from vxtool.listing.seen import Seen
 
 _PROTOCOLS = (
     "IPv6 Hop-by-Hop Option", "ICMP", "IGMP", "GGP", "IPIP", "Stream", "TCP", "CBT", "EGP", "IGRP", "BBN RCC",

@@ -21,9 +21,9 @@ from vxtool.convert.choose import Numbered
 from vxtool.convert.extract import place_of
 from vxtool.engine.tables import OUT
 from vxtool.errors import InputError
-from vxtool.summary.info import named_mac
-from vxtool.summary.notes import without_notes
-from vxtool.summary.wireshark import Row, Wireshark
+from vxtool.listing.info import named_mac
+from vxtool.listing.notes import without_notes
+from vxtool.listing.wireshark import Row, Wireshark
 
 if TYPE_CHECKING:
     from vxtool.capture.container import Interface

@@ -1,6 +1,6 @@
 /* Which fragments follow which: for each record that holds a fragment of the outermost IP packet behind the
  * first, the record that holds the first one, at the same stage and in any order. The twin of
- * vxtool/summary/tails.py.
+ * vxtool/listing/tails.py.
  *
  * Of a first fragment it is remembered for a window of capture time, and of those that came before their
  * first likewise; at most so many packets at once, of which the oldest gives way. */

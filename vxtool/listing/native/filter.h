@@ -1,5 +1,5 @@
-/* Whether a line is wanted: a display filter, made from text by vxtool/summary/filter_text.py. The twin of
- * vxtool/summary/filter.py.
+/* Whether a line is wanted: a display filter, made from text by vxtool/listing/filter_text.py. The twin of
+ * vxtool/listing/filter.py.
  *
  * A program is a row of tests. Each looks at one field and says which test is next where it holds, and where
  * not: always a later one, or an end. So every program comes to an end, and needs no stack. As bytes (all
@@ -29,7 +29,7 @@
 
 #include "facts.h"
 
-/* What is asked of a record, in the order of vxtool.summary.filter.Field. */
+/* What is asked of a record, in the order of vxtool.listing.filter.Field. */
 enum {
     /* Numbers. */
     VX_FIELD_RECORD,

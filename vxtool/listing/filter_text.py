@@ -23,9 +23,8 @@ from typing import NamedTuple, NoReturn
 
 from vxtool.durations import is_number, nanoseconds
 from vxtool.errors import UsageError
-from vxtool.spelling import nearest
-from vxtool.summary.facts import OUTCOMES
-from vxtool.summary.filter import (
+from vxtool.listing.facts import OUTCOMES
+from vxtool.listing.filter import (
     ACCEPT,
     ALL_BITS,
     IPV4_END,
@@ -45,7 +44,8 @@ from vxtool.summary.filter import (
     Program,
     names_like,
 )
-from vxtool.summary.filter_fields import BY_NAME, FilterField
+from vxtool.listing.filter_fields import BY_NAME, FilterField
+from vxtool.spelling import nearest
 
 LONGEST = 8192  # characters
 DEEPEST = 64  # parentheses within each other

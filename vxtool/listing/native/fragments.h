@@ -1,5 +1,5 @@
 /* Datagrams that came in IP fragments, put together as far as columns need them: the twin of
- * vxtool/summary/fragments.py.
+ * vxtool/listing/fragments.py.
  *
  * What is kept of a datagram is its first bytes (VX_FRAGMENT_BYTES), wherever they came from, and which
  * others were seen. At most so many datagrams are under way at once: the one that was begun first gives way,
