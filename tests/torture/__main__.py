@@ -23,6 +23,7 @@ from torture.ways import REPOSITORY
 
 KEPT = REPOSITORY / "build" / "torture"
 PAGE = REPOSITORY / "docs" / "torture.md"
+FUZZED = REPOSITORY / "build" / "fuzz" / "figures.json"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -61,7 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kept = {section: _kept(section) for section in SECTIONS}
     print(table({section: _rows(one) for section, one in kept.items()}), end="")
     if not options.section or options.page:
-        PAGE.write_text(page({section: (_rows(one), one.get("on", {})) for section, one in kept.items()}))
+        tried = {section: (_rows(one), one.get("on", {})) for section, one in kept.items()}
+        PAGE.write_text(page(tried, json.loads(FUZZED.read_text()) if FUZZED.exists() else None))
         print(f"\nwritten: {PAGE.relative_to(REPOSITORY)}")
     return int(any(tally.failed for one in kept.values() for tally in _rows(one).values()))
 

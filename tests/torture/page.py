@@ -39,9 +39,10 @@ Each case must end in an answer or in one line that says what is wrong:
 
 Most cases run in workers of many cases each, which a parent watches: the C engine alone takes some 0.1 ms for a
 case. "Both engines" also holds their tables equal. "Reports" are the whole of `analyze` in every format, and of
-`flows` in every format. "Processes" are the command itself, started anew. What is changed, cut or drawn by lot
-comes from fixed seeds. The changes of single bytes are made to the first 4 KiB of each sample, so that a case costs
-little. The memory of workers holds the cases too that they make; that of processes is theirs alone.
+`flows` in every format. "Packet lists" are those of `summary`, of each record and of each datagram. "Processes" are
+the command itself, started anew. What is changed, cut or drawn by lot comes from fixed seeds. The changes of single
+bytes are made to the first 4 KiB of each sample, so that a case costs little. The memory of workers holds the cases
+too that they make; that of processes is theirs alone.
 """
 
 
@@ -83,8 +84,8 @@ def table(sections: Mapping[str, Rows]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def page(sections: Mapping[str, tuple[Rows, Any]]) -> str:
-    """The page of the documentation."""
+def page(sections: Mapping[str, tuple[Rows, Any]], fuzzed: Mapping[str, Mapping[str, int]] | None = None) -> str:
+    """The page of the documentation; `fuzzed`: the figures of the fuzzers, by target, where there are any."""
     lines = [
         _HEAD,
         "## In short",
@@ -114,7 +115,26 @@ def page(sections: Mapping[str, tuple[Rows, Any]]) -> str:
             failures = [failure for tally in rows.values() for failure in tally.failures]
             if failures:
                 lines += ["", "Failed:", "", *(f"- `{_told(failure)}`" for failure in failures)]
+    if fuzzed:
+        lines += ["", *_fuzzers(fuzzed)]
     return "\n".join(lines) + "\n"
+
+
+def _fuzzers(fuzzed: Mapping[str, Mapping[str, int]]) -> list[str]:
+    lines = [
+        "## fuzzers",
+        "",
+        "Input that changes by what it reaches, without end, of `make fuzz` (tests/fuzz): the C under address and",
+        "undefined-behaviour sanitizers, the Python under atheris, and the two engines against each other. Runs",
+        "add up; what they found is mended, and begins each later run (tests/regressions).",
+        "",
+        "| target | executions | hours | of a processor | finds |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for target, row in sorted(fuzzed.items()):
+        hours, processor = row["seconds"] / 3600, row["processor_seconds"] / 3600
+        lines.append(f"| {target} | {row['executions']:,} | {hours:.1f} | {processor:.1f} | {row['finds']:,} |")
+    return lines
 
 
 def _told(failure: str) -> str:

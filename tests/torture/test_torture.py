@@ -114,6 +114,8 @@ def test_what_crashes_hangs_or_fails_is_told_and_the_others_are_done(tmp_path: P
     assert any("case 5" in failure and "no answer within" in failure for failure in lost.failures)
     assert "failed" in table({"cuts": rows})
     assert "| row | 5 | 1 |" in page({"cuts": (rows, {})})
+    fuzzed = {"merge": {"executions": 41_888, "seconds": 7200, "processor_seconds": 3600, "finds": 2}}
+    assert "| merge | 41,888 | 2.0 | 1.0 | 2 |" in page({"cuts": (rows, {})}, fuzzed)
 
 
 def test_a_case_that_takes_too_long_for_what_it_read_fails() -> None:
