@@ -7,11 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from vxtool.analysis.flows import Describer, FlowFilter, echo_kind, is_echo, tcp_flags
+from vxtool.analysis.flows import (
+    PIECE,
+    Chosen,
+    Describer,
+    FlowFilter,
+    LookedAt,
+    choose_flows,
+    echo_kind,
+    is_echo,
+    tcp_flags,
+)
 from vxtool.analysis.times import rfc3339
-from vxtool.engine.answers import Wanted
 from vxtool.engine.tables import TCP
 
 if TYPE_CHECKING:
@@ -19,10 +28,9 @@ if TYPE_CHECKING:
     from vxtool.analysis.model import ListedFlow
     from vxtool.analysis.outcomes import Judge, Judged
     from vxtool.engine.answers import Datagram, Share, TopFlow
-    from vxtool.engine.queries import Queries
     from vxtool.engine.tables import FlowKey, Tables
 
-_EVERY = 0xFFFFFFFF  # flows: more than an engine keeps
+_MOST_LINES = 1 << 12  # that are remembered, of flows in a bundle
 
 
 class _Part(NamedTuple):
@@ -41,45 +49,53 @@ class PacketListing(NamedTuple):
     flows_total: int
 
 
-class _Packets(Sequence["ListedFlow"]):
-    """The packets in order of time. Each look makes them anew, so that only as many are held as are looked at."""
+class _Packets(LookedAt):
+    """The packets in order of time."""
 
     def __init__(
         self,
-        queries: Queries,
-        judge: Judge,
+        chosen: Chosen,
         describer: Describer,
-        parts: dict[tuple[FlowKey, int], _Part],
+        wanted: FlowFilter,
         inputs: Sequence[str],
         most: int | None,
-        matching: int | None,
+        all_listed: bool,
     ) -> None:
-        """`matching`: how many there are, where the engine listed all; None where it did not."""
-        self._bundles = judge.bundles
+        """`all_listed`: whether the engine lists all that it counts."""
+        self._chosen = chosen
         self._describer = describer
-        self._parts = parts
+        self._wanted = wanted
         self._inputs = inputs
         self._most = most
-        bundles = {bundle for _, bundle in parts}
-        self._wanted = Wanted(bundles, flows=queries.these({flow for flow, _ in parts}))
+        self._parts: dict[tuple[FlowKey, int], _Part] = {}
         self._lines: dict[tuple[FlowKey, int], ListedFlow] = {}
-        all_of_them = matching if matching is not None else sum(1 for _ in self._datagrams())
+        all_of_them = chosen.datagrams if all_listed else sum(1 for _ in self._datagrams())
         self._length = all_of_them if most is None else min(all_of_them, most)
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[ListedFlow]:
-        return map(self._packet, self._datagrams())
+        datagrams = self._datagrams()
+        while some := list(islice(datagrams, PIECE)):
+            self._find_parts(some)
+            for _, datagram in some:
+                yield self._packet(datagram)
 
-    def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice) or not 0 <= at < len(self):
-            return list(self)[at]
-        return next(islice(self, at, None))
+    def _datagrams(self) -> Iterator[tuple[int, Datagram]]:
+        """With the ranks of their flows."""
+        return islice(self._chosen.ranked.sent(self._chosen.bundles, self._chosen.flags), self._most)
 
-    def _datagrams(self) -> Iterator[Datagram]:
-        found = self._bundles.datagrams(self._wanted)
-        return islice((each for each in found if (each.flow, each.bundle) in self._parts), self._most)
+    def _find_parts(self, datagrams: Sequence[tuple[int, Datagram]]) -> None:
+        """Of these datagrams; what is known from earlier ones stays as long as there is room."""
+        if len(self._parts) > _MOST_LINES:
+            self._parts.clear()
+            self._lines.clear()
+        missing = {rank for rank, each in datagrams if (each.flow, each.bundle) not in self._parts}
+        for top in self._chosen.ranked.pick(sorted(missing)):
+            for (verdict, observation), shares in self._describer.parts(top, self._wanted).items():
+                for share in shares:
+                    self._parts[share.flow, share.bundle] = _Part(top, verdict, observation, share)
 
     def _packet(self, datagram: Datagram) -> ListedFlow:
         key = datagram.flow, datagram.bundle
@@ -117,17 +133,6 @@ def list_packets(
     top: int | None,
 ) -> PacketListing:
     """The first `top` packets of the flows of one scope that are wanted, or all of them."""
-    numbers = [item.number for item in judged if item.route.tunnelled == tunnelled]
-    rows, total = judge.bundles.top(numbers, _EVERY)
-    parts: dict[tuple[FlowKey, int], _Part] = {}
-    flows = matching = 0
-    for row in rows:
-        found = describer.wanted_parts(row, wanted)
-        flows += bool(found)
-        for (verdict, observation), shares in found.items():
-            for share in shares:
-                parts[share.flow, share.bundle] = _Part(row, verdict, observation, share)
-                matching += share.datagrams
-    known = None if tables.counters.unlisted_datagrams else matching
-    packets = _Packets(tables.queries, judge, describer, parts, inputs, top, known)
-    return PacketListing(packets, matching, flows, total)
+    chosen = choose_flows(judged, judge, tunnelled, describer, wanted, "bytes", None)
+    packets = _Packets(chosen, describer, wanted, inputs, top, not tables.counters.unlisted_datagrams)
+    return PacketListing(packets, chosen.datagrams, chosen.matching, chosen.ranked.total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from vxtool.report import Target
@@ -16,18 +17,29 @@ if TYPE_CHECKING:
 _COLORS = {"FORWARDED": None, "DROPPED": "red", "TRACED": "yellow"}
 
 
-def render(flows: FlowList, target: Target) -> str:
-    """The table, ending in a line feed. No line is wider than `target.width` (at least 72)."""
+_LINES = 1024  # of the table that are a text at once
+
+
+def render(flows: FlowList, target: Target) -> Iterator[str]:
+    """The table in pieces, each ending in a line feed. No line is wider than `target.width` (at least 72).
+
+    All rows tell how wide its columns are, so they are looked at twice.
+    """
     page = Page(target)
     total, matching, shown = flows["flows_total"], flows["flows_matching"], flows["flows_shown"]
     if not shown:
         kind = "tunnel" if flows["scope"] == "tunnel" else "IP"
         found = f"None of {counted(total, f'{kind} flow')} matches." if total else f"There is no {kind} flow."
         page.prose(found, hang=0)
-        return str(page)
+        yield page.take()
+        return
     packets = flows["packets"]
-    rows = [_packet_row(flow) for flow in flows["flows"]] if packets else [_row(flow) for flow in flows["flows"]]
-    page.table(rows, limit=len(rows))
+    row_of = _packet_row if packets else _row
+    columns = page.columns(map(row_of, flows["flows"]))
+    for number, flow in enumerate(flows["flows"], 1):
+        page.row(row_of(flow), columns)
+        if number % _LINES == 0:
+            yield page.take()
     rest = []
     if packets:
         if packets["matching"] > packets["shown"]:
@@ -41,7 +53,7 @@ def render(flows: FlowList, target: Target) -> str:
         rest.append(f"{counted(total - matching, 'flow')} {plural(total - matching, 'does', 'do')} not match")
     if rest:
         page.line(page.style(page.clean(f"  {'; '.join(rest)}"), dim=True))
-    return str(page)
+    yield page.take()
 
 
 def _row(flow: ListedFlow) -> Row:
