@@ -126,7 +126,7 @@ _Parts = dict[tuple[Verdict, Observation], list["Share"]]
 
 
 class Chosen(NamedTuple):
-    """The flows of one scope that are wanted, by their ranks."""
+    """The flows that are wanted, by their ranks."""
 
     ranked: Ranked
     bundles: Sequence[int]  # those that have a verdict that is wanted
@@ -149,7 +149,8 @@ def list_flows(
     top: int | None,
 ) -> Listing:
     """The flows of one scope that are wanted, at most `top` of them."""
-    chosen = choose_flows(judged, judge, tunnelled, describer, wanted, sorting, top)
+    inside = [item for item in judged if item.route.tunnelled == tunnelled]
+    chosen = choose_flows(inside, judge, describer, wanted, sorting, top)
     shown = min(chosen.matching, top) if top is not None else chosen.matching
     lines: Sequence[ListedFlow] = _Lines(chosen, describer, wanted, sorting, shown)
     if shown <= PIECE:
@@ -158,26 +159,24 @@ def list_flows(
 
 
 def choose_flows(
-    judged: Sequence[Judged],
+    among: Sequence[Judged],
     judge: Judge,
-    tunnelled: bool,
     describer: Describer,
     wanted: FlowFilter,
     sorting: Sorting,
     top: int | None,
 ) -> Chosen:
-    """The flows that are wanted, in order, no more than `top` where the engine can tell which."""
-    inside = [item for item in judged if item.route.tunnelled == tunnelled]
+    """The flows that are wanted of these bundles, in order."""
     verdicts = wanted.verdicts or VERDICTS
-    told = [item for item in inside if _VERDICT_OF[item.outcome] in verdicts]
+    told = [item for item in among if _VERDICT_OF[item.outcome] in verdicts]
     bundles = [item.number for item in told]
     counting = [item.number for item in told if sorting != "drops" or _VERDICT_OF[item.outcome] == "DROPPED"]
-    if counting == [item.number for item in inside]:
+    if counting == [item.number for item in among]:
         order = Order(_ORDERS[sorting])
     else:
         order = Order(_ORDERS[sorting], counting, bundles if wanted.verdicts else None)
     most = top if top is not None and not wanted.asks_ends else _EVERY
-    ranked = judge.bundles.ranked([item.number for item in inside], order, most)
+    ranked = judge.bundles.ranked([item.number for item in among], order, most)
     if not wanted.asks_ends:
         return Chosen(ranked, bundles, None, ranked.matching, ranked.datagrams)
     # All flows are looked at, of which there may be millions: nothing is kept of them but whether they are wanted.
@@ -329,10 +328,6 @@ class Describer:
             if not wanted.verdicts or verdict in wanted.verdicts:
                 parts.setdefault((verdict, self._observed(self._judged[share.bundle], top.flow)), []).append(share)
         return parts
-
-    def wanted_parts(self, top: TopFlow, wanted: FlowFilter) -> _Parts:
-        """What of a flow is wanted; nothing of one that is not."""
-        return self.parts(top, wanted) if self.wants(top, wanted) else {}
 
     def _fits_end(self, what: str, address: bytes, identity: int | None, wanted: FlowFilter) -> bool:
         fits = self._fits.get((what, address, identity))

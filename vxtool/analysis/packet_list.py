@@ -133,6 +133,7 @@ def list_packets(
     top: int | None,
 ) -> PacketListing:
     """The first `top` packets of the flows of one scope that are wanted, or all of them."""
-    chosen = choose_flows(judged, judge, tunnelled, describer, wanted, "bytes", None)
+    inside = [item for item in judged if item.route.tunnelled == tunnelled]
+    chosen = choose_flows(inside, judge, describer, wanted, "bytes", None)
     packets = _Packets(chosen, describer, wanted, inputs, top, not tables.counters.unlisted_datagrams)
     return PacketListing(packets, chosen.datagrams, chosen.matching, chosen.ranked.total)

@@ -173,9 +173,6 @@ class NativeQueries:
         reverses = self._reverses if self.ask.large_count() else None
         return NativeLarge(self, *self.ask.large(bytes(ranks), reverses), [-1, *ranked])
 
-    def these(self, flows: Collection[FlowKey]) -> bytes:
-        return self.by_flow(dict.fromkeys(flows, 1))
-
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         rows = self.ask.two_sided(self._sides(only_in, only_out))
         return [TwoSided(self.flow(number), *rest) for number, *rest in rows]

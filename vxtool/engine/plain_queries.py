@@ -284,9 +284,6 @@ class PlainQueries:
 
     # One-sided journeys that may belong together.
 
-    def these(self, flows: Collection[FlowKey]) -> frozenset[FlowKey]:
-        return frozenset(flows)
-
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         arrived, left = self._along(only_in), self._along(only_out)
         rows = [

@@ -170,9 +170,6 @@ class Queries(Protocol):
         """The innermost addresses of flows, each once and in order, IPv4 first; None where there are more than
         `most`."""
 
-    def these(self, flows: Collection[FlowKey]) -> object:
-        """Flows for `Wanted`."""
-
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         """The flows that have journeys along both kinds of paths."""
 
