@@ -19,6 +19,7 @@ from vxtool.analysis import flows as flow_lines
 from vxtool.analysis import packet_list
 from vxtool.analysis.model import FlowList, ListedFlow
 from vxtool.report import FLOW_RENDERERS, Target
+from vxtool.report import flows as flow_table
 
 SORTS = ("bytes", "packets", "start", "end", "drops")
 VERDICTS = ("FORWARDED", "DROPPED", "TRACED")
@@ -55,6 +56,19 @@ def in_pieces(monkeypatch: pytest.MonkeyPatch, size: int = 2) -> None:
         monkeypatch.setattr(module, "PIECE", size)
     monkeypatch.setattr(packet_list, "_MOST_LINES", size)
     monkeypatch.setattr(flow_lines, "_MOST_ENDS", size)
+
+
+@pytest.mark.parametrize("room", [0, 100, 1 << 20])
+def test_a_table_of_many_rows_is_that_of_few(tmp_path: Path, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = flows([many(tmp_path)])
+    for width in (72, 200):
+        whole = "".join(flow_table.render(found, Target(width)))
+        with monkeypatch.context() as patch:
+            patch.setattr(flow_table, "_LINES", 3)
+            patch.setattr(flow_table, "_MOST_PACKED", room)
+            pieces = list(flow_table.render(found, Target(width)))
+        assert len(pieces) > 5
+        assert "".join(pieces) == whole
 
 
 def ends(line: ListedFlow) -> tuple[object, ...]:
@@ -192,8 +206,7 @@ def many_flows(count: int) -> Iterator[Seen]:
 
 
 def peak(arguments: list[str]) -> int:
-    """Bytes that a process of its own came to; not by getrusage, which counts what its parent had when it forked.
-    """
+    """Bytes that a process of its own came to. Not by getrusage, which counts what its parent had at the fork."""
     program = (
         "import sys; from vxtool.cli import run; code = run(sys.argv[1:]); "
         "print(open('/proc/self/status').read(), file=sys.stderr); sys.exit(code)"

@@ -203,22 +203,14 @@ class Page:
         shown = rows[:limit]
         if not shown:
             return
-        cleaned = [self._cleaned(row) for row in shown]
-        columns = self._columns_of(cleaned)
+        cleaned = [self.cleaned(row) for row in shown]
+        columns = self.columns(cleaned)
         for row in cleaned:
-            self._add_row(row, columns)
+            self.row(row, columns)
         hidden = (len(rows) if total is None else total) - len(shown)
         if hidden > 0:
             rest = self.clean(f"… and {hidden:,} more {noun}".rstrip())
             self.line(self.style(" " * INDENT + rest, dim=True))
-
-    def columns(self, rows: Iterable[Row]) -> Columns:
-        """How a table of these rows is laid out, of which none are held: for `row`."""
-        return self._columns_of(map(self._cleaned, rows))
-
-    def row(self, row: Row, columns: Columns) -> None:
-        """Add a row of a table that is laid out so."""
-        self._add_row(self._cleaned(row), columns)
 
     def take(self) -> str:
         """The lines so far, which are no longer part of the page then."""
@@ -226,7 +218,8 @@ class Page:
         self._lines.clear()
         return text
 
-    def _cleaned(self, row: Row) -> Row:
+    def cleaned(self, row: Row) -> Row:
+        """A row of clean texts, but for its note: for `columns` and `row`."""
         return Row(
             [self.clean(part) for part in row.subject],
             [Cell(self.clean(cell.text), self.clean(cell.unit), cell.color) for cell in row.cells],
@@ -234,8 +227,8 @@ class Page:
             row.note_color,
         )
 
-    def _columns_of(self, rows: Iterable[Row]) -> Columns:
-        """Of clean rows."""
+    def columns(self, rows: Iterable[Row]) -> Columns:
+        """How a table of these clean rows is laid out, of which none is held."""
         widths: list[tuple[int, int]] = []
         names: Counter[int] = Counter()  # how many are so wide
         for row in rows:
@@ -247,7 +240,8 @@ class Page:
         beside = max(fitting, default=0) if 2 * sum(fitting.values()) >= names.total() else 0
         return Columns(widths if beside else _narrowed(widths, self.width - INDENT), beside)
 
-    def _add_row(self, row: Row, columns: Columns) -> None:
+    def row(self, row: Row, columns: Columns) -> None:
+        """Add a clean row of a table that is laid out so."""
         widths, beside = columns
         name = self.arrow.join(row.subject)
         if cells(name) <= beside:
