@@ -5,7 +5,7 @@ They are put into words as they are looked at, from what is said of their flow: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -21,25 +21,15 @@ from vxtool.analysis.flows import (
     tcp_flags,
 )
 from vxtool.analysis.times import rfc3339
-from vxtool.engine.tables import TCP
+from vxtool.engine.tables import TAIL_PORT, TCP
 
 if TYPE_CHECKING:
-    from vxtool.analysis.flows import Observation, Verdict
     from vxtool.analysis.model import ListedFlow
     from vxtool.analysis.outcomes import Judge, Judged
-    from vxtool.engine.answers import Datagram, Share, TopFlow
+    from vxtool.engine.answers import Datagram
     from vxtool.engine.tables import FlowKey, Tables
 
-_MOST_LINES = 1 << 12  # that are remembered, of flows in a bundle
-
-
-class _Part(NamedTuple):
-    """What all datagrams of one flow in one bundle have in common."""
-
-    top: TopFlow
-    verdict: Verdict
-    observation: Observation
-    share: Share
+_MOST_LINES = 1 << 13  # that are remembered: what is said of a flow in a bundle
 
 
 class PacketListing(NamedTuple):
@@ -67,8 +57,7 @@ class _Packets(LookedAt):
         self._wanted = wanted
         self._inputs = inputs
         self._most = most
-        self._parts: dict[tuple[FlowKey, int], _Part] = {}
-        self._lines: dict[tuple[FlowKey, int], ListedFlow] = {}
+        self._lines: dict[int, ListedFlow] = {}  # by place
         all_of_them = chosen.datagrams if all_listed else sum(1 for _ in self._datagrams())
         self._length = all_of_them if most is None else min(all_of_them, most)
 
@@ -78,32 +67,32 @@ class _Packets(LookedAt):
     def __iter__(self) -> Iterator[ListedFlow]:
         datagrams = self._datagrams()
         while some := list(islice(datagrams, PIECE)):
-            self._find_parts(some)
-            for _, datagram in some:
-                yield self._packet(datagram)
+            places = [_place(rank, each.bundle, each.flow) for rank, each in some]
+            lines = self._lines_at({place: rank for place, (rank, _) in zip(places, some, strict=True)})
+            for place, (_, datagram) in zip(places, some, strict=True):
+                yield self._packet(datagram, lines[place])
 
     def _datagrams(self) -> Iterator[tuple[int, Datagram]]:
         """With the ranks of their flows."""
         return islice(self._chosen.ranked.sent(self._chosen.bundles, self._chosen.flags), self._most)
 
-    def _find_parts(self, datagrams: Sequence[tuple[int, Datagram]]) -> None:
-        """Of these datagrams; what is known from earlier ones stays as long as there is room."""
-        if len(self._parts) > _MOST_LINES:
-            self._parts.clear()
-            self._lines.clear()
-        missing = {rank for rank, each in datagrams if (each.flow, each.bundle) not in self._parts}
-        for top in self._chosen.ranked.pick(sorted(missing)):
+    def _lines_at(self, ranks: Mapping[int, int]) -> dict[int, ListedFlow]:
+        """What is said of flows, given their ranks by place."""
+        missing = {place: rank for place, rank in ranks.items() if place not in self._lines}
+        some = sorted(set(missing.values()))
+        for rank, top in zip(some, self._chosen.ranked.pick(some), strict=True):
             for (verdict, observation), shares in self._describer.parts(top, self._wanted).items():
                 for share in shares:
-                    self._parts[share.flow, share.bundle] = _Part(top, verdict, observation, share)
+                    place = _place(rank, share.bundle, share.flow)
+                    if place in missing:
+                        self._lines[place] = self._describer.line(top, verdict, observation, [share])
+        lines = {place: self._lines[place] for place in ranks}
+        # The oldest go first: they are made again where they are asked for again.
+        for place in list(islice(self._lines, max(len(self._lines) - _MOST_LINES, 0))):
+            del self._lines[place]
+        return lines
 
-    def _packet(self, datagram: Datagram) -> ListedFlow:
-        key = datagram.flow, datagram.bundle
-        line = self._lines.get(key)
-        if line is None:
-            part = self._parts[key]
-            line = self._describer.line(part.top, part.verdict, part.observation, [part.share])
-            self._lines[key] = line
+    def _packet(self, datagram: Datagram, line: ListedFlow) -> ListedFlow:
         time = rfc3339(datagram.sample.time)
         echo = echo_kind(datagram.flags) if is_echo(datagram.flow) else None
         return {
@@ -120,6 +109,11 @@ class _Packets(LookedAt):
             "first_time": time,
             "last_time": time,
         }
+
+
+def _place(rank: int, bundle: int, flow: FlowKey) -> int:
+    """What stands for a flow in a bundle; the tails that count with a flow stand beside it."""
+    return rank << 33 | bundle << 1 | (flow.source_port == TAIL_PORT)
 
 
 def list_packets(
