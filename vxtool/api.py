@@ -178,7 +178,11 @@ def flows(
 
     With `packets`, their datagrams are listed one by one instead, in order of time, each once and with the record
     that it was first seen in; `top` is then how many of them. As many are kept as fit into half of the memory;
-    `packets` in the list says how many there were beyond. Each is made when it is looked at.
+    `packets` in the list says how many there were beyond.
+
+    `flows` of what is given back is a sequence, which need not be a list: of many flows, and of packets, each is
+    made when it is looked at, and made anew when it is looked at again. So a million fit into the memory; to go
+    through them takes one pass, to index one as much as all that stand before it.
 
     Errors are those of `analyze`.
     """

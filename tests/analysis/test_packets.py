@@ -143,7 +143,7 @@ def test_they_follow_the_schema(tmp_path: Path, engine: str) -> None:
     import jsonschema
     from test_schema import SCHEMA
 
-    text = render_flows(run(tmp_path, [*connection(lost=True), *passed(5 * MS, tunnel(ping()))]))
+    text = "".join(render_flows(run(tmp_path, [*connection(lost=True), *passed(5 * MS, tunnel(ping()))])))
     jsonschema.validate(json.loads(text), {**SCHEMA, **SCHEMA["$defs"]["FlowList"]})
 
 

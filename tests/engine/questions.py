@@ -6,8 +6,8 @@ import random
 from collections.abc import Collection, Sequence
 from typing import TypeVar
 
-from vxtool.engine.answers import Wanted
-from vxtool.engine.queries import Bundles, Large, Queries
+from vxtool.engine.answers import Order, Wanted
+from vxtool.engine.queries import Bundles, Large, Queries, Ranked
 from vxtool.engine.tables import IN, OUT, PathKey, Tables
 
 _Item = TypeVar("_Item")
@@ -96,6 +96,7 @@ class _Asker:
         most = self.chance.choice([1, 2, 5, 100])
         top = one.top(chosen, most)
         assert top == other.top(chosen, most)
+        self.ask_of_ranked(one, other, chosen)
         flows = [row.flow for row in top[0]]
         assert large[0].of(flows) == large[1].of(flows)
         assert one.ends(chosen) == other.ends(chosen)
@@ -107,6 +108,33 @@ class _Asker:
                 assert one.earliest(each[0], most) == other.earliest(each[1], most), wanted
                 assert one.starts(each[0], most) == other.starts(each[1], most), wanted
                 assert list(one.datagrams(each[0])) == list(other.datagrams(each[1])), wanted
+
+    def ask_of_ranked(self, one: Bundles, other: Bundles, bundles: Sequence[int]) -> None:
+        for by in ("bytes", "datagrams", "start", "end"):
+            few = self.some(bundles)
+            for counting in (None, few, []):
+                among = self.chance.choice([None, few, self.some(bundles)])
+                order = Order(by, counting, among)
+                most = self.chance.choice([0, 1, 3, 1000])
+                self.ask_of_flows(one.ranked(bundles, order, most), other.ranked(bundles, order, most), few)
+
+    def ask_of_flows(self, one: Ranked, other: Ranked, bundles: Sequence[int]) -> None:
+        assert (one.total, one.matching, one.datagrams) == (other.total, other.matching, other.datagrams)
+        assert len(one) == len(other)
+        ranks = range(len(other))
+        flows = other.pick(ranks)
+        assert one.pick(ranks) == flows
+        some = self.some(ranks)[::-1]
+        assert one.pick(some) == other.pick(some) == [flows[rank] for rank in some]
+        moments = other.moments()
+        assert len(one.moments()) == len(moments)
+        everything = moments.page(0, len(moments))
+        assert one.moments().page(0, len(moments)) == everything
+        start = self.chance.randint(0, len(moments))
+        assert one.moments().page(start, 2) == moments.page(start, 2) == everything[start : start + 2]
+        chosen = bytes(rank in some for rank in ranks)
+        for flags in (None, chosen, b""):
+            assert list(one.sent(bundles, flags)) == list(other.sent(bundles, flags))
 
     def wanted(self, bundles: Collection[int], sizes: Sequence[int]) -> list[Wanted]:
         few = self.some(sizes)

@@ -8,14 +8,18 @@ as `to-endpoint`, as far as the interface's name or the cluster's files say that
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from vxtool.analysis.knowledge import Knowledge, address_text, packed
 from vxtool.analysis.outcomes import Judge, Judged, Outcome
 from vxtool.analysis.times import rfc3339
 from vxtool.analysis.traffic import FlowTotals, Labels, Overlay, identities_by_address, protocol_name
+from vxtool.engine.answers import Order
 from vxtool.engine.tables import (
     ECHO_REPLY,
     ECHO_REQUEST,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
     from vxtool.analysis.model import FlowEnd, FlowEthernet, FlowInterface, FlowTunnel, ListedFlow
     from vxtool.engine.answers import Share, TopFlow
+    from vxtool.engine.queries import Ranked
 
 Verdict = Literal["FORWARDED", "DROPPED", "TRACED"]
 Observation = Literal["to-network", "from-network", "to-host", "to-endpoint"]
@@ -56,6 +61,8 @@ _SYN, _ACK = _FLAGS["SYN"], _FLAGS["ACK"]
 _ICMP = frozenset({1, 58})
 _OF_POD, _OF_CILIUM = "lxc", "cilium_"  # how Cilium names a pod's interface, and its own devices
 _EVERY = 0xFFFFFFFF  # flows: more than an engine keeps
+_MOST_ENDS = 1 << 13  # of which is remembered who is there
+PIECE = 1024  # flows that are held at once, where there are more
 
 
 class FlowFilter(NamedTuple):
@@ -73,6 +80,11 @@ class FlowFilter(NamedTuple):
     @property
     def takes_all(self) -> bool:
         return not any(self)
+
+    @property
+    def asks_ends(self) -> bool:
+        """Whether anything but verdicts is asked for."""
+        return any(self._replace(verdicts=()))
 
     def takes_end(self, end: FlowEnd, what: str) -> bool:
         """Whether one end fits what is asked of one kind."""
@@ -113,6 +125,20 @@ class Listing(NamedTuple):
 _Parts = dict[tuple[Verdict, Observation], list["Share"]]
 
 
+class Chosen(NamedTuple):
+    """The flows that are wanted, by their ranks."""
+
+    ranked: Ranked
+    bundles: Sequence[int]  # those that have a verdict that is wanted
+    flags: bytes | None  # a byte for each rank, 1 where the flow is wanted; None: all are
+    matching: int
+    datagrams: int  # of the matching flows, in those bundles
+
+    def ranks(self) -> Iterator[int]:
+        flags = self.flags
+        return iter(range(len(self.ranked))) if flags is None else (rank for rank, one in enumerate(flags) if one)
+
+
 def list_flows(
     judged: Sequence[Judged],
     judge: Judge,
@@ -123,37 +149,132 @@ def list_flows(
     top: int | None,
 ) -> Listing:
     """The flows of one scope that are wanted, at most `top` of them."""
-    numbers = [item.number for item in judged if item.route.tunnelled == tunnelled]
-    most = top if top is not None and wanted.takes_all and sorting == "bytes" else _EVERY
-    rows, total = judge.bundles.top(numbers, most)
-    # Flows may be a million: only those that are shown are put into words.
-    found = [(row, parts) for row in rows if (parts := describer.wanted_parts(row, wanted))]
-    matching = total if wanted.takes_all else len(found)
-    if sorting != "bytes":
-        found.sort(key=lambda flow: _KEYS[sorting](flow[1]))
-    elif wanted.verdicts:
-        found.sort(key=lambda flow: -sum(share.inner_bytes for share in _shares(flow[1])))
-    shown = found if top is None else found[:top]
-    listed = [line for row, parts in shown for line in describer.lines(row, parts, sorting == "drops")]
-    if sorting in ("start", "end"):
-        # Times are of one form, so they sort as texts.
-        listed.sort(key=lambda line: line["first_time" if sorting == "start" else "last_time"])
-    return Listing(listed, len(shown), matching, total)
+    inside = [item for item in judged if item.route.tunnelled == tunnelled]
+    chosen = choose_flows(inside, judge, describer, wanted, sorting, top)
+    shown = min(chosen.matching, top) if top is not None else chosen.matching
+    lines: Sequence[ListedFlow] = _Lines(chosen, describer, wanted, sorting, shown)
+    if shown <= PIECE:
+        lines = list(lines)
+    return Listing(lines, shown, chosen.matching, chosen.ranked.total)
 
 
-def _shares(parts: _Parts) -> Iterator[Share]:
-    return (share for shares in parts.values() for share in shares)
+def choose_flows(
+    among: Sequence[Judged],
+    judge: Judge,
+    describer: Describer,
+    wanted: FlowFilter,
+    sorting: Sorting,
+    top: int | None,
+) -> Chosen:
+    """The flows that are wanted of these bundles, in order."""
+    verdicts = wanted.verdicts or VERDICTS
+    told = [item for item in among if _VERDICT_OF[item.outcome] in verdicts]
+    bundles = [item.number for item in told]
+    counting = [item.number for item in told if sorting != "drops" or _VERDICT_OF[item.outcome] == "DROPPED"]
+    if counting == [item.number for item in among]:
+        order = Order(_ORDERS[sorting])
+    else:
+        order = Order(_ORDERS[sorting], counting, bundles if wanted.verdicts else None)
+    most = top if top is not None and not wanted.asks_ends else _EVERY
+    ranked = judge.bundles.ranked([item.number for item in among], order, most)
+    if not wanted.asks_ends:
+        return Chosen(ranked, bundles, None, ranked.matching, ranked.datagrams)
+    # All flows are looked at, of which there may be millions: nothing is kept of them but whether they are wanted.
+    flags = bytearray(len(ranked))
+    matching = datagrams = 0
+    for rank, flow in picked(ranked, iter(range(len(ranked)))):
+        if describer.wants(flow, wanted):
+            flags[rank] = top is None or matching < top
+            matching += 1
+            datagrams += sum(share.datagrams for share in flow.shares if describer.verdict(share) in verdicts)
+    return Chosen(ranked, bundles, bytes(flags), matching, datagrams)
 
 
-# Flows of equal rank stay in the order of their bytes.
-_KEYS: dict[Sorting, Callable[[_Parts], int]] = {
-    "packets": lambda parts: -sum(share.datagrams for share in _shares(parts)),
-    "start": lambda parts: min(share.first_time for share in _shares(parts)),
-    "end": lambda parts: max(share.last_time for share in _shares(parts)),
-    "drops": lambda parts: (
-        -sum(share.datagrams for (verdict, _), shares in parts.items() if verdict == "DROPPED" for share in shares)
-    ),
+_ORDERS: dict[Sorting, Literal["bytes", "datagrams", "start", "end"]] = {
+    "bytes": "bytes",
+    "packets": "datagrams",
+    "start": "start",
+    "end": "end",
+    "drops": "datagrams",
 }
+
+
+def picked(ranked: Ranked, ranks: Iterator[int]) -> Iterator[tuple[int, TopFlow]]:
+    """Flows with their ranks, of which no more than a piece are held at once."""
+    while some := list(islice(ranks, PIECE)):
+        yield from zip(some, ranked.pick(some), strict=True)
+
+
+class LookedAt(Sequence["ListedFlow"]):
+    """What is made anew by each look at it, in order, so that only as much is held as is looked at."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[ListedFlow]: ...
+
+    def __getitem__(self, at: Any) -> Any:
+        if isinstance(at, slice):
+            places = range(*at.indices(len(self)))
+            forward = places if places.step > 0 else places[::-1]
+            some = list(islice(self, forward.start, forward.stop, forward.step)) if places else []
+            return some if places.step > 0 else some[::-1]
+        if not -len(self) <= at < len(self):
+            raise IndexError(f"{at} of {len(self)}")
+        return next(islice(self, at % len(self), None))
+
+
+class _Lines(LookedAt):
+    """The lines of flows in order."""
+
+    def __init__(
+        self, chosen: Chosen, describer: Describer, wanted: FlowFilter, sorting: Sorting, shown: int
+    ) -> None:
+        self._chosen = chosen
+        self._describer = describer
+        self._wanted = wanted
+        self._sorting = sorting
+        self._shown = shown
+
+    @cached_property
+    def _length(self) -> int:
+        return sum(len(self._describer.parts(flow, self._wanted)) for _, flow in self._flows())
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[ListedFlow]:
+        if self._sorting in ("start", "end"):
+            return self._by_time()
+        return (
+            line
+            for _, flow in self._flows()
+            for line in self._describer.lines(
+                flow, self._describer.parts(flow, self._wanted), self._sorting == "drops"
+            )
+        )
+
+    def _flows(self) -> Iterator[tuple[int, TopFlow]]:
+        return picked(self._chosen.ranked, islice(self._chosen.ranks(), self._shown))
+
+    def _by_time(self) -> Iterator[ListedFlow]:
+        """The lines in order of their own times, and of equal ones in that of the flows. A line begins or ends with
+        one of its shares, so it comes up where those do."""
+        ranked, flags = self._chosen.ranked, self._chosen.flags
+        moments = ranked.moments()
+        for start in range(0, len(moments), PIECE):
+            some = [moment for moment in moments.page(start, PIECE) if flags is None or flags[moment[1]]]
+            ranks = list(dict.fromkeys(rank for _, rank in some))
+            flows = dict(zip(ranks, ranked.pick(ranks), strict=True))
+            for time, rank in some:
+                flow = flows[rank]
+                parts = self._describer.parts(flow, self._wanted)
+                yield from self._describer.lines(
+                    flow, {part: shares for part, shares in parts.items() if self._time(shares) == time}
+                )
+
+    def _time(self, shares: Sequence[Share]) -> int:
+        if self._sorting == "start":
+            return min(share.first_time for share in shares)
+        return max(share.last_time for share in shares)
 
 
 class Describer:
@@ -182,31 +303,38 @@ class Describer:
         self.node = nodes.pop() if len(nodes) == 1 else None  # the one that captured, where the files name it
         self._fits: dict[tuple[str, bytes, int | None], bool] = {}
 
-    def wanted_parts(self, top: TopFlow, wanted: FlowFilter) -> _Parts:
-        """What of a flow is wanted; nothing of one that is not."""
+    def wants(self, top: TopFlow, wanted: FlowFilter) -> bool:
+        """Whether a flow's protocol, ports and ends are wanted; its verdicts are not looked at."""
         flow = top.flow
         if wanted.protocols and protocol_name(flow.protocol) not in wanted.protocols:
-            return {}
+            return False
         if wanted.ports and not wanted.ports & {*_ports(flow)}:
-            return {}
-        for what in _OF_ENDS:
-            if getattr(wanted, what) and not (
-                self._fits_end(what, flow.source, self._source_identity(flow), wanted)
-                or self._fits_end(what, flow.destination, self._destination_identity(top), wanted)
-            ):
-                return {}
+            return False
+        return all(
+            self._fits_end(what, flow.source, self._source_identity(flow), wanted)
+            or self._fits_end(what, flow.destination, self._destination_identity(top), wanted)
+            for what in _OF_ENDS
+            if getattr(wanted, what)
+        )
+
+    def verdict(self, share: Share) -> Verdict:
+        return _VERDICT_OF[self._judged[share.bundle].outcome]
+
+    def parts(self, top: TopFlow, wanted: FlowFilter) -> _Parts:
+        """What of a flow has verdicts that are wanted."""
         parts: _Parts = {}
         for share in top.shares:
-            item = self._judged[share.bundle]
-            verdict = _VERDICT_OF[item.outcome]
+            verdict = self.verdict(share)
             if not wanted.verdicts or verdict in wanted.verdicts:
-                parts.setdefault((verdict, self._observed(item, flow)), []).append(share)
+                parts.setdefault((verdict, self._observed(self._judged[share.bundle], top.flow)), []).append(share)
         return parts
 
     def _fits_end(self, what: str, address: bytes, identity: int | None, wanted: FlowFilter) -> bool:
         fits = self._fits.get((what, address, identity))
         if fits is None:
             fits = wanted.takes_end(self._end(address, identity), what)
+            if len(self._fits) >= _MOST_ENDS:
+                self._fits.clear()
             self._fits[what, address, identity] = fits
         return fits
 
@@ -278,6 +406,8 @@ class Describer:
         """Who is there, whatever the port."""
         end = self._ends.get((address, identity))
         if end is None:
+            if len(self._ends) >= _MOST_ENDS:
+                self._ends.clear()
             end = self._ends[address, identity] = self._describe_end(address, identity)
         return end
 

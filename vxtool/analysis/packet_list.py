@@ -5,33 +5,31 @@ They are put into words as they are looked at, from what is said of their flow: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from vxtool.analysis.flows import Describer, FlowFilter, echo_kind, is_echo, tcp_flags
+from vxtool.analysis.flows import (
+    PIECE,
+    Chosen,
+    Describer,
+    FlowFilter,
+    LookedAt,
+    choose_flows,
+    echo_kind,
+    is_echo,
+    tcp_flags,
+)
 from vxtool.analysis.times import rfc3339
-from vxtool.engine.answers import Wanted
-from vxtool.engine.tables import TCP
+from vxtool.engine.tables import TAIL_PORT, TCP
 
 if TYPE_CHECKING:
-    from vxtool.analysis.flows import Observation, Verdict
     from vxtool.analysis.model import ListedFlow
     from vxtool.analysis.outcomes import Judge, Judged
-    from vxtool.engine.answers import Datagram, Share, TopFlow
-    from vxtool.engine.queries import Queries
+    from vxtool.engine.answers import Datagram
     from vxtool.engine.tables import FlowKey, Tables
 
-_EVERY = 0xFFFFFFFF  # flows: more than an engine keeps
-
-
-class _Part(NamedTuple):
-    """What all datagrams of one flow in one bundle have in common."""
-
-    top: TopFlow
-    verdict: Verdict
-    observation: Observation
-    share: Share
+_MOST_LINES = 1 << 13  # that are remembered: what is said of a flow in a bundle
 
 
 class PacketListing(NamedTuple):
@@ -41,53 +39,60 @@ class PacketListing(NamedTuple):
     flows_total: int
 
 
-class _Packets(Sequence["ListedFlow"]):
-    """The packets in order of time. Each look makes them anew, so that only as many are held as are looked at."""
+class _Packets(LookedAt):
+    """The packets in order of time."""
 
     def __init__(
         self,
-        queries: Queries,
-        judge: Judge,
+        chosen: Chosen,
         describer: Describer,
-        parts: dict[tuple[FlowKey, int], _Part],
+        wanted: FlowFilter,
         inputs: Sequence[str],
         most: int | None,
-        matching: int | None,
+        all_listed: bool,
     ) -> None:
-        """`matching`: how many there are, where the engine listed all; None where it did not."""
-        self._bundles = judge.bundles
+        """`all_listed`: whether the engine lists all that it counts."""
+        self._chosen = chosen
         self._describer = describer
-        self._parts = parts
+        self._wanted = wanted
         self._inputs = inputs
         self._most = most
-        bundles = {bundle for _, bundle in parts}
-        self._wanted = Wanted(bundles, flows=queries.these({flow for flow, _ in parts}))
-        self._lines: dict[tuple[FlowKey, int], ListedFlow] = {}
-        all_of_them = matching if matching is not None else sum(1 for _ in self._datagrams())
+        self._lines: dict[int, ListedFlow] = {}  # by place
+        all_of_them = chosen.datagrams if all_listed else sum(1 for _ in self._datagrams())
         self._length = all_of_them if most is None else min(all_of_them, most)
 
     def __len__(self) -> int:
         return self._length
 
     def __iter__(self) -> Iterator[ListedFlow]:
-        return map(self._packet, self._datagrams())
+        datagrams = self._datagrams()
+        while some := list(islice(datagrams, PIECE)):
+            places = [_place(rank, each.bundle, each.flow) for rank, each in some]
+            lines = self._lines_at({place: rank for place, (rank, _) in zip(places, some, strict=True)})
+            for place, (_, datagram) in zip(places, some, strict=True):
+                yield self._packet(datagram, lines[place])
 
-    def __getitem__(self, at: Any) -> Any:
-        if isinstance(at, slice) or not 0 <= at < len(self):
-            return list(self)[at]
-        return next(islice(self, at, None))
+    def _datagrams(self) -> Iterator[tuple[int, Datagram]]:
+        """With the ranks of their flows."""
+        return islice(self._chosen.ranked.sent(self._chosen.bundles, self._chosen.flags), self._most)
 
-    def _datagrams(self) -> Iterator[Datagram]:
-        found = self._bundles.datagrams(self._wanted)
-        return islice((each for each in found if (each.flow, each.bundle) in self._parts), self._most)
+    def _lines_at(self, ranks: Mapping[int, int]) -> dict[int, ListedFlow]:
+        """What is said of flows, given their ranks by place."""
+        missing = {place: rank for place, rank in ranks.items() if place not in self._lines}
+        some = sorted(set(missing.values()))
+        for rank, top in zip(some, self._chosen.ranked.pick(some), strict=True):
+            for (verdict, observation), shares in self._describer.parts(top, self._wanted).items():
+                for share in shares:
+                    place = _place(rank, share.bundle, share.flow)
+                    if place in missing:
+                        self._lines[place] = self._describer.line(top, verdict, observation, [share])
+        lines = {place: self._lines[place] for place in ranks}
+        # The oldest go first: they are made again where they are asked for again.
+        for place in list(islice(self._lines, max(len(self._lines) - _MOST_LINES, 0))):
+            del self._lines[place]
+        return lines
 
-    def _packet(self, datagram: Datagram) -> ListedFlow:
-        key = datagram.flow, datagram.bundle
-        line = self._lines.get(key)
-        if line is None:
-            part = self._parts[key]
-            line = self._describer.line(part.top, part.verdict, part.observation, [part.share])
-            self._lines[key] = line
+    def _packet(self, datagram: Datagram, line: ListedFlow) -> ListedFlow:
         time = rfc3339(datagram.sample.time)
         echo = echo_kind(datagram.flags) if is_echo(datagram.flow) else None
         return {
@@ -106,6 +111,11 @@ class _Packets(Sequence["ListedFlow"]):
         }
 
 
+def _place(rank: int, bundle: int, flow: FlowKey) -> int:
+    """What stands for a flow in a bundle; the tails that count with a flow stand beside it."""
+    return rank << 33 | bundle << 1 | (flow.source_port == TAIL_PORT)
+
+
 def list_packets(
     tables: Tables,
     judged: Sequence[Judged],
@@ -117,17 +127,7 @@ def list_packets(
     top: int | None,
 ) -> PacketListing:
     """The first `top` packets of the flows of one scope that are wanted, or all of them."""
-    numbers = [item.number for item in judged if item.route.tunnelled == tunnelled]
-    rows, total = judge.bundles.top(numbers, _EVERY)
-    parts: dict[tuple[FlowKey, int], _Part] = {}
-    flows = matching = 0
-    for row in rows:
-        found = describer.wanted_parts(row, wanted)
-        flows += bool(found)
-        for (verdict, observation), shares in found.items():
-            for share in shares:
-                parts[share.flow, share.bundle] = _Part(row, verdict, observation, share)
-                matching += share.datagrams
-    known = None if tables.counters.unlisted_datagrams else matching
-    packets = _Packets(tables.queries, judge, describer, parts, inputs, top, known)
-    return PacketListing(packets, matching, flows, total)
+    inside = [item for item in judged if item.route.tunnelled == tunnelled]
+    chosen = choose_flows(inside, judge, describer, wanted, "bytes", None)
+    packets = _Packets(chosen, describer, wanted, inputs, top, not tables.counters.unlisted_datagrams)
+    return PacketListing(packets, chosen.datagrams, chosen.matching, chosen.ranked.total)

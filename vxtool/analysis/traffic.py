@@ -187,10 +187,10 @@ def pair_identities(tables: Tables, knowledge: Knowledge, overlay: Overlay | Non
 
 def identities_by_address(tables: Tables, knowledge: Knowledge) -> Callable[[bytes], int | None]:
     """What tells the identity at an address: the files, else the one VNI under which it sends. For Cilium alone."""
-    seen: dict[bytes, set[int]] = defaultdict(set)  # address -> the VNIs that it sends under
+    seen: dict[bytes, int | None] = {}  # address -> the VNI that it sends under; None: several
     for vni, source in tables.queries.sources:
         if source:
-            seen[source].add(vni)
+            seen[source] = None if source in seen else vni
 
     def identity_at(address: bytes) -> int | None:
         text = address_text(address) or ""
@@ -198,8 +198,7 @@ def identities_by_address(tables: Tables, knowledge: Knowledge) -> Callable[[byt
         # A node answers as itself, or as host, remote-node or kube-apiserver, by who asks.
         if known is not None and not knowledge.cluster.is_node_address(text):
             return known
-        vnis = seen.get(address, set())
-        return next(iter(vnis)) if len(vnis) == 1 else None
+        return seen.get(address)
 
     return identity_at
 

@@ -252,14 +252,14 @@ static PyObject *queries_earliest(PyObject *object, PyObject *args) {
 
 /* (`number`, flow, bundle, datagrams, inner bytes, wire packets, first time, last time, outer bytes, wire
  * bytes) */
-static PyObject *share_of(const vx_tally *tally, const vx_wanted *wanted, uint32_t number, uint32_t at) {
+static PyObject *share_of(const vx_tally *tally, const uint32_t *bundles, uint32_t number, uint32_t at) {
     const vx_cell *cell = vx_cell_at(tally, at);
     const vx_wire wire = vx_cell_wire(tally, at);
-    return Py_BuildValue("(IlIKKKLLKK)", (unsigned)number, flow_number(cell->flow),
-                         (unsigned)wanted->numbers[at], (unsigned long long)cell->datagrams,
-                         (unsigned long long)cell->inner_bytes, (unsigned long long)wire.packets,
-                         (long long)vx_first_time(tally, at), (long long)cell->last_time,
-                         (unsigned long long)cell->outer_bytes, (unsigned long long)wire.bytes);
+    return Py_BuildValue("(IlIKKKLLKK)", (unsigned)number, flow_number(cell->flow), (unsigned)bundles[at],
+                         (unsigned long long)cell->datagrams, (unsigned long long)cell->inner_bytes,
+                         (unsigned long long)wire.packets, (long long)vx_first_time(tally, at),
+                         (long long)cell->last_time, (unsigned long long)cell->outer_bytes,
+                         (unsigned long long)wire.bytes);
 }
 
 /* Each cell as above, by its own number. */
@@ -271,7 +271,7 @@ static PyObject *queries_shares(PyObject *object, PyObject *args) {
         return NULL;
     PyObject *list = PyList_New(0);
     for (uint32_t i = 0; list != NULL && (i = vx_query_next(self->tally, &wanted, i)) != VX_NONE; i++)
-        if (append(list, share_of(self->tally, &wanted, i, i)) < 0)
+        if (append(list, share_of(self->tally, wanted.numbers, i, i)) < 0)
             Py_CLEAR(list);
     return list;
 }
@@ -406,36 +406,116 @@ static PyObject *queries_ends(PyObject *object, PyObject *args) {
     return rows_of(&rows, status, between_of);
 }
 
-/* ([flow, ...], how many there are, [share by the rank of its flow, ...]) */
-static PyObject *top_of(const vx_tally *tally, const vx_wanted *wanted, const vx_top *top) {
-    PyObject *flows = PyList_New(0), *shares = PyList_New(0);
-    for (uint32_t i = 0; flows != NULL && i < top->count; i++)
-        if (append(flows, PyLong_FromLong(flow_number(top->flows[i]))) < 0)
-            Py_CLEAR(flows);
-    for (uint32_t i = 0; shares != NULL && i < top->share_count; i++)
-        if (append(shares, share_of(tally, wanted, top->shares[i].rank, top->shares[i].cell)) < 0)
-            Py_CLEAR(shares);
-    if (flows == NULL || shares == NULL) {
-        Py_XDECREF(flows);
-        Py_XDECREF(shares);
-        return NULL;
-    }
-    return Py_BuildValue("(NIN)", flows, (unsigned)top->total, shares);
+/* A copy as a bytes object. */
+static PyObject *copy_of(const void *array, size_t count, size_t item) {
+    return PyBytes_FromStringAndSize(array, (Py_ssize_t)(count * item));
 }
 
-static PyObject *queries_top(PyObject *object, PyObject *args) {
+/* (by, bundles that count or None, bundles of which flows must have some or None): see vx_order */
+static int order_of(PyObject *tuple, vx_order *order) {
+    given counting, among;
+    int by;
+    if (!PyArg_ParseTuple(tuple, "iO&O&;the order of flows", &by, bytes_or_none, &counting, bytes_or_none,
+                          &among))
+        return -1;
+    if (by < VX_BY_BYTES || by > VX_BY_END) {
+        PyErr_Format(PyExc_ValueError, "an order of %d: expected %d at most", by, VX_BY_END);
+        return -1;
+    }
+    *order = (vx_order){.by = (vx_order_by)by, .counting = set_of(counting), .among = set_of(among)};
+    return 0;
+}
+
+/* (flows, how many there are, how many match, their datagrams, starts, shares, ranks by flow): see vx_top.
+ * The arrays are bytes objects; -1 of a flow is UINT32_MAX there. */
+static PyObject *queries_ranked(PyObject *object, PyObject *args) {
     const Queries *self = (Queries *)object;
-    PyObject *tuple;
+    PyObject *tuple, *by;
     unsigned most;
     vx_wanted wanted;
-    if (!PyArg_ParseTuple(args, "O!I:top", &PyTuple_Type, &tuple, &most) ||
-        wanted_of(self, tuple, &wanted) < 0)
+    vx_order order;
+    if (!PyArg_ParseTuple(args, "O!O!I:ranked", &PyTuple_Type, &tuple, &PyTuple_Type, &by, &most) ||
+        wanted_of(self, tuple, &wanted) < 0 || order_of(by, &order) < 0)
         return NULL;
     vx_top top;
-    int status = vx_query_top(self->tally, &wanted, most, &top);
-    PyObject *result = status == 0 ? top_of(self->tally, &wanted, &top) : PyErr_NoMemory();
+    PyObject *result = NULL;
+    if (vx_query_ranked(self->tally, &wanted, &order, most, &top) == 0)
+        result = Py_BuildValue(
+            "(NIIKNNN)", copy_of(top.flows, top.count, sizeof *top.flows), (unsigned)top.total,
+            (unsigned)top.matching, (unsigned long long)top.datagrams,
+            copy_of(top.starts, (size_t)top.count + 1, sizeof *top.starts),
+            copy_of(top.shares, top.share_count, sizeof *top.shares),
+            copy_of(top.ranks, (size_t)vx_map_count(&self->tally->flows) + 1, sizeof *top.ranks));
+    else
+        PyErr_NoMemory();
     vx_top_free(&top);
     return result;
+}
+
+/* Shares as they stood in an answer, each of a cell that there is: 0, or -1 with an error set. */
+static int check_shares(const Queries *self, given shares) {
+    const vx_share *rows = (const vx_share *)(const void *)shares.bytes;
+    uint32_t cells = vx_map_count(&self->tally->cells);
+    bool fit = shares.bytes != NULL && shares.size % sizeof *rows == 0 && shares.size / sizeof *rows <= cells;
+    for (size_t i = 0; fit && i < shares.size / sizeof *rows; i++)
+        fit = rows[i].cell < cells;
+    if (fit)
+        return 0;
+    PyErr_SetString(PyExc_ValueError, "shares: expected those of an answer");
+    return -1;
+}
+
+/* [(rank, flow, bundle, ...), ...] as share_of has it, of some shares */
+static PyObject *queries_shared(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    given numbers, shares;
+    if (!PyArg_ParseTuple(args, "O&O&:shared", bytes_or_none, &numbers, bytes_or_none, &shares) ||
+        check_bundles(self, numbers) < 0 || check_shares(self, shares) < 0)
+        return NULL;
+    const vx_share *rows = (const vx_share *)(const void *)shares.bytes;
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list != NULL && i < shares.size / sizeof *rows; i++)
+        if (append(list, share_of(self->tally, words(numbers), rows[i].rank, rows[i].cell)) < 0)
+            Py_CLEAR(list);
+    return list;
+}
+
+/* (time, rank) of each moment, as a bytes object of two 64-bit numbers for each: see vx_query_moments */
+static PyObject *queries_moments(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    given numbers, shares;
+    PyObject *by;
+    vx_order order;
+    if (!PyArg_ParseTuple(args, "O&O!O&:moments", bytes_or_none, &numbers, &PyTuple_Type, &by, bytes_or_none,
+                          &shares) ||
+        check_bundles(self, numbers) < 0 || order_of(by, &order) < 0 || check_shares(self, shares) < 0)
+        return NULL;
+    size_t count = shares.size / sizeof(vx_share);
+    vx_moment *moments = vx_allocate(count + 1, sizeof *moments);
+    if (moments == NULL)
+        return PyErr_NoMemory();
+    uint32_t found = vx_query_moments(self->tally, words(numbers), &order,
+                                      (const vx_share *)(const void *)shares.bytes, (uint32_t)count, moments);
+    PyObject *bytes = copy_of(moments, found, sizeof *moments);
+    free(moments);
+    return bytes;
+}
+
+/* A byte by flow: 1 for those that have a rank and, unless None is given, a byte that is not 0 by rank. */
+static PyObject *queries_of_ranks(PyObject *object, PyObject *args) {
+    const Queries *self = (Queries *)object;
+    given ranks, chosen;
+    if (!PyArg_ParseTuple(args, "O&O&:of_ranks", bytes_or_none, &ranks, bytes_or_none, &chosen) ||
+        check(ranks, vx_map_count(&self->tally->flows) + 1, sizeof(uint32_t), "the ranks of the flows") < 0)
+        return NULL;
+    size_t count = (size_t)vx_map_count(&self->tally->flows) + 1;
+    uint8_t *flags;
+    PyObject *bytes = blank(count, 1, &flags);
+    for (size_t i = 0; bytes != NULL && i < count; i++) {
+        uint32_t rank = words(ranks)[i];
+        flags[i] = rank > 0 && (chosen.bytes == NULL || vx_set_has(set_of(chosen), rank - 1));
+    }
+    return bytes;
 }
 
 /* ---- conversations ---- */
@@ -792,7 +872,13 @@ static PyMethodDef queries_methods[] = {
     {"sighted", queries_sighted, METH_NOARGS, "sighted()\n--\n\nFurther sightings as arrays."},
     {"addresses", queries_addresses, METH_VARARGS, "addresses(most)\n--\n\nInnermost addresses of flows."},
     {"ends", queries_ends, METH_VARARGS, "ends(wanted)\n--\n\nCells by innermost addresses."},
-    {"top", queries_top, METH_VARARGS, "top(wanted, most)\n--\n\nThe flows with the most bytes."},
+    {"ranked", queries_ranked, METH_VARARGS,
+     "ranked(wanted, order, most)\n--\n\nThe flows that come first, as arrays."},
+    {"shared", queries_shared, METH_VARARGS, "shared(numbers, shares)\n--\n\nSome of their cells."},
+    {"moments", queries_moments, METH_VARARGS,
+     "moments(numbers, order, shares)\n--\n\nWhen their cells start or end."},
+    {"of_ranks", queries_of_ranks, METH_VARARGS,
+     "of_ranks(ranks, chosen)\n--\n\nFlows by their ranks, for what is wanted."},
     {"flow_count", queries_flow_count, METH_NOARGS, "flow_count()\n--\n\nHow many flows there are."},
     {"large_count", queries_large_count, METH_NOARGS,
      "large_count()\n--\n\nHow many kinds of large datagrams there are."},

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from struct import Struct
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
+from vxtool.analysis.flows import choose_flows
 from vxtool.analysis.outcomes import Outcome
 from vxtool.capture import container
 from vxtool.capture.container import Interface
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from vxtool.analysis.knowledge import Knowledge
     from vxtool.analysis.model import Input
     from vxtool.analysis.outcomes import Judge, Judged, Route
-    from vxtool.engine.tables import FlowKey, Stage, Tables
+    from vxtool.engine.tables import Stage, Tables
 
 OUTCOMES: tuple[Outcome, ...] = ("forwarded", "delivered", "dropped", "originated", "missed", "unresolved")
 
@@ -37,7 +38,6 @@ _ANY, _NONE = "*", "-"
 _NANOSECONDS = 9
 _MOST_OPEN = 65_536  # fragmented packets of which more may come
 _SLL_SIZE, _SLL2_SIZE = 16, 20
-_EVERY = 0xFFFFFFFF  # flows: more than an engine keeps
 _U16 = Struct(">H").unpack_from
 _U32 = Struct(">I").unpack_from
 
@@ -133,18 +133,17 @@ class Extractor:
         self._texts: dict[int, str] = {}  # by bundle
         self._names = [write_pairs({"input": item["path"]}) for item in inputs]
         self._marks = [Marks() for _ in inputs]
-        numbers = {
-            item.number
+        found = [
+            item
             for item in among
             if (not choice.outcomes or item.outcome in choice.outcomes)
             and (not choice.ways or any(way.takes(self._label(item.route), item.route) for way in choice.ways))
-        }
-        parts = None if choice.flows is None else _parts(judge, describer, numbers, choice.flows)
+        ]
         self._datagrams = 0
-        for _, index, record, bundle in _datagrams(tables, judge, numbers, parts):
+        for _, index, record, bundle in _datagrams(judge, describer, found, choice.flows):
             self._datagrams += 1
             self._marks[index].add(record, bundle, record, index)
-        chosen = [judged[number].route for number in numbers]
+        chosen = [item.route for item in found]
         if self._datagrams:
             mark_sightings(tables, self._marks, any(route.flags & LOOPED for route in chosen))
             if any(stage.form != WHOLE for route in chosen for stage in route.stages):
@@ -258,29 +257,17 @@ class Extractor:
             mine.add_all(theirs)
 
 
-def _parts(
-    judge: Judge, describer: Describer, numbers: Collection[int], wanted: FlowFilter
-) -> set[tuple[FlowKey, int]]:
-    """The flows that are wanted, and of each the bundles."""
-    rows, _ = judge.bundles.top(numbers, _EVERY)
-    return {
-        (share.flow, share.bundle)
-        for row in rows
-        for shares in describer.wanted_parts(row, wanted).values()
-        for share in shares
-    }
-
-
 def _datagrams(
-    tables: Tables, judge: Judge, numbers: Collection[int], parts: set[tuple[FlowKey, int]] | None
+    judge: Judge, describer: Describer, among: Sequence[Judged], flows: FlowFilter | None
 ) -> Iterator[tuple[int, int, int, int]]:
     """Time, input and number of the first record of each datagram that is wanted, and its bundle."""
-    if not numbers or parts == set():
-        return
-    flows = None if parts is None else tables.queries.these({flow for flow, _ in parts})
-    for each in judge.bundles.datagrams(Wanted(numbers, flows=flows)):
-        if parts is None or (each.flow, each.bundle) in parts:
-            yield *each.sample, each.bundle
+    if flows is None:
+        found = judge.bundles.datagrams(Wanted([item.number for item in among])) if among else iter(())
+    else:
+        chosen = choose_flows(among, judge, describer, flows, "bytes", None)
+        found = (each for _, each in chosen.ranked.sent(chosen.bundles, chosen.flags))
+    for each in found:
+        yield *each.sample, each.bundle
 
 
 def place_of(found: Numbered) -> tuple[InterfaceKey, int, bytes]:

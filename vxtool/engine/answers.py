@@ -6,7 +6,7 @@ They stand apart from the questions, which nobody needs at run time.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from vxtool.engine.tables import FlowKey, FlowRow, PathKey, Sample
 
@@ -47,6 +47,15 @@ class Wanted(NamedTuple):
     among: Collection[int] | None = None  # of one of these lengths, and
     beyond: Collection[int] = ()  # of none of these
     smallest_too: bool = False  # `above` and `among` hold for the smallest as well
+
+
+class Order(NamedTuple):
+    """Which flows come first, and which are meant. Of equal ones those with the most inner bytes come first, and of
+    equal ones of those the one whose key comes first."""
+
+    by: Literal["bytes", "datagrams", "start", "end"] = "bytes"  # the most of those, or the earliest
+    counting: Collection[int] | None = None  # by what they have in these bundles alone; without any there: the last
+    among: Collection[int] | None = None  # only those that have something in these
 
 
 class Proof(NamedTuple):

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import threading
 from array import array
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cache, cached_property, lru_cache
+from itertools import islice
 
 from vxtool import _native
 from vxtool.engine.answers import (
@@ -19,6 +20,7 @@ from vxtool.engine.answers import (
     Ends,
     LargeRow,
     Listed,
+    Order,
     Proof,
     Sent,
     Share,
@@ -36,6 +38,8 @@ _ONLY_IN, _ONLY_OUT = 1, 2  # as in query.h
 _MOST = 0xFFFFFFFF  # that C counts up to
 _NO_FLOW = _MOST
 _PIECE = 4096  # datagrams at once
+_SHARE = 8  # bytes of a share in an array of them
+_BY = {"bytes": 0, "datagrams": 1, "start": 2, "end": 3}  # as in query.h
 _MANY_FLOWS = 1 << 16  # from here on, what takes long is found ahead where there is another core
 
 
@@ -63,10 +67,14 @@ class NativeQueries:
     def flow(self, number: int) -> FlowKey:
         key = self._keys.get(number)
         if key is None:
-            (row,) = self._engine.rows("flow_keys", number, 1)
-            key = self._keys[number] = FlowKey._make(row)
+            key = self._keys[number] = self.key(number)
             self._flow_numbers[key] = number
         return key
+
+    def key(self, number: int) -> FlowKey:
+        """The same without that it is remembered, of one that is not OTHER_FLOWS."""
+        (row,) = self._engine.rows("flow_keys", number, 1)
+        return FlowKey._make(row)
 
     def by_flow(self, values: Mapping[FlowKey, int]) -> bytes:
         """A byte for each flow, 0 where there is no value; the last one is that of OTHER_FLOWS."""
@@ -86,15 +94,13 @@ class NativeQueries:
         with suppress(MemoryError):  # who asks will meet it again
             self._found = self.ask.reverses()
 
-    def top_flow(self, number: int, shares: list[Share]) -> TopFlow:
-        flow = self.flow(number)
-        if number < 0:
-            return TopFlow(flow, None, None, None, shares)
+    def top_flow(self, number: int, key: Callable[[int], FlowKey], shares: list[Share]) -> TopFlow:
+        flow = key(number)
         row = self._row(number)
         reverse = memoryview(self._reverses).cast("I")[number]
         if reverse == _NO_FLOW:
             return TopFlow(flow, row, None, None, shares)
-        return TopFlow(flow, row, self.flow(reverse).vni, self._row(reverse), shares)
+        return TopFlow(flow, row, key(reverse).vni, self._row(reverse), shares)
 
     def _row(self, number: int) -> FlowRow:
         (row,) = self._engine.rows("flows", number, 1)
@@ -167,9 +173,6 @@ class NativeQueries:
         reverses = self._reverses if self.ask.large_count() else None
         return NativeLarge(self, *self.ask.large(bytes(ranks), reverses), [-1, *ranked])
 
-    def these(self, flows: Collection[FlowKey]) -> bytes:
-        return self.by_flow(dict.fromkeys(flows, 1))
-
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         rows = self.ask.two_sided(self._sides(only_in, only_out))
         return [TwoSided(self.flow(number), *rest) for number, *rest in rows]
@@ -207,8 +210,8 @@ class NativeBundles:
     """See `vxtool.engine.queries.Bundles`."""
 
     def __init__(self, queries: NativeQueries, inside: bytes, apart: bytes | None) -> None:
-        self._queries = queries
-        rows, self._of_cells = queries.ask.bundles(inside, apart)
+        self.queries = queries
+        rows, self.of_cells = queries.ask.bundles(inside, apart)
         self.rows: Sequence[Bundle] = [Bundle._make((queries.paths[path], *rest)) for path, *rest in rows]
 
     def earliest(self, wanted: Wanted, most: int) -> list[Proof]:
@@ -218,40 +221,45 @@ class NativeBundles:
         return self._proofs(wanted, True, most)
 
     def _proofs(self, wanted: Wanted, starts: bool, most: int) -> list[Proof]:
-        rows = self._queries.ask.earliest(self._cells(wanted), starts, most)
-        return [Proof(Sample(*row[:3]), self._queries.flow(row[3]), *row[4:]) for row in rows]
+        rows = self.queries.ask.earliest(self._cells(wanted), starts, most)
+        return [Proof(Sample(*row[:3]), self.queries.flow(row[3]), *row[4:]) for row in rows]
 
     def shares(self, wanted: Wanted) -> list[Share]:
-        rows = self._queries.ask.shares(self._cells(wanted))
-        return [Share(self._queries.flow(number), *rest) for _, number, *rest in rows]
+        rows = self.queries.ask.shares(self._cells(wanted))
+        return [Share(self.queries.flow(number), *rest) for _, number, *rest in rows]
 
     def datagrams(self, wanted: Wanted) -> Iterator[Datagram]:
-        cells, flow = self._cells(wanted), self._queries.flow
+        return (each for _, each in self.each_datagram(wanted, self.queries.flow))
+
+    def each_datagram(self, wanted: Wanted, key: Callable[[int], FlowKey]) -> Iterator[tuple[int, Datagram]]:
+        """Each with the number of its flow."""
+        cells = self._cells(wanted)
         at: int | None = 0
         while at is not None:
-            rows, at = self._queries.ask.datagrams(cells, at, _PIECE)
-            for time, number, record, flow_number, *rest in rows:
-                yield Datagram(Sample(time, number, record), flow(flow_number), *rest)
+            rows, at = self.queries.ask.datagrams(cells, at, _PIECE)
+            for time, number, record, flow, *rest in rows:
+                yield flow, Datagram(Sample(time, number, record), key(flow), *rest)
 
     def listed(self) -> Listed:
-        arrays = self._queries.ask.listed(self._of_cells)
+        arrays = self.queries.ask.listed(self.of_cells)
         where, bundle, latency, length, vni = (memoryview(each) for each in arrays)
         return Listed(where.cast("Q"), bundle.cast("I"), latency.cast("q"), length.cast("I"), vni.cast("i"))
 
     def ends(self, bundles: Collection[int]) -> list[Ends]:
-        return list(map(Ends._make, self._queries.ask.ends(self._cells(Wanted(bundles)))))
+        return list(map(Ends._make, self.queries.ask.ends(self._cells(Wanted(bundles)))))
 
     def top(self, bundles: Collection[int], most: int) -> tuple[list[TopFlow], int]:
-        numbers, total, rows = self._queries.ask.top(self._cells(Wanted(bundles)), min(most, _MOST))
-        shares: list[list[Share]] = [[] for _ in numbers]
-        for rank, number, *rest in rows:
-            shares[rank].append(Share(self._queries.flow(number), *rest))
-        return list(map(self._queries.top_flow, numbers, shares)), total
+        ranked = self.ranked(bundles, Order(), most)
+        return ranked.pick_by(range(len(ranked)), self.queries.flow), ranked.total
+
+    def ranked(self, bundles: Collection[int], order: Order, most: int) -> NativeRanked:
+        by = _BY[order.by], _flags_or_none(order.counting), _flags_or_none(order.among)
+        return NativeRanked(self, by, *self.queries.ask.ranked(self._cells(Wanted(bundles)), by, min(most, _MOST)))
 
     def _cells(self, wanted: Wanted) -> tuple[object, ...]:
         """As C takes it."""
         return (
-            self._of_cells,
+            self.of_cells,
             _flags(wanted.bundles),
             wanted.flows,
             None if wanted.among is None else _in_order(wanted.among),
@@ -262,6 +270,74 @@ class NativeBundles:
             _ANY_ROOM if wanted.room is None else wanted.room,
             wanted.smallest_too,
         )
+
+
+class NativeRanked:
+    """See `vxtool.engine.queries.Ranked`."""
+
+    def __init__(
+        self,
+        bundles: NativeBundles,
+        order: tuple[int, bytes | None, bytes | None],
+        flows: bytes,
+        total: int,
+        matching: int,
+        datagrams: int,
+        starts: bytes,
+        shares: bytes,
+        ranks: bytes,
+    ) -> None:
+        self.total, self.matching, self.datagrams = total, matching, datagrams
+        self._bundles = bundles
+        self._order = order
+        self._flows = memoryview(flows).cast("I")
+        self._starts = memoryview(starts).cast("I")
+        self._shares = shares
+        self._ranks = ranks
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def pick(self, ranks: Sequence[int]) -> list[TopFlow]:
+        return self.pick_by(ranks, cache(self._bundles.queries.key))
+
+    def pick_by(self, ranks: Sequence[int], key: Callable[[int], FlowKey]) -> list[TopFlow]:
+        queries, starts = self._bundles.queries, self._starts
+        mine = memoryview(self._shares)
+        chosen = b"".join([mine[_SHARE * starts[rank] : _SHARE * starts[rank + 1]] for rank in ranks])
+        rows = iter(queries.ask.shared(self._bundles.of_cells, chosen))
+        flows = []
+        for rank in ranks:
+            of_flow = islice(rows, starts[rank + 1] - starts[rank])
+            shares = [Share(key(number), *rest) for _, number, *rest in of_flow]
+            flows.append(queries.top_flow(self._flows[rank], key, shares))
+        return flows
+
+    def moments(self) -> NativeMoments:
+        found = self._bundles.queries.ask.moments(self._bundles.of_cells, self._order, self._shares)
+        return NativeMoments(memoryview(found).cast("q"))
+
+    def sent(self, bundles: Collection[int], chosen: bytes | None = None) -> Iterator[tuple[int, Datagram]]:
+        wanted = Wanted(bundles, flows=self._bundles.queries.ask.of_ranks(self._ranks, chosen))
+        # Few of those in sight of each other are of different flows.
+        key = lru_cache(maxsize=_PIECE)(self._bundles.queries.key)
+        ranks = memoryview(self._ranks).cast("I")
+        for number, datagram in self._bundles.each_datagram(wanted, key):
+            yield ranks[number] - 1, datagram
+
+
+class NativeMoments:
+    """See `vxtool.engine.queries.Moments`."""
+
+    def __init__(self, pairs: memoryview) -> None:
+        self._pairs = pairs  # time and rank, one behind the other
+
+    def __len__(self) -> int:
+        return len(self._pairs) // 2
+
+    def page(self, start: int, most: int) -> list[tuple[int, int]]:
+        pairs = self._pairs[2 * start : 2 * (start + most)].tolist()
+        return list(zip(pairs[::2], pairs[1::2], strict=True))
 
 
 class NativeLarge:
@@ -300,6 +376,10 @@ def _flags(numbers: Collection[int]) -> bytes:
     for number in numbers:
         flags[number] = 1
     return bytes(flags)
+
+
+def _flags_or_none(numbers: Collection[int] | None) -> bytes | None:
+    return None if numbers is None else _flags(numbers)
 
 
 def _in_order(lengths: Collection[int]) -> bytes:

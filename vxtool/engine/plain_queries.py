@@ -6,7 +6,7 @@ from array import array
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from heapq import nlargest, nsmallest
+from heapq import nsmallest
 from itertools import islice
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from vxtool.engine.answers import (
     Ends,
     LargeRow,
     Listed,
+    Order,
     Proof,
     Sent,
     Share,
@@ -48,6 +49,8 @@ from vxtool.engine.tables import (
 
 _ICMP = frozenset({1, 58})
 _OTHER_ICMP = frozenset({1, 58, FOLDED_ICMP, FOLDED_OUTER_ICMP})  # without an identifier
+
+_NEVER = (1 << 63) - 1  # behind all times
 
 _Key = TypeVar("_Key")
 _Sums = TypeVar("_Sums", bound=tuple[int, ...])
@@ -281,9 +284,6 @@ class PlainQueries:
 
     # One-sided journeys that may belong together.
 
-    def these(self, flows: Collection[FlowKey]) -> frozenset[FlowKey]:
-        return frozenset(flows)
-
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         arrived, left = self._along(only_in), self._along(only_out)
         rows = [
@@ -456,18 +456,14 @@ class PlainBundles:
         ]
 
     def top(self, bundles: Collection[int], most: int) -> tuple[list[TopFlow], int]:
-        chosen = [row for row in self._chosen(Wanted(bundles)) if not is_folded(row[0])]
-        owners = _owners_of_tails({flow for flow, _, _ in chosen})
-        octets: dict[FlowKey, int] = defaultdict(int)
-        for flow, cell, _ in chosen:
-            octets[owners.get(flow, flow)] += cell.inner_bytes
-        shares: dict[FlowKey, list[Share]] = {flow: [] for flow in _largest(octets, most)}
-        for row in chosen:
-            if (mine := shares.get(owners.get(row[0], row[0]))) is not None:
-                mine.append(_share(*row))
-        return [self._top_flow(flow, mine) for flow, mine in shares.items()], len(octets)
+        ranked = self.ranked(bundles, Order(), most)
+        return ranked.pick(range(len(ranked))), ranked.total
 
-    def _top_flow(self, flow: FlowKey, shares: list[Share]) -> TopFlow:
+    def ranked(self, bundles: Collection[int], order: Order, most: int) -> PlainRanked:
+        chosen = [row for row in self._chosen(Wanted(bundles)) if not is_folded(row[0])]
+        return PlainRanked(self, chosen, order, most)
+
+    def top_flow(self, flow: FlowKey, shares: list[Share]) -> TopFlow:
         reverse = self._queries.reverse(flow)
         return TopFlow(
             flow,
@@ -476,6 +472,93 @@ class PlainBundles:
             None if reverse is None else self._flows.get(reverse),
             shares,
         )
+
+
+class PlainRanked:
+    """See `vxtool.engine.queries.Ranked`."""
+
+    def __init__(
+        self, bundles: PlainBundles, rows: Sequence[tuple[FlowKey, Cell, int]], order: Order, most: int
+    ) -> None:
+        self._bundles = bundles
+        self._order = order
+        owners = _owners_of_tails({flow for flow, _, _ in rows})
+        parts: dict[FlowKey, list[tuple[FlowKey, Cell, int]]] = defaultdict(list)
+        for row in rows:
+            parts[owners.get(row[0], row[0])].append(row)
+        matching = {
+            flow: mine
+            for flow, mine in parts.items()
+            if order.among is None or any(bundle in order.among for _, _, bundle in mine)
+        }
+        self.total, self.matching = len(parts), len(matching)
+        self.datagrams = sum(
+            cell.datagrams
+            for mine in matching.values()
+            for _, cell, bundle in mine
+            if order.among is None or bundle in order.among
+        )
+        values = {flow: (self._measure(mine), -_octets(mine)) for flow, mine in matching.items()}
+        self._flows = _first(values, most)
+        self._parts = [matching[flow] for flow in self._flows]
+
+    def _counting(self, rows: Sequence[tuple[FlowKey, Cell, int]]) -> list[tuple[FlowKey, Cell, int]]:
+        counting = self._order.counting
+        return [row for row in rows if counting is None or row[2] in counting]
+
+    def _measure(self, rows: Sequence[tuple[FlowKey, Cell, int]]) -> int:
+        """The lower ones come first."""
+        counting = self._counting(rows)
+        if self._order.by == "bytes":
+            return -_octets(counting)
+        if self._order.by == "datagrams":
+            return -sum(cell.datagrams for _, cell, _ in counting)
+        if self._order.by == "start":
+            return min((cell.first_time for _, cell, _ in counting), default=_NEVER)
+        return max((cell.last_time for _, cell, _ in counting), default=_NEVER)
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def pick(self, ranks: Sequence[int]) -> list[TopFlow]:
+        return [
+            self._bundles.top_flow(self._flows[rank], [_share(*row) for row in self._parts[rank]]) for rank in ranks
+        ]
+
+    def moments(self) -> PlainMoments:
+        ends = self._order.by == "end"
+        return PlainMoments(
+            sorted(
+                {
+                    (cell.last_time if ends else cell.first_time, rank)
+                    for rank, rows in enumerate(self._parts)
+                    for _, cell, _ in self._counting(rows)
+                }
+            )
+        )
+
+    def sent(self, bundles: Collection[int], chosen: bytes | None = None) -> Iterator[tuple[int, Datagram]]:
+        ranks = {
+            flow: rank
+            for rank, rows in enumerate(self._parts)
+            if chosen is None or any(chosen[rank : rank + 1])
+            for flow, _, _ in rows
+        }
+        for each in self._bundles.datagrams(Wanted(bundles, flows=ranks.keys())):
+            yield ranks[each.flow], each
+
+
+class PlainMoments:
+    """See `vxtool.engine.queries.Moments`."""
+
+    def __init__(self, pairs: list[tuple[int, int]]) -> None:
+        self._pairs = pairs
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def page(self, start: int, most: int) -> list[tuple[int, int]]:
+        return self._pairs[start : start + most]
 
 
 class PlainLarge:
@@ -659,12 +742,18 @@ def _without_ports(flow: FlowKey) -> FlowKey:
     return flow._replace(source_port=-1, destination_port=-1)
 
 
-def _largest(octets: dict[FlowKey, int], most: int) -> list[FlowKey]:
-    """The flows with the most bytes, in order; of equal ones those whose key comes first."""
-    if len(octets) > most:
+def _octets(rows: Iterable[tuple[FlowKey, Cell, int]]) -> int:
+    return sum(cell.inner_bytes for _, cell, _ in rows)
+
+
+def _first(values: dict[FlowKey, tuple[int, int]], most: int) -> list[FlowKey]:
+    """The flows with the lowest values, in order; of equal ones those whose key comes first."""
+    if len(values) > most:
         # Numbers first, which are compared faster than keys: most flows are below the least that is shown.
-        least = nlargest(most, octets.values())[-1]
-        equal = [flow for flow, number in octets.items() if number == least]
-        octets = {flow: number for flow, number in octets.items() if number > least}
-        octets |= dict.fromkeys(nsmallest(most - len(octets), equal), least)
-    return sorted(octets, key=lambda flow: (-octets[flow], flow))
+        if not most:
+            return []
+        least = nsmallest(most, values.values())[-1]
+        equal = [flow for flow, value in values.items() if value == least]
+        values = {flow: value for flow, value in values.items() if value < least}
+        values |= dict.fromkeys(nsmallest(most - len(values), equal), least)
+    return sorted(values, key=lambda flow: (values[flow], flow))

@@ -18,6 +18,7 @@ from vxtool.engine.answers import (
     Ends,
     LargeRow,
     Listed,
+    Order,
     Proof,
     Sent,
     Share,
@@ -59,6 +60,40 @@ class Bundles(Protocol):
         Innermost fragments behind the first carry no ports (TAIL_PORT): they count with their flow where only one
         of these bundles can be it.
         """
+
+    def ranked(self, bundles: Collection[int], order: Order, most: int) -> Ranked:
+        """The flows of these bundles that come first in an order, without an object for each."""
+
+
+class Ranked(Protocol):
+    """Flows in an order, `len` of them, numbered from 0: their ranks. Each is made when it is asked for and is not
+    remembered: unlike those of other answers it cannot be named in a question."""
+
+    total: int  # flows in the bundles
+    matching: int  # those that have something in the bundles of `Order.among`, of which the first are here
+    datagrams: int  # how many datagrams the matching ones have there
+
+    def __len__(self) -> int: ...
+
+    def pick(self, ranks: Sequence[int]) -> list[TopFlow]:
+        """The flows of these ranks, each with all that it has in the bundles. The fragments that count with it are
+        among its shares."""
+
+    def moments(self) -> Moments:
+        """When what these flows have in the bundles of `Order.counting` starts; where `Order.by` is `end`, ends."""
+
+    def sent(self, bundles: Collection[int], chosen: bytes | None = None) -> Iterator[tuple[int, Datagram]]:
+        """The datagrams of these flows in some of the bundles one by one as `Bundles.datagrams` has them, each with
+        the rank of its flow. `chosen`: a byte for each rank, only of flows for which it is not 0."""
+
+
+class Moments(Protocol):
+    """Times in order, and of equal ones those of the flows that come first; each flow once at each time."""
+
+    def __len__(self) -> int: ...
+
+    def page(self, start: int, most: int) -> list[tuple[int, int]]:
+        """So many of them from there on: (time in ns, rank of the flow)."""
 
 
 class Large(Protocol):
@@ -134,9 +169,6 @@ class Queries(Protocol):
     def addresses(self, most: int) -> list[bytes] | None:
         """The innermost addresses of flows, each once and in order, IPv4 first; None where there are more than
         `most`."""
-
-    def these(self, flows: Collection[FlowKey]) -> object:
-        """Flows for `Wanted`."""
 
     def two_sided(self, only_in: Collection[PathKey], only_out: Collection[PathKey]) -> list[TwoSided]:
         """The flows that have journeys along both kinds of paths."""

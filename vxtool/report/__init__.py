@@ -80,13 +80,13 @@ RENDERERS: Mapping[str, Callable[[Report, Target], str]] = {
 def _flows_as_text(flows: FlowList, target: Target) -> Iterator[str]:
     from vxtool.report.flows import render
 
-    yield render(flows, target)
+    return render(flows, target)
 
 
 def _flows_as_json(flows: FlowList, target: Target) -> Iterator[str]:
     from vxtool.report.json import render_flows
 
-    yield render_flows(flows, target)
+    return render_flows(flows, target)
 
 
 def _flows_compact(flows: FlowList, target: Target) -> Iterator[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import marshal
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from vxtool.report import Target
@@ -16,18 +19,76 @@ if TYPE_CHECKING:
 _COLORS = {"FORWARDED": None, "DROPPED": "red", "TRACED": "yellow"}
 
 
-def render(flows: FlowList, target: Target) -> str:
-    """The table, ending in a line feed. No line is wider than `target.width` (at least 72)."""
+_LINES = 1024  # of the table that are a text, or packed, at once
+_MOST_PACKED = 24 << 20  # bytes: about a million rows
+
+
+class _Rows:
+    """The rows of a table, clean, which are gone through twice: all of them tell how wide its columns are.
+
+    To make them again takes longer than all else, and to hold them more memory than there may be. So they are
+    packed as far as there is room, and those behind are made again.
+    """
+
+    def __init__(self, flows: Sequence[ListedFlow], row_of: Callable[[ListedFlow], Row]) -> None:
+        self._flows = flows
+        self._row_of = row_of
+        self._few: list[Row] = []
+        self._packed: list[bytes] = []
+        self._left_out = False
+
+    def first(self) -> Iterator[Row]:
+        rows = map(self._row_of, self._flows)
+        self._few = list(islice(rows, _LINES))
+        yield from self._few
+        room = _MOST_PACKED
+        while some := list(islice(rows, _LINES)):
+            if room > 0:
+                self._packed.append(_pack(some))
+                room -= len(self._packed[-1])
+            else:
+                self._left_out = True
+            yield from some
+
+    def again(self) -> Iterator[Row]:
+        yield from self._few
+        for packed in self._packed:
+            yield from _unpack(packed)
+        if self._left_out:
+            yield from islice(map(self._row_of, self._flows), (1 + len(self._packed)) * _LINES, None)
+
+
+def _pack(rows: Sequence[Row]) -> bytes:
+    """Of rows without notes."""
+    import zlib  # here, because most tables have few rows
+
+    return zlib.compress(marshal.dumps([(row.subject, [tuple(cell) for cell in row.cells]) for row in rows]), 1)
+
+
+def _unpack(packed: bytes) -> Iterator[Row]:
+    import zlib
+
+    return (Row(subject, list(map(Cell._make, cells))) for subject, cells in marshal.loads(zlib.decompress(packed)))
+
+
+def render(flows: FlowList, target: Target) -> Iterator[str]:
+    """The table in pieces, each ending in a line feed. No line is wider than `target.width` (at least 72)."""
     page = Page(target)
     total, matching, shown = flows["flows_total"], flows["flows_matching"], flows["flows_shown"]
     if not shown:
         kind = "tunnel" if flows["scope"] == "tunnel" else "IP"
         found = f"None of {counted(total, f'{kind} flow')} matches." if total else f"There is no {kind} flow."
         page.prose(found, hang=0)
-        return str(page)
+        yield page.take()
+        return
     packets = flows["packets"]
-    rows = [_packet_row(flow) for flow in flows["flows"]] if packets else [_row(flow) for flow in flows["flows"]]
-    page.table(rows, limit=len(rows))
+    row_of = _packet_row if packets else _row
+    rows = _Rows(flows["flows"], lambda flow: page.cleaned(row_of(flow)))
+    columns = page.columns(rows.first())
+    for number, row in enumerate(rows.again(), 1):
+        page.row(row, columns)
+        if number % _LINES == 0:
+            yield page.take()
     rest = []
     if packets:
         if packets["matching"] > packets["shown"]:
@@ -41,7 +102,7 @@ def render(flows: FlowList, target: Target) -> str:
         rest.append(f"{counted(total - matching, 'flow')} {plural(total - matching, 'does', 'do')} not match")
     if rest:
         page.line(page.style(page.clean(f"  {'; '.join(rest)}"), dim=True))
-    return str(page)
+    yield page.take()
 
 
 def _row(flow: ListedFlow) -> Row:

@@ -32,7 +32,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 _TRACE = 4
 _POINTS = {"to-endpoint": 0, "to-host": 2, "from-network": 10, "to-network": 11}
 
-_LINES = 4096  # written at once: packets may be millions
+_LINES = 512  # written at once: packets may be millions
 
 _LAYERS = {"tcp": "TCP", "udp": "UDP", "sctp": "SCTP", "icmp": "ICMPv4", "icmpv6": "ICMPv6"}
 _ECHO = {"ICMPv4": {"request": 8, "reply": 0}, "ICMPv6": {"request": 128, "reply": 129}}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import islice
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints, is_typeddict
 
-from vxtool.analysis.model import FlowList, Report
+from vxtool.analysis.model import FlowList, ListedFlow, Report
 from vxtool.report import Target
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 # C1 controls and DEL, zero-width and bidirectional marks, line and paragraph separators, surrogates.
 _UNSAFE = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
 _NESTED = frozenset({dict, list})
+_LISTED = 4  # blanks before a flow of a list
+_LINES = 256  # of which each is a text at once
 
 
 def render(report: Report, target: Target | None = None) -> str:
@@ -37,9 +40,18 @@ def render(report: Report, target: Target | None = None) -> str:
     return safe(_written(report, Report, "\n")) + "\n"
 
 
-def render_flows(flows: FlowList, target: Target | None = None) -> str:
-    """The same of a list of flows."""
-    return safe(_written({**flows, "flows": list(flows["flows"])}, FlowList, "\n")) + "\n"
+def render_flows(flows: FlowList, target: Target | None = None) -> Iterator[str]:
+    """The same of a list of flows, in pieces: there may be millions."""
+    # No string holds a line feed as such, so there is one line that begins like this.
+    head, key, tail = _written({**flows, "flows": []}, FlowList, "\n").partition('\n  "flows": [')
+    inner = "\n" + _LISTED * " "
+    between = inner
+    yield safe(head) + key
+    lines = iter(flows["flows"])
+    while some := list(islice(lines, _LINES)):
+        yield between + safe(f",{inner}".join([_written(line, ListedFlow, inner) for line in some]))
+        between = f",{inner}"
+    yield ("\n  " if between != inner else "") + safe(tail) + "\n"
 
 
 def render_diff(difference: Difference, target: Target | None = None) -> str:
@@ -107,7 +119,8 @@ def _written(value: Any, shape: Any, margin: str) -> str:
 
 def _members(value: dict[str, Any], known: Any, inner: str) -> list[str]:
     """Each key of an object with what it stands for, the flat ones written at once. `known`: its TypedDict."""
-    nested = {key: item for key, item in value.items() if isinstance(item, dict | list)}
+    # What is empty is written as a word is.
+    nested = {key: item for key, item in value.items() if item and isinstance(item, dict | list)}
     # No string holds a line feed as such, so each key has a line of its own.
     lines = _flat(inner)(value | dict.fromkeys(nested))[1:-1].split(f",{inner}")
     for at, key in enumerate(value):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -56,6 +57,13 @@ class Row(NamedTuple):
     cells: Sequence[Cell]
     note: str = ""
     note_color: str | None = None
+
+
+class Columns(NamedTuple):
+    """How the rows of a table are laid out."""
+
+    widths: Sequence[tuple[int, int]]  # of each figure and its unit
+    beside: int  # how wide the names are beside which figures stand; 0: all stand below
 
 
 def cells(text: str) -> int:
@@ -195,34 +203,58 @@ class Page:
         shown = rows[:limit]
         if not shown:
             return
-        grid = [[Cell(self.clean(c.text), self.clean(c.unit), c.color) for c in row.cells] for row in shown]
-        widths = [
-            (max(cells(c.text) for c in column), max(cells(c.unit) for c in column))
-            for column in zip(*grid, strict=True)
-        ]
-        subjects = [[self.clean(part) for part in row.subject] for row in shown]
-        names = [self.arrow.join(parts) for parts in subjects]
-        room = self.width - INDENT - _breadth(widths)
-        fitting = [cells(name) for name in names if cells(name) <= room]
-        beside = max(fitting, default=0) if 2 * len(fitting) >= len(names) else 0
-        if not beside:
-            widths = _narrowed(widths, self.width - INDENT)
-        for row, parts, name, line in zip(shown, subjects, names, grid, strict=True):
-            if cells(name) <= beside:
-                lead = " " * INDENT + name
-                self.line(self._columns(lead, line, widths, blanks=beside - cells(name)))
-            else:
-                self.line(" " * INDENT + self.join(parts, self.width - INDENT))
-                if any(value for value, _ in widths):
-                    self.line(self._columns("", line, widths, blanks=INDENT + beside))
-            if row.note:
-                self.prose(row.note, hang=INDENT + GAP, color=row.note_color)
+        cleaned = [self.cleaned(row) for row in shown]
+        columns = self.columns(cleaned)
+        for row in cleaned:
+            self.row(row, columns)
         hidden = (len(rows) if total is None else total) - len(shown)
         if hidden > 0:
             rest = self.clean(f"… and {hidden:,} more {noun}".rstrip())
             self.line(self.style(" " * INDENT + rest, dim=True))
 
-    def _columns(self, lead: str, line: Iterable[Cell], widths: Sequence[tuple[int, int]], *, blanks: int) -> str:
+    def take(self) -> str:
+        """The lines so far, which are no longer part of the page then."""
+        text = str(self)
+        self._lines.clear()
+        return text
+
+    def cleaned(self, row: Row) -> Row:
+        """A row of clean texts, but for its note: for `columns` and `row`."""
+        return Row(
+            [self.clean(part) for part in row.subject],
+            [Cell(self.clean(cell.text), self.clean(cell.unit), cell.color) for cell in row.cells],
+            row.note,
+            row.note_color,
+        )
+
+    def columns(self, rows: Iterable[Row]) -> Columns:
+        """How a table of these clean rows is laid out, of which none is held."""
+        widths: list[tuple[int, int]] = []
+        names: Counter[int] = Counter()  # how many are so wide
+        for row in rows:
+            names[cells(self.arrow.join(row.subject))] += 1
+            mine = [(cells(cell.text), cells(cell.unit)) for cell in row.cells]
+            widths = [(max(a, c), max(b, d)) for (a, b), (c, d) in zip(widths or mine, mine, strict=True)]
+        room = self.width - INDENT - _breadth(widths)
+        fitting = {width: count for width, count in names.items() if width <= room}
+        beside = max(fitting, default=0) if 2 * sum(fitting.values()) >= names.total() else 0
+        return Columns(widths if beside else _narrowed(widths, self.width - INDENT), beside)
+
+    def row(self, row: Row, columns: Columns) -> None:
+        """Add a clean row of a table that is laid out so."""
+        widths, beside = columns
+        name = self.arrow.join(row.subject)
+        if cells(name) <= beside:
+            lead = " " * INDENT + name
+            self.line(self._figures(lead, row.cells, widths, blanks=beside - cells(name)))
+        else:
+            self.line(" " * INDENT + self.join(row.subject, self.width - INDENT))
+            if any(value for value, _ in widths):
+                self.line(self._figures("", row.cells, widths, blanks=INDENT + beside))
+        if row.note:
+            self.prose(row.note, hang=INDENT + GAP, color=row.note_color)
+
+    def _figures(self, lead: str, line: Iterable[Cell], widths: Sequence[tuple[int, int]], *, blanks: int) -> str:
         done = lead
         for cell, (value, unit) in zip(line, widths, strict=True):
             if not value:

@@ -523,6 +523,41 @@ static void free_arrays(arrays *made) {
     free(made->by_flow);
 }
 
+/* In each order there are all cells of the flows that have something in every second bundle, and when these
+ * start or end. */
+static int rank_flows_by(vx_order_by by, const vx_tally *tally, const vx_wanted *wanted) {
+    uint8_t *half = malloc(wanted->bundles.count);
+    for (size_t i = 0; i < wanted->bundles.count; i++)
+        half[i] = i % 2 == 0;
+    vx_order order = {
+        .by = by, .counting = {half, wanted->bundles.count}, .among = {half, wanted->bundles.count}};
+    vx_top top = {0};
+    int status = vx_query_ranked(tally, wanted, &order, UINT32_MAX, &top);
+    uint64_t datagrams = 0;
+    for (uint32_t rank = 0; status == 0 && rank < top.count; rank++)
+        for (uint32_t i = top.starts[rank]; i < top.starts[rank + 1]; i++) {
+            CHECK(top.shares[i].rank == rank);
+            CHECK(top.ranks[vx_flow_place(tally, vx_cell_at(tally, top.shares[i].cell)->flow)] == rank + 1);
+            if (half[wanted->numbers[top.shares[i].cell]])
+                datagrams += vx_cell_at(tally, top.shares[i].cell)->datagrams;
+        }
+    if (status == 0) {
+        CHECK(top.count == top.matching && top.matching <= top.total && top.datagrams == datagrams);
+        CHECK(top.starts[top.count] == top.share_count);
+        vx_moment *moments = malloc((top.share_count + 1) * sizeof *moments);
+        uint32_t count =
+            vx_query_moments(tally, wanted->numbers, &order, top.shares, top.share_count, moments);
+        CHECK(count <= top.share_count && count >= top.count);
+        for (uint32_t i = 1; i < count; i++)
+            CHECK(moments[i - 1].time < moments[i].time ||
+                  (moments[i - 1].time == moments[i].time && moments[i - 1].rank < moments[i].rank));
+        free(moments);
+    }
+    vx_top_free(&top);
+    free(half);
+    return status;
+}
+
 /* What the cells of all bundles add up to, by each way of asking for them; 0, or -1 where one had no memory.
  */
 static int ask_bundles(const vx_tally *tally, arrays *with) {
@@ -556,6 +591,8 @@ static int ask_bundles(const vx_tally *tally, arrays *with) {
     if (status == 0)
         CHECK(shared == datagrams && between == datagrams && top.count == top.total);
     vx_top_free(&top);
+    for (int by = VX_BY_BYTES; status == 0 && by <= VX_BY_END; by++)
+        status = rank_flows_by((vx_order_by)by, tally, &wanted);
     free(chosen);
     return status;
 }

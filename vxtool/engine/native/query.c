@@ -617,48 +617,57 @@ static int compare_flows(const flow_view *one, const flow_view *other) {
     return order != 0 ? order : compare_numbers(one->destination_port, other->destination_port);
 }
 
-/* Whether the flow at this place comes behind the one at the other: fewer bytes, or as many and a later key.
- */
-static bool comes_behind(const vx_tally *tally, const uint64_t *octets, uint32_t place, uint32_t other) {
-    if (octets[place] != octets[other])
-        return octets[place] < octets[other];
-    flow_view one = view_of(tally, flow_at_place(tally, place)),
-              two = view_of(tally, flow_at_place(tally, other));
+/* What flows are ranked by, each array by place. */
+typedef struct {
+    const vx_tally *tally;
+    uint64_t *octets;   /* UNSEEN: it is none of the flows that are ranked */
+    uint64_t *measures; /* the lower ones come first; NULL: it goes by octets alone */
+} ranking;
+
+/* Whether the flow at this place comes behind the one at the other: by what is asked for, of equal ones with
+ * fewer bytes, or as many and a later key. */
+static bool comes_behind(const ranking *by, uint32_t place, uint32_t other) {
+    if (by->measures != NULL && by->measures[place] != by->measures[other])
+        return by->measures[place] > by->measures[other];
+    if (by->octets[place] != by->octets[other])
+        return by->octets[place] < by->octets[other];
+    flow_view one = view_of(by->tally, flow_at_place(by->tally, place)),
+              two = view_of(by->tally, flow_at_place(by->tally, other));
     return compare_flows(&one, &two) > 0;
 }
 
 /* Let the item at `at` sink in a heap whose first is behind all others. */
-static void sink(const vx_tally *tally, const uint64_t *octets, uint32_t *heap, uint32_t count, uint32_t at) {
+static void sink(const ranking *by, uint32_t *heap, uint32_t count, uint32_t at) {
     uint32_t place = heap[at];
     for (uint64_t child; (child = 2 * (uint64_t)at + 1) < count; at = (uint32_t)child) {
-        if (child + 1 < count && comes_behind(tally, octets, heap[child + 1], heap[child]))
+        if (child + 1 < count && comes_behind(by, heap[child + 1], heap[child]))
             child++;
-        if (!comes_behind(tally, octets, heap[child], place))
+        if (!comes_behind(by, heap[child], place))
             break;
         heap[at] = heap[child];
     }
     heap[at] = place;
 }
 
-/* The places of the flows with the most bytes, in order, as many as `heap` has room for: their number. */
-static uint32_t choose_top(const vx_tally *tally, const uint64_t *octets, uint32_t *heap, uint32_t most) {
-    uint32_t count = 0, place = 0, places = flow_count(tally) + 1;
+/* The places of the flows that come first, in order, as many as `heap` has room for: their number. */
+static uint32_t choose_top(const ranking *by, uint32_t *heap, uint32_t most) {
+    uint32_t count = 0, place = 0, places = flow_count(by->tally) + 1;
     for (; place < places && count < most; place++)
-        if (octets[place] != UNSEEN)
+        if (by->octets[place] != UNSEEN)
             heap[count++] = place;
     for (uint32_t at = count / 2; at > 0; at--)
-        sink(tally, octets, heap, count, at - 1);
+        sink(by, heap, count, at - 1);
     for (; place < places; place++) {
-        if (octets[place] == UNSEEN || most == 0 || !comes_behind(tally, octets, heap[0], place))
+        if (by->octets[place] == UNSEEN || most == 0 || !comes_behind(by, heap[0], place))
             continue;
         heap[0] = place;
-        sink(tally, octets, heap, count, 0);
+        sink(by, heap, count, 0);
     }
     for (uint32_t left = count; left > 1; left--) {
         uint32_t last = heap[0];
         heap[0] = heap[left - 1];
         heap[left - 1] = last;
-        sink(tally, octets, heap, left - 1, 0);
+        sink(by, heap, left - 1, 0);
     }
     return count;
 }
@@ -732,80 +741,173 @@ static void give_to_owners(const vx_tally *tally, const vx_map *tails, uint64_t 
     }
 }
 
-static int add_share(vx_top *top, vx_share share) {
-    uint32_t count = top->share_count;
-    if ((count & (count - 1)) == 0) {
-        size_t capacity = count > 0 ? 2 * (size_t)count : 1;
-        vx_share *grown = vx_resize(top->shares, capacity, sizeof *grown);
-        if (grown == NULL)
-            return -1;
-        top->shares = grown;
+/* The place of the flow that a cell counts with. */
+static inline uint32_t counts_at(const vx_tally *tally, const vx_map *tails, const vx_cell *cell) {
+    uint32_t owner = vx_map_count(tails) > 0 && cell->flow != VX_OTHER_FLOWS
+                         ? owner_of(tally, tails, cell->flow)
+                         : VX_NONE;
+    return owner != VX_NONE ? owner : vx_flow_place(tally, cell->flow);
+}
+
+/* Lower for what comes first. */
+static inline uint64_t earlier(int64_t time) { return (uint64_t)time ^ UINT64_C(1) << 63; }
+
+static inline void add_to_measure(uint64_t *measure, vx_order_by by, const vx_tally *tally, uint32_t cell) {
+    const vx_cell *row = vx_cell_at(tally, cell);
+    uint64_t time;
+    switch (by) {
+    case VX_BY_BYTES: /* counted down: the most come first */
+        *measure -= row->inner_bytes;
+        break;
+    case VX_BY_DATAGRAMS:
+        *measure -= row->datagrams;
+        break;
+    case VX_BY_START:
+        time = earlier(vx_first_time(tally, cell));
+        *measure = time < *measure ? time : *measure;
+        break;
+    case VX_BY_END: /* 0 stands for none until all are seen */
+        time = earlier(row->last_time);
+        *measure = time > *measure ? time : *measure;
+        break;
     }
-    top->shares[top->share_count++] = share;
+}
+
+static inline bool counts(vx_set set, uint32_t bundle) {
+    return set.flags == NULL || vx_set_has(set, bundle);
+}
+
+/* Fill the measures of the flows. */
+static void measure_flows(const vx_wanted *wanted, const vx_order *order, const vx_map *tails, ranking *by) {
+    const vx_tally *tally = by->tally;
+    uint32_t places = flow_count(tally) + 1;
+    memset(by->measures, order->by == VX_BY_END ? 0 : 0xff, places * sizeof *by->measures);
+    for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++)
+        if (counts(order->counting, wanted->numbers[i]))
+            add_to_measure(&by->measures[counts_at(tally, tails, vx_cell_at(tally, i))], order->by, tally, i);
+    for (uint32_t i = 0; order->by == VX_BY_END && i < places; i++)
+        by->measures[i] = by->measures[i] == 0 ? UINT64_MAX : by->measures[i];
+}
+
+/* Count the flows and what they have in the bundles that are asked for; leave out those that have nothing
+ * there.
+ */
+static int leave_out(const vx_wanted *wanted, const vx_order *order, const vx_map *tails, ranking *by,
+                     vx_top *top) {
+    const vx_tally *tally = by->tally;
+    uint32_t places = flow_count(tally) + 1;
+    top->matching = top->total;
+    if (order->among.flags == NULL)
+        return 0;
+    uint8_t *has = vx_allocate(places, 1);
+    if (has == NULL)
+        return -1;
+    top->matching = 0;
+    top->datagrams = 0;
+    for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
+        const vx_cell *cell = vx_cell_at(tally, i);
+        if (is_folded(tally, cell->flow) || !counts(order->among, wanted->numbers[i]))
+            continue;
+        has[counts_at(tally, tails, cell)] = 1;
+        top->datagrams += cell->datagrams;
+    }
+    for (uint32_t i = 0; i < places; i++) {
+        if (has[i] == 0)
+            by->octets[i] = UNSEEN;
+        top->matching += has[i];
+    }
+    free(has);
     return 0;
 }
 
-/* The cells of the top flows; `ranks` holds one more than the rank of each flow by place, 0 for all others.
- */
-static int share_out(const vx_tally *tally, const vx_wanted *wanted, const uint32_t *ranks, vx_top *top) {
+/* The cells of the flows, those of each together; `ranks` has one more than the rank of each flow by place, 0
+ * for all others. */
+static int share_out(const vx_tally *tally, const vx_wanted *wanted, vx_top *top) {
+    top->starts = vx_allocate((size_t)top->count + 2, sizeof *top->starts);
+    if (top->starts == NULL)
+        return -1;
+    /* Counted two further on, so that by the end of the second turn each stands where its own begin. */
+    uint32_t *next = top->starts + 1;
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
-        uint32_t rank = ranks[vx_flow_place(tally, vx_cell_at(tally, i)->flow)];
-        if (rank > 0 && add_share(top, (vx_share){rank - 1, i}) < 0)
-            return -1;
+        uint32_t rank = top->ranks[vx_flow_place(tally, vx_cell_at(tally, i)->flow)];
+        if (rank > 0 && rank < top->count)
+            next[rank]++;
+        top->share_count += rank > 0;
+    }
+    for (uint32_t i = 1; i < top->count; i++)
+        next[i] += next[i - 1];
+    top->shares = vx_allocate((size_t)top->share_count + 1, sizeof *top->shares);
+    if (top->shares == NULL)
+        return -1;
+    for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
+        uint32_t rank = top->ranks[vx_flow_place(tally, vx_cell_at(tally, i)->flow)];
+        if (rank > 0)
+            top->shares[next[rank - 1]++] = (vx_share){rank - 1, i};
     }
     return 0;
 }
 
 static int rank_and_share(const vx_tally *tally, const vx_wanted *wanted, const vx_map *tails, vx_top *top) {
-    uint32_t *ranks = vx_allocate((size_t)flow_count(tally) + 1, sizeof *ranks);
-    if (ranks == NULL)
+    top->ranks = vx_allocate((size_t)flow_count(tally) + 1, sizeof *top->ranks);
+    if (top->ranks == NULL)
         return -1;
     for (uint32_t i = 0; i < top->count; i++) {
-        ranks[top->flows[i]] = i + 1;
+        top->ranks[top->flows[i]] = i + 1;
         top->flows[i] = flow_at_place(tally, top->flows[i]);
     }
     for (uint32_t i = 0; vx_map_count(tails) > 0 && i < flow_count(tally); i++) {
         uint32_t owner = owner_of(tally, tails, i);
         if (owner != VX_NONE)
-            ranks[i] = ranks[owner];
+            top->ranks[i] = top->ranks[owner];
     }
-    int status = share_out(tally, wanted, ranks, top);
-    free(ranks);
-    return status;
+    return share_out(tally, wanted, top);
 }
 
-static int rank_flows(const vx_tally *tally, const vx_wanted *wanted, uint32_t most, uint64_t *octets,
+static int rank_flows(const vx_wanted *wanted, const vx_order *order, uint32_t most, ranking *by,
                       vx_map *tails, vx_top *top) {
+    const vx_tally *tally = by->tally;
     uint32_t places = flow_count(tally) + 1;
-    memset(octets, 0xff, places * sizeof *octets);
+    memset(by->octets, 0xff, places * sizeof *by->octets);
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++) {
         const vx_cell *cell = vx_cell_at(tally, i);
         if (is_folded(tally, cell->flow))
             continue;
-        uint64_t *sum = &octets[vx_flow_place(tally, cell->flow)];
+        uint64_t *sum = &by->octets[vx_flow_place(tally, cell->flow)];
         *sum = (*sum == UNSEEN ? 0 : *sum) + cell->inner_bytes;
+        top->datagrams += cell->datagrams;
     }
-    if (find_tails(tally, octets, tails) < 0)
+    if (find_tails(tally, by->octets, tails) < 0)
         return -1;
-    find_candidates(tally, octets, tails);
-    give_to_owners(tally, tails, octets);
+    find_candidates(tally, by->octets, tails);
+    give_to_owners(tally, tails, by->octets);
     for (uint32_t i = 0; i < places; i++)
-        top->total += octets[i] != UNSEEN;
-    most = most < top->total ? most : top->total;
+        top->total += by->octets[i] != UNSEEN;
+    if (leave_out(wanted, order, tails, by, top) < 0)
+        return -1;
+    if (by->measures != NULL)
+        measure_flows(wanted, order, tails, by);
+    most = most < top->matching ? most : top->matching;
     top->flows = vx_allocate((size_t)most + 1, sizeof *top->flows);
     if (top->flows == NULL)
         return -1;
-    top->count = choose_top(tally, octets, top->flows, most);
+    top->count = choose_top(by, top->flows, most);
     return 0;
 }
 
-int vx_query_top(const vx_tally *tally, const vx_wanted *wanted, uint32_t most, vx_top *top) {
+int vx_query_ranked(const vx_tally *tally, const vx_wanted *wanted, const vx_order *order, uint32_t most,
+                    vx_top *top) {
     *top = (vx_top){0};
     vx_map tails;
     vx_map_init(&tails, sizeof(tail_row), tally->flows.seed);
-    uint64_t *octets = vx_allocate((size_t)flow_count(tally) + 1, sizeof *octets);
-    int status = octets != NULL ? rank_flows(tally, wanted, most, octets, &tails, top) : -1;
-    free(octets);
+    size_t places = (size_t)flow_count(tally) + 1;
+    bool is_plain = order->by == VX_BY_BYTES && order->counting.flags == NULL;
+    ranking by = {tally, vx_allocate(places, sizeof *by.octets),
+                  is_plain ? NULL : vx_allocate(places, sizeof *by.measures)};
+    int status = -1;
+    if (by.octets != NULL && (is_plain || by.measures != NULL))
+        status = rank_flows(wanted, order, most, &by, &tails, top);
+    free(by.octets);
+    free(by.measures);
     if (status == 0)
         status = rank_and_share(tally, wanted, &tails, top);
     vx_map_free(&tails);
@@ -814,7 +916,33 @@ int vx_query_top(const vx_tally *tally, const vx_wanted *wanted, uint32_t most, 
 
 void vx_top_free(vx_top *top) {
     free(top->flows);
+    free(top->starts);
     free(top->shares);
+    free(top->ranks);
+}
+
+static int by_moment(const void *one, const void *other) {
+    const vx_moment *first = one, *second = other;
+    if (first->time != second->time)
+        return first->time < second->time ? -1 : 1;
+    return (first->rank > second->rank) - (first->rank < second->rank);
+}
+
+uint32_t vx_query_moments(const vx_tally *tally, const uint32_t *numbers, const vx_order *order,
+                          const vx_share *shares, uint32_t count, vx_moment *moments) {
+    uint32_t found = 0, kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t cell = shares[i].cell;
+        if (counts(order->counting, numbers[cell]))
+            moments[found++] = (vx_moment){order->by == VX_BY_END ? vx_cell_at(tally, cell)->last_time
+                                                                  : vx_first_time(tally, cell),
+                                           shares[i].rank};
+    }
+    qsort(moments, found, sizeof *moments, by_moment);
+    for (uint32_t i = 0; i < found; i++)
+        if (kept == 0 || by_moment(&moments[kept - 1], &moments[i]) != 0)
+            moments[kept++] = moments[i];
+    return kept;
 }
 
 /* Conversations: flows are looked up by the ends of their other direction.

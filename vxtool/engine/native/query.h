@@ -170,6 +170,15 @@ typedef struct {
 
 int vx_query_ends(const vx_tally *tally, const vx_wanted *wanted, vx_map *rows);
 
+/* What comes first: the most bytes or datagrams, the earliest start or end. */
+typedef enum { VX_BY_BYTES, VX_BY_DATAGRAMS, VX_BY_START, VX_BY_END } vx_order_by;
+
+typedef struct {
+    vx_order_by by;
+    vx_set counting; /* the bundles of which it goes by; flows that have nothing there come last */
+    vx_set among;    /* only flows that have something in these */
+} vx_order;
+
 typedef struct {
     uint32_t rank; /* of its flow, or of that which tails belong to */
     uint32_t cell;
@@ -178,13 +187,34 @@ typedef struct {
 typedef struct {
     uint32_t *flows; /* numbers, VX_OTHER_FLOWS among them, in order */
     uint32_t count;
-    uint32_t total;
-    vx_share *shares; /* in the order of the cells */
+    uint32_t total;     /* flows in the bundles */
+    uint32_t matching;  /* those of them that have something among those that are asked for, and */
+    uint64_t datagrams; /* how much that is */
+    uint32_t *starts;   /* by rank, and one more: from where on the shares of a flow stand */
+    vx_share *shares;   /* in the order of ranks, and of cells */
     uint32_t share_count;
+    uint32_t *ranks; /* an array by flow: one more than its rank, tails that of their flow; 0: it has none */
 } vx_top;
 
-int vx_query_top(const vx_tally *tally, const vx_wanted *wanted, uint32_t most, vx_top *top);
+/* The flows that come first, at most so many. */
+int vx_query_ranked(const vx_tally *tally, const vx_wanted *wanted, const vx_order *order, uint32_t most,
+                    vx_top *top);
 void vx_top_free(vx_top *top);
+
+/* The same by bytes. */
+static inline int vx_query_top(const vx_tally *tally, const vx_wanted *wanted, uint32_t most, vx_top *top) {
+    return vx_query_ranked(tally, wanted, &(vx_order){.by = VX_BY_BYTES}, most, top);
+}
+
+typedef struct {
+    int64_t time;
+    int64_t rank;
+} vx_moment;
+
+/* When what flows have in the bundles that count starts, or ends: in order, of equal times in that of ranks,
+ * and each flow once at a time. Into an array of as many as there are shares: their number. */
+uint32_t vx_query_moments(const vx_tally *tally, const uint32_t *numbers, const vx_order *order,
+                          const vx_share *shares, uint32_t count, vx_moment *moments);
 
 /* ---- conversations ---- */
 
