@@ -491,7 +491,7 @@ static PyObject *queries_moments(PyObject *object, PyObject *args) {
         check_bundles(self, numbers) < 0 || order_of(by, &order) < 0 || check_shares(self, shares) < 0)
         return NULL;
     size_t count = shares.size / sizeof(vx_share);
-    vx_moment *moments = vx_allocate(count + 1, sizeof *moments);
+    vx_flow_moment *moments = vx_allocate(count + 1, sizeof *moments);
     if (moments == NULL)
         return PyErr_NoMemory();
     uint32_t found = vx_query_moments(self->tally, words(numbers), &order,

@@ -544,7 +544,7 @@ static int rank_flows_by(vx_order_by by, const vx_tally *tally, const vx_wanted 
     if (status == 0) {
         CHECK(top.count == top.matching && top.matching <= top.total && top.datagrams == datagrams);
         CHECK(top.starts[top.count] == top.share_count);
-        vx_moment *moments = malloc((top.share_count + 1) * sizeof *moments);
+        vx_flow_moment *moments = malloc((top.share_count + 1) * sizeof *moments);
         uint32_t count =
             vx_query_moments(tally, wanted->numbers, &order, top.shares, top.share_count, moments);
         CHECK(count <= top.share_count && count >= top.count);

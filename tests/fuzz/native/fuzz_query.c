@@ -78,20 +78,48 @@ static void check_ends(asker *of, const vx_wanted *all) {
     vx_map_free(&rows);
 }
 
-static void check_top(asker *of, const vx_wanted *all) {
+static void check_moments(asker *of, const vx_wanted *all, const vx_order *order, const vx_top *top) {
+    vx_flow_moment *moments = items(top->share_count + 1, sizeof *moments);
+    uint32_t found = vx_query_moments(of->tally, all->numbers, order, top->shares, top->share_count, moments);
+    MUST(found <= top->share_count);
+    for (uint32_t i = 0; i < found; i++) {
+        MUST(moments[i].rank >= 0 && moments[i].rank < top->count);
+        MUST(i == 0 || moments[i - 1].time <= moments[i].time);
+    }
+    free(moments);
+}
+
+static void check_top(asker *of, const vx_wanted *all, uint32_t count) {
     vx_top top = {0};
     uint32_t most = chance(&of->state, 2) ? UINT32_MAX : chance(&of->state, 5);
+    uint8_t *flags = items(2 * count + 1, 1);
+    for (uint32_t i = 0; i < 2 * count; i++)
+        flags[i] = chance(&of->state, 2) > 0;
+    vx_order order = {.by = (vx_order_by)chance(&of->state, VX_BY_END + 1)};
+    if (chance(&of->state, 2) == 0)
+        order.counting = (vx_set){flags, count};
+    bool some = chance(&of->state, 3) == 0;
+    if (some)
+        order.among = (vx_set){flags + count, count};
     uint64_t datagrams = 0;
-    MUST(vx_query_top(of->tally, all, most, &top) == 0);
-    MUST(top.count <= top.total && top.count <= most && top.total <= of->flows + 1);
+    MUST(vx_query_ranked(of->tally, all, &order, most, &top) == 0);
+    MUST(top.count <= top.matching && top.count <= most && top.matching <= top.total);
+    MUST(top.total <= of->flows + 1 && (some || top.matching == top.total));
+    for (uint32_t i = 0; i < top.count; i++) {
+        MUST(top.flows[i] == VX_OTHER_FLOWS || top.flows[i] < of->flows);
+        MUST(top.starts[i] <= top.starts[i + 1] && top.starts[i + 1] <= top.share_count);
+    }
     for (uint32_t i = 0; i < top.share_count; i++) {
         MUST(top.shares[i].rank < top.count && top.shares[i].cell < of->cells);
+        MUST(i == 0 || top.shares[i - 1].rank <= top.shares[i].rank);
         datagrams += vx_cell_at(of->tally, top.shares[i].cell)->datagrams;
     }
     /* Those that were folded are none of the top. */
     uint64_t told = of->journeys - vx_query_folded(of->tally).datagrams;
-    MUST(most < UINT32_MAX ? datagrams <= told : datagrams == told);
+    MUST(most < UINT32_MAX || some ? datagrams <= told : datagrams == told);
+    check_moments(of, all, &order, &top);
     vx_top_free(&top);
+    free(flags);
 }
 
 static void check_wanted(asker *of, const vx_wanted *all, uint32_t count) {
@@ -156,7 +184,7 @@ static void ask_bundles(asker *of) {
     vx_wanted all = {
         .numbers = of->bundles, .bundles = {everything, count}, .vni = -1, .above = -1, .room = INT64_MIN};
     check_ends(of, &all);
-    check_top(of, &all);
+    check_top(of, &all, count);
     check_wanted(of, &all, count);
     free(everything);
     vx_bundles_free(&bundles);

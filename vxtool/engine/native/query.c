@@ -922,21 +922,21 @@ void vx_top_free(vx_top *top) {
 }
 
 static int by_moment(const void *one, const void *other) {
-    const vx_moment *first = one, *second = other;
+    const vx_flow_moment *first = one, *second = other;
     if (first->time != second->time)
         return first->time < second->time ? -1 : 1;
     return (first->rank > second->rank) - (first->rank < second->rank);
 }
 
 uint32_t vx_query_moments(const vx_tally *tally, const uint32_t *numbers, const vx_order *order,
-                          const vx_share *shares, uint32_t count, vx_moment *moments) {
+                          const vx_share *shares, uint32_t count, vx_flow_moment *moments) {
     uint32_t found = 0, kept = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t cell = shares[i].cell;
         if (counts(order->counting, numbers[cell]))
-            moments[found++] = (vx_moment){order->by == VX_BY_END ? vx_cell_at(tally, cell)->last_time
-                                                                  : vx_first_time(tally, cell),
-                                           shares[i].rank};
+            moments[found++] = (vx_flow_moment){order->by == VX_BY_END ? vx_cell_at(tally, cell)->last_time
+                                                                       : vx_first_time(tally, cell),
+                                                shares[i].rank};
     }
     qsort(moments, found, sizeof *moments, by_moment);
     for (uint32_t i = 0; i < found; i++)

@@ -209,12 +209,12 @@ static inline int vx_query_top(const vx_tally *tally, const vx_wanted *wanted, u
 typedef struct {
     int64_t time;
     int64_t rank;
-} vx_moment;
+} vx_flow_moment;
 
 /* When what flows have in the bundles that count starts, or ends: in order, of equal times in that of ranks,
  * and each flow once at a time. Into an array of as many as there are shares: their number. */
 uint32_t vx_query_moments(const vx_tally *tally, const uint32_t *numbers, const vx_order *order,
-                          const vx_share *shares, uint32_t count, vx_moment *moments);
+                          const vx_share *shares, uint32_t count, vx_flow_moment *moments);
 
 /* ---- conversations ---- */
 
