@@ -21,6 +21,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -40,6 +41,7 @@ SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 FLAGS = ("-std=c11", "-g", "-O1", "-Wall", "-Wextra", "-Werror", "-fno-omit-frame-pointer", *SANITIZERS)
 SECONDS_OF_ONE = 10  # no input may take longer, nor this many MiB of memory:
 MEBIBYTES = 2048
+STOPPED = (-signal.SIGTERM, -signal.SIGINT, 72)  # from outside; the last as libFuzzer says it
 MOST_OF_PYTHON = 4096  # bytes of an input
 
 
@@ -293,6 +295,9 @@ def main() -> int:
     failed = 0
     with ThreadPoolExecutor(given.side_by_side) as pool:
         for outcome in pool.map(lambda name: run(name, given.seconds), names):
+            if outcome.status in STOPPED:
+                print(f"{outcome.name:16} was stopped", flush=True)
+                continue
             found = outcome.status != 0
             failed += found
             if outcome.name != DIFFERENTIAL:  # which notes its own
