@@ -1,7 +1,7 @@
 """What the fuzzers once found stays found: see tests/fuzz.
 
 Each file in tests/regressions is a case, as tests/fuzz/native/cases.h says, or an input of the target in its name.
-The C targets run theirs in `make native-test`, under sanitizers; here both engines read all that are captures.
+The C targets run theirs in `make native-test`, under sanitizers; here both engines read all that are captures (filters are texts).
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 from conftest import REPOSITORY, require_native, require_tool
 
-CASES = sorted((REPOSITORY / "tests" / "regressions").glob("*.bin"))
+CASES = sorted(
+    path for path in (REPOSITORY / "tests" / "regressions").glob("*.bin") if "python-filters" not in path.name
+)
 
 
 @pytest.fixture(scope="module")
@@ -28,8 +30,7 @@ def test_the_engines_agree_on_what_was_once_found(path: Path, folder: Path) -> N
     from fuzz.differential import difference
 
     case = CaseLibrary(folder).read(path.read_bytes())
-    if case is None:
-        pytest.skip("no capture")
+    assert case is not None
     found, _ = difference(case, random.Random(1), questions=True, report=True, lists=True)
     assert found is None
 
