@@ -1,8 +1,8 @@
 """What the fuzzers once found stays found: see tests/fuzz.
 
 Each file in tests/regressions is a case, as tests/fuzz/native/cases.h says, or an input of the target in its name.
-The C targets run theirs in `make native-test`, under sanitizers; here both engines read all that are captures, which
-filters are not.
+The C targets run theirs in `make native-test`, under sanitizers; here both engines read all that are captures,
+which filters are not.
 """
 
 from __future__ import annotations
