@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     from vxtool.analysis.model import Report
 
 
+_FAILED, _OUTPUT_CLOSED = 1, 2  # how the process of an interim report ends
+
+
 class Control:
     """Asked from signal handlers or other threads, and looked at by whoever reads, some ten times a second.
 
     `tell` is called with each interim report: on `ask`, and every `every` seconds. It runs in a process of its own,
-    so that reading goes on; where the system cannot fork there are no interim reports.
+    so that reading goes on; where the system cannot fork there are no interim reports, nor are there more of them
+    where `tell` failed, which has told of it. Where the reader of the output went away, the next one raises
+    BrokenPipeError.
     """
 
     def __init__(self, tell: Callable[[Report], None] | None = None, every: float | None = None) -> None:
@@ -26,6 +31,7 @@ class Control:
         self._asked = False
         self._deadline: float | None = None
         self._child: int | None = None
+        self._output_closed = False
 
     def stop(self, patience: float = 0.0) -> None:
         """Read no more after so many seconds."""
@@ -48,20 +54,24 @@ class Control:
     def due(self) -> bool:
         """Whether an interim report is to be made; not before the last one is done."""
         wanted = self._asked or (self._next is not None and time.monotonic() >= self._next)
-        return wanted and self._tell is not None and self.wait(at_once=True)
+        return wanted and self._tell is not None and self.wait(at_once=True) and self._tell is not None
 
     def report(self, build: Callable[[], Report]) -> None:
         """Make an interim report, which is due, of what `build` gives, in another process."""
+        if self._output_closed:
+            raise BrokenPipeError
         self._asked = False
         if self._every:
             self._next = time.monotonic() + self._every
         self._child = os.fork()
         if self._child == 0:
             assert self._tell is not None
-            code = 1
+            code = _FAILED
             try:
                 self._tell(build())
                 code = 0
+            except BrokenPipeError:
+                code = _OUTPUT_CLOSED
             finally:  # whatever happened: nothing of what the parent holds is this process's to end
                 os._exit(code)
 
@@ -69,10 +79,14 @@ class Control:
         """Wait until no interim report is being made; with `at_once` only say whether that is so."""
         if self._child is not None:
             try:
-                ended, _ = os.waitpid(self._child, os.WNOHANG if at_once else 0)
+                ended, status = os.waitpid(self._child, os.WNOHANG if at_once else 0)
             except ChildProcessError:  # somebody else has waited for it
-                ended = self._child
+                ended, status = self._child, 0
             if not ended:
                 return False
             self._child = None
+            code = os.waitstatus_to_exitcode(status)
+            self._output_closed = code == _OUTPUT_CLOSED
+            if code not in (0, _OUTPUT_CLOSED):
+                self._tell = None
         return True

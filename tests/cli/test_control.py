@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +220,33 @@ def test_the_text_says_that_it_goes_on(run: Any) -> None:
     while not line.startswith(b"INTERIM  766 records so far; reading goes on."):
         line = process.stdout.readline()
         assert line
+
+
+@needs_proc
+def test_a_stream_ends_when_nobody_reads_its_reports(run: Any) -> None:
+    process = run("analyze", "-", "--every", "0.1")
+    begun(process)
+    process.stdout.close()
+    until = time.monotonic() + PATIENCE
+    with suppress(BrokenPipeError):
+        give(process, SAMPLE)
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+            give(process, SAMPLE[24:])
+    assert process.wait(PATIENCE) == 141
+    assert process.stderr.read() == b""
+
+
+@needs_proc
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_report_in_between_that_cannot_be_written_is_told_of_once(run: Any) -> None:
+    process = run("analyze", "-", "-o", "/dev/full", "--every", "0.1")
+    begun(process)
+    give(process, SAMPLE)
+    lines = process.stderr.readline()
+    time.sleep(0.5)
+    process.stdin.close()
+    lines += process.stderr.read()
+    assert process.wait(PATIENCE) == 2
+    assert lines.count(b"cannot write the report: No space left on device") == 2  # the last report is the other
+    assert lines.count(b"There will be no more reports in between.\n") == 1

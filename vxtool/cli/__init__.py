@@ -11,6 +11,7 @@ of the output went away.
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -27,6 +28,9 @@ CONFIG_FILE = "vxtool.toml"
 OTHER_VARIABLES = ("VXTOOL_DEBUG", "VXTOOL_ENGINE", "VXTOOL_EXAMPLES", "VXTOOL_TEST_ALL")
 
 _LONGEST_MESSAGE = 2_000  # characters
+
+# What a stream answers that takes no more: files that are written have their names in such errors, or own messages.
+_OUTPUT_ERRORS = (errno.ENOSPC, errno.EFBIG, errno.EIO)
 
 EXIT_USAGE = 2
 EXIT_INPUT = 3
@@ -53,6 +57,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and error.errno in _OUTPUT_ERRORS:
+            complain(f"standard output: cannot be written: {error.strerror}; give it room.")
+            return EXIT_USAGE
         return EXIT_INTERRUPTED if _by_interrupt(error) else bug(error)
 
 

@@ -84,7 +84,14 @@ def run_analysis(
             few: Report = {**report, "flows": report["flows"][: top or _flows_in(each)]}
             write(path, [RENDERERS[each](few, target)], encoding)
 
-    with Progress(progress) as bar, controlled(files, show, every) as control:
+    def show_interim(report: Report) -> None:
+        try:
+            show(report)
+        except UsageError as error:
+            complain(f"{error} There will be no more reports in between.")
+            raise
+
+    with Progress(progress) as bar, controlled(files, show_interim, every) as control:
         report = analyze(
             list(files),
             cluster=list(cluster),

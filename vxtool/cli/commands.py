@@ -137,4 +137,6 @@ def run_command(arguments: Sequence[str]) -> int:
         if isinstance(error.__cause__, KeyboardInterrupt):
             return cli.EXIT_INTERRUPTED
         return cli.bug(error.__cause__ or error)
+    except SystemExit:  # so click ends where the reader of a help page, or of the version, went away
+        return cli.EXIT_PIPE
     return code if isinstance(code, int) else 0

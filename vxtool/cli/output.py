@@ -44,6 +44,8 @@ def target_for(path: str, color: str, rows: int) -> Target:
     """What is written to `path`: width, colour ("auto", "always" or "never") and encoding of its stream."""
     if path != STDOUT:
         return Target(_PIPED_WIDTH, color == "always", "utf-8", rows)
+    if sys.stdout is None:
+        raise UsageError("standard output is closed; open it.")
     terminal = sys.stdout.isatty()
     width = _PIPED_WIDTH
     if terminal:
