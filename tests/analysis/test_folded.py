@@ -151,6 +151,22 @@ def test_the_finding_says_what_was_folded(tmp_path: Path, limited: Limited) -> N
     assert "--memory" in found["remedy"]
 
 
+@pytest.mark.parametrize("packets", [False, True])
+def test_a_list_of_flows_says_what_it_lacks(
+    packets: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (path,) = _many_ports(tmp_path, 100)
+    monkeypatch.setattr(api, "within", lambda made, _memory, _engine: made._replace(most_flows=10))
+    found = api.flows([path], packets=packets)
+    assert found["flows_total"] < 20
+    assert found["flows_total"] + found["folded"]["flows"] == 100
+    listed = sum(row["datagrams"] for row in found["flows"])
+    assert listed + found["folded"]["datagrams"] == analyze([path])["forwarding"]["datagrams"]
+    capsys.readouterr()
+    assert run(["flows", path, "--format", "compact", *["--packets"] * packets]) == 0
+    assert f"{found['folded']['flows']} small flows with" in capsys.readouterr().err
+
+
 def test_as_many_flows_as_are_kept_are_not_folded(tmp_path: Path, limited: Limited) -> None:
     report = limited(_many_ports(tmp_path, 100), {"most_flows": 100})
     assert finding(report, "capture.folded") is None

@@ -14,6 +14,7 @@ from captures.samples import Sample, samples
 from conftest import CAPTURES, CLUSTER_FILES
 from report.test_hubble import check
 
+from vxtool.analysis.model import Folded
 from vxtool.cli import run
 
 VXLAN = str(CAPTURES / "vxlan.pcap")
@@ -202,6 +203,7 @@ class TestOptions:
             calls.append((paths, options))
             item = {"path": "a.pcap", "error": None, "truncated": False, "records": 1}
             return {"flows": [], "flows_shown": 0, "flows_matching": 0, "flows_total": 5, "scope": "tunnel",
+                    "folded": dict.fromkeys(Folded.__annotations__, 0),
                     "inputs": [item]}  # fmt: skip
 
         module.flows = flows  # type: ignore[attr-defined]

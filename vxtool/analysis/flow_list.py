@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from vxtool.analysis.flows import VERDICTS, Describer, FlowFilter, Listing, Sorting, Verdict, list_flows
+from vxtool.analysis.folded import describe_folded
 from vxtool.analysis.knowledge import Knowledge
 from vxtool.analysis.outcomes import Judge
 from vxtool.analysis.report import Question, scope_of
@@ -65,6 +66,7 @@ def build_flow_list(
         "flows_shown": listing.shown,
         "flows_matching": listing.matching,
         "flows_total": listing.total,
+        "folded": describe_folded(tables),
     }
 
 

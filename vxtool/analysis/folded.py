@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from vxtool.engine.tables import ANY_VNI
+
 if TYPE_CHECKING:
-    from vxtool.analysis.model import Folded, Identity
+    from vxtool.analysis.model import Folded
     from vxtool.engine.tables import Tables
 
 
-def describe_folded(tables: Tables, identities: Iterable[Identity]) -> Folded:
+def describe_folded(tables: Tables) -> Folded:
     """Sums stay exact, whatever is folded; this says what they no longer tell apart."""
     counters, queries = tables.counters, tables.queries
     datagrams, octets = queries.folded
     tunnels = queries.tunnels.items()
     tunnelled = sum(row[0] for _, row in tunnels)
+    identified = sum(sent.datagrams for (vni, _), sent in queries.sources.items() if vni != ANY_VNI)
     return {
         "flows": counters.folded_flows,
         "datagrams": datagrams,
         "inner_bytes": octets,
         "tunnel_datagrams": sum(row[0] for (source, *_), row in tunnels if not source),
-        "identity_datagrams": tunnelled - sum(row["datagrams"] for row in identities),
+        "identity_datagrams": tunnelled - identified,
         "details": counters.folded_details,
         "interfaces": bool(counters.folded_places),
         "paths": bool(counters.folded_paths),

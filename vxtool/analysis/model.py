@@ -289,6 +289,7 @@ class FlowList(TypedDict):
     flows_shown: int  # a flow with two verdicts is listed twice, and counts once
     flows_matching: int
     flows_total: int  # in the scope
+    folded: Folded  # of both scopes
 
 
 class Overhead(TypedDict):

@@ -80,7 +80,7 @@ def build_report(
     flows, flows_total = describe_flows(tables, judged, judge, tunnelled, found, knowledge, overlay, question.top)
     tunnel = describe_tunnel(tables, knowledge, overlay)
     identities = describe_identities(tables, knowledge, overlay)
-    folded = describe_folded(tables, identities)
+    folded = describe_folded(tables)
     known: Known = {"sources": [], "conflicts": [], "names": []}
     if knowledge.cluster.sources or knowledge.links.sources or knowledge.routes.sources:
         from vxtool.analysis.sources import describe_knowledge  # here, because most runs have no such file

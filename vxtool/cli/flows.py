@@ -93,6 +93,7 @@ def command(
     check_stdin(files)
     check_output(output, files + cluster + links + routes)
     # Imported here, so that a wrong option need not wait for it.
+    from vxtool.analysis.folded import tell_folded
     from vxtool.api import flows
 
     with Progress(progress) as bar, controlled(files) as control:
@@ -119,6 +120,8 @@ def command(
         for item in found["inputs"]:
             if item["truncated"]:
                 complain(why(item))
+        if folded := tell_folded(found["folded"]):
+            complain(f"more than there was memory for: {', '.join(folded)}; a larger --memory lists more.")
     target = target_for(output, color, _ROWS)
     encoding = "utf-8" if format_ == "json" else target.encoding
     write(output, FLOW_RENDERERS[format_](found, target), encoding)
