@@ -91,6 +91,18 @@ def test_ctrl_c_while_the_options_are_imported_is_ctrl_c() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
 
 
+def test_ctrl_c_while_an_error_is_told_is_ctrl_c() -> None:
+    done = run_python(
+        "import sys; from vxtool import cli\n"
+        "def interrupt(message):\n"
+        "    raise KeyboardInterrupt\n"
+        "cli.complain = interrupt\n"
+        "sys.argv[1:] = ['decap', 'none.pcap', '-o', 'x']\n"
+        "cli.main()\n"
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize("error", [KeyError("x"), EOFError(), RecursionError("deep"), ValueError("a\nb\x1b[2J")])
 def test_an_unexpected_error_is_one_line_that_asks_for_a_report(
     error: Exception,

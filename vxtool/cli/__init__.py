@@ -68,7 +68,10 @@ def main() -> NoReturn:
     # Reports hold no circles to be collected: looking for them takes a tenth of the time of a short one, most of it
     # when the process ends.
     gc.disable()
-    code = run()
+    try:
+        code = run()
+    except KeyboardInterrupt:  # while it was told how all ended
+        code = EXIT_INTERRUPTED
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             with suppress(OSError, ValueError):  # it takes no more: what was lost of a report has been told of
