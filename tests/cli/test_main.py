@@ -284,3 +284,27 @@ def test_a_message_is_bounded_whatever_it_quotes(capfd: pytest.CaptureFixture[st
     assert len(err) < 2_100
     assert err.startswith("vxtool: ")
     assert err.endswith("see 'vxtool analyze --help'.\n")
+
+
+@pytest.mark.parametrize("name", ["a\0b", "a\ud800b"])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["analyze", "{}", "--top", "1"],
+        ["crosscheck", "{}"],
+        ["decap", "{}", "-o", "out"],
+        ["diff", "{}", "b"],
+        ["encap", "{}", "-o", "out", "--vni", "1", "--outer", "10.0.0.1,10.0.0.2"],
+        ["extract", "{}", "-o", "out"],
+        ["flows", "{}"],
+        ["summary", "{}"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_can_be_no_name_is_a_wrong_value(
+    arguments: list[str], name: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run([argument.format(name) for argument in arguments]) == 2
+    out, err = capfd.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert "is no name of a file: " in err

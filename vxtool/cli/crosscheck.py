@@ -6,14 +6,14 @@ import click
 
 from vxtool.cli.analysis import EXIT_FOUND
 from vxtool.cli.output import STDOUT, target_for, write
-from vxtool.cli.types import tunnel_port
+from vxtool.cli.types import FileName, tunnel_port
 from vxtool.report import CROSSCHECK_RENDERERS
 
 _NAMED = 20  # differences
 
 
 @click.command("crosscheck", short_help="Compare the packet list with Wireshark's, record by record.")
-@click.argument("file", metavar="FILE", type=click.Path())
+@click.argument("file", metavar="FILE", type=FileName())
 @click.option(
     "--all",
     "all_records",

@@ -14,6 +14,7 @@ from vxtool.cli.detail import detail_option, run_detail
 from vxtool.cli.options import knowledge_options, output_options, overlay_option, reading_options
 from vxtool.cli.output import STDOUT, check_output, target_for, write_bytes
 from vxtool.cli.progress import Progress
+from vxtool.cli.types import FileName
 from vxtool.errors import UsageError
 from vxtool.listing.fields import FORMATS, TIMES
 
@@ -39,7 +40,7 @@ def _complete_fields(_ctx: click.Context, _option: click.Parameter, incomplete: 
 
 
 @click.command("summary", short_help="List packets one by one, as Wireshark does: each datagram once.")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=FileName())
 @click.option("--all", "all_records", is_flag=True, help="A line for each record, not one for each datagram.")
 @click.option(
     "-Y",
