@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -21,7 +23,28 @@ COMMANDS = [
     ["decap", str(CAPTURES / "drops.pcap"), "--output"],
     ["extract", str(CAPTURES / "drops.pcap"), "--outcome", "dropped", "--output"],
     ["encap", str(CAPTURES / "drops.pcap"), "--outer", "10.0.0.1,10.0.0.2", "--vni", "5", "--output"],
+    *(["craft", "--scenario", "stale-mtu", "--format", each, "--output"] for each in ("sll2", "sll", "pcapng")),
 ]
+# Half a million datagrams through a router: seconds, of which the first window is written at once.
+LONG = [
+    *("craft", "--from", "172.20.0.107", "--to", "172.20.2.4", "--tcp", "32788:80", "--vni", "36705"),
+    *("--outer", "192.168.10.100,192.168.20.100", "--count", "500k", "--through", "eth1,eth2"),
+]
+PATIENCE = 30  # s, for a loaded machine
+
+
+def interrupted(folder: Path, arguments: list[str], number: int) -> int:
+    """The exit code of a command that is sent a signal once it has written to a file beside in `folder`."""
+    with subprocess.Popen([PROGRAM, *arguments], stderr=subprocess.PIPE, cwd=folder) as process:
+        until = time.monotonic() + PATIENCE
+        while not any(each.stat().st_size for each in folder.glob(".*.part")):
+            assert process.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE)
+    assert said == b""
+    return process.returncode
 
 
 def test_it_has_its_name_at_the_end(tmp_path: Path) -> None:
@@ -79,7 +102,7 @@ def test_giving_up_twice_is_harmless(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command[0])
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: f"{command[0]} {command[-2]}")
 def test_a_full_disk_leaves_what_was_there(command: list[str], tmp_path: Path) -> None:
     """The limit on a file's size is met as a full disk is: a write that fails half-way."""
     path = tmp_path / "out"
@@ -111,3 +134,13 @@ def test_crafted_captures_are_whole_too(format_: str, tmp_path: Path) -> None:
     assert done.returncode in (2, 3)
     assert done.stderr.count("\n") == 1
     assert [name for name in os.listdir(tmp_path) if name.endswith(("pcap", "part"))] == []
+
+
+@pytest.mark.parametrize("format_", ["ethernet", "sll2", "sll", "pcapng"])
+def test_an_interrupt_of_craft_leaves_what_was_there(format_: str, tmp_path: Path) -> None:
+    names = ["out-eth1.pcap", "out-eth2.pcap"] if format_ == "ethernet" else ["out.pcap"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"before")
+    assert interrupted(tmp_path, [*LONG, "--format", format_, "--output", "out.pcap"], signal.SIGINT) == 130
+    assert sorted(os.listdir(tmp_path)) == names
+    assert [(tmp_path / name).read_bytes() for name in names] == [b"before"] * len(names)
