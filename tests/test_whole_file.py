@@ -144,3 +144,21 @@ def test_an_interrupt_of_craft_leaves_what_was_there(format_: str, tmp_path: Pat
     assert interrupted(tmp_path, [*LONG, "--format", format_, "--output", "out.pcap"], signal.SIGINT) == 130
     assert sorted(os.listdir(tmp_path)) == names
     assert [(tmp_path / name).read_bytes() for name in names] == [b"before"] * len(names)
+
+
+def test_a_full_disk_leaves_the_summary_of_the_step_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "summary.md"
+    before = b"# Before\n" + bytes(900)
+    path.write_bytes(before)
+    done = subprocess.run(
+        [PROGRAM, "analyze", str(CAPTURES / "drops.pcap"), "--format", "github"],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "GITHUB_STEP_SUMMARY": str(path)},
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(f"vxtool: {path}: ")
+    assert "give GITHUB_STEP_SUMMARY another file" in done.stderr
+    assert path.read_bytes() == before
