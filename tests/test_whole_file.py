@@ -162,3 +162,18 @@ def test_a_full_disk_leaves_the_summary_of_the_step_as_it_was(tmp_path: Path) ->
     assert done.stderr.startswith(f"vxtool: {path}: ")
     assert "give GITHUB_STEP_SUMMARY another file" in done.stderr
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize("command", ["craft", "decap", "extract", "summary"])
+def test_a_signal_to_end_leaves_what_was_there(command: str, number: int, code: int, tmp_path: Path) -> None:
+    arguments = [*LONG, "--format", "sll2"]
+    if command != "craft":
+        sample = (CAPTURES / "drops.pcap").read_bytes()
+        with (tmp_path / "long.pcap").open("wb") as file:
+            file.write(sample[:24] + sample[24:] * 200)
+        arguments = [command, "long.pcap", *(["--outcome", "forwarded"] if command == "extract" else [])]
+    (tmp_path / "out.pcap").write_bytes(b"before")
+    assert interrupted(tmp_path, [*arguments, "--output", "out.pcap"], number) == code
+    assert (tmp_path / "out.pcap").read_bytes() == b"before"
+    assert [name for name in os.listdir(tmp_path) if name not in ("long.pcap", "out.pcap")] == []

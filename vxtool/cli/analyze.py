@@ -81,7 +81,8 @@ from vxtool.report import RENDERERS
     "--every",
     metavar="SECONDS",
     type=click.FloatRange(min=0, min_open=True),
-    help="Print an interim report every so many seconds, of a capture that goes on; SIGUSR1 asks for one too.",
+    help="Print an interim report every so many seconds, of a capture that goes on; SIGUSR1 asks for one too "
+    "(other commands ignore it).",
 )
 @look_options
 def command(files: tuple[str, ...], **options: Any) -> int:

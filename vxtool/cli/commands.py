@@ -135,6 +135,6 @@ def run_command(arguments: Sequence[str]) -> int:
     except click.Abort as error:
         # click makes one of an interrupt, but also of an EOFError, which nothing here raises on purpose.
         if isinstance(error.__cause__, KeyboardInterrupt):
-            return cli.EXIT_INTERRUPTED
+            return cli.code_of_interrupt(error.__cause__)
         return cli.bug(error.__cause__ or error)
     return code if isinstance(code, int) else 0

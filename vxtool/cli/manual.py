@@ -19,6 +19,7 @@ _EXIT = {
     "2": "Wrong options, or files that make no sense.",
     "3": "An input could not be read at all; the others are still reported.",
     "70": "A bug in vxtool.",
+    "129, 143": "Ended by SIGHUP or SIGTERM: no half-written file stays.",
     "130": "Interrupted.",
     "141": "The reader of the output went away.",
 }
