@@ -16,4 +16,4 @@ class InputError(VxtoolError):
 
 
 class UsageError(VxtoolError):
-    """Options or files that make no sense together: the command exits with 2."""
+    """Options or files that make no sense together, or a file that cannot be written: the command exits with 2."""

@@ -4,9 +4,9 @@ Options are click's business (commands.py). But a third of the time of a short r
 click: files alone, `vxtool analyze FILE...`, and with `--format FORMAT`, go straight to the work. No traceback
 reaches a user, unless VXTOOL_DEBUG=1 asks for it.
 
-Exit codes: 0 all went well; 1 `--fail-on` found something, or an expectation is not met; 2 wrong options, or
-files that make no sense; 3 an input could not be read at all; 70 a bug in vxtool; 129, 130 and 143 ended by
-SIGHUP, Ctrl-C and SIGTERM; 141 the reader of the output went away.
+Exit codes: 0 all went well; 1 `--fail-on` found something, or an expectation is not met; 2 wrong options,
+files that make no sense, or an output that cannot be written; 3 an input could not be read at all; 70 a bug in
+vxtool; 129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM; 141 the reader of the output went away.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from vxtool.capture.container import Interface as DescribedInterface
 from vxtool.capture.writer import PcapngWriter, PcapWriter
 from vxtool.craft.router import Batch, Interface, Lane, Stream
 from vxtool.craft.train import HEADER, shortened
-from vxtool.errors import UsageError, VxtoolError
+from vxtool.errors import UsageError
 from vxtool.packet import SLL, SLL2, Ethernet, Layer, Vlan, template_pcap
 from vxtool.packet.sll import OUTGOING, TO_THIS_HOST
 from vxtool.whole_file import WholeFile
@@ -127,7 +127,7 @@ class CaptureFile:
         except BrokenPipeError:
             raise
         except OSError as failed:  # what was still buffered
-            raise VxtoolError(f"writing failed: {failed.strerror or failed}: is the disk full?") from None
+            raise UsageError(f"writing failed: {failed.strerror or failed}: is the disk full?") from None
 
     def write_all(self, streams: Sequence[Stream]) -> None:
         """Write the records of all streams in order of time; of equal times, in the streams' order."""
@@ -199,7 +199,7 @@ class CaptureFile:
             except BrokenPipeError:
                 raise
             except OSError as error:
-                raise VxtoolError(
+                raise UsageError(
                     f"{name}: writing failed: {error.strerror or error}: is the disk full?"
                 ) from None
 
