@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+import sys
+
+
+def reason_of(error: Exception) -> str:
+    """Why a reader of JSON, TOML or YAML took no text, in one line."""
+    text = " ".join(str(error).split())
+    # Python converts no number of thousands of digits, and says how a program could make it.
+    if "set_int_max_str_digits" in text:
+        return f"a number has more than {sys.get_int_max_str_digits():,} digits"
+    return text
+
 
 class VxtoolError(Exception):
     """Base of all errors that vxtool raises on purpose."""
@@ -16,4 +27,4 @@ class InputError(VxtoolError):
 
 
 class UsageError(VxtoolError):
-    """Options or files that make no sense together: the command exits with 2."""
+    """Options or files that make no sense together, or a file that cannot be written: the command exits with 2."""

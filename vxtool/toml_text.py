@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from vxtool.errors import UsageError
+from vxtool.errors import UsageError, reason_of
 
 LARGEST = 1 << 20  # bytes: what is larger was not written by hand
 _MOST_PARTS = 32  # of a dotted key
@@ -45,8 +45,7 @@ def parse_toml(path: str, data: bytes, expected: str) -> tuple[dict[str, Any], s
     except RecursionError:
         raise UsageError(f"{path}: is nested too deeply; expected {expected}.") from None
     except ValueError as error:  # also a number of thousands of digits
-        reason = " ".join(str(error).split())
-        raise UsageError(f"{path}: is not TOML: {reason}; expected {expected}.") from None
+        raise UsageError(f"{path}: is not TOML: {reason_of(error)}; expected {expected}.") from None
 
 
 def _longest_key(line: str) -> int:

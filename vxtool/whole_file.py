@@ -58,7 +58,7 @@ class WholeFile:
             if self._beside is not None:
                 os.replace(self._beside, self._path)
                 self._beside = None
-        except OSError:
+        except BaseException:  # an interrupt too
             self.give_up()
             raise
 

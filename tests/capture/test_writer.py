@@ -12,7 +12,7 @@ import pytest
 from conftest import require_tool
 
 from vxtool.capture import Capture, Interface, PcapngWriter, PcapWriter, read_capture
-from vxtool.errors import PacketError, UsageError, VxtoolError
+from vxtool.errors import PacketError, UsageError
 
 START = 1_754_760_470_282_388_123
 
@@ -133,5 +133,5 @@ def test_a_full_disk_is_told_in_one_line() -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
     writer = PcapWriter("/dev/full")
-    with pytest.raises(VxtoolError, match=r"^/dev/full: writing failed: No space left on device"):
+    with pytest.raises(UsageError, match=r"^/dev/full: writing failed: No space left on device"):
         writer.close()

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGUSR1 and --every, sent to real processes."""
+"""Ctrl-C, SIGTERM, SIGHUP, SIGUSR1 and --every, sent to real processes."""
 
 from __future__ import annotations
 
@@ -96,9 +96,9 @@ def wait_for(process: subprocess.Popen[bytes], file: str, field: str, done: Call
     raise AssertionError(f"{field} never was as it should be")
 
 
-def begun(process: subprocess.Popen[bytes]) -> None:
+def begun(process: subprocess.Popen[bytes], number: int = signal.SIGUSR1, field: str = "SigCgt") -> None:
     """Wait until the handlers of signals are there."""
-    wait_for(process, "status", "SigCgt", lambda caught: bool(int(caught, 16) >> (signal.SIGUSR1 - 1) & 1))
+    wait_for(process, "status", field, lambda mask: bool(int(mask, 16) >> (number - 1) & 1))
 
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' /proc")
@@ -250,3 +250,55 @@ def test_a_report_in_between_that_cannot_be_written_is_told_of_once(run: Any) ->
     assert process.wait(PATIENCE) == 2
     assert lines.count(b"cannot write the report: No space left on device") == 2  # the last report is the other
     assert lines.count(b"There will be no more reports in between.\n") == 1
+
+
+# Each waits for its standard input. decap and extract take none.
+WAITING = {
+    "analyze": ["analyze", "-"],
+    "analyze with threads": ["analyze", "-", "--jobs", "2"],
+    "analyze by itself": ["analyze", "-", "--every", "0.05"],
+    "crosscheck": ["crosscheck", "/dev/stdin"],
+    "diff": ["diff", "-", str(CAPTURES / "drops.pcap")],
+    "encap": ["encap", "/dev/stdin", "--outer", "10.0.0.1,10.0.0.2", "--vni", "5", "-o", "out"],
+    "flows": ["flows", "-", "-o", "out"],
+    "summary": ["summary", "-", "-o", "out"],
+}
+
+
+@needs_proc
+@pytest.mark.parametrize(
+    ("name", "number", "code"),
+    [*((name, signal.SIGTERM, 143) for name in WAITING), ("summary", signal.SIGHUP, 129)],
+)
+def test_a_signal_to_end_ends_every_command(run: Any, name: str, number: int, code: int, tmp_path: Path) -> None:
+    process = run(*WAITING[name], cwd=tmp_path)
+    begun(process, number)
+    give(process, SAMPLE)
+    time.sleep(0.3)  # some are still being imported then, others read
+    process.send_signal(number)
+    process.send_signal(number)  # as `timeout` does: to the process, and to its group
+    _, said = process.communicate(timeout=PATIENCE)
+    assert (process.returncode, said) == (code, b"")
+    assert os.listdir(tmp_path) == []
+
+
+@needs_proc
+def test_a_hangup_that_is_ignored_ends_nothing(run: Any) -> None:
+    process = run("flows", "-", preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    begun(process, signal.SIGTERM)
+    process.send_signal(signal.SIGHUP)
+    out, said = process.communicate(SAMPLE, timeout=PATIENCE)
+    assert (process.returncode, said) == (0, b"")
+    assert out
+
+
+@needs_proc
+@pytest.mark.parametrize("command", ["flows", "summary"])
+def test_sigusr1_ends_no_command_that_has_no_report_to_give(run: Any, command: str) -> None:
+    process = run(command, "-")
+    begun(process, signal.SIGUSR1, "SigIgn")
+    give(process, SAMPLE[:60_000])
+    process.send_signal(signal.SIGUSR1)
+    out, said = process.communicate(SAMPLE[60_000:], timeout=PATIENCE)
+    assert (process.returncode, said) == (0, b"")
+    assert out

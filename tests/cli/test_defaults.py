@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +138,10 @@ def test_without_any_the_short_way_is_taken(here: Path, monkeypatch: pytest.Monk
         ('output = "x"', "vxtool.toml: output: where something is written is no default;"),
         ("top", "vxtool.toml: is not TOML: "),
         ("top = " + "[" * 10_000, "vxtool.toml: is nested too deeply;"),
-        ("top = " + "9" * 5_000, "vxtool.toml: is not TOML: Exceeds the limit"),
+        ("top = " + "9" * 5_000, "vxtool.toml: is not TOML: a number has more than 4,300 digits;"),
+        ("[analyze]\nevery = nan", "vxtool.toml: analyze.every: 'nan' is no number to count with;"),
+        ("[analyze]\nevery = inf", "vxtool.toml: analyze.every: 'inf' is no number to count with;"),
+        ("[analyze]\nevery = 1e-300", "vxtool.toml: analyze.every: 1e-300 is not in the range x>=0.01."),
         ("#" * 2_000_000, "vxtool.toml: is larger than 1 MiB;"),
         ('links = ["a\\u0000b"]', "vxtool.toml: links: 'a\\x00b' is no name of a file:"),
     ],
@@ -207,3 +211,40 @@ def test_config_of_one_command_shows_all_its_options(capfd: pytest.CaptureFixtur
     assert "no default is set" in capfd.readouterr().out
     assert run(["config", "analyse"]) == 2
     assert "the nearest is analyze" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "1e-300", "0", "-1"])
+def test_what_is_no_time_between_reports_is_refused(value: str, capfd: pytest.CaptureFixture[str]) -> None:
+    assert run(["analyze", "a.pcap", "--every", value]) == 2
+    assert capfd.readouterr().err.count("\n") == 1
+
+
+def _pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def _device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize(("make", "kind"), [(_pipe, "a pipe"), (_device, "a device"), (Path.mkdir, "a directory")])
+@pytest.mark.parametrize("named", [False, True])
+def test_what_is_no_file_is_not_read_and_told_of(
+    make: Callable[[Path], None],
+    kind: str,
+    named: bool,
+    here: Path,
+    calls: list[dict[str, Any]],
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make(here / ("other" if named else "vxtool.toml"))
+    if named:
+        monkeypatch.setenv("VXTOOL_CONFIG", "other")
+    for arguments in (["analyze", "a.pcap"], ["config"]):
+        assert run(arguments) == 2
+        told = "VXTOOL_CONFIG=other" if named else "vxtool.toml"
+        err = capfd.readouterr().err
+        assert err.startswith(f"vxtool: {told}: is {kind}, expected a file with defaults in TOML; ")
+        assert err.count("\n") == 1
+    assert calls == []

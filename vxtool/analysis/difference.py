@@ -12,7 +12,7 @@ from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints, is_typeddict
 
 from vxtool.analysis import model
-from vxtool.errors import UsageError
+from vxtool.errors import UsageError, reason_of
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Change, Counts, Difference, DiffSide, Path, Report
@@ -248,7 +248,7 @@ def load_report(path: str) -> Report:
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}; {what}.") from None
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path}: is not JSON: {' '.join(str(error).split())}; {what}.") from None
+        raise UsageError(f"{path}: is not JSON: {reason_of(error)}; {what}.") from None
     if not isinstance(value, dict) or value.get("schema") != _REPORT:
         found = value.get("schema") if isinstance(value, dict) else None
         raise UsageError(f"{path}: schema: expected {_REPORT!r}, found {str(found)[:60]!r}; {what}.")

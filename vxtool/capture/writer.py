@@ -27,7 +27,7 @@ from vxtool.capture.container import (
     UNKNOWN,
     Interface,
 )
-from vxtool.errors import PacketError, UsageError, VxtoolError
+from vxtool.errors import PacketError, UsageError
 from vxtool.whole_file import WholeFile
 
 ByteOrder = Literal["little", "big"]
@@ -97,7 +97,7 @@ class _Writer:
     def _failed(self, error: OSError) -> Exception:
         if isinstance(error, BrokenPipeError):
             return error  # whoever read has gone, as `head` does: no failure, and the command's to handle
-        return VxtoolError(f"{self._name}: writing failed: {error.strerror or error}: is the disk full?")
+        return UsageError(f"{self._name}: writing failed: {error.strerror or error}: is the disk full?")
 
 
 def _checked(what: str, value: int, most: int) -> int:
@@ -120,7 +120,7 @@ class PcapWriter(_Writer):
 
     `link_type` and `snaplen` go into its header; records are cut to `snaplen` bytes (0: no limit).
     Times are in µs, rounded down, or in ns with `nanoseconds`; seconds must fit 32 bits (1970 to 2106).
-    Raises UsageError where the file cannot be made, VxtoolError where writing fails.
+    Raises UsageError where the file cannot be made, or writing fails.
     """
 
     def __init__(
@@ -164,7 +164,7 @@ class PcapngWriter(_Writer):
 
     Interfaces are given as `interfaces`, or later with `add_interface`; each has its own link type, name,
     snaplen and time unit (`resolution`, `offset_seconds`). Raises UsageError where the file cannot be made,
-    VxtoolError where writing fails.
+    or writing fails.
     """
 
     def __init__(

@@ -4,9 +4,9 @@ Options are click's business (commands.py). But a third of the time of a short r
 click: files alone, `vxtool analyze FILE...`, and with `--format FORMAT`, go straight to the work. No traceback
 reaches a user, unless VXTOOL_DEBUG=1 asks for it.
 
-Exit codes: 0 all went well; 1 `--fail-on` found something, or an expectation is not met; 2 wrong options, or
-files that make no sense; 3 an input could not be read at all; 70 a bug in vxtool; 130 interrupted; 141 the reader
-of the output went away.
+Exit codes: 0 all went well; 1 `--fail-on` found something, or an expectation is not met; 2 wrong options,
+files that make no sense, or an output that cannot be written; 3 an input could not be read at all; 70 a bug in
+vxtool; 129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM; 141 the reader of the output went away.
 """
 
 from __future__ import annotations
@@ -37,6 +37,15 @@ EXIT_INPUT = 3
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_PIPE = 141  # 128 + SIGPIPE
+_ONCE = 1.0  # s: signals to end that come within are one; `timeout` sends each to a process and to its group
+
+
+class Ended(KeyboardInterrupt):
+    """SIGTERM or SIGHUP came: what is under way ends as by Ctrl-C, with another exit code."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.code = 128 + number  # as shells report it
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -54,13 +63,14 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except VxtoolError as error:
         complain(str(error))
         return EXIT_INPUT
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        return code_of_interrupt(error)
     except Exception as error:
         if isinstance(error, OSError) and error.filename is None and error.errno in _OUTPUT_ERRORS:
             complain(f"standard output: cannot be written: {error.strerror}; give it room.")
             return EXIT_USAGE
-        return EXIT_INTERRUPTED if _by_interrupt(error) else bug(error)
+        interrupt = _interrupt_behind(error)
+        return code_of_interrupt(interrupt) if interrupt is not None else bug(error)
 
 
 def main() -> NoReturn:
@@ -69,16 +79,48 @@ def main() -> NoReturn:
     # when the process ends.
     gc.disable()
     try:
+        _handle_signals()
         code = run()
-    except KeyboardInterrupt:  # while it was told how all ended
-        code = EXIT_INTERRUPTED
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            with suppress(OSError, ValueError):  # it takes no more: what was lost of a report has been told of
-                stream.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                with suppress(OSError, ValueError):  # it takes no more: what was lost of a report has been told of
+                    stream.flush()
+    except KeyboardInterrupt as error:  # at the last moment
+        code = code_of_interrupt(error)
     # All is written, and every file closed. To take the modules down one by one would take as long again as to
     # write a short report.
     os._exit(code)
+
+
+def _handle_signals() -> None:
+    """Let SIGTERM and SIGHUP end a command in order, so that no half-written file and no hidden cursor stays, and
+    SIGUSR1, which asks some commands for a report, end none.
+
+    What is ignored from outside, as `nohup` has it of SIGHUP, stays so.
+    """
+    import signal
+    import time
+
+    ended_at: float | None = None
+
+    def end(number: int, _frame: object) -> None:
+        nonlocal ended_at
+        now = time.monotonic()
+        if ended_at is None or now - ended_at > _ONCE:  # what cleans up is not to be interrupted
+            ended_at = now
+            raise Ended(number)
+
+    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+
+
+def code_of_interrupt(interrupt: KeyboardInterrupt) -> int:
+    """The exit code of a command that Ctrl-C or a signal ended."""
+    return interrupt.code if isinstance(interrupt, Ended) else EXIT_INTERRUPTED
 
 
 def exit_code_of(work: Callable[[], int]) -> int:
@@ -87,8 +129,8 @@ def exit_code_of(work: Callable[[], int]) -> int:
         code = work()
         if sys.stdout is not None:
             sys.stdout.flush()
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
+    except KeyboardInterrupt as error:
+        return code_of_interrupt(error)
     except BrokenPipeError:
         _drop_output()
         return EXIT_PIPE
@@ -146,14 +188,14 @@ def defaults_are_set() -> bool:
     return any(name not in OTHER_VARIABLES for name in variables) or os.path.exists(CONFIG_FILE)
 
 
-def _by_interrupt(error: BaseException) -> bool:
-    """Whether Ctrl-C is what an error came from.
+def _interrupt_behind(error: BaseException) -> KeyboardInterrupt | None:
+    """The interrupt that an error came from, if one did.
 
     Python 3.11 makes a RuntimeError of whatever ends a `__set_name__`, so of an interrupt that comes while a class
     is made, as when a module is imported.
     """
     cause = error.__cause__
-    return cause is not None and (isinstance(cause, KeyboardInterrupt) or _by_interrupt(cause))
+    return cause if cause is None or isinstance(cause, KeyboardInterrupt) else _interrupt_behind(cause)
 
 
 def _drop_output() -> None:

@@ -8,8 +8,10 @@ import click
 
 from vxtool.cli.analysis import run_analysis
 from vxtool.cli.options import complete_findings, judging_options, knowledge_options, look_options
-from vxtool.cli.types import FileName
+from vxtool.cli.types import FileName, Number
 from vxtool.report import RENDERERS
+
+_OFTEN = 0.01  # s: reading looks for what it is asked some ten times a second
 
 
 @click.command("analyze", short_help="Say what a capture shows: paths, drops, identities, overhead, MTU.")
@@ -80,8 +82,9 @@ from vxtool.report import RENDERERS
 @click.option(
     "--every",
     metavar="SECONDS",
-    type=click.FloatRange(min=0, min_open=True),
-    help="Print an interim report every so many seconds, of a capture that goes on; SIGUSR1 asks for one too.",
+    type=Number(min=_OFTEN),
+    help="Print an interim report every so many seconds, of a capture that goes on; SIGUSR1 asks for one too "
+    "(other commands ignore it).",
 )
 @look_options
 def command(files: tuple[str, ...], **options: Any) -> int:

@@ -135,7 +135,7 @@ def run_command(arguments: Sequence[str]) -> int:
     except click.Abort as error:
         # click makes one of an interrupt, but also of an EOFError, which nothing here raises on purpose.
         if isinstance(error.__cause__, KeyboardInterrupt):
-            return cli.EXIT_INTERRUPTED
+            return cli.code_of_interrupt(error.__cause__)
         return cli.bug(error.__cause__ or error)
     except SystemExit:  # so click ends where the reader of a help page, or of the version, went away
         return cli.EXIT_PIPE

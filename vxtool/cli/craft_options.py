@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from vxtool.cli.types import Number
 from vxtool.craft.capture import FORMATS
 
 _Option = dict[str, Any]
@@ -115,7 +116,7 @@ _SEND = [
         "listen",
         "SECONDS",
         "Show the replies, decoded, until so long after the last packet.",
-        type=click.FloatRange(0, 3600, min_open=True),
+        type=Number(0, 3600, min_open=True),
     ),
     _flag("anywhere", "Send to addresses that are neither private nor loopback too."),
 ]

@@ -6,7 +6,7 @@ import click
 
 from vxtool.cli.analysis import EXIT_FOUND
 from vxtool.cli.output import STDOUT, target_for, write
-from vxtool.cli.types import FileName, tunnel_port
+from vxtool.cli.types import FileName, Number, tunnel_port
 from vxtool.report import CROSSCHECK_RENDERERS
 
 _NAMED = 20  # differences
@@ -31,7 +31,7 @@ _NAMED = 20  # differences
 @click.option(
     "--fail-under",
     metavar="PERCENT",
-    type=click.FloatRange(0, 100),
+    type=Number(0, 100),
     help="Exit with 1 where a smaller share of the records is the same in a column; in info, of ARP, ICMP, TCP and "
     "UDP alone.",
 )

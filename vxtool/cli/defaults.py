@@ -10,6 +10,7 @@ something is written.
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +22,13 @@ from vxtool.spelling import nearest_named
 
 _PREFIX = "VXTOOL_"
 _NOT_IN_FILES = ("output",)
+_KINDS = (
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
 
 
 class Default(NamedTuple):
@@ -42,12 +50,27 @@ def options_of(command: click.Command) -> dict[str, click.Option]:
 
 
 def config_path() -> str | None:
-    """The file of defaults, where there is one. Raises UsageError where VXTOOL_CONFIG names none."""
+    """The file of defaults, where there is one. Raises UsageError for what is no file, or is not where
+    VXTOOL_CONFIG says."""
     named = os.environ.get("VXTOOL_CONFIG")
-    if named is not None and named and not os.path.isfile(named):
-        raise UsageError(f"VXTOOL_CONFIG={named}: no such file; name a file in TOML, or unset it.")
     path = CONFIG_FILE if named is None else named
-    return path if path and os.path.isfile(path) else None
+    if not path:
+        return None
+    told = path if named is None else f"VXTOOL_CONFIG={named}"
+    advice = "move it away" if named is None else "name a file in TOML, or unset it"
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        if named is None:
+            return None
+        raise UsageError(f"{told}: no such file; {advice}.") from None
+    except OSError as error:
+        raise UsageError(f"{told}: cannot be read: {error.strerror}; {advice}.") from None
+    # To open a pipe may wait without end, and a device may give without end.
+    if not stat.S_ISREG(mode):
+        kind = next((kind for is_kind, kind in _KINDS if is_kind(mode)), "no file")
+        raise UsageError(f"{told}: is {kind}, expected a file with defaults in TOML; {advice}.")
+    return path
 
 
 def defaults_of(name: str, command: click.Command, commands: Mapping[str, click.Command]) -> dict[str, Default]:

@@ -16,9 +16,10 @@ from vxtool import __version__
 _EXIT = {
     "0": "All went well.",
     "1": "A finding that --fail-on asks for, or an expectation that is not met.",
-    "2": "Wrong options, or files that make no sense.",
+    "2": "Wrong options, files that make no sense, or an output that cannot be written, as on a full disk.",
     "3": "An input could not be read at all; the others are still reported.",
     "70": "A bug in vxtool.",
+    "129, 143": "Ended by SIGHUP or SIGTERM: no half-written file stays.",
     "130": "Interrupted.",
     "141": "The reader of the output went away.",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import BinaryIO
 
 from vxtool.errors import UsageError
@@ -65,7 +66,8 @@ def _color_welcome() -> bool:
 
 
 def write(path: str, pieces: Iterable[str], encoding: str, append: bool = False) -> None:
-    """Write a text in `encoding`, or add it to what a file holds. A file is there whole or not at all.
+    """Write a text in `encoding`, or add it to what a file holds. A file is there whole or not at all, and what is
+    added too.
 
     Raises UsageError where the file or stream takes no more.
     """
@@ -76,8 +78,7 @@ def write(path: str, pieces: Iterable[str], encoding: str, append: bool = False)
                 sys.stdout.buffer.write(text.encode(encoding))
             sys.stdout.buffer.flush()
         elif append:
-            with open(path, "ab") as file:
-                file.write("".join(pieces).encode(encoding))
+            _append(path, "".join(pieces).encode(encoding))
         else:
             with whole_file(path) as file:
                 for text in pieces:
@@ -85,12 +86,28 @@ def write(path: str, pieces: Iterable[str], encoding: str, append: bool = False)
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise _unwritable(path, error) from error
+        # What is added to is the step's summary, which no option names.
+        raise _unwritable(path, error, "GITHUB_STEP_SUMMARY" if append else "--output") from error
 
 
-def _unwritable(path: str, error: OSError) -> UsageError:
+def _append(path: str, data: bytes) -> None:
+    """Add to a file; where that fails half-way it is as long as before."""
+    # Without a buffer, which would write what is left of it when the file is closed.
+    with open(path, "ab", buffering=0) as file:
+        before = os.fstat(file.fileno()).st_size
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[file.write(view) :]
+        except BaseException:
+            with suppress(OSError):  # a pipe or a device has no length
+                file.truncate(before)
+            raise
+
+
+def _unwritable(path: str, error: OSError, option: str = "--output") -> UsageError:
     name = "standard output" if path == STDOUT else path
-    return UsageError(f"{name}: cannot write the report: {error.strerror}; give --output another file.")
+    return UsageError(f"{name}: cannot write the report: {error.strerror}; give {option} another file.")
 
 
 def fits(path: str) -> bool:

@@ -1,11 +1,12 @@
-"""Option values that click has no type for: names of files, durations, and ports of tunnel protocols.
+"""Option values that click has no type for: names of files, numbers, durations, and ports of tunnel protocols.
 
-But for the first, each is a function from the text to the value, which raises click.BadParameter with what was
+But for the first two, each is a function from the text to the value, which raises click.BadParameter with what was
 expected.
 """
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any
 
 import click
@@ -23,6 +24,16 @@ class FileName(click.Path):
             return super().convert(value, param, ctx)
         except ValueError as error:  # a NUL, or what the file system's encoding lacks
             self.fail(f"{str(value)!r} is no name of a file: {error}.", param, ctx)
+
+
+class Number(click.FloatRange):
+    """As click's own range, which lets through what is no number and lies in every range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not isfinite(number):
+            self.fail(f"{value!r} is no number to count with; give one such as 2.5.", param, ctx)
+        return number
 
 
 def duration(value: str) -> int:

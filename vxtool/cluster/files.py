@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO
 
-from vxtool.errors import UsageError
+from vxtool.errors import UsageError, reason_of
 
 # Some 4 KB of JSON for each endpoint make this some 30,000 pods; a capture given by mistake stops here too.
 MAX_BYTES = 128 << 20
@@ -132,7 +132,7 @@ def _one_line_errors(path: str, text: str) -> Iterator[None]:
         raise UsageError(f"{path}: nested too deeply for anything that kubectl or ip prints") from None
     except ValueError as error:
         # A number of thousands of digits: Python refuses to convert it.
-        raise UsageError(f"{path}: is no JSON that can be used: {error}") from None
+        raise UsageError(f"{path}: is no JSON that can be used: {reason_of(error)}") from None
 
 
 def as_mapping(value: object) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from vxtool.errors import UsageError
+from vxtool.errors import UsageError, reason_of
 
 _LONGEST = 120  # characters of PyYAML's own words
 _LOOKS_LIKE = re.compile(r"^(?:apiVersion|kind|items):", re.MULTILINE)
@@ -47,7 +47,7 @@ def parse_yaml(path: str, text: str) -> list[Any]:
         raise UsageError(f"{path}: nested too deeply for anything that kubectl prints") from None
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
         # A character that YAML forbids, a number of thousands of digits, and what PyYAML itself trips over.
-        why = " ".join(str(error).split())[:_LONGEST]
+        why = reason_of(error)[:_LONGEST]
         raise UsageError(f"{path}: is no YAML that can be used ({ascii(why)[1:-1]})") from None
 
 

@@ -71,19 +71,8 @@ def encapsulate(
 ) -> tuple[Encapsulated, str | None]:
     """Wrap each record of a capture; what was done, and what is wrong with the input where it is damaged.
 
-    Raises UsageError for a record that cannot be wrapped, and names it; a file that was begun is removed then.
+    Raises UsageError for a record that cannot be wrapped, and names it; what stood where the output goes stays.
     """
-    try:
-        return _encapsulate(path, target, outside)
-    except UsageError:
-        if isinstance(target, str) and os.path.isfile(target):
-            os.remove(target)
-        raise
-
-
-def _encapsulate(
-    path: str | os.PathLike[str] | BinaryIO, target: str | BinaryIO, outside: Outside
-) -> tuple[Encapsulated, str | None]:
     written = commented = 0
     with Capture(path, keep_comments=True) as capture:
         comments = capture.container.comments

@@ -14,6 +14,7 @@ from itertools import repeat
 from operator import itemgetter
 from pathlib import Path
 from struct import Struct
+from types import TracebackType
 from typing import BinaryIO, Literal
 
 from vxtool.capture.container import OUT
@@ -21,7 +22,7 @@ from vxtool.capture.container import Interface as DescribedInterface
 from vxtool.capture.writer import PcapngWriter, PcapWriter
 from vxtool.craft.router import Batch, Interface, Lane, Stream
 from vxtool.craft.train import HEADER, shortened
-from vxtool.errors import UsageError, VxtoolError
+from vxtool.errors import UsageError
 from vxtool.packet import SLL, SLL2, Ethernet, Layer, Vlan, template_pcap
 from vxtool.packet.sll import OUTGOING, TO_THIS_HOST
 from vxtool.whole_file import WholeFile
@@ -117,13 +118,16 @@ class CaptureFile:
     def __enter__(self) -> CaptureFile:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         try:
-            self._stack.close()
+            # Told of the error, so that what is half written is given up.
+            self._stack.__exit__(kind, error, trace)
         except BrokenPipeError:
             raise
-        except OSError as error:  # what was still buffered
-            raise VxtoolError(f"writing failed: {error.strerror or error}: is the disk full?") from None
+        except OSError as failed:  # what was still buffered
+            raise UsageError(f"writing failed: {failed.strerror or failed}: is the disk full?") from None
 
     def write_all(self, streams: Sequence[Stream]) -> None:
         """Write the records of all streams in order of time; of equal times, in the streams' order."""
@@ -195,18 +199,19 @@ class CaptureFile:
             except BrokenPipeError:
                 raise
             except OSError as error:
-                raise VxtoolError(
+                raise UsageError(
                     f"{name}: writing failed: {error.strerror or error}: is the disk full?"
                 ) from None
 
         def leave(_kind: object, error: BaseException | None, _trace: object) -> None:
             with told():
-                if not isinstance(output, str):
-                    output.flush()
-                elif error is None:
+                if error is not None:
+                    if isinstance(output, str):
+                        whole.give_up()
+                elif isinstance(output, str):
                     whole.finish()
                 else:
-                    whole.give_up()
+                    output.flush()
 
         if isinstance(output, str):
             try:
