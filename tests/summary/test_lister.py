@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import gc
 import json
-import re
 import random
+import re
 import struct
 import weakref
 from collections.abc import Sequence
