@@ -25,10 +25,30 @@ from vxtool.report.escape import escape
         ("a\u2028b", r"a\u2028b"),
         ("\udcff", r"\udcff"),
         ("\U000e0041", r"\U000e0041"),
+        ("eth1 ::error::pwned", r"eth1 \x3a:error\x3a:pwned"),
+        ("x" * 90 + "::add-mask::y", "x" * 90 + r"\x3a:add-mask\x3a:y"),
+        (":::Error file=x::1", r":\x3a:Error file=x::1"),
+        ("a##[error]b", r"a#\x23[error]b"),
+        ("###[group]", r"##\x23[group]"),
+        ("##vso[task.setvariable variable=x]y", r"#\x23vso[task.setvariable variable=x]y"),
     ],
 )
 def test_known_tricks_are_spelled_out(text: str, safe: str) -> None:
     assert escape(text) == safe
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["::", "::1", "fd00::1", "fe80::cafe", "::ffff:10.0.0.1", "::a:b → 2001:db8::dead:beef", "[fe80::add]:80",
+     "## heading", "#1 ##2", "a[0]", "#[x]", "k8s:app=web"],
+)  # fmt: skip
+def test_addresses_and_signs_of_everyday_stay_as_they_are(text: str) -> None:
+    assert escape(text) == text
+
+
+def test_what_is_escaped_stays_so() -> None:
+    once = escape("::error::x ##[error] \u202e")
+    assert escape(once) == once
 
 
 def test_what_the_encoding_lacks_is_spelled_out_too() -> None:

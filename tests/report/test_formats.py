@@ -48,6 +48,8 @@ EVIL = [
     "\n::error file=x::gone",
     "%0A::error::gone",
     "::stop-commands::x",
+    "##[error]gone",
+    "##vso[task.setvariable variable=x]y",
     "]]>",
     "&lt;b&gt; &amp; &#x41;",
     "@everyone #1 !1 %1",
@@ -129,6 +131,9 @@ def test_nothing_that_a_terminal_obeys_gets_through(format_: str, text: str) -> 
     assert not bad
     assert not re.search("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f]", shown)
     shown.encode("utf-8")
+    assert not re.search(r"##\[|##vso\[", shown)
+    if format_ != "github":
+        assert not re.search(r"^ *::[a-zA-Z-]", shown, re.MULTILINE)
 
 
 # JUnit.

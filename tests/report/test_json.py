@@ -13,6 +13,8 @@ from jsonschema import Draft202012Validator
 
 from vxtool.analysis import model
 from vxtool.report import RENDERERS, Target
+from vxtool.report.escape import escape
+from vxtool.report.json import safe, safe_bytes
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.json"))
@@ -58,6 +60,29 @@ def test_names_stay_readable_and_terminal_tricks_are_escaped() -> None:
     text = render(value)
     assert '"東京\\u001b\\u009b\\u202e\\udcff"' in text
     assert json.loads(text) == value
+
+
+def test_what_is_escaped_is_what_the_text_report_escapes() -> None:
+    signs = [chr(code) for code in range(0x20, 0x110000)]
+    differing = [sign for sign in signs if (safe(sign) == sign) != (escape(sign) == sign)]
+    assert differing == []
+    whole = json.dumps("".join(signs), ensure_ascii=False)
+    assert json.loads(safe(whole)) == json.loads(json.dumps("".join(signs)))
+    assert safe(whole).isprintable()
+    assert safe_bytes("\x7f\U000e0041 ü".encode()) == "\\u007f\\udb40\\udc41 ü".encode()
+
+
+@pytest.mark.parametrize(
+    "name", ["##[error]x", "a##vso[task.setvariable variable=x]y", "###[x]", "\\##[", "::error::x"]
+)
+def test_no_name_is_a_command_to_a_pipeline(name: str) -> None:
+    value = report()
+    value["identities"][0]["name"] = name
+    text = render(value)
+    assert json.loads(text) == value
+    assert "##[" not in text
+    assert "##vso[" not in text
+    assert not [line for line in text.splitlines() if line.strip().startswith("::")]
 
 
 @given(st.text(st.characters()))

@@ -87,6 +87,26 @@ def test_a_line_feed_in_a_name_begins_no_line(founding: Any) -> None:
     assert not [line for line in text.splitlines() if line.strip().startswith("OK  every")]
 
 
+@pytest.mark.parametrize("width", [72, 80, 100, 200])
+@pytest.mark.parametrize("blanks", [0, 1, 40, 75])
+def test_no_name_begins_a_line_that_a_pipeline_obeys_however_it_is_wrapped(
+    founding: Any, width: int, blanks: int
+) -> None:
+    for lead in ("x " * blanks, "x" * blanks):
+        forged = f"{lead}::error file=x::pwned ##[error]a ##vso[task.setvariable variable=x]y"
+        founding["inputs"][0]["error"] = forged
+        founding["forwarding"]["paths"][0].update(ingress=forged, egress=forged)
+        founding["identities"][0]["pods"] = [forged]
+        founding["findings"] = [
+            {"id": "forwarding.dropped", "severity": "error", "title": forged, "count": 1,
+             "evidence": [{"input": forged, "record": 1, "time": None, "text": forged}],
+             "remedy": f"Look at it.\n{forged}", "unknown": forged}
+        ]  # fmt: skip
+        text = page(founding, width=width)
+        assert "pwned" in text
+        assert not re.search(r"^ *::[a-zA-Z-]|##\[|##vso\[", text, re.MULTILINE)
+
+
 def test_signs_that_the_encoding_lacks_are_written_in_ascii(founding: Any) -> None:
     assert "eth1 -> eth2   1 datagram   16 us" in page(founding, encoding="ascii")
     assert "eth1 -> eth2   1 datagram   16 µs" in page(founding, encoding="latin-1")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import random
+import re
 import struct
 import weakref
 from collections.abc import Sequence
@@ -434,6 +435,35 @@ def test_messages_cannot_either(engine: str, tmp_path: Path) -> None:
         assert not {"\x1b", "\x07", "\u202e"} & {*text}
         assert "GET /" in text
     assert len(text_of([str(path)], format="tsv").splitlines()) == 3
+
+
+def test_nor_is_any_of_them_a_command_to_a_pipeline(engine: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.pcap"
+    request = b"GET /##vso[x] ::error::y HTTP/1.1\r\n\r\n"
+    entries = [*passed(0, tunnelled(segment(1, 0x02), 1)), *passed(MS, tunnelled(segment(2, 0x18, request), 2))]
+    path.write_bytes(to_pcap(entries, SLL2))
+    names = {3: "::error::z##[error]", 4: "eth4"}
+    for format in FORMATS:
+        for fields in ([], ["ingress"], ["info"]):
+            text = text_of([str(path)], interfaces=names, format=format, fields=fields)
+            assert not re.search(r"^ *::[a-z]|##\[|##vso\[", text, re.MULTILINE)
+    records = json.loads(text_of([str(path)], interfaces=names, format="json"))["records"]
+    assert records[0]["ingress"] == names[3]
+    assert "GET /##vso[x] ::error::y" in records[1]["info"]
+
+
+def test_json_spells_out_what_the_other_formats_do(engine: str, tmp_path: Path) -> None:
+    path = tmp_path / "x.pcap"
+    path.write_bytes(to_pcap(passed(0, tunnelled(segment(1))), SLL2))
+    # One of each kind that does not print, and what does.
+    name = "東京\x7f\x85\xa0\xad\u061c\u180e\u2028\u3000\ue000\ufeff\ufff9\U0001d173\U000e0041\U0010ffff👩"
+    text = text_of([str(path)], interfaces={3: name, 4: "eth4"}, format="json")
+    assert text.replace("\n", "").isprintable()
+    assert '"東京\\u007f\\u0085\\u00a0' in text
+    assert "\\udb40\\udc41" in text
+    assert "👩" in text
+    (record,) = json.loads(text)["records"]
+    assert record["ingress"] == name
 
 
 # Both engines.

@@ -29,7 +29,18 @@ from torture.files import TRACE
 from torture.jobs import Case, Job
 from torture.layout import layout
 from torture.tally import Wrong
-from torture.ways import CAPTURES, REFUSED, UNDERSTOOD, Done, command, ended_well, plain, process, work_folder
+from torture.ways import (
+    CAPTURES,
+    REFUSED,
+    UNDERSTOOD,
+    Done,
+    command,
+    ended_well,
+    obeyed,
+    plain,
+    process,
+    work_folder,
+)
 
 import vxtool.cli.output as output_module
 
@@ -66,6 +77,9 @@ HOSTILE: dict[str, str] = {
     "a command of GitHub": "::error::INJECTED",
     "commands of GitHub behind line feeds": "\n::error file=x::INJECTED\n::set-output name=x::y\n::stop-commands::",
     "an encoded command": "%0A::error::x%0D,title=x:y",
+    "a command of GitHub behind a blank": "eth1 ::error::INJECTED",
+    "a command of GitHub in a word without end": "x" * 71 + "::error::INJECTED" * 40,
+    "a command of GitHub's older form": "a##[error]INJECTED",
     "a command of Azure": "##vso[task.setvariable variable=x]y",
     "JSON": '"}],"findings":[{"id":"x"}]\\',
     "a shell": "$(touch /tmp/torture-was-here) `touch /tmp/torture-was-here`; touch /tmp/torture-was-here",
@@ -283,6 +297,9 @@ def through_commands(place: str) -> Iterator[Case]:
             for format_ in formats:
                 run = partial(_run, place, name, format_, make, harmless, value)
                 yield Case(f"{place}: {text}, {name} {format_}", row, run, 200_000)
+        for name in ("analyze", "flows", "diff"):
+            run = partial(_narrow, name, make)
+            yield Case(f"{place}: {text}, {name} wrapped", row, run, 200_000)
         run = partial(_run, place, "analyze", "text", make, harmless, value, ("--color", "always"))
         yield Case(f"{place}: {text}, in colour", row, run, 200_000)
         for name in ("decap", "extract", "encap"):
@@ -321,6 +338,7 @@ def _run(
     if more:
         output = _COLORS.sub("", output)
     plain(output, f"{name} {format_}")
+    obeyed(output, f"{name} {format_}", own=format_ == "github")
     if any(line.strip().startswith("INJECTED") for line in output.split("\n")):
         raise Wrong("a line of its own")
     kind = f"{name} {format_}"
@@ -329,6 +347,19 @@ def _run(
         harmless[kind] = found
     elif kind in harmless and found != harmless[kind] and not _may_differ(value, place):
         raise Wrong(f"another structure: {_difference(harmless[kind], found)}")
+    return UNDERSTOOD
+
+
+def _narrow(name: str, make: Any) -> str:
+    """As text, with lines broken within names too."""
+    made = make()
+    if name != "analyze" and "--expect" in made:
+        made = made[:1]
+    done = command(_arguments(name, "text", made))
+    ended_well(done)
+    if done.code in (2, 3):
+        return REFUSED
+    obeyed(done.output.decode(), f"{name} text")
     return UNDERSTOOD
 
 
@@ -362,6 +393,7 @@ def _made(name: str, make: Any, folder: Path) -> str:
     if done.code:
         return REFUSED
     plain(done.output.decode(), name)
+    obeyed(done.output.decode(), name)
     for comment in comments_of(output.read_bytes()):
         plain(comment, f"a comment of {name}")
         if "\n" in comment:
@@ -391,6 +423,7 @@ def _in_process(make: Any) -> tuple[str, Done]:
     if done.code in (2, 3):
         return REFUSED, done
     plain(done.output.decode(), "analyze text")
+    obeyed(done.output.decode(), "analyze text")
     return UNDERSTOOD, done
 
 

@@ -213,6 +213,18 @@ def plain(text: str, name: str) -> None:
         raise Wrong(f"{name} holds the control character {found[0]!r} in {around!r}")
 
 
+# After actions/runner, src/Runner.Common/ActionCommand.cs, and Azure's logging commands.
+_COMMANDS = re.compile(r"##\[|##vso\[")
+_COMMAND = re.compile(r"::[a-zA-Z-]+.*::")
+
+
+def obeyed(text: str, name: str, own: bool = False) -> None:
+    """Nothing that the runner of a pipeline would obey; with `own`, lines that begin with `::` are meant so."""
+    for line in text.split("\n"):
+        if _COMMANDS.search(line) or (not own and _COMMAND.match(line.lstrip())):
+            raise Wrong(f"{name} holds a command for a pipeline: {line[:200]!r}")
+
+
 def one_line(text: str) -> None:
     if len(text) > 4_000:
         raise Wrong(f"an error of {len(text)} characters: {text[:200]!r}")

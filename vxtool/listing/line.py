@@ -50,10 +50,6 @@ _WIDE = (
     (0x1100, 0x115F), (0x2E80, 0x303E), (0x3041, 0xA4CF), (0xAC00, 0xD7A3), (0xF900, 0xFAFF), (0xFE30, 0xFE6F),
     (0xFF00, 0xFF60), (0xFFE0, 0xFFE6), (0x1F300, 0x1F64F), (0x1F900, 0x1F9FF), (0x20000, 0x3FFFD),
 )  # fmt: skip
-_UNSAFE = (
-    (0x7F, 0x9F), (0x61C, 0x61C), (0x200B, 0x200F), (0x2028, 0x202E), (0x2060, 0x206F), (0xD800, 0xDFFF),
-    (0xFEFF, 0xFEFF),
-)  # fmt: skip
 _JSON = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -249,7 +245,8 @@ def _json(look: Look, line: Line, field: str) -> str:
 
 def _spelled(sign: str) -> str:
     code = ord(sign)
-    if code < 0x20 or any(first <= code <= last for first, last in _UNSAFE):
+    # Of what else does not print, `Lister.blocks` takes care, but for bytes that are no UTF-8.
+    if code < 0x20 or 0xD800 <= code <= 0xDFFF:
         return _JSON.get(sign) or f"\\u{code:04x}"
     return _JSON.get(sign, sign)
 

@@ -226,6 +226,15 @@ class Lister:
 
     def blocks(self, inputs: Inputs) -> Iterator[bytes]:
         """The lines as UTF-8, some at a time. What of an input cannot be read any more is left out."""
+        if self._wish.format != "json":
+            yield from self._blocks(inputs)
+            return
+        from vxtool.report.json import safe_bytes  # here, because the other formats need none of it
+
+        # A block ends where a line does, so no sign is cut.
+        yield from map(safe_bytes, self._blocks(inputs))
+
+    def _blocks(self, inputs: Inputs) -> Iterator[bytes]:
         machine = self._machine
         with inputs.opened(readable(self._inputs)) as reading:
             while (index := machine.wants()) is not None:

@@ -3,9 +3,21 @@
 Interface names, pod names, labels and paths are written by whoever sent the packet or the file. A terminal
 obeys control characters, and bidirectional marks let a name pretend to be another one; so every character that
 does not print is spelled out, as Python would spell it in a string.
+
+A terminal may be the log of a pipeline, whose runner obeys what it finds there. GitHub's takes a line for a command
+that begins, behind blanks, with `::name`, and an older form of it, `##[name]`, anywhere in a line (actions/runner,
+src/Runner.Common/ActionCommand.cs); Azure's takes `##[name]` and `##vso[name]`
+(https://learn.microsoft.com/azure/devops/pipelines/scripts/logging-commands). Wherever a text is wrapped or cut, a
+line may begin; so of each of these one sign is spelled out, at any place. Names of commands begin with a letter and
+none is made of up to four hexadecimal digits, so `fd00::cafe` and `::1` stay the addresses that they are.
 """
 
 from __future__ import annotations
+
+import re
+
+# The sign of each command without which it is none.
+COMMANDS = re.compile(r"(?<=#)#(?=\[|vso\[)|:(?=:(?![0-9a-f]{1,4}(?![a-z-]))[a-z-])", re.IGNORECASE | re.ASCII)
 
 
 def escape(text: str, encoding: str = "utf-8") -> str:
@@ -13,8 +25,10 @@ def escape(text: str, encoding: str = "utf-8") -> str:
 
     What prints is what Unicode says does: no control (C0, C1, ESC, line feed), format (bidirectional marks,
     zero-width), surrogate, private-use or unassigned character, and no separator but the plain space. The
-    others become ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN``.
+    others become ``\xNN``, ``\uNNNN`` or ``\UNNNNNNNN``, and so does one sign of what a pipeline would obey.
     """
+    if "::" in text or "##" in text:
+        text = COMMANDS.sub(lambda sign: _spell(sign[0]), text)
     if text.isascii() and text.isprintable():
         return text
     return "".join(char if _fits(char, encoding) else _spell(char) for char in text)

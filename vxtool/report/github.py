@@ -54,4 +54,5 @@ def _data(text: str) -> str:
 
 
 def _property(text: str) -> str:
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
+    # Before anything is spelled out: what is encoded so is no command, and the runner reads the name as it was.
+    return clean(text.replace("%", "%25").replace(":", "%3A").replace(",", "%2C"))

@@ -45,8 +45,10 @@ def render_compact(flows: FlowList, target: Target) -> Iterator[str]:
 
 def render_jsonpb(flows: FlowList) -> Iterator[str]:
     """An object a line for each listed flow, in ASCII; many of them at a time."""
+    from vxtool.report.json import safe  # here, because other formats need none of it
+
     encode = json.JSONEncoder(separators=(",", ":")).encode
-    return _pages(encode(_response(flow, flows["node"])) for flow in flows["flows"])
+    return _pages(safe(encode(_response(flow, flows["node"]))) for flow in flows["flows"])
 
 
 def _pages(lines: Iterator[str]) -> Iterator[str]:

@@ -1,14 +1,14 @@
 """The report as one JSON object, in the order of the model, so that equal reports are equal bytes.
 
-The text is safe to print: beyond what JSON asks for, characters that a terminal obeys or that reorder what
-stands beside them are written as escapes, and so are lone surrogates (undecodable bytes of a file's name),
-which makes the text encodable as UTF-8 whatever it holds.
+The text is safe to print: beyond what JSON asks for, characters that do not print (escape.py says which) are
+written as escapes, among them lone surrogates (undecodable bytes of a file's name), which makes the text encodable
+as UTF-8 whatever it holds. So is one sign of `##[` and `##vso[`, which the runners of pipelines obey; a line that
+begins with `::`, as they do too, JSON has none.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints, is_
 
 from vxtool.analysis.model import FlowList, ListedFlow, Report
 from vxtool.report import Target
+from vxtool.report.escape import COMMANDS
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Difference
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from vxtool.listing.detail import RecordDetail
     from vxtool.overheads import MtuPlan
 
-# C1 controls and DEL, zero-width and bidirectional marks, line and paragraph separators, surrogates.
-_UNSAFE = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
 _NESTED = frozenset({dict, list})
 _LISTED = 4  # blanks before a flow of a list
 _LINES = 256  # of which each is a text at once
@@ -84,10 +83,30 @@ def render_crosscheck(result: Crosscheck, target: Target | None = None) -> str:
 
 def safe(text: str) -> str:
     """`text` of JSON, with what is not safe to print written as escapes."""
+    # Outside strings JSON has none of these but line feeds, and inside a string an escape means the same.
+    if "##" in text:
+        text = COMMANDS.sub(lambda sign: _spelled(sign[0]) if sign[0] == "#" else sign[0], text)
     if not text.isascii() or "\x7f" in text:
-        # Outside strings JSON has none of these, and inside a string an escape means the same.
-        text = re.sub(_UNSAFE, lambda match: f"\\u{ord(match[0]):04x}", text)
+        unsafe = [sign for sign in set(text) if not sign.isprintable() and sign != "\n"]
+        if unsafe:
+            text = text.translate({ord(sign): _spelled(sign) for sign in unsafe})
     return text
+
+
+def safe_bytes(text: bytes) -> bytes:
+    """The same of UTF-8, which may be long."""
+    if text.isascii() and b"\x7f" not in text and b"##" not in text:
+        return text
+    return safe(text.decode()).encode()
+
+
+def _spelled(sign: str) -> str:
+    """As escapes of JSON: beyond 16 bits, two of UTF-16."""
+    code = ord(sign)
+    if code < 0x10000:
+        return f"\\u{code:04x}"
+    code -= 0x10000
+    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
 def _written(value: Any, shape: Any, margin: str) -> str:

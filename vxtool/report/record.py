@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from vxtool.report import Target
+from vxtool.report.escape import COMMANDS
 from vxtool.report.layout import Page, cells
 from vxtool.report.units import count, counted
 
@@ -168,4 +169,6 @@ def _beside(page: Page, lines: Sequence[_Line], dump: Sequence[str], width: int,
 def _dump_row(data: bytes, start: int, end: int, digits: int) -> str:
     row = data[start:end]
     text = "".join(chr(octet) if 0x20 <= octet < 0x7F else "." for octet in row)
+    # What a pipeline would obey is no text here either; one column stays one column.
+    text = COMMANDS.sub(".", text)
     return f"{start:0{digits}}  {row.hex(' ').ljust(_ROW * 3 - 1)}  {text}".rstrip()

@@ -124,18 +124,13 @@ static void write_hex(vx_text *text, const char *lead, uint32_t number, unsigned
         vx_text_byte(text, "0123456789abcdef"[number >> (4 * digits) & 15]);
 }
 
-/* As json.py's _UNSAFE has them: what terminals obey or what reorders its neighbours. */
-static bool is_unsafe(uint32_t sign) {
-    return (sign >= 0x7F && sign <= 0x9F) || sign == 0x61C || (sign >= 0x200B && sign <= 0x200F) ||
-           (sign >= 0x2028 && sign <= 0x202E) || (sign >= 0x2060 && sign <= 0x206F) || sign == 0xFEFF;
-}
-
-/* Take what was written from `start` on back, and write it as it may stand within a string of JSON. */
+/* Take what was written from `start` on back, and write it as it may stand within a string of JSON. What else is
+ * not safe to print is known to Unicode's tables, which whoever takes the lines has: lister.py. */
 static void escape_json(vx_text *text, size_t start) {
     bool clean = true;
     for (size_t i = start; clean && i < text->size; i++) {
         uint8_t octet = (uint8_t)text->at[i];
-        clean = octet >= 0x20 && octet < 0x7F && octet != '"' && octet != '\\';
+        clean = octet >= 0x20 && octet < 0x80 && octet != '"' && octet != '\\';
     }
     size_t size = text->size - start;
     char *copy = clean ? NULL : malloc(size > 0 ? size : 1);
@@ -161,7 +156,7 @@ static void escape_json(vx_text *text, size_t start) {
             vx_text_string(text, "\\t");
         } else if (taken == 1 && sign >= 0x80) {
             write_hex(text, "\\u", 0xDC00 + sign, 4); /* as Python holds such a byte */
-        } else if (sign < 0x20 || is_unsafe(sign)) {
+        } else if (sign < 0x20) {
             write_hex(text, "\\u", sign, 4);
         } else {
             vx_text_bytes(text, copy + i, taken);
