@@ -124,8 +124,8 @@ static void write_hex(vx_text *text, const char *lead, uint32_t number, unsigned
         vx_text_byte(text, "0123456789abcdef"[number >> (4 * digits) & 15]);
 }
 
-/* Take what was written from `start` on back, and write it as it may stand within a string of JSON. What else is
- * not safe to print is known to Unicode's tables, which whoever takes the lines has: lister.py. */
+/* Take what was written from `start` on back, and write it as it may stand within a string of JSON. What else
+ * is not safe to print is known to Unicode's tables, which whoever takes the lines has: lister.py. */
 static void escape_json(vx_text *text, size_t start) {
     bool clean = true;
     for (size_t i = start; clean && i < text->size; i++) {
