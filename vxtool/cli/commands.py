@@ -137,6 +137,7 @@ def run_command(arguments: Sequence[str]) -> int:
         if isinstance(error.__cause__, KeyboardInterrupt):
             return cli.code_of_interrupt(error.__cause__)
         return cli.bug(error.__cause__ or error)
-    except SystemExit:  # so click ends where the reader of a help page, or of the version, went away
-        return cli.EXIT_PIPE
+    except SystemExit as error:
+        # So click ends where the reader of a help page, or of the version, went away, and when it has completed.
+        return cli.EXIT_PIPE if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
     return code if isinstance(code, int) else 0
