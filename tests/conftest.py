@@ -22,9 +22,12 @@ settings.register_profile("repeatable", derandomize=True, deadline=None)
 settings.register_profile("searching", deadline=None)
 settings.load_profile("searching" if "VXTOOL_EXAMPLES" in os.environ else "repeatable")
 
-# What a shell starts in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
+# What a shell starts in the background ignores Ctrl-C, and what nohup starts SIGHUP; so would programs that tests
+# start and interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 CAPTURES = REPOSITORY / "captures"

@@ -13,8 +13,7 @@ from jsonschema import Draft202012Validator
 
 from vxtool.analysis import model
 from vxtool.report import RENDERERS, Target
-from vxtool.report.escape import escape
-from vxtool.report.json import safe, safe_bytes
+from vxtool.report.escape import escape, safe, safe_bytes
 
 GOLDEN = Path(__file__).parent / "golden"
 CASES = sorted(path.stem for path in GOLDEN.glob("*.json"))

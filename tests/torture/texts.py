@@ -78,7 +78,7 @@ HOSTILE: dict[str, str] = {
     "commands of GitHub behind line feeds": "\n::error file=x::INJECTED\n::set-output name=x::y\n::stop-commands::",
     "an encoded command": "%0A::error::x%0D,title=x:y",
     "a command of GitHub behind a blank": "eth1 ::error::INJECTED",
-    "a command of GitHub in a word without end": "x" * 71 + "::error::INJECTED" * 40,
+    "a command of GitHub in a word without end": "x" * 71 + "::error::gone" * 40,
     "a command of GitHub's older form": "a##[error]INJECTED",
     "a command of Azure": "##vso[task.setvariable variable=x]y",
     "JSON": '"}],"findings":[{"id":"x"}]\\',

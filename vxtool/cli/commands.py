@@ -6,6 +6,7 @@ more than importing click.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -126,6 +127,7 @@ def vxtool(ctx: click.Context) -> None:
 
 def run_command(arguments: Sequence[str]) -> int:
     """Run the command that the arguments name, and return its exit code; of wrong ones tell in one line."""
+    output = sys.stdout
     try:
         code = vxtool.main(arguments, prog_name="vxtool", standalone_mode=False)
     except click.UsageError as error:
@@ -138,6 +140,7 @@ def run_command(arguments: Sequence[str]) -> int:
             return cli.code_of_interrupt(error.__cause__)
         return cli.bug(error.__cause__ or error)
     except SystemExit as error:
-        # So click ends where the reader of a help page, or of the version, went away, and when it has completed.
-        return cli.EXIT_PIPE if isinstance(error.__context__, BrokenPipeError) else int(error.code or 0)
+        # So click ends when it has completed, and where the reader of a help page, or of the version, went away:
+        # then it has put something in the place of the output.
+        return int(error.code or 0) if sys.stdout is output else cli.EXIT_PIPE
     return code if isinstance(code, int) else 0

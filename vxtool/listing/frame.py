@@ -18,7 +18,7 @@ def head(wish: Wish, fields: Sequence[str], tool: Tool, inputs: Sequence[Input])
         return b""
     if wish.format == "tsv":
         return "\t".join(fields).encode() + b"\n"
-    from vxtool.report.json import safe
+    from vxtool.report.escape import safe
 
     told = json.dumps({"schema": SCHEMA, "tool": tool, "inputs": list(inputs)}, indent=2, ensure_ascii=False)
     return safe(told.removesuffix("\n}") + ',\n  "records": [').encode()

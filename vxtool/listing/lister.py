@@ -229,7 +229,7 @@ class Lister:
         if self._wish.format != "json":
             yield from self._blocks(inputs)
             return
-        from vxtool.report.json import safe_bytes  # here, because the other formats need none of it
+        from vxtool.report.escape import safe_bytes  # here, because the other formats need none of it
 
         # A block ends where a line does, so no sign is cut.
         yield from map(safe_bytes, self._blocks(inputs))

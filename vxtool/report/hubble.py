@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from vxtool.cluster.identities import reserved_identity
 from vxtool.report import Target
-from vxtool.report.escape import escape
+from vxtool.report.escape import escape, safe
 from vxtool.report.icmp import icmp_name
 
 if TYPE_CHECKING:
@@ -45,8 +45,6 @@ def render_compact(flows: FlowList, target: Target) -> Iterator[str]:
 
 def render_jsonpb(flows: FlowList) -> Iterator[str]:
     """An object a line for each listed flow, in ASCII; many of them at a time."""
-    from vxtool.report.json import safe  # here, because other formats need none of it
-
     encode = json.JSONEncoder(separators=(",", ":")).encode
     return _pages(safe(encode(_response(flow, flows["node"]))) for flow in flows["flows"])
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin, get_type_hints, is_
 
 from vxtool.analysis.model import FlowList, ListedFlow, Report
 from vxtool.report import Target
-from vxtool.report.escape import COMMANDS
+from vxtool.report.escape import safe
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Difference
@@ -79,34 +79,6 @@ def render_crosscheck(result: Crosscheck, target: Target | None = None) -> str:
     from vxtool.listing.crosscheck import Crosscheck
 
     return safe(_written(result, Crosscheck, "\n")) + "\n"
-
-
-def safe(text: str) -> str:
-    """`text` of JSON, with what is not safe to print written as escapes."""
-    # Outside strings JSON has none of these but line feeds, and inside a string an escape means the same.
-    if "##" in text:
-        text = COMMANDS.sub(lambda sign: _spelled(sign[0]) if sign[0] == "#" else sign[0], text)
-    if not text.isascii() or "\x7f" in text:
-        unsafe = [sign for sign in set(text) if not sign.isprintable() and sign != "\n"]
-        if unsafe:
-            text = text.translate({ord(sign): _spelled(sign) for sign in unsafe})
-    return text
-
-
-def safe_bytes(text: bytes) -> bytes:
-    """The same of UTF-8, which may be long."""
-    if text.isascii() and b"\x7f" not in text and b"##" not in text:
-        return text
-    return safe(text.decode()).encode()
-
-
-def _spelled(sign: str) -> str:
-    """As escapes of JSON: beyond 16 bits, two of UTF-16."""
-    code = ord(sign)
-    if code < 0x10000:
-        return f"\\u{code:04x}"
-    code -= 0x10000
-    return f"\\u{0xD800 + (code >> 10):04x}\\u{0xDC00 + (code & 0x3FF):04x}"
 
 
 def _written(value: Any, shape: Any, margin: str) -> str:
