@@ -54,7 +54,7 @@ class Control:
     def due(self) -> bool:
         """Whether an interim report is to be made; not before the last one is done."""
         wanted = self._asked or (self._next is not None and time.monotonic() >= self._next)
-        return wanted and self._tell is not None and self.wait(at_once=True) and self._tell is not None
+        return wanted and self.wait(at_once=True) and self._tell is not None
 
     def report(self, build: Callable[[], Report]) -> None:
         """Make an interim report, which is due, of what `build` gives, in another process."""

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest.mock import patch
 
 from torture.tally import Wrong
 
@@ -171,14 +172,13 @@ def through_report(path: str, least: int, most: int | None = None, **known: Any)
 
 def through_list(path: str, least: int, most: int | None = None) -> str:
     """The packet list of both engines, which must be equal: every record, and each datagram once."""
-    engine = os.environ.pop("VXTOOL_ENGINE", None)
     try:
         for all_records in (True, False):
             listed = []
             for name in ("native", "pure"):
-                os.environ["VXTOOL_ENGINE"] = name
-                found = summary([path], all_records=all_records)
-                listed.append(("".join(found), found.lines, found.inputs))
+                with patch.dict(os.environ, {"VXTOOL_ENGINE": name}):
+                    found = summary([path], all_records=all_records)
+                    listed.append(("".join(found), found.lines, found.inputs))
             text, lines, (row,) = listed[0]
             if (text, lines) != listed[1][:2]:
                 raise Wrong(f"the engines' packet lists differ: {_first_difference(text, listed[1][0])}")
@@ -190,10 +190,6 @@ def through_list(path: str, least: int, most: int | None = None) -> str:
         if least:
             raise Wrong(f"refused: {error}") from None
         return REFUSED
-    finally:
-        os.environ.pop("VXTOOL_ENGINE")
-        if engine is not None:
-            os.environ["VXTOOL_ENGINE"] = engine
     return CUT if row["truncated"] else SKIPPED if row["skipped_blocks"] else WHOLE
 
 
