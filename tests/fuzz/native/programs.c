@@ -79,13 +79,21 @@ static size_t sign_of(const uint8_t *at, size_t left) {
     return size;
 }
 
-void check_printable(const char *at, size_t size, const char *allowed) {
+void check_characters(const char *at, size_t size, const char *allowed) {
     for (size_t i = 0; i < size;) {
         uint8_t octet = (uint8_t)at[i];
         size_t taken = sign_of((const uint8_t *)at + i, size - i);
         MUST(taken > 0);
-        MUST((octet >= 0x20 && octet != 0x7F) || (octet != 0 && strchr(allowed, octet) != NULL));
-        MUST(taken != 2 || octet != 0xC2 || (uint8_t)at[i + 1] >= 0xA0); /* C1 */
+        MUST(octet >= 0x20 || (octet != 0 && strchr(allowed, octet) != NULL));
         i += taken;
+    }
+}
+
+void check_printable(const char *at, size_t size, const char *allowed) {
+    check_characters(at, size, allowed);
+    for (size_t i = 0; i < size; i++) {
+        uint8_t octet = (uint8_t)at[i];
+        MUST(octet != 0x7F);
+        MUST(octet != 0xC2 || (uint8_t)at[i + 1] >= 0xA0); /* C1 */
     }
 }
