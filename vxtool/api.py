@@ -232,7 +232,7 @@ def diff(
     """
     from vxtool.analysis.difference import compare, holds_report, load_report
 
-    def report_of(path: str) -> Report:
+    def report_of(path: str, control: Control | None = None) -> Report:
         if holds_report(path):
             return load_report(path)
         report = analyze(
@@ -254,14 +254,13 @@ def diff(
             progress=progress,
             control=control,
         )
-        if control is not None and control.stopping and path is not after:
-            raise KeyboardInterrupt  # there is nothing to compare with
         item = report["inputs"][0]
         if item["error"] is not None and item["records"] == 0 and not item["truncated"]:
             raise InputError(item["error"] if path in item["error"] else f"{path}: {item['error']}")
         return report
 
-    return compare(report_of(before), report_of(after))
+    # Stopped before the second is read, there would be nothing to compare with.
+    return compare(report_of(before), report_of(after, control))
 
 
 def decap(
@@ -680,7 +679,7 @@ def _observe(
     sources, errors = _open_all(paths, files)
     reader = _Reader(sources, errors, progress, control)
     if control is not None:
-        control.reading = True
+        control.reading, control.has_read = True, False
 
     def outcome() -> tuple[Tables, list[Input], Tool]:
         tables = engine.tables()
@@ -715,7 +714,7 @@ def _observe(
         return tables, inputs, tool
     finally:
         if control is not None:
-            control.reading = False
+            control.reading, control.has_read = False, True
         for source in sources:
             if source is not None:
                 source.close()

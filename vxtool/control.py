@@ -25,6 +25,7 @@ class Control:
 
     def __init__(self, tell: Callable[[Report], None] | None = None, every: float | None = None) -> None:
         self.reading = False
+        self.has_read = False  # all there is to read, or until it was to stop
         self._tell = tell if hasattr(os, "fork") else None
         self._every = every
         self._next = time.monotonic() + every if every else None

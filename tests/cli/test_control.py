@@ -11,11 +11,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import CAPTURES
+
+import vxtool.analysis
+import vxtool.cli
 
 PROGRAM = [str(Path(sys.executable).parent / "vxtool")]
 SAMPLE = (CAPTURES / "drops.pcap").read_bytes()
@@ -211,6 +215,58 @@ def test_flows_of_what_was_read_are_listed(run: Any) -> None:
     out, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert len(json.loads(out)["flows"]) > 0
+
+
+# What makes something of all that was read, by the command that asks for it.
+MAKING = {"analyze": "vxtool.analysis.build_report", "flows": "vxtool.analysis.flow_list.build_flow_list"}
+
+
+@pytest.mark.parametrize("command", MAKING)
+def test_an_interrupt_behind_the_reading_loses_no_report(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here in this process, at a moment when all was read and nothing is written yet."""
+    arguments = [command, str(CAPTURES / "drops.pcap"), "--format", "json"]
+    assert vxtool.cli.run(arguments) == 0
+    whole = capsys.readouterr().out
+    module, name = MAKING[command].rsplit(".", 1)
+    build = getattr(import_module(module), name)
+
+    def interrupted(*given: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return build(*given, **options)
+
+    monkeypatch.setattr(MAKING[command], interrupted)
+    assert vxtool.cli.run(arguments) == 130
+    said = capsys.readouterr()
+    assert said.out == whole
+    assert said.err == (
+        "vxtool: interrupted: all was read, and the report is made of it; Ctrl-C once more gives up.\n"
+    )
+
+    def given_up(*given: Any, **options: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return interrupted(*given, **options)
+
+    monkeypatch.setattr(MAKING[command], given_up)
+    assert vxtool.cli.run(arguments) == 130
+    assert capsys.readouterr().out == ""
+
+
+def test_an_interrupt_before_there_is_anything_to_compare_with_ends_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build, made = vxtool.analysis.build_report, []
+
+    def interrupted(*given: Any) -> Any:
+        made.append(given)
+        signal.raise_signal(signal.SIGINT)
+        return build(*given)
+
+    monkeypatch.setattr("vxtool.analysis.build_report", interrupted)
+    assert vxtool.cli.run(["diff", str(CAPTURES / "drops.pcap"), str(CAPTURES / "drops.pcap")]) == 130
+    assert len(made) == 1
+    assert capsys.readouterr() == ("", "")
 
 
 def test_the_text_says_that_it_goes_on(run: Any) -> None:

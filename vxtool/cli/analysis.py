@@ -221,7 +221,7 @@ def controlled(
     report in between, which `tell` prints.
 
     Ctrl-C reaches every program of a pipeline. tcpdump then writes out what it holds and stops, so standard input
-    is read on for a moment. A second Ctrl-C gives up.
+    is read on for a moment. Where all was read, the report is made nevertheless. A second Ctrl-C gives up.
     """
     import signal
 
@@ -231,9 +231,11 @@ def controlled(
 
     def stop(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGINT, before)
-        if not control.reading and callable(before):
+        if not control.reading and not control.has_read and callable(before):
             before(number, frame)
-        if STDOUT in files:
+        if control.has_read:
+            complain("interrupted: all was read, and the report is made of it; Ctrl-C once more gives up.")
+        elif STDOUT in files:
             complain("interrupted: standard input is read on for a moment; Ctrl-C once more gives up.")
         control.stop(_PATIENCE if STDOUT in files else 0)
 
