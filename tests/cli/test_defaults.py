@@ -202,6 +202,19 @@ def test_config_shows_what_is_set_and_where(
     assert "mtu" not in shown["commands"]
 
 
+def test_config_shows_nothing_that_a_terminal_or_a_pipeline_would_obey(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    value = "\x1b[31m##[error]\x7f\u202e"
+    monkeypatch.setenv("VXTOOL_LINKS", value)
+    for options in ([], ["--format", "json"]):
+        assert run(["config", *options]) == 0
+        out, err = capfd.readouterr()
+        assert (out + err).replace("\n", "").isprintable()
+        assert "##[" not in out + err
+    assert json.loads(out)["commands"]["analyze"]["links"]["value"] == [value]
+
+
 def test_config_of_one_command_shows_all_its_options(capfd: pytest.CaptureFixture[str]) -> None:
     assert run(["config", "mtu"]) == 0
     out = capfd.readouterr().out

@@ -265,3 +265,11 @@ def test_a_full_disk_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> 
         said = capsys.readouterr().err
         assert "writing failed: No space left on device" in said
         assert said.count("\n") == 1
+
+
+def test_what_was_written_is_said_in_lines_that_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name = tmp_path / "a\x1b[31m::error::\udcff\u202e.pcap"
+    assert cli.run(["craft", *PODS, "--icmp", "echo", "-o", str(name)]) == 0
+    assert capsys.readouterr().out == (
+        rf"{tmp_path}/a\x1b[31m\x3a:error::\udcff\u202e.pcap: 1 record" + "\n"
+    )

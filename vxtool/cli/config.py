@@ -10,6 +10,7 @@ import click
 
 from vxtool.cli import complain
 from vxtool.cli.output import STDOUT, target_for, write
+from vxtool.report.escape import safe
 
 
 @click.command("config", short_help="Show the defaults of options here, and where each comes from.")
@@ -66,7 +67,7 @@ def command(name: str | None, format_: str, color: str) -> int:
         complain(f"{variable}: is set, and no option has that name.")
     target = target_for(STDOUT, color, rows=0)
     if format_ == "json":
-        write(STDOUT, [json.dumps({"file": config_path(), "commands": rows}, indent=2) + "\n"], "utf-8")
+        write(STDOUT, [safe(json.dumps({"file": config_path(), "commands": rows}, indent=2)) + "\n"], "utf-8")
         return 0
     from vxtool.report.layout import Cell, Page, Row
 

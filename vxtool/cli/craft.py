@@ -10,7 +10,7 @@ import click
 
 from vxtool.cli.craft_options import PACKET_OPTIONS, ROUTER_OPTIONS, SECTIONS
 from vxtool.cli.grouped import GroupedCommand, in_sections
-from vxtool.cli.output import STDOUT, check_output
+from vxtool.cli.output import STDOUT, check_output, say
 from vxtool.errors import PacketError, UsageError
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def _list() -> int:
     rows = list(titles())
     width = max(len(name) for name, _ in rows)
     for name, title in rows:
-        click.echo(f"{name:{width}}  {title}")
+        say(f"{name:{width}}  {title}")
     return 0
 
 
@@ -159,9 +159,9 @@ def _write(plan: Plan, output: str, beside: str | None) -> int:
         return 0
     written = write_plan(plan, output, beside)
     records = f"{written.records:,} record{'s' if written.records != 1 else ''}"
-    click.echo(f"{', '.join(written.captures)}: {records}")
+    say(f"{', '.join(written.captures)}: {records}")
     if plan.routed and written.truth is None:
-        click.echo("no truth is told: lengths that lie, cuts, and losses among equal packets leave it open")
+        say("no truth is told: lengths that lie, cuts, and losses among equal packets leave it open")
     if written.beside:
-        click.echo(f"beside it: {', '.join(written.beside)}")
+        say(f"beside it: {', '.join(written.beside)}")
     return 0

@@ -8,9 +8,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
 from vxtool.cli import EXIT_INTERRUPTED
+from vxtool.cli.output import say
 from vxtool.craft.describe import describe
 from vxtool.craft.inject import FrameSender, Sender, Tally, UdpSender, send_all, with_macs
 from vxtool.craft.listen import FrameSource, Listener, Source, UdpSource
@@ -98,12 +97,12 @@ def _announce(items: Sequence[Item], sending: Sending) -> None:
     seconds = (max(item.train.last_ns for item in items) - start) / 1e9
     pace = f", {total / seconds:,.0f} a second, {seconds:,.1f} s" if seconds else ""
     how = "by UDP sockets" if sending.interface is None else f"as frames out of {sending.interface}"
-    click.echo(f"sending {_packets(total)} {how}{pace}:")
+    say(f"sending {_packets(total)} {how}{pace}:")
     for item in items[:_SHOWN]:
         count = f"{item.train.count:,} x " if item.train.count > 1 else ""
-        click.echo(f"  {count}{describe(item.train.layers)}  {_size(item.train)} bytes")
+        say(f"  {count}{describe(item.train.layers)}  {_size(item.train)} bytes")
     if len(items) > _SHOWN:
-        click.echo(f"  and {_packets(sum(item.train.count for item in items[_SHOWN:]))} more")
+        say(f"  and {_packets(sum(item.train.count for item in items[_SHOWN:]))} more")
 
 
 def _size(train: Train) -> int:
@@ -112,14 +111,14 @@ def _size(train: Train) -> int:
 
 def _tell(when: float, packet: Packet) -> None:
     clock = time.strftime("%H:%M:%S", time.localtime(when)) + f"{when % 1:.6f}"[1:]
-    click.echo(f"reply {clock}  {describe(packet.layers)}")
+    say(f"reply {clock}  {describe(packet.layers)}")
 
 
 def _report(tally: Tally, listener: Listener | None) -> None:
     replies = "" if listener is None else f", {listener.replies} repl{'y' if listener.replies == 1 else 'ies'}"
     stopped = "stopped: " if tally.interrupted else ""
     why = f" ({tally.why})" if tally.why else ""
-    click.echo(f"{stopped}sent {tally.sent:,}, failed {tally.failed:,}{why} in {tally.seconds:.1f} s{replies}")
+    say(f"{stopped}sent {tally.sent:,}, failed {tally.failed:,}{why} in {tally.seconds:.1f} s{replies}")
 
 
 def _packets(count: int) -> str:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from vxtool.errors import UsageError
 from vxtool.report import Target
+from vxtool.report.escape import escape
 from vxtool.whole_file import whole_file
 
 _PIPED_WIDTH = 80
@@ -88,6 +89,12 @@ def write(path: str, pieces: Iterable[str], encoding: str, append: bool = False)
     except OSError as error:
         # What is added to is the step's summary, which no option names.
         raise _unwritable(path, error, "GITHUB_STEP_SUMMARY" if append else "--output") from error
+
+
+def say(line: str) -> None:
+    """Write a line to stdout, if there is one, at once, and safe for a terminal whatever it quotes."""
+    if sys.stdout is not None:
+        print(escape(line, sys.stdout.encoding or "utf-8"), flush=True)
 
 
 def _append(path: str, data: bytes) -> None:
