@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vxtool.cli import main
+from vxtool.start import main
 
 if __name__ == "__main__":
     main()

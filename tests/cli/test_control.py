@@ -358,3 +358,26 @@ def test_sigusr1_ends_no_command_that_has_no_report_to_give(run: Any, command: s
     out, said = process.communicate(SAMPLE[60_000:], timeout=PATIENCE)
     assert (process.returncode, said) == (0, b"")
     assert out
+
+
+@pytest.mark.parametrize(("ignored", "code"), [(False, -signal.SIGINT), (True, 0)])
+def test_an_interrupt_while_the_command_is_imported_ends_it_without_a_word(ignored: bool, code: int) -> None:
+    """Unless it is ignored from outside."""
+    program = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *rest):\n"
+        "        if name == 'vxtool.report':\n"
+        "            os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from vxtool.start import main\n"
+        "main()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program, "--version"],
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN if ignored else signal.default_int_handler),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (code, "")

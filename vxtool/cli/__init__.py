@@ -93,13 +93,16 @@ def main() -> NoReturn:
 
 
 def _handle_signals() -> None:
-    """Let SIGTERM and SIGHUP end a command in order, so that no half-written file and no hidden cursor stays, and
-    SIGUSR1, which asks some commands for a report, end none.
+    """Let Ctrl-C, SIGTERM and SIGHUP end a command in order, so that no half-written file and no hidden cursor
+    stays, and SIGUSR1, which asks some commands for a report, end none.
 
     What is ignored from outside, as `nohup` has it of SIGHUP, stays so.
     """
     import signal
     import time
+
+    if signal.getsignal(signal.SIGINT) == signal.SIG_DFL:  # see start.py
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     ended_at: float | None = None
 
