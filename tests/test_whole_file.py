@@ -10,11 +10,12 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import CAPTURES
 
-from vxtool.whole_file import WholeFile, whole_file
+from vxtool.whole_file import WholeFile, remove_unfinished, whole_file
 
 PROGRAM = str(Path(sys.executable).parent / "vxtool")
 COMMANDS = [
@@ -70,6 +71,51 @@ def test_what_was_there_stays_where_it_fails(tmp_path: Path) -> None:
         write()
     assert path.read_bytes() == b"before"
     assert os.listdir(tmp_path) == ["report"]
+
+
+@pytest.mark.parametrize("before", [None, b"before"])
+def test_an_interrupt_at_any_line_leaves_no_more_than_the_end_of_the_process_removes(
+    before: bytes | None, tmp_path: Path
+) -> None:
+    path = tmp_path / "report"
+    code = sys.modules[WholeFile.__module__].__file__
+
+    def write(line: int) -> None:
+        """Write it, with an interrupt at the so manieth line that is run."""
+        seen = 0
+
+        def trace(frame: Any, event: str, _: object) -> Any:
+            nonlocal seen
+            if frame.f_code.co_filename != code:
+                return None
+            seen += event == "line"
+            if event == "line" and seen == line:
+                raise KeyboardInterrupt
+            return trace
+
+        traced = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            with whole_file(path) as file:
+                file.write(b"whole")
+        finally:
+            sys.settrace(traced)
+
+    for line in range(1, 200):
+        path.unlink(missing_ok=True)
+        if before is not None:
+            path.write_bytes(before)
+        try:
+            write(line)
+        except KeyboardInterrupt:
+            remove_unfinished()
+            assert path.exists() == (before is not None) or path.read_bytes() == b"whole"
+            assert not path.exists() or path.read_bytes() in (before, b"whole")
+            assert set(os.listdir(tmp_path)) <= {"report"}
+        else:
+            break
+    assert line > 15
+    assert path.read_bytes() == b"whole"
 
 
 def test_the_mode_of_what_is_replaced_stays(tmp_path: Path) -> None:

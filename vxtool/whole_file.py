@@ -5,11 +5,14 @@ So a full disk, an interrupt or a crash leaves what stood under the name before,
 
 from __future__ import annotations
 
+import atexit
 import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
+
+_beside_now: set[str] = set()  # files beside that are to go away, whatever happens
 
 
 class WholeFile:
@@ -41,9 +44,11 @@ class WholeFile:
         folder, name = os.path.split(self._path)
         # Names are at most 255 bytes long.
         beside = os.path.join(folder, f".{name[:100]}.{os.getpid()}.part")
+        _beside_now.add(beside)  # before it is there: an interrupt may come at any moment
         try:
             self.stream = open(beside, "xb")  # noqa: SIM115 (closed by finish or give_up)
         except OSError:
+            _beside_now.discard(beside)
             return
         self._beside = beside
         if there is not None:
@@ -57,6 +62,7 @@ class WholeFile:
             self.stream.close()
             if self._beside is not None:
                 os.replace(self._beside, self._path)
+                _beside_now.discard(self._beside)
                 self._beside = None
         except BaseException:  # an interrupt too
             self.give_up()
@@ -69,6 +75,7 @@ class WholeFile:
         if self._beside is not None:
             with suppress(OSError):
                 os.unlink(self._beside)
+            _beside_now.discard(self._beside)
             self._beside = None
 
 
@@ -82,3 +89,12 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         file.give_up()
         raise
     file.finish()
+
+
+@atexit.register
+def remove_unfinished() -> None:
+    """Remove what this process has begun to write, and was interrupted at before it could give it up."""
+    for beside in _beside_now:
+        if beside.endswith(f".{os.getpid()}.part"):  # what a fork inherited is its parent's
+            with suppress(OSError):
+                os.unlink(beside)

@@ -37,6 +37,7 @@ EXIT_INPUT = 3
 EXIT_BUG = 70
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_PIPE = 141  # 128 + SIGPIPE
+_ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 _ONCE = 1.0  # s: signals to end that come within are one; `timeout` sends each to a process and to its group
 
 
@@ -87,8 +88,21 @@ def main() -> NoReturn:
                     stream.flush()
     except KeyboardInterrupt as error:  # at the last moment
         code = code_of_interrupt(error)
-    # All is written, and every file closed. To take the modules down one by one would take as long again as to
-    # write a short report.
+    _leave(code)
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process. All is written, and every file closed: to take the modules down one by one would take as
+    long again as to write a short report."""
+    import signal
+
+    for name in ("SIGINT", *_ENDING):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if "vxtool.whole_file" in sys.modules:
+        from vxtool.whole_file import remove_unfinished
+
+        remove_unfinished()
     os._exit(code)
 
 
@@ -113,7 +127,7 @@ def _handle_signals() -> None:
             ended_at = now
             raise Ended(number)
 
-    for name in ("SIGTERM", "SIGHUP"):  # Windows has no SIGHUP
+    for name in _ENDING:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, end)
