@@ -2,7 +2,7 @@
 
 Each file in tests/regressions is a case, as tests/fuzz/native/cases.h says, or an input of the target in its name.
 The C targets run theirs in `make native-test`, under sanitizers; here both engines read all that are captures,
-which filters are not.
+which filters and words are not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ import pytest
 from conftest import REPOSITORY, require_native, require_tool
 
 CASES = sorted(
-    path for path in (REPOSITORY / "tests" / "regressions").glob("*.bin") if "python-filters" not in path.name
+    path
+    for path in (REPOSITORY / "tests" / "regressions").glob("*.bin")
+    if not path.name.startswith(("python-filters-", "python-words-"))
 )
 
 

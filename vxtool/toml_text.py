@@ -48,6 +48,11 @@ def parse_toml(path: str, data: bytes, expected: str) -> tuple[dict[str, Any], s
         raise UsageError(f"{path}: is not TOML: {reason_of(error)}; expected {expected}.") from None
 
 
+def shown_key(key: str) -> str:
+    """A key as a message has it: in quotes only where it holds what does not print."""
+    return key if key.isprintable() else repr(key)
+
+
 def _longest_key(line: str) -> int:
     """Parts of the longest dotted key that a line may hold; a text with as many dots counts as one."""
     # Blanks may stand around each dot.

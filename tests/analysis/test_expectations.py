@@ -375,6 +375,7 @@ def test_values_are_read_as_what_they_mean(tmp_path: Path) -> None:
         ('no_findings = ["mtus"]', "no_findings, item 1: 'mtus': is no finding's id"),
         ("complete = 1", "complete: expected true or false, found 1."),
         ("[forwarding]\nmax = 1", "forwarding: is no expectation"),
+        ('"a\\t\\u001b" = 1', "'a\\t\\x1b': is no expectation"),
         ("max_dropped", "is not TOML: "),
     ],
 )

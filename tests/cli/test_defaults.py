@@ -129,6 +129,8 @@ def test_without_any_the_short_way_is_taken(here: Path, monkeypatch: pytest.Monk
         ("underley = 1", "vxtool.toml: underley: is no option; the nearest is underlay."),
         ("[analyse]\ntop = 1", "vxtool.toml: [analyse]: is no command with defaults; the nearest is analyze."),
         ("[analyze]\nunderlay = 1", "vxtool.toml: analyze.underlay: is no option;"),
+        ('["\\u001b[31m"]\ntop = 1', r"vxtool.toml: ['\x1b[31m']: is no command with defaults;"),
+        ('"t\\u200bop" = 1', r"vxtool.toml: 't\u200bop': is no option; the nearest"),
         ("[craft]\nsend = true", "vxtool.toml: [craft]: is no command with defaults;"),
         ("top = 0", "vxtool.toml: top: 0 is not in the range x>=1."),
         ("[analyze]\nwindow = 5", "vxtool.toml: analyze.window: '5' is not a duration;"),

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from vxtool.durations import nanoseconds
 from vxtool.errors import UsageError
 from vxtool.spelling import nearest_named
-from vxtool.toml_text import read_toml
+from vxtool.toml_text import read_toml, shown_key
 
 _SCHEMA = os.path.join(os.path.dirname(__file__), "expectations.schema.json")
 _ARROWS = re.compile(r"<->|->|↔|→")
@@ -59,8 +59,8 @@ def load_expectations(path: str) -> Expectations:
     for key, value in values.items():
         if key not in known:
             raise UsageError(
-                f"{path}: {key}: is no expectation; {nearest_named(key, known)}, and `vxtool fields expectations` "
-                "lists all."
+                f"{path}: {shown_key(key)}: is no expectation; {nearest_named(key, known)}, and "
+                "`vxtool fields expectations` lists all."
             )
         items.append(Expected(key, _line_of(key, text), _checked(f"{path}: {key}", value, known[key])))
     return Expectations(path, tuple(items))

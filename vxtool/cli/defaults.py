@@ -118,20 +118,21 @@ def _in_file(
     if path is None:
         return
     # Here, because few have such a file.
-    from vxtool.toml_text import read_toml
+    from vxtool.toml_text import read_toml, shown_key
 
     values, _ = read_toml(path, "defaults in TOML, such as top = 20", "expected defaults in TOML")
     tables = {key: value for key, value in values.items() if isinstance(value, dict)}
     for key in tables:
         if key not in commands:
-            raise UsageError(f"{path}: [{key}]: is no command with defaults; {nearest_named(key, commands)}.")
+            near = nearest_named(key, commands)
+            raise UsageError(f"{path}: [{shown_key(key)}]: is no command with defaults; {near}.")
     every = {key for command in commands.values() for key in options_of(command)}
     for where, keys, known in (
         ("", {key: value for key, value in values.items() if key not in tables}, every),
         (f"{name}.", tables.get(name, {}), {*options}),
     ):
         for key, value in keys.items():
-            place = f"{path}: {where}{key}"
+            place = f"{path}: {where}{shown_key(key)}"
             plain = key.replace("_", "-")
             if plain in _NOT_IN_FILES:
                 raise UsageError(f"{place}: where something is written is no default; give --{plain} itself.")
