@@ -7,6 +7,7 @@ import json
 import os
 import pty
 import re
+import resource
 import signal
 import struct
 import subprocess
@@ -16,7 +17,7 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import CAPTURES, CLUSTER_FILES, REPOSITORY, require_module
+from conftest import CAPTURES, CLUSTER_FILES, REPOSITORY, require_module, require_tool
 from report.test_json import SCHEMA
 
 from vxtool.api import summary
@@ -123,6 +124,27 @@ def test_standard_input_is_read_twice(tmp_path: Path) -> None:
     found = subprocess.run([*COMMAND, "-"], input=data, capture_output=True, check=True, env=environment)
     assert found.stdout == expected
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("command", ["summary", "crosscheck"])
+def test_no_room_for_a_copy_is_one_line(command: str, tmp_path: Path) -> None:
+    if command == "crosscheck":
+        require_tool("tshark")
+        require_module("pyshark")
+    with open(VXLAN, "rb") as file, subprocess.Popen(["cat"], stdin=file, stdout=subprocess.PIPE) as cat:
+        found = subprocess.run(
+            [*COMMAND[:-1], command, "/dev/stdin" if command == "summary" else VXLAN],
+            stdin=cat.stdout,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+        )
+    assert found.returncode == (3 if command == "summary" else 2)
+    assert "cannot be copied" in found.stderr
+    assert "give TMPDIR a place with room" in found.stderr
+    assert found.stderr.count("\n") == 1
 
 
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:

@@ -20,7 +20,7 @@ from vxtool.capture.writer import PcapngWriter
 from vxtool.convert.choose import Numbered
 from vxtool.convert.extract import place_of
 from vxtool.engine.tables import OUT
-from vxtool.errors import InputError
+from vxtool.errors import InputError, UsageError
 from vxtool.listing.info import named_mac
 from vxtool.listing.notes import without_notes
 from vxtool.listing.wireshark import Row, Wireshark
@@ -174,7 +174,13 @@ def crosscheck(
     as link header or container tell. UsageError where pyshark or tshark is missing.
     """
     wireshark = Wireshark()
-    with tempfile.TemporaryDirectory(prefix="vxtool-") as folder:
+    try:
+        beside = tempfile.TemporaryDirectory(prefix="vxtool-")
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be copied for Wireshark: {error.strerror or error}; give TMPDIR a place with room."
+        ) from None
+    with beside as folder:
         half = f"{folder}/records.pcapng"
         numbers, records = _copy(path, half, all_records)
         comparison = compare(lister(half), wireshark.rows(half, ports), numbers, most)
