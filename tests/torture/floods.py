@@ -1,29 +1,28 @@
-"""Floods: captures with more of something than memory has room for, piped into `vxtool analyze`, and what it took.
+"""Section floods: captures with more of something than memory has room for, piped into `vxtool analyze`.
 
-    python -m benchmarks.floods [--memory 256M] [--scale 0.01] [NAME ...]
-
-Nothing is written to disk: a process writes pcap into a pipe, and the peak of the other's memory is what the
-kernel counted. For each flood the report must have as many datagrams as were sent. Exit status 1 where it has not,
-or where it took more than it was given.
+Nothing is written to disk: a process writes pcap into a pipe, and the peak of the other's memory is what the kernel
+counted. Of each flood the report must have as many datagrams as were sent, in no more memory than it was given.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import struct
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
+
+from torture.jobs import Case, Job
+from torture.tally import Wrong
+from torture.ways import Done, process
 
 SLL2, ETHERNET = 276, 1
 _START = 1_700_000_000
 
 
 class Flood(NamedTuple):
+    what: str
     records: int
     link_type: int
     make: Callable[[int], bytes]  # a record's bytes, by number
@@ -197,22 +196,30 @@ def _halves(number: int) -> int:
 
 
 FLOODS = {
-    "flows": Flood(100_000_000, SLL2, _both_ways(_flow), 1000, _halves),
-    "addresses": Flood(10_000_000, SLL2, _both_ways(_address), 1000, _halves),
-    "plain": Flood(10_000_000, SLL2, _both_ways(_plain), 1000, _halves),
-    "open": Flood(10_000_000, SLL2, _open, 50, _many),
-    "dropped": Flood(4_000_000, SLL2, _dropped, 2000, _many),
-    "two-sided": Flood(4_000_000, SLL2, _two_sided, 2000, _many),
-    "left": Flood(10_000_000, SLL2, _left, 50, _many),
-    "first-fragments": Flood(1_000_000, SLL2, _first, 100, _many),
-    "tails": Flood(1_000_000, SLL2, _tail, 100, lambda _: 0),
-    "outer": Flood(2_000_000, SLL2, _both_ways(_outer), 1000, _halves),
-    "ports": Flood(4_000_000, SLL2, _both_ways(_ports), 1000, _halves),
-    "vnis": Flood(32_000_000, SLL2, _both_ways(_vni), 1000, _halves),
-    "macs": Flood(1_000_000, ETHERNET, _macs, 1000, _many),
-    "interfaces": Flood(1_000_000, SLL2, _interfaces, 1000, _halves),
-    "mixed": Flood(24_000_000, SLL2, _mixed, 100, _of_mixed),
-    "gaps": Flood(4_000_000, SLL2, _gap, 1000, _many),
+    "flows": Flood("50 million flows through a router", 100_000_000, SLL2, _both_ways(_flow), 1000, _halves),
+    "addresses": Flood("5 million addresses inside tunnels", 10_000_000, SLL2, _both_ways(_address), 1000, _halves),
+    "plain": Flood(
+        "5 million flows outside tunnels, each of its own ends", 10_000_000, SLL2, _both_ways(_plain), 1000, _halves
+    ),
+    "open": Flood(
+        "10 million datagrams that never leave, within half a second", 10_000_000, SLL2, _open, 50, _many
+    ),
+    "dropped": Flood(
+        "4 million datagrams that never leave, of as many addresses", 4_000_000, SLL2, _dropped, 2000, _many
+    ),
+    "two-sided": Flood(
+        "4 million datagrams each seen on one side, of flows seen on both", 4_000_000, SLL2, _two_sided, 2000, _many
+    ),
+    "left": Flood("10 million datagrams that never came", 10_000_000, SLL2, _left, 50, _many),
+    "first-fragments": Flood("a million first fragments without the others", 1_000_000, SLL2, _first, 100, _many),
+    "tails": Flood("a million fragments without the first", 1_000_000, SLL2, _tail, 100, lambda _: 0),
+    "outer": Flood("a million addresses of tunnels", 2_000_000, SLL2, _both_ways(_outer), 1000, _halves),
+    "ports": Flood("2 million source ports of tunnels", 4_000_000, SLL2, _both_ways(_ports), 1000, _halves),
+    "vnis": Flood("16 million VNIs", 32_000_000, SLL2, _both_ways(_vni), 1000, _halves),
+    "macs": Flood("a million MAC addresses", 1_000_000, ETHERNET, _macs, 1000, _many),
+    "interfaces": Flood("a million interfaces", 1_000_000, SLL2, _interfaces, 1000, _halves),
+    "mixed": Flood("all of these at once, 24 million records", 24_000_000, SLL2, _mixed, 100, _of_mixed),
+    "gaps": Flood("4 million segments of TCP with gaps between them", 4_000_000, SLL2, _gap, 1000, _many),
 }
 
 
@@ -236,10 +243,13 @@ def _write_all(descriptor: int, data: bytes | bytearray) -> None:
         view = view[os.write(descriptor, view) :]
 
 
-def run(name: str, memory: str, scale: float) -> Iterator[str]:
-    """A line of the table, and what is wrong."""
+LARGE, SMALL = 1024, 256  # MiB that the report may take: of a whole flood, and of a fiftieth
+_SHARE = 50
+_SECONDS = 7200.0
+
+
+def _piped(name: str, records: int, mebibytes: int) -> tuple[str, Done]:
     flood = FLOODS[name]
-    records = max(2, int(flood.records * scale) // 2 * 2)
     reader, writer = os.pipe()
     if (child := os.fork()) == 0:
         os.close(reader)
@@ -248,41 +258,34 @@ def run(name: str, memory: str, scale: float) -> Iterator[str]:
         finally:
             os._exit(0)
     os.close(writer)
-    started = time.monotonic()
-    command = [sys.executable, "-P", "-m", "vxtool", "analyze", "-", "--format", "json", "--memory", memory]
-    process = subprocess.Popen(command, stdin=reader, stdout=subprocess.PIPE)
-    os.close(reader)
-    assert process.stdout is not None
-    report = json.loads(process.stdout.read() or "null")
-    _, status, usage = os.wait4(process.pid, 0)
-    os.waitpid(child, 0)
-    took = time.monotonic() - started
-    given = int(memory[:-1]) << {"M": 20, "G": 30}[memory[-1]]
-    if status or report is None:
-        yield f"{name}: exit status {status}"
-        return
-    forwarding, folded = report["forwarding"], report["capture"]["folded"]
+    options = ["--format", "json", "--memory", f"{mebibytes}M"]
+    try:
+        done = process(["analyze", "-", *options], reader, seconds=_SECONDS)
+    finally:
+        os.close(reader)
+        os.waitpid(child, 0)
+    if done.code:
+        raise Wrong(f"exit code {done.code}: {done.error!r}")
+    report = json.loads(done.output)
+    forwarding = report["forwarding"]
     counted = forwarding["datagrams"] + (forwarding["other"] or {"datagrams": 0})["datagrams"]
-    shown = {key: value for key, value in folded.items() if value}
-    print(
-        f"{name:16} {records:12,} {usage.ru_maxrss >> 10:6,} MB of {memory:>5} {took:7.1f} s  {shown}", flush=True
-    )
     if counted != flood.datagrams(records):
-        yield f"{name}: {counted} datagrams of {flood.datagrams(records)}"
-    if usage.ru_maxrss << 10 > given:
-        yield f"{name}: {usage.ru_maxrss >> 10} MB"
+        raise Wrong(f"{counted} datagrams of {flood.datagrams(records)}")
+    folded = any(report["capture"]["folded"].values())
+    if records == flood.records and not folded:
+        raise Wrong("nothing was folded: this is no flood")
+    return f"every datagram counted, {'and told what was folded' if folded else 'none folded'}", done
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FLOODS))
-    parser.add_argument("--memory", default="1G")
-    parser.add_argument("--scale", type=float, default=1.0)
-    arguments = parser.parse_args()
-    wrong = [line for name in arguments.names or FLOODS for line in run(name, arguments.memory, arguments.scale)]
-    print(*wrong, sep="\n")
-    return 1 if wrong else 0
+def jobs() -> Iterator[Job]:
+    for name in FLOODS:
+        yield Job("floods", name, _cases, (name,))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _cases(name: str) -> Iterator[Case]:
+    flood = FLOODS[name]
+    for records, mebibytes in ((flood.records // _SHARE // 2 * 2, SMALL), (flood.records, LARGE)):
+        row = f"{flood.what}{'' if records == flood.records else ', a fiftieth of that'}, {mebibytes} MiB"
+        size = records * (16 + len(flood.make(0)))
+        run = partial(_piped, name, records, mebibytes)
+        yield Case(f"{name}, {records:,} records", row, run, size, _SECONDS, mebibytes << 20)

@@ -245,22 +245,24 @@ def command(arguments: Sequence[str]) -> Done:
 
 def process(
     arguments: Sequence[str],
-    stdin: bytes | None = None,
+    stdin: bytes | int | None = None,
     environment: dict[str, str] | None = None,
     seconds: float = CHILD_SECONDS,
     folder: Path | None = None,
 ) -> Done:
-    """The command as a process of its own, with what it took."""
+    """The command as a process of its own, with what it took; `stdin`: what is there to read, or its descriptor."""
     import resource
 
     reading, writing = os.pipe()
     environ = {**os.environ, **(environment or {}), "TORTURE_PEAK": str(writing)}
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, tempfile.TemporaryFile() as given:
-        given.write(stdin or b"")
-        given.seek(0)
+        if isinstance(stdin, bytes):
+            given.write(stdin)
+            given.seek(0)
         child = subprocess.Popen(
             [sys.executable, "-P", "-c", _CHILD, *arguments],
-            stdin=given, stdout=out, stderr=err, env=environ, pass_fds=[writing], cwd=folder,
+            stdin=stdin if isinstance(stdin, int) else given, stdout=out, stderr=err,
+            env=environ, pass_fds=[writing], cwd=folder,
         )  # fmt: skip
         os.close(writing)
         resource.prlimit(child.pid, resource.RLIMIT_AS, (_CHILD_MEMORY, _CHILD_MEMORY))

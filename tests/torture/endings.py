@@ -1,0 +1,449 @@
+"""Section endings: Ctrl-C and signals at any moment, disks that are full, readers that go away, reports in between.
+
+All are processes of their own. Moments count from vxtool's first line on: before it there is only Python.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torture.jobs import Case, Job
+from torture.tally import Wrong
+from torture.ways import CAPTURES, Done, one_line, plain, work_folder
+
+FINISHED, ENDED, SO_FAR, REFUSED, UNREAD, ALL = (
+    "done before it came", "ended, nothing half-written", "ended, with what was read so far", "refused in one line",
+    "ended without a word", "all of it written",
+)  # fmt: skip
+SECONDS = 60.0  # of wall time, for a command to end
+_AT_ONCE = 10.0  # s, for a command to end by a signal, on a loaded machine
+_COPIES = 40  # of a sample, for a capture that takes a while
+_SAMPLE = CAPTURES / "drops.pcap"
+_OUTER = ("--outer", "10.0.0.1,10.0.0.2", "--vni", "5")
+_PACKETS = ("--from", "10.0.0.1", "--to", "10.0.0.2", "--udp", "1:2", "--count", "20k")
+
+# vxtool's own first lines, behind a byte that tells that it begins.
+_CHILD = """
+import os, signal
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.write(int(os.environ.pop("TORTURE_BEGUN")), b".")
+from vxtool.start import main
+main()
+"""
+
+
+class Way(NamedTuple):
+    """A command, and what its output is."""
+
+    arguments: tuple[str, ...]  # the capture is `{}`
+    kind: str  # of what it writes: json, text, capture
+    to_file: bool  # else to stdout, whatever of it came
+    reports_so_far: bool = False  # a first Ctrl-C ends the reading alone
+
+
+WAYS = {
+    "analyze, JSON": Way(("analyze", "{}", "--format", "json"), "json", False, True),
+    "analyze, text": Way(("analyze", "{}"), "text", False, True),
+    "analyze, JUnit into a file": Way(("analyze", "{}", "-o", "junit=OUT", "-o", "other"), "text", True, True),
+    "flows, JSON": Way(("flows", "{}", "--format", "json"), "json", False, True),
+    "flows, packets into a file": Way(("flows", "{}", "--packets", "--format", "jsonpb", "-o", "OUT"), "text", True,
+                                      True),
+    "summary, text": Way(("summary", "{}"), "text", False),
+    "summary, JSON into a file": Way(("summary", "{}", "--format", "json", "-o", "OUT"), "json", True),
+    "diff, JSON": Way(("diff", str(_SAMPLE), "{}", "--format", "json"), "json", False, True),
+    "decap": Way(("decap", "{}", "-o", "OUT"), "capture", True),
+    "extract": Way(("extract", "{}", "--outcome", "dropped", "-o", "OUT"), "capture", True),
+    "encap": Way(("encap", "{}", *_OUTER, "-o", "OUT"), "capture", True),
+    "craft": Way(("craft", *_PACKETS, "-o", "OUT"), "capture", True),
+}  # fmt: skip
+
+
+def jobs() -> Iterator[Job]:
+    for name in WAYS:
+        yield Job("endings", f"signals-{name}", signals, (name,))
+    for name in WAYS:
+        yield Job("endings", f"disks-{name}", disks, (name,))
+    for name in WAYS:
+        if not WAYS[name].to_file:
+            yield Job("endings", f"pipes-{name}", pipes, (name,))
+    yield Job("endings", "interim", interim)
+
+
+@cache
+def _long() -> str:
+    """The path of a capture that takes a command some tenths of a second."""
+    path = work_folder() / "long.pcap"
+    if not path.exists():
+        data = _SAMPLE.read_bytes()
+        path.write_bytes(data[:24] + data[24:] * _COPIES)
+    return str(path)
+
+
+READ = _SAMPLE.stat().st_size * _COPIES
+
+
+def _measured(run: Callable[..., str], *arguments: Any) -> tuple[str, Done]:
+    """What a case came to, and what the processes took that it ran."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    word = run(*arguments)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return word, Done(0, b"", "", seconds, after.ru_maxrss << 10)
+
+
+def _begin(way: Way, capture: str, folder: Path, **options: Any) -> tuple[subprocess.Popen[bytes], float]:
+    """Start a command, and wait until it has begun; when that was."""
+    arguments = [argument.replace("{}", capture).replace("OUT", "out") for argument in way.arguments]
+    reading, writing = os.pipe()
+    try:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-c", _CHILD, *arguments],
+            cwd=folder, pass_fds=[writing], env={**os.environ, "TORTURE_BEGUN": str(writing)},
+            stdin=options.pop("stdin", subprocess.DEVNULL), stdout=options.pop("stdout", subprocess.PIPE),
+            stderr=subprocess.PIPE, **options,
+        )  # fmt: skip
+        os.close(writing)
+        os.read(reading, 1)
+        return child, time.monotonic()
+    finally:
+        os.close(reading)
+
+
+def _end(child: subprocess.Popen[bytes], seconds: float = SECONDS) -> tuple[Done, float]:
+    """Wait for a command; how it ended, and after how long."""
+    begun = time.monotonic()
+    try:
+        output, error = child.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.communicate()
+        raise Wrong(f"did not end within {seconds} s") from None
+    return Done(child.returncode, output or b"", error.decode(errors="replace")), time.monotonic() - begun
+
+
+def _quiet(done: Done, lines: int = 1) -> None:
+    if "Traceback" in done.error or "bug in vxtool" in done.error:
+        raise Wrong(f"a traceback or bug: {done.error[-400:]!r}")
+    if done.error.count("\n") > lines:
+        raise Wrong(f"{done.error.count(chr(10))} lines on stderr: {done.error[-400:]!r}")
+    plain(done.error, "stderr")
+    one_line(done.error)
+
+
+def _fresh(name: str) -> Path:
+    folder = work_folder() / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+@cache
+def _whole(name: str) -> tuple[int, bytes, dict[str, bytes]]:
+    """What a command writes when nothing disturbs it: its exit code, its stdout, and its files."""
+    folder = _fresh("whole")
+    child, _ = _begin(WAYS[name], _long(), folder)
+    done, _ = _end(child)
+    if done.code not in (0, 1):
+        raise Wrong(f"exit code {done.code}: {done.error}")
+    return done.code, done.output, {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@cache
+def _takes(name: str) -> float:
+    """Seconds of wall time that a command takes, once it has begun."""
+    child, begun = _begin(WAYS[name], _long(), _fresh("whole"))
+    _end(child)
+    return time.monotonic() - begun
+
+
+def _check_whole(name: str, output: bytes, files: dict[str, bytes]) -> None:
+    _, expected, expected_files = _whole(name)
+    if WAYS[name].to_file and files != expected_files:
+        raise Wrong(f"other files: {sorted(files)}")
+    if not WAYS[name].to_file and output != expected:
+        raise Wrong(f"another output: {len(output)} bytes, expected {len(expected)}")
+
+
+def _signalled(name: str, number: int, moment: float) -> str:
+    way = WAYS[name]
+    folder = _fresh("signalled")
+    child, begun = _begin(way, _long(), folder)
+    time.sleep(max(0.0, begun + moment - time.monotonic()))
+    child.send_signal(number)
+    done, seconds = _end(child)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    _quiet(done)
+    if done.code == _whole(name)[0]:
+        _check_whole(name, done.output, files)
+        return FINISHED
+    if done.code not in (128 + number, -number):
+        raise Wrong(f"exit code {done.code} by signal {number}: {done.error!r}")
+    if seconds > _AT_ONCE:
+        raise Wrong(f"ended {seconds:.1f} s after signal {number}")
+    if any(file not in _whole(name)[2] for file in files):
+        raise Wrong(f"left behind: {sorted(files)}")
+    if way.kind == "capture" and any(files[file] != _whole(name)[2][file] for file in files):
+        raise Wrong("a capture that is not whole has its name")
+    if way.reports_so_far and number == signal.SIGINT and done.code == 130 and (done.output or files):
+        for data in files.values() if way.to_file else [done.output]:
+            _check_report(way, data)
+        return SO_FAR
+    for data in files.values():
+        _check_report(way, data)
+    plain(_up_to_a_character(done.output), "what was written before it came")
+    return ENDED
+
+
+def _up_to_a_character(data: bytes) -> str:
+    """Text that may end within a character."""
+    return data.decode(errors="ignore")
+
+
+def _check_report(way: Way, data: bytes) -> None:
+    if way.kind == "json":
+        json.loads(data)
+    elif way.kind == "text":
+        plain(data.decode(), "the report")
+        if not data.endswith(b"\n"):
+            raise Wrong(f"cut short: ...{data[-60:]!r}")
+
+
+def signals(name: str) -> Iterator[Case]:
+    """Ctrl-C, SIGTERM and SIGHUP at moments from the first line to behind the end."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        parts = 60 if number == signal.SIGINT else 20
+        for part in range(parts):
+            label = f"{name}: {number.name} after {part} of {parts - 5} parts of the time"
+            row = f"{number.name if number != signal.SIGINT else 'Ctrl-C'} at any moment"
+            yield Case(label, row, partial(_measured, _after, name, number, part / (parts - 5)), READ)
+
+
+def _after(name: str, number: int, share: float) -> str:
+    return _signalled(name, number, _takes(name) * share)
+
+
+# Disks.
+
+
+def _limited(size: int) -> Callable[[], None]:
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+    return limit
+
+
+def _short_of(name: str, share: float, before: bytes | None) -> str:
+    """A disk on which a file has room for a share of the output alone: no byte more can be written."""
+    way = WAYS[name]
+    whole = _whole(name)[2]
+    size = max(map(len, whole.values()))
+    room = int(size * share)
+    folder = _fresh("short")
+    if before is not None:
+        for file in whole:
+            (folder / file).write_bytes(before)
+    child, _ = _begin(way, _long(), folder, preexec_fn=_limited(room))
+    done, _ = _end(child)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    if room >= size:
+        _check_whole(name, done.output, files)
+        return ALL
+    _refused(done)
+    largest = max(whole, key=lambda file: len(whole[file]))
+    if files.get(largest) != before or any(file not in whole for file in files):
+        raise Wrong(f"left behind: { {file: len(data) for file, data in files.items()} }")
+    return REFUSED
+
+
+def _refused(done: Done) -> None:
+    _quiet(done)
+    if done.code != 2 or not done.error:
+        raise Wrong(f"exit code {done.code}: {done.error!r}")
+
+
+def _full(name: str) -> str:
+    """The device that is always full, instead of a file or as standard output."""
+    way = WAYS[name]
+    folder = _fresh("full")
+    arguments = tuple(argument.replace("OUT", "/dev/full") for argument in way.arguments)
+    with open("/dev/full", "wb") as full:
+        child, _ = _begin(way._replace(arguments=arguments), str(_SAMPLE), folder, stdout=full)
+        done, _ = _end(child)
+    _refused(done)
+    if any(folder.iterdir()) and "other" not in way.arguments:
+        raise Wrong(f"left behind: {os.listdir(folder)}")
+    return REFUSED
+
+
+def _no_room_to_copy(name: str, room: int) -> str:
+    """What comes by a pipe and is read twice is copied first."""
+    way = WAYS[name]
+    with _SAMPLE.open("rb") as capture, subprocess.Popen(["cat"], stdin=capture, stdout=subprocess.PIPE) as cat:
+        child, _ = _begin(way, "/dev/stdin", _fresh("short"), stdin=cat.stdout, preexec_fn=_limited(room))
+        assert cat.stdout is not None
+        cat.stdout.close()
+        done, _ = _end(child)
+        cat.wait()
+    _quiet(done)
+    if done.code not in (2, 3) or not done.error:
+        raise Wrong(f"exit code {done.code}: {done.error!r}")
+    return REFUSED
+
+
+def disks(name: str) -> Iterator[Case]:
+    """Room for none, some, all but one byte and all of a file; a device that is full."""
+    way = WAYS[name]
+    if way.to_file:
+        for before in (None, b"what was there before"):
+            for share in (0, 1e-6, 0.001, *(part / 20 for part in range(1, 20)), 0.99, 1 - 1e-9, 1):
+                label = f"{name}: room for {share:.6f} of it{', over another file' if before else ''}"
+                run = partial(_measured, _short_of, name, share, before)
+                yield Case(label, "a disk that is full at any byte", run, READ)
+    yield Case(f"{name}: /dev/full", "a device that is full", partial(_measured, _full, name), READ)
+    if name.startswith("summary"):
+        for room in (0, 1, 4096, 30_000):
+            run = partial(_measured, _no_room_to_copy, name, room)
+            yield Case(f"{name}: room for {room} bytes", "no room to copy what comes by a pipe", run, READ)
+
+
+# Pipes.
+
+
+def _read_in_part(name: str, size: int) -> str:
+    """A reader that takes so many bytes, and goes away."""
+    child, _ = _begin(WAYS[name], _long(), _fresh("pipe"))
+    assert child.stdout is not None
+    got = b""
+    while len(got) < size and (some := os.read(child.stdout.fileno(), size - len(got))):
+        got += some
+    child.stdout.close()
+    child.stdout = None
+    done, _ = _end(child)
+    if not _whole(name)[1].startswith(got):
+        raise Wrong("what was read is not how it begins")
+    _quiet(done, lines=0)
+    if done.code == _whole(name)[0]:
+        return ALL
+    if done.code != 141:
+        raise Wrong(f"exit code {done.code}")
+    return UNREAD
+
+
+def pipes(name: str) -> Iterator[Case]:
+    """Readers that go away at once, and after more and more of it."""
+    for size in (0, 1, 2, 79, 80, 100, 1000, 4095, 4096, 4097, 10_000, 65_535, 65_536, 65_537, 100_000, 1_000_000):
+        run = partial(_measured, _read_in_part, name, size)
+        yield Case(f"{name}: {size} bytes read", "a reader that goes away", run, READ)
+
+
+# Reports in between.
+
+
+def _in_between(seed: int, format_: str) -> str:
+    """A capture that comes piece by piece, with a report asked for behind each: every one is whole, their records
+    never grow fewer nor are more than came, and the last is that of the capture."""
+    chance = random.Random(seed)
+    data = _SAMPLE.read_bytes()
+    ends = sorted(chance.sample(range(25, len(data)), 5))
+    command = ("analyze", "-", "--format", format_, *(("--every", "0.1") if seed % 3 == 0 else ()))
+    child, _ = _begin(Way(command, "json", False), "", _fresh("interim"), stdin=subprocess.PIPE)
+    assert child.stdin is not None
+    got = bytearray()
+    reader = threading.Thread(target=_take_all, args=(child, got))
+    reader.start()
+    begin = 0
+    with suppress(BrokenPipeError):
+        _wait(lambda: _catches(child.pid, signal.SIGUSR1))
+        for end in ends:
+            child.stdin.write(data[begin:end])
+            child.stdin.flush()
+            begin = end
+            length = len(got)
+            child.send_signal(signal.SIGUSR1)
+            _wait(lambda length=length: len(got) > length)
+        child.stdin.write(data[begin:])
+        child.stdin.close()
+    try:
+        code = child.wait(SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        raise Wrong(f"did not end within {SECONDS} s") from None
+    finally:
+        reader.join()
+    assert child.stderr is not None
+    done = Done(code, bytes(got), child.stderr.read().decode(errors="replace"))
+    child.stderr.close()
+    _quiet(done, lines=0)
+    if code != 0:
+        raise Wrong(f"exit code {code}")
+    plain(done.output.decode(), "a report in between")
+    if format_ == "json":
+        _check_interim(done.output.decode())
+    return f"{'JSON' if format_ == 'json' else 'text'}, every report whole"
+
+
+def _check_interim(text: str) -> None:
+    reports, at = [], 0
+    decoder = json.JSONDecoder()
+    while text[at:].strip():
+        report, at = decoder.raw_decode(text, at + len(text[at:]) - len(text[at:].lstrip()))
+        reports.append(report)
+    if len(reports) < 6 or [report["interim"] for report in reports] != [True] * (len(reports) - 1) + [False]:
+        raise Wrong(f"{len(reports)} reports")
+    counts = [report["capture"]["records"] for report in reports]
+    if counts != sorted(counts):
+        raise Wrong(f"records of {counts}")
+    if reports[-1] != _undisturbed():
+        raise Wrong("another report at the end than of the whole capture at once")
+
+
+@cache
+def _undisturbed() -> Any:
+    with _SAMPLE.open("rb") as capture:
+        way = Way(("analyze", "-", "--format", "json"), "json", False)
+        child, _ = _begin(way, "", _fresh("interim"), stdin=capture)
+        return json.loads(_end(child)[0].output)
+
+
+def _take_all(child: subprocess.Popen[bytes], got: bytearray) -> None:
+    assert child.stdout is not None
+    with child.stdout as stream:
+        while some := os.read(stream.fileno(), 1 << 16):
+            got += some
+
+
+def _catches(process: int, number: int) -> bool:
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    mask = next(line for line in lines if line.startswith("SigCgt:")).split()[1]
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    until = time.monotonic() + SECONDS
+    while not done():
+        if time.monotonic() > until:
+            raise Wrong(f"no answer within {SECONDS} s")
+        time.sleep(0.002)
+
+
+def interim() -> Iterator[Case]:
+    for seed in range(60):
+        for format_ in ("json", "text"):
+            run = partial(_measured, _in_between, seed, format_)
+            row = "reports in between, by SIGUSR1 and --every"
+            yield Case(f"seed {seed}, {format_}", row, run, _SAMPLE.stat().st_size)
