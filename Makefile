@@ -40,7 +40,7 @@ help:
 	@echo 'make native-warnings  compile all C with warnings as errors (CC chooses the compiler)'
 	@echo 'make native-test      run the tests of the C core under address and undefined-behaviour sanitizers'
 	@echo 'make fuzz             run each fuzzer for FUZZ_SECONDS (60), or those that FUZZ_ARGS name (needs clang)'
-	@echo 'make memcheck         run the tests of the C, and those of both engines, under valgrind'
+	@echo 'make memcheck         run the tests under valgrind: half an hour (MEMCHECK_ARGS names some)'
 	@echo 'make tidy             clang-tidy over all C'
 	@echo 'make analyzer         the static analyzer of gcc over all C'
 	@echo 'make clean            remove what these have made'
@@ -127,10 +127,7 @@ analyzer: $(VENV)/tools
 	    gcc $(ANALYZED_FLAGS) -O2 -fanalyzer -fdiagnostics-path-format=none -Werror -c $$source -o /dev/null || exit 1; done; \
 	    echo 'gcc -fanalyzer: nothing to say'
 
-# Of the tests of both engines those that the C has most of: the plain one takes minutes so slowed down.
-MEMCHECK_ARGS ?= $(addprefix tests/engine/test_native_twin.py::test_tables_are_equal_, \
-    for_odd_packets for_merged_parts where_limits_are_hit for_flipped_bytes_of_real_captures)
-
+# All tests, of each the first case: half an hour. With MEMCHECK_ARGS only those that they name.
 memcheck: $(VENV)/installed-for-test
 	@mkdir -p build/memcheck
 	@for test in $(NATIVE_TESTS); do \

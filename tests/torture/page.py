@@ -31,7 +31,8 @@ Each case must end in an answer or in one line that says what is wrong:
 - an exit code that is documented, no traceback, no crash, at most one line on stderr for each input
 - within {SECONDS_PER_MEGABYTE:g} second of processor time for each MB read (of compressed captures: unpacked), and
   {START_SECONDS:g} for the start; one that does not come on for two minutes is ended and counts as failed
-- in at most {MEMORY >> 20} MiB of memory for a process (files of 120 MB beside a capture: 4 GiB)
+- in at most {MEMORY >> 20} MiB of memory for a process (files of 120 MB beside a capture: 4 GiB; floods: what
+  `--memory` gives)
 - with every intact record before the damage counted, and behind blocks of pcapng that can be skipped those after it
   too: an independent reader of a few lines tells from the undamaged file which these are, so that to refuse
   everything is no way out
@@ -40,9 +41,9 @@ Each case must end in an answer or in one line that says what is wrong:
 Most cases run in workers of many cases each, which a parent watches: the C engine alone takes some 0.1 ms for a
 case. "Both engines" also holds their tables equal. "Reports" are the whole of `analyze` in every format, and of
 `flows` in every format. "Packet lists" are those of `summary`, of each record and of each datagram. "Processes" are
-the command itself, started anew. What is changed, cut or drawn by lot comes from fixed seeds. The changes of single
-bytes are made to the first 4 KiB of each sample, so that a case costs little. The memory of workers holds the cases
-too that they make; that of processes is theirs alone.
+the command itself, started anew, as all are of `floods` and `endings`. What is changed, cut or drawn by lot comes from
+fixed seeds. The changes of single bytes are made to the first 4 KiB of each sample, so that a case costs little. The
+memory of workers holds the cases too that they make; that of processes is theirs alone.
 """
 
 
