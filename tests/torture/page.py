@@ -40,10 +40,10 @@ Each case must end in an answer or in one line that says what is wrong:
 
 Most cases run in workers of many cases each, which a parent watches: the C engine alone takes some 0.1 ms for a
 case. "Both engines" also holds their tables equal. "Reports" are the whole of `analyze` in every format, and of
-`flows` in every format. "Packet lists" are those of `summary`, of each record and of each datagram. "Processes" are
-the command itself, started anew, as all are of `floods` and `endings`. What is changed, cut or drawn by lot comes from
-fixed seeds. The changes of single bytes are made to the first 4 KiB of each sample, so that a case costs little. The
-memory of workers holds the cases too that they make; that of processes is theirs alone.
+`flows` in every format. "Packet lists" are those of `summary`, of each record and each datagram. "Processes" are
+the command itself, started anew, as all are of `floods` and `endings`. What is changed, cut or drawn by lot comes
+from fixed seeds. The changes of single bytes are made to the first 4 KiB of each sample, so that a case costs
+little. The memory of workers holds the cases too that they make; that of processes is theirs alone.
 """
 
 
