@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import itertools
 import os
 import resource
 import signal
@@ -116,6 +118,50 @@ def test_an_interrupt_at_any_line_leaves_no_more_than_the_end_of_the_process_rem
             break
     assert line > 15
     assert path.read_bytes() == b"whole"
+
+
+def test_what_a_killed_process_of_this_number_left_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vxtool.whole_file._numbers", itertools.count())
+    path = tmp_path / "report"
+    path.write_bytes(b"before")
+    left = tmp_path / f".report.0.{os.getpid()}.part"
+    left.write_bytes(b"left")
+    with whole_file(path) as file:
+        file.write(b"whole")
+        file.flush()
+        assert path.read_bytes() == b"before"
+    assert path.read_bytes() == b"whole"
+    assert left.read_bytes() == b"left"
+
+
+def test_where_there_is_no_room_for_a_file_beside_what_was_there_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(name: str, mode: str) -> Any:
+        if mode == "xb":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return open(name, mode)
+
+    monkeypatch.setattr("vxtool.whole_file.open", full, raising=False)
+    path = tmp_path / "report"
+    path.write_bytes(b"before")
+    with pytest.raises(OSError, match="No space left"), whole_file(path) as file:
+        file.write(b"half")
+    assert path.read_bytes() == b"before"
+
+
+def test_two_long_names_of_equal_beginnings_are_two_files_beside(tmp_path: Path) -> None:
+    first, second = (tmp_path / f"{'é' * 110}{number}" for number in range(2))
+    with whole_file(first) as one, whole_file(second) as other:
+        one.write(b"one")
+        other.write(b"other")
+        assert len(os.listdir(tmp_path)) == 2
+        assert not first.exists()
+        assert not second.exists()
+    assert (first.read_bytes(), second.read_bytes()) == (b"one", b"other")
+    assert len(os.listdir(tmp_path)) == 2
 
 
 def test_the_mode_of_what_is_replaced_stays(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ def diff(
     """
     from vxtool.analysis.difference import compare, holds_report, load_report
 
-    def report_of(path: str, control: Control | None = None) -> Report:
+    def report_of(path: str) -> Report:
         if holds_report(path):
             return load_report(path)
         report = analyze(
@@ -259,8 +259,14 @@ def diff(
             raise InputError(item["error"] if path in item["error"] else f"{path}: {item['error']}")
         return report
 
-    # Stopped before the second is read, there would be nothing to compare with.
-    return compare(report_of(before), report_of(after, control))
+    if control is not None:
+        control.more_follows = True
+    first = report_of(before)
+    if control is not None:
+        if control.stopping:
+            raise KeyboardInterrupt  # there is nothing to compare with
+        control.more_follows = False
+    return compare(first, report_of(after))
 
 
 def decap(
@@ -714,7 +720,7 @@ def _observe(
         return tables, inputs, tool
     finally:
         if control is not None:
-            control.reading, control.has_read = False, True
+            control.reading, control.has_read = False, not control.more_follows
         for source in sources:
             if source is not None:
                 source.close()

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from vxtool.whole_file import remove_unfinished
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Report
 
 
 _FAILED, _OUTPUT_CLOSED = 1, 2  # how the process of an interim report ends
+# What a terminal sends to all processes of a pipeline, or `timeout` to all of a group.
+_TO_ALL = {getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)}
 
 
 class Control:
@@ -26,6 +31,7 @@ class Control:
     def __init__(self, tell: Callable[[Report], None] | None = None, every: float | None = None) -> None:
         self.reading = False
         self.has_read = False  # all there is to read, or until it was to stop
+        self.more_follows = False  # behind what is read now, without which it is of no use
         self._tell = tell if hasattr(os, "fork") else None
         self._every = every
         self._next = time.monotonic() + every if every else None
@@ -64,17 +70,27 @@ class Control:
         self._asked = False
         if self._every:
             self._next = time.monotonic() + self._every
-        self._child = os.fork()
+        # What Python does behind a fork is not to be interrupted.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _TO_ALL)
+        try:
+            self._child = os.fork()
+        except OSError:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            raise
         if self._child == 0:
             assert self._tell is not None
             code = _FAILED
             try:
+                signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is who is meant
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
                 self._tell(build())
                 code = 0
             except BrokenPipeError:
                 code = _OUTPUT_CLOSED
             finally:  # whatever happened: nothing of what the parent holds is this process's to end
+                remove_unfinished()
                 os._exit(code)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def wait(self, *, at_once: bool = False) -> bool:
         """Wait until no interim report is being made; with `at_once` only say whether that is so."""

@@ -49,8 +49,8 @@ def parse_toml(path: str, data: bytes, expected: str) -> tuple[dict[str, Any], s
 
 
 def shown_key(key: str) -> str:
-    """A key as a message has it: in quotes only where it holds what does not print."""
-    return key if key.isprintable() else repr(key)
+    """A key as a message has it: in quotes only where it is empty or holds what does not print."""
+    return key if key and key.isprintable() else repr(key)
 
 
 def _longest_key(line: str) -> int:

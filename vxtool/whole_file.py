@@ -6,6 +6,8 @@ So a full disk, an interrupt or a crash leaves what stood under the name before,
 from __future__ import annotations
 
 import atexit
+import errno
+import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -13,12 +15,13 @@ from contextlib import contextmanager, suppress
 from typing import BinaryIO
 
 _beside_now: set[str] = set()  # files beside that are to go away, whatever happens
+_numbers = itertools.count()
 
 
 class WholeFile:
     """A file under way to `path`: `stream` takes its bytes; then `finish`, or `give_up`.
 
-    A device or a named pipe is written to directly, and so is a file in a folder that takes no other. Raises
+    A device or a named pipe is written to directly, and so is a file in a folder that may not be written to. Raises
     OSError where neither can be opened; `finish` raises it where the last bytes cannot be written, and has given up
     then.
     """
@@ -42,14 +45,23 @@ class WholeFile:
         if there is not None and not os.access(self._path, os.W_OK):
             return  # opening it tells why not
         folder, name = os.path.split(self._path)
-        # Names are at most 255 bytes long.
-        beside = os.path.join(folder, f".{name[:100]}.{os.getpid()}.part")
-        _beside_now.add(beside)  # before it is there: an interrupt may come at any moment
-        try:
-            self.stream = open(beside, "xb")  # noqa: SIM115 (closed by finish or give_up)
-        except OSError:
-            _beside_now.discard(beside)
-            return
+        start = os.fsdecode(os.fsencode(name)[:100])  # names are at most 255 bytes long
+        for number in _numbers:
+            beside = os.path.join(folder, f".{start}.{number}.{os.getpid()}.part")
+            _beside_now.add(beside)  # before it is there: an interrupt may come at any moment
+            try:
+                self.stream = open(beside, "xb")  # noqa: SIM115 (closed by finish or give_up)
+                break
+            except FileExistsError:  # left by one that was killed and had this process's number
+                _beside_now.discard(beside)
+            except PermissionError:
+                _beside_now.discard(beside)
+                return
+            except OSError as error:
+                _beside_now.discard(beside)
+                if error.errno == errno.EROFS:
+                    return
+                raise
         self._beside = beside
         if there is not None:
             with suppress(OSError):
@@ -94,7 +106,7 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 @atexit.register
 def remove_unfinished() -> None:
     """Remove what this process has begun to write, and was interrupted at before it could give it up."""
-    for beside in _beside_now:
+    for beside in tuple(_beside_now):
         if beside.endswith(f".{os.getpid()}.part"):  # what a fork inherited is its parent's
             with suppress(OSError):
                 os.unlink(beside)

@@ -20,6 +20,7 @@ from conftest import CAPTURES
 
 import vxtool.analysis
 import vxtool.cli
+from vxtool.control import Control
 
 PROGRAM = [str(Path(sys.executable).parent / "vxtool")]
 SAMPLE = (CAPTURES / "drops.pcap").read_bytes()
@@ -166,6 +167,19 @@ def test_an_interrupt_ends_a_stream_that_does_not_end(run: Any, jobs: str) -> No
 
 
 @needs_proc
+def test_an_interrupt_that_is_ignored_from_outside_ends_nothing(run: Any) -> None:
+    """As a shell has it of what a script runs in the background."""
+    ignoring = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)}
+    process = run("analyze", "-", "--format", "json", **ignoring)
+    begun(process)
+    give(process, SAMPLE[:60_000])
+    process.send_signal(signal.SIGINT)
+    out, said = process.communicate(SAMPLE[60_000:], timeout=PATIENCE)
+    assert (process.returncode, said) == (0, b"")
+    assert json.loads(out)["capture"]["records"] == RECORDS
+
+
+@needs_proc
 def test_after_an_interrupt_what_the_pipe_still_brings_counts(run: Any) -> None:
     process = run("analyze", "-", "--format", "json")
     begun(process)
@@ -267,6 +281,13 @@ def test_an_interrupt_before_there_is_anything_to_compare_with_ends_at_once(
     assert vxtool.cli.run(["diff", str(CAPTURES / "drops.pcap"), str(CAPTURES / "drops.pcap")]) == 130
     assert len(made) == 1
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_comparison_that_is_stopped_at_its_first_capture_is_none() -> None:
+    control = Control()
+    control.stop()
+    with pytest.raises(KeyboardInterrupt):
+        vxtool.diff(str(CAPTURES / "drops.pcap"), str(CAPTURES / "vxlan.pcap"), control=control)
 
 
 def test_the_text_says_that_it_goes_on(run: Any) -> None:

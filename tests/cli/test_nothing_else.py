@@ -71,6 +71,8 @@ COMMANDS: dict[str, list[str]] = {
     "analyze as junit": ["analyze", VXLAN, *CLUSTER, "--format", "junit"],
     "analyze as sarif": ["analyze", VXLAN, *CLUSTER, "--format", "sarif"],
     "flows": ["flows", VXLAN, *CLUSTER, "--format", "jsonpb"],
+    "summary": ["summary", VXLAN, *CLUSTER],
+    "summary of what is read once": ["summary", "-"],
     "diff": ["diff", VXLAN, str(CAPTURES / "drops.pcap")],
     "decap": ["decap", VXLAN, *CLUSTER, "-o", "out.pcapng"],
     "extract": ["extract", VXLAN, "--record", "1-2", "-o", "out.pcapng"],
@@ -92,7 +94,8 @@ def test_nothing_is_touched_but_what_was_given(arguments: list[str], tmp_path: P
     allowed = [os.path.realpath(os.path.join(here, each)) for each in given if each]
     others = [path for path in opened if path and not inside(os.path.join(here, path), allowed)]
     assert others == []
-    assert {key for key in asked if key not in KNOWN and not key.startswith(("VXTOOL_", "PYTHON"))} == set()
+    known = KNOWN | ({"TMPDIR", "TEMP", "TMP"} if arguments == ["summary", "-"] else set())
+    assert {key for key in asked if key not in known and not key.startswith(("VXTOOL_", "PYTHON"))} == set()
 
 
 def test_yaml_is_read_without_making_anything(tmp_path: Path) -> None:
@@ -125,11 +128,14 @@ def watched(arguments: list[str], folder: Path, home: Path) -> Any:
     config = str(home / ".kube" / "config")
     secrets = {name: config if value == "config" else value for name, value in SECRETS.items()}
     environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(home), "XDG_CONFIG_HOME": str(home), **secrets}
+    environment["TMPDIR"] = str(folder)
     reading, writing = os.pipe()
-    child = subprocess.Popen(
-        [sys.executable, "-P", "-c", WATCH, str(writing), *arguments],
-        cwd=folder, env=environment, pass_fds=[writing], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    with open(VXLAN, "rb") as capture:
+        child = subprocess.Popen(
+            [sys.executable, "-P", "-c", WATCH, str(writing), *arguments],
+            cwd=folder, env=environment, pass_fds=[writing],
+            stdin=capture, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
     os.close(writing)
     with os.fdopen(reading) as told:
         text = told.read()

@@ -1,6 +1,6 @@
 """Section endings: Ctrl-C and signals at any moment, disks that are full, readers that go away, reports in between.
 
-All are processes of their own. Moments count from vxtool's first line on: before it there is only Python.
+All are processes of their own. Moments count from vxtool's start.py on: what comes before it is Python's own start.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache, partial
@@ -22,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from torture.jobs import Case, Job
+from torture.layout import layout
 from torture.tally import Wrong
 from torture.ways import CAPTURES, Done, one_line, plain, work_folder
 
@@ -36,13 +38,12 @@ _SAMPLE = CAPTURES / "drops.pcap"
 _OUTER = ("--outer", "10.0.0.1,10.0.0.2", "--vni", "5")
 _PACKETS = ("--from", "10.0.0.1", "--to", "10.0.0.2", "--udp", "1:2", "--count", "20k")
 
-# vxtool's own first lines, behind a byte that tells that it begins.
+# The console script, but that it tells when it begins: once Ctrl-C does what start.py has it do.
 _CHILD = """
 import os, signal
-if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.write(int(os.environ.pop("TORTURE_BEGUN")), b".")
 from vxtool.start import main
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.write(int(os.environ.pop("TORTURE_BEGUN")), b".")
 main()
 """
 
@@ -102,8 +103,7 @@ def _measured(run: Callable[..., str], *arguments: Any) -> tuple[str, Done]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     word = run(*arguments)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return word, Done(0, b"", "", seconds, after.ru_maxrss << 10)
+    return word, Done(0, b"", "", after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
 
 
 def _begin(way: Way, capture: str, folder: Path, **options: Any) -> tuple[subprocess.Popen[bytes], float]:
@@ -115,7 +115,7 @@ def _begin(way: Way, capture: str, folder: Path, **options: Any) -> tuple[subpro
             [sys.executable, "-P", "-c", _CHILD, *arguments],
             cwd=folder, pass_fds=[writing], env={**os.environ, "TORTURE_BEGUN": str(writing)},
             stdin=options.pop("stdin", subprocess.DEVNULL), stdout=options.pop("stdout", subprocess.PIPE),
-            stderr=subprocess.PIPE, **options,
+            stderr=subprocess.PIPE, start_new_session=True, **options,
         )  # fmt: skip
         os.close(writing)
         os.read(reading, 1)
@@ -179,17 +179,29 @@ def _check_whole(name: str, output: bytes, files: dict[str, bytes]) -> None:
         raise Wrong(f"another output: {len(output)} bytes, expected {len(expected)}")
 
 
+_so_far: Counter[str] = Counter()  # by command, how often Ctrl-C ended it with what was read so far
+
+
+def _signal_all(child: subprocess.Popen[bytes], number: int) -> None:
+    """As a terminal or `timeout` does: to the process, and to all that it has started."""
+    with suppress(ProcessLookupError):
+        os.killpg(child.pid, number)
+
+
 def _signalled(name: str, number: int, moment: float) -> str:
     way = WAYS[name]
     folder = _fresh("signalled")
     child, begun = _begin(way, _long(), folder)
     time.sleep(max(0.0, begun + moment - time.monotonic()))
-    child.send_signal(number)
+    ended = child.poll() is not None
+    _signal_all(child, number)
     done, seconds = _end(child)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     _quiet(done)
     if done.code == _whole(name)[0]:
         _check_whole(name, done.output, files)
+        if not ended and moment < _takes(name) / 2:
+            raise Wrong(f"signal {number} was of no effect")
         return FINISHED
     if done.code not in (128 + number, -number):
         raise Wrong(f"exit code {done.code} by signal {number}: {done.error!r}")
@@ -202,6 +214,7 @@ def _signalled(name: str, number: int, moment: float) -> str:
     if way.reports_so_far and number == signal.SIGINT and done.code == 130 and (done.output or files):
         for data in files.values() if way.to_file else [done.output]:
             _check_report(way, data)
+        _so_far[name] += 1
         return SO_FAR
     for data in files.values():
         _check_report(way, data)
@@ -231,6 +244,15 @@ def signals(name: str) -> Iterator[Case]:
             label = f"{name}: {number.name} after {part} of {parts - 5} parts of the time"
             row = f"{number.name if number != signal.SIGINT else 'Ctrl-C'} at any moment"
             yield Case(label, row, partial(_measured, _after, name, number, part / (parts - 5)), READ)
+        if number == signal.SIGINT and WAYS[name].reports_so_far:
+            label = f"{name}: among these are some with what was read so far"
+            yield Case(label, row, partial(_some_so_far, name), 0)
+
+
+def _some_so_far(name: str) -> str:
+    if not _so_far[name]:
+        raise Wrong("Ctrl-C never left what was read so far")
+    return SO_FAR
 
 
 def _after(name: str, number: int, share: float) -> str:
@@ -265,7 +287,7 @@ def _short_of(name: str, share: float, before: bytes | None) -> str:
         return ALL
     _refused(done)
     largest = max(whole, key=lambda file: len(whole[file]))
-    if files.get(largest) != before or any(file not in whole for file in files):
+    if files.get(largest) != before or any(data not in (before, whole.get(file)) for file, data in files.items()):
         raise Wrong(f"left behind: { {file: len(data) for file, data in files.items()} }")
     return REFUSED
 
@@ -334,8 +356,8 @@ def _read_in_part(name: str, size: int) -> str:
     child.stdout.close()
     child.stdout = None
     done, _ = _end(child)
-    if not _whole(name)[1].startswith(got):
-        raise Wrong("what was read is not how it begins")
+    if not _whole(name)[1].startswith(got) or (len(got) < size and got != _whole(name)[1]):
+        raise Wrong("what was read is not how it begins, or not all of it")
     _quiet(done, lines=0)
     if done.code == _whole(name)[0]:
         return ALL
@@ -364,26 +386,27 @@ def _in_between(seed: int, format_: str) -> str:
     child, _ = _begin(Way(command, "json", False), "", _fresh("interim"), stdin=subprocess.PIPE)
     assert child.stdin is not None
     got = bytearray()
-    reader = threading.Thread(target=_take_all, args=(child, got))
+    reader = threading.Thread(target=_take_all, args=(child, got), daemon=True)
     reader.start()
     begin = 0
-    with suppress(BrokenPipeError):
-        _wait(lambda: _catches(child.pid, signal.SIGUSR1))
-        for end in ends:
-            child.stdin.write(data[begin:end])
-            child.stdin.flush()
-            begin = end
-            length = len(got)
-            child.send_signal(signal.SIGUSR1)
-            _wait(lambda length=length: len(got) > length)
-        child.stdin.write(data[begin:])
-        child.stdin.close()
     try:
+        with suppress(BrokenPipeError):
+            _wait(lambda: _catches(child.pid, signal.SIGUSR1))
+            for end in ends:
+                child.stdin.write(data[begin:end])
+                child.stdin.flush()
+                begin = end
+                length = len(got)
+                child.send_signal(signal.SIGUSR1)
+                _wait(lambda length=length: len(got) > length)
+            child.stdin.write(data[begin:])
+            child.stdin.close()
         code = child.wait(SECONDS)
     except subprocess.TimeoutExpired:
-        child.kill()
         raise Wrong(f"did not end within {SECONDS} s") from None
     finally:
+        child.kill()
+        child.wait()
         reader.join()
     assert child.stderr is not None
     done = Done(code, bytes(got), child.stderr.read().decode(errors="replace"))
@@ -391,13 +414,19 @@ def _in_between(seed: int, format_: str) -> str:
     _quiet(done, lines=0)
     if code != 0:
         raise Wrong(f"exit code {code}")
-    plain(done.output.decode(), "a report in between")
-    if format_ == "json":
-        _check_interim(done.output.decode())
+    text = done.output.decode()
+    plain(text, "a report in between")
+    if format_ == "text":
+        if text.count("INTERIM") < len(ends) or not text.endswith(_undisturbed(format_)):
+            raise Wrong(f"{text.count('INTERIM')} reports in between, or another at the end")
+    else:
+        asked = [layout(data).before(end) for end in ends] if seed % 3 else []
+        _check_interim(text, asked)
     return f"{'JSON' if format_ == 'json' else 'text'}, every report whole"
 
 
-def _check_interim(text: str) -> None:
+def _check_interim(text: str, most: list[int]) -> None:
+    """Reports in JSON, the last of which is not in between; `most`: how many records had come before each."""
     reports, at = [], 0
     decoder = json.JSONDecoder()
     while text[at:].strip():
@@ -406,18 +435,42 @@ def _check_interim(text: str) -> None:
     if len(reports) < 6 or [report["interim"] for report in reports] != [True] * (len(reports) - 1) + [False]:
         raise Wrong(f"{len(reports)} reports")
     counts = [report["capture"]["records"] for report in reports]
-    if counts != sorted(counts):
+    if counts != sorted(counts) or not any(counts[:-1]):
         raise Wrong(f"records of {counts}")
-    if reports[-1] != _undisturbed():
+    if any(count > came for count, came in zip(counts, most, strict=False)):
+        raise Wrong(f"records of {counts}, when {most} had come")
+    if reports[-1] != json.loads(_undisturbed("json")):
         raise Wrong("another report at the end than of the whole capture at once")
 
 
 @cache
-def _undisturbed() -> Any:
+def _undisturbed(format_: str) -> str:
     with _SAMPLE.open("rb") as capture:
-        way = Way(("analyze", "-", "--format", "json"), "json", False)
+        way = Way(("analyze", "-", "--format", format_), format_, False)
         child, _ = _begin(way, "", _fresh("interim"), stdin=capture)
-        return json.loads(_end(child)[0].output)
+        return _end(child)[0].output.decode()
+
+
+def _ended_in_between(number: int, moment: float) -> str:
+    """A signal at any moment, to a command that writes reports in between into a file all the time."""
+    folder = _fresh("interim")
+    way = Way(("analyze", "-", "--format", "json", "--every", "0.05", "-o", "OUT"), "json", True)
+    child, begun = _begin(way, "", folder, stdin=subprocess.PIPE)
+    assert child.stdin is not None
+    child.stdin.write(_SAMPLE.read_bytes()[:60_000])
+    child.stdin.flush()
+    time.sleep(max(0.0, begun + moment - time.monotonic()))
+    _signal_all(child, number)
+    done, _ = _end(child)
+    _quiet(done)
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
+    if done.code not in (128 + number, -number) or not set(files) <= {"out"}:
+        raise Wrong(f"exit code {done.code}, left behind: {sorted(files)}")
+    if number == signal.SIGINT and done.code == 130 and "Ctrl-C once more" in done.error and not files:
+        raise Wrong("no report of what was read")
+    for data in files.values():
+        _check_report(way, data)
+    return SO_FAR if files else ENDED
 
 
 def _take_all(child: subprocess.Popen[bytes], got: bytearray) -> None:
@@ -447,3 +500,8 @@ def interim() -> Iterator[Case]:
             run = partial(_measured, _in_between, seed, format_)
             row = "reports in between, by SIGUSR1 and --every"
             yield Case(f"seed {seed}, {format_}", row, run, _SAMPLE.stat().st_size)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        for part in range(40):
+            run = partial(_measured, _ended_in_between, number, part / 60)
+            label = f"{number.name} after {part / 60:.2f} s"
+            yield Case(label, "signals while reports in between are written", run, _SAMPLE.stat().st_size)

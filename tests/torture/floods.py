@@ -267,6 +267,8 @@ def _piped(name: str, records: int, mebibytes: int) -> tuple[str, Done]:
     if done.code:
         raise Wrong(f"exit code {done.code}: {done.error!r}")
     report = json.loads(done.output)
+    if report["capture"]["records"] != records:
+        raise Wrong(f"{report['capture']['records']} records of {records}")
     forwarding = report["forwarding"]
     counted = forwarding["datagrams"] + (forwarding["other"] or {"datagrams": 0})["datagrams"]
     if counted != flood.datagrams(records):
@@ -274,7 +276,7 @@ def _piped(name: str, records: int, mebibytes: int) -> tuple[str, Done]:
     folded = any(report["capture"]["folded"].values())
     if records == flood.records and not folded:
         raise Wrong("nothing was folded: this is no flood")
-    return f"every datagram counted, {'and told what was folded' if folded else 'none folded'}", done
+    return f"every record and datagram counted, {'and told what was folded' if folded else 'none folded'}", done
 
 
 def jobs() -> Iterator[Job]:

@@ -43,7 +43,8 @@ case. "Both engines" also holds their tables equal. "Reports" are the whole of `
 `flows` in every format. "Packet lists" are those of `summary`, of each record and each datagram. "Processes" are
 the command itself, started anew, as all are of `floods` and `endings`. What is changed, cut or drawn by lot comes
 from fixed seeds. The changes of single bytes are made to the first 4 KiB of each sample, so that a case costs
-little. The memory of workers holds the cases too that they make; that of processes is theirs alone.
+little. The memory of workers holds the cases too that they make; that of processes is theirs alone (of
+`endings` it is not measured).
 """
 
 

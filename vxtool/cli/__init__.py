@@ -75,7 +75,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def main() -> NoReturn:
-    """The console script."""
+    """Run the command of this process, and end it."""
     # Reports hold no circles to be collected: looking for them takes a tenth of the time of a short one, most of it
     # when the process ends.
     gc.disable()
@@ -86,7 +86,9 @@ def main() -> NoReturn:
             if stream is not None:
                 with suppress(OSError, ValueError):  # it takes no more: what was lost of a report has been told of
                     stream.flush()
+        _ignore_signals()
     except KeyboardInterrupt as error:  # at the last moment
+        _ignore_signals()
         code = code_of_interrupt(error)
     _leave(code)
 
@@ -94,16 +96,19 @@ def main() -> NoReturn:
 def _leave(code: int) -> NoReturn:
     """End the process. All is written, and every file closed: to take the modules down one by one would take as
     long again as to write a short report."""
-    import signal
-
-    for name in ("SIGINT", *_ENDING):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
     if "vxtool.whole_file" in sys.modules:
         from vxtool.whole_file import remove_unfinished
 
         remove_unfinished()
     os._exit(code)
+
+
+def _ignore_signals() -> None:
+    import signal
+
+    for name in ("SIGINT", *_ENDING):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
 
 
 def _handle_signals() -> None:

@@ -91,36 +91,39 @@ def run_analysis(
             complain(f"{error} There will be no more reports in between.")
             raise
 
-    with Progress(progress) as bar, controlled(files, show_interim, every) as control:
-        report = analyze(
-            list(files),
-            cluster=list(cluster),
-            links=list(links),
-            routes=list(routes),
-            interfaces=named_interfaces(interfaces),
-            namespace=namespace,
-            cluster_id_bits=cluster_id_bits,
-            top=top or max(_flows_in(each) for each in outputs),
-            select=selected,
-            ignore=ignored,
-            mtus=mtus,
-            expect=expect,
-            scope=scope,
-            overlay=overlay,
-            ports=dict(ports) or None,
-            window_ns=window,
-            settle_ns=settle,
-            jobs=jobs,
-            memory_bytes=memory_bytes,
-            progress=preparing([f"vxtool.report.{each}" for each in outputs], bar),
-            control=control,
-        )
-    unread = tell_unread(report["inputs"])
-    if unread == len(report["inputs"]):
-        return EXIT_INPUT
-    show(report)
-    if "github" in outputs:
-        _write_step_summary(report, top or _TOP["text"])
+    with controlled(files, show_interim, every) as control:
+        with Progress(progress) as bar:
+            report = analyze(
+                list(files),
+                cluster=list(cluster),
+                links=list(links),
+                routes=list(routes),
+                interfaces=named_interfaces(interfaces),
+                namespace=namespace,
+                cluster_id_bits=cluster_id_bits,
+                top=top or max(_flows_in(each) for each in outputs),
+                select=selected,
+                ignore=ignored,
+                mtus=mtus,
+                expect=expect,
+                scope=scope,
+                overlay=overlay,
+                ports=dict(ports) or None,
+                window_ns=window,
+                settle_ns=settle,
+                jobs=jobs,
+                memory_bytes=memory_bytes,
+                progress=preparing([f"vxtool.report.{each}" for each in outputs], bar),
+                control=control,
+            )
+        if control is not None:
+            control.wait()
+        unread = tell_unread(report["inputs"])
+        if unread == len(report["inputs"]):
+            return EXIT_INPUT
+        show(report)
+        if "github" in outputs:
+            _write_step_summary(report, top or _TOP["text"])
     if control is not None and control.stopping:
         return EXIT_INTERRUPTED
     if unread:
@@ -239,8 +242,9 @@ def controlled(
             complain("interrupted: standard input is read on for a moment; Ctrl-C once more gives up.")
         control.stop(_PATIENCE if STDOUT in files else 0)
 
+    before = signal.getsignal(signal.SIGINT)
     try:
-        before = signal.signal(signal.SIGINT, stop)
+        signal.signal(signal.SIGINT, before if before == signal.SIG_IGN else stop)
     except ValueError:  # this is not the main thread, so Ctrl-C is somebody else's
         yield None
         return

@@ -70,22 +70,23 @@ def command(
     # Imported here, so that a wrong option need not wait for it.
     from vxtool.api import diff
 
-    with Progress(progress) as bar, controlled(files) as control:
-        found = diff(
-            before,
-            after,
-            cluster=list(cluster),
-            links=list(links),
-            routes=list(routes),
-            interfaces=named_interfaces(interfaces),
-            ports=dict(ports) or None,
-            window_ns=window,
-            settle_ns=settle,
-            control=control,
-            progress=preparing([f"vxtool.report.{'json' if format_ == 'json' else 'diff'}"], bar),
-            **options,
-        )
-    target = target_for(output, color, top)
-    encoding = target.encoding if format_ == "text" else "utf-8"
-    write(output, [DIFF_RENDERERS[format_](found, target)], encoding)
+    with controlled((after,)) as control:  # of the first alone nothing is told
+        with Progress(progress) as bar:
+            found = diff(
+                before,
+                after,
+                cluster=list(cluster),
+                links=list(links),
+                routes=list(routes),
+                interfaces=named_interfaces(interfaces),
+                ports=dict(ports) or None,
+                window_ns=window,
+                settle_ns=settle,
+                control=control,
+                progress=preparing([f"vxtool.report.{'json' if format_ == 'json' else 'diff'}"], bar),
+                **options,
+            )
+        target = target_for(output, color, top)
+        encoding = target.encoding if format_ == "text" else "utf-8"
+        write(output, [DIFF_RENDERERS[format_](found, target)], encoding)
     return EXIT_INTERRUPTED if control is not None and control.stopping else 0

@@ -20,9 +20,10 @@ from vxtool.capture.writer import PcapngWriter
 from vxtool.convert.choose import Numbered
 from vxtool.convert.extract import place_of
 from vxtool.engine.tables import OUT
-from vxtool.errors import InputError, UsageError
+from vxtool.errors import InputError
 from vxtool.listing.info import named_mac
 from vxtool.listing.notes import without_notes
+from vxtool.listing.spool import no_copy
 from vxtool.listing.wireshark import Row, Wireshark
 
 if TYPE_CHECKING:
@@ -177,9 +178,7 @@ def crosscheck(
     try:
         beside = tempfile.TemporaryDirectory(prefix="vxtool-")
     except OSError as error:
-        raise UsageError(
-            f"{path}: cannot be copied for Wireshark: {error.strerror or error}; give TMPDIR a place with room."
-        ) from None
+        raise no_copy(path, "a temporary folder", error) from error
     with beside as folder:
         half = f"{folder}/records.pcapng"
         numbers, records = _copy(path, half, all_records)

@@ -84,10 +84,10 @@ def _is_stream(path: str) -> bool:
     return not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 
 
-def _no_copy(path: str, where: str, error: OSError) -> InputError:
+def no_copy(path: str, where: str, error: OSError) -> InputError:
+    """The error of an input of which there is no room for a copy."""
     return InputError(
-        f"{path}: cannot be copied to {where}: {error.strerror or error}: it is read twice; give TMPDIR a place "
-        "with room, or write it to a file first"
+        f"{path}: cannot be copied to {where}: {error.strerror or error}; give TMPDIR a place with room"
     )
 
 
@@ -97,7 +97,7 @@ def _copied(path: str, control: Control | None) -> BinaryIO:
         try:
             copy = stack.enter_context(tempfile.TemporaryFile())
         except OSError as error:  # which names the places that were tried, if that is what it is about
-            raise _no_copy(path, "a temporary file", error) from error
+            raise no_copy(path, "a temporary file", error) from error
         source = stack.enter_context(open_source(path))
         if control is not None:
             control.reading = True
@@ -105,7 +105,7 @@ def _copied(path: str, control: Control | None) -> BinaryIO:
             source.copy_to(copy, control)
             copy.flush()
         except OSError as error:
-            raise _no_copy(path, tempfile.gettempdir(), error) from error
+            raise no_copy(path, tempfile.gettempdir(), error) from error
         finally:
             if control is not None:
                 control.reading = False
