@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from vxtool.errors import UsageError
-from vxtool.toml_text import LARGEST, parse_toml, read_toml
+from vxtool.toml_text import LARGEST, parse_toml, read_toml, shown_key
 
 REFUSED: dict[str, tuple[bytes, str]] = {
     "lists in lists": (b"a = " + b"[" * 50_000, "is nested too deeply"),
@@ -55,3 +55,10 @@ def _missing(folder: Path) -> str:
 def test_a_file_that_cannot_be_read_is_told_of(path: Callable[[Path], str], why: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"cannot be read: .*{why}.*; give another file"):
         read_toml(path(tmp_path), "values", "give another file")
+
+
+@pytest.mark.parametrize(
+    ("key", "shown"), [("max_dropped", "max_dropped"), ("", "''"), ("a\tb", r"'a\tb'"), ("\u202e", r"'\u202e'")]
+)
+def test_a_key_is_shown_so_that_it_prints(key: str, shown: str) -> None:
+    assert shown_key(key) == shown

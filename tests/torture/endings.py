@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 from torture.jobs import Case, Job
 from torture.layout import layout
 from torture.tally import Wrong
-from torture.ways import CAPTURES, Done, one_line, plain, work_folder
+from torture.ways import CAPTURES, Done, plain, quiet, work_folder
 
 FINISHED, ENDED, SO_FAR, REFUSED, UNREAD, ALL = (
     "done before it came", "ended, nothing half-written", "ended, with what was read so far", "refused in one line",
@@ -136,15 +136,6 @@ def _end(child: subprocess.Popen[bytes], seconds: float = SECONDS) -> tuple[Done
     return Done(child.returncode, output or b"", error.decode(errors="replace")), time.monotonic() - begun
 
 
-def _quiet(done: Done, lines: int = 1) -> None:
-    if "Traceback" in done.error or "bug in vxtool" in done.error:
-        raise Wrong(f"a traceback or bug: {done.error[-400:]!r}")
-    if done.error.count("\n") > lines:
-        raise Wrong(f"{done.error.count(chr(10))} lines on stderr: {done.error[-400:]!r}")
-    plain(done.error, "stderr")
-    one_line(done.error)
-
-
 def _fresh(name: str) -> Path:
     folder = work_folder() / name
     shutil.rmtree(folder, ignore_errors=True)
@@ -197,7 +188,7 @@ def _signalled(name: str, number: int, moment: float) -> str:
     _signal_all(child, number)
     done, seconds = _end(child)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
-    _quiet(done)
+    quiet(done)
     if done.code == _whole(name)[0]:
         _check_whole(name, done.output, files)
         if not ended and moment < _takes(name) / 2:
@@ -293,7 +284,7 @@ def _short_of(name: str, share: float, before: bytes | None) -> str:
 
 
 def _refused(done: Done) -> None:
-    _quiet(done)
+    quiet(done)
     if done.code != 2 or not done.error:
         raise Wrong(f"exit code {done.code}: {done.error!r}")
 
@@ -321,7 +312,7 @@ def _no_room_to_copy(name: str, room: int) -> str:
         cat.stdout.close()
         done, _ = _end(child)
         cat.wait()
-    _quiet(done)
+    quiet(done)
     if done.code not in (2, 3) or not done.error:
         raise Wrong(f"exit code {done.code}: {done.error!r}")
     return REFUSED
@@ -358,7 +349,7 @@ def _read_in_part(name: str, size: int) -> str:
     done, _ = _end(child)
     if not _whole(name)[1].startswith(got) or (len(got) < size and got != _whole(name)[1]):
         raise Wrong("what was read is not how it begins, or not all of it")
-    _quiet(done, lines=0)
+    quiet(done, lines=0)
     if done.code == _whole(name)[0]:
         return ALL
     if done.code != 141:
@@ -411,7 +402,7 @@ def _in_between(seed: int, format_: str) -> str:
     assert child.stderr is not None
     done = Done(code, bytes(got), child.stderr.read().decode(errors="replace"))
     child.stderr.close()
-    _quiet(done, lines=0)
+    quiet(done, lines=0)
     if code != 0:
         raise Wrong(f"exit code {code}")
     text = done.output.decode()
@@ -462,7 +453,7 @@ def _ended_in_between(number: int, moment: float) -> str:
     time.sleep(max(0.0, begun + moment - time.monotonic()))
     _signal_all(child, number)
     done, _ = _end(child)
-    _quiet(done)
+    quiet(done)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     if done.code not in (128 + number, -number) or not set(files) <= {"out"}:
         raise Wrong(f"exit code {done.code}, left behind: {sorted(files)}")

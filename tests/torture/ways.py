@@ -289,6 +289,11 @@ def ended_well(done: Done, lines: int = 1) -> None:
     """The exit code is one of those documented, and stderr holds at most so many lines, no traceback among them."""
     if done.code not in EXIT_CODES:
         raise Wrong(f"exit code {done.code}: {done.error[-400:]!r}")
+    quiet(done, lines)
+
+
+def quiet(done: Done, lines: int = 1) -> None:
+    """Stderr holds at most so many lines, none too long, no traceback and nothing that a terminal obeys."""
     if "Traceback" in done.error or "bug in vxtool" in done.error:
         raise Wrong(f"a traceback or bug: {done.error[-400:]!r}")
     if done.error.count("\n") > lines:
