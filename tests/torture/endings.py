@@ -202,20 +202,15 @@ def _signalled(name: str, number: int, moment: float) -> str:
         raise Wrong(f"left behind: {sorted(files)}")
     if way.kind == "capture" and any(files[file] != _whole(name)[2][file] for file in files):
         raise Wrong("a capture that is not whole has its name")
-    if way.reports_so_far and number == signal.SIGINT and done.code == 130 and (done.output or files):
-        for data in files.values() if way.to_file else [done.output]:
-            _check_report(way, data)
-        _so_far[name] += 1
-        return SO_FAR
     for data in files.values():
         _check_report(way, data)
-    plain(_up_to_a_character(done.output), "what was written before it came")
+    if way.reports_so_far and number == signal.SIGINT and done.code == 130 and (done.output or files):
+        if not way.to_file:
+            _check_report(way, done.output)
+        _so_far[name] += 1
+        return SO_FAR
+    plain(done.output.decode(errors="ignore"), "what was written before it came")  # it may end within a character
     return ENDED
-
-
-def _up_to_a_character(data: bytes) -> str:
-    """Text that may end within a character."""
-    return data.decode(errors="ignore")
 
 
 def _check_report(way: Way, data: bytes) -> None:
