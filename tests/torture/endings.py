@@ -27,9 +27,9 @@ from torture.layout import layout
 from torture.tally import Wrong
 from torture.ways import CAPTURES, Done, plain, quiet, work_folder
 
-FINISHED, ENDED, SO_FAR, REFUSED, UNREAD, ALL = (
-    "done before it came", "ended, nothing half-written", "ended, with what was read so far", "refused in one line",
-    "ended without a word", "all of it written",
+FINISHED, ENDED, SO_FAR, BEGINNING, REFUSED, UNREAD, ALL = (
+    "done before it came", "ended, nothing half-written", "ended, with what was read so far",
+    "ended where the output was", "refused in one line", "ended without a word", "all of it written",
 )  # fmt: skip
 SECONDS = 60.0  # of wall time, for a command to end
 _AT_ONCE = 10.0  # s, for a command to end by a signal, on a loaded machine
@@ -55,16 +55,17 @@ class Way(NamedTuple):
     kind: str  # of what it writes: json, text, capture
     to_file: bool  # else to stdout, whatever of it came
     reports_so_far: bool = False  # a first Ctrl-C ends the reading alone
+    row_by_row: bool = False  # a list that is written as it is made: Ctrl-C ends it where it is
 
 
 WAYS = {
     "analyze, JSON": Way(("analyze", "{}", "--format", "json"), "json", False, True),
     "analyze, text": Way(("analyze", "{}"), "text", False, True),
     "analyze, JUnit into a file": Way(("analyze", "{}", "-o", "junit=OUT", "-o", "other"), "text", True, True),
-    "flows, JSON": Way(("flows", "{}", "--format", "json"), "json", False, True),
+    "flows, JSON": Way(("flows", "{}", "--format", "json"), "json", False, True, row_by_row=True),
     "flows, packets into a file": Way(("flows", "{}", "--packets", "--format", "jsonpb", "-o", "OUT"), "text", True,
                                       True),
-    "summary, text": Way(("summary", "{}"), "text", False),
+    "summary, text": Way(("summary", "{}"), "text", False, row_by_row=True),
     "summary, JSON into a file": Way(("summary", "{}", "--format", "json", "-o", "OUT"), "json", True),
     "diff, JSON": Way(("diff", str(_SAMPLE), "{}", "--format", "json"), "json", False, True),
     "decap": Way(("decap", "{}", "-o", "OUT"), "capture", True),
@@ -143,31 +144,32 @@ def _fresh(name: str) -> Path:
     return folder
 
 
+class Whole(NamedTuple):
+    """What a command does when nothing disturbs it."""
+
+    code: int
+    output: bytes  # stdout
+    files: dict[str, bytes]
+    seconds: float  # of wall time, once it has begun
+
+
 @cache
-def _whole(name: str) -> tuple[int, bytes, dict[str, bytes]]:
-    """What a command writes when nothing disturbs it: its exit code, its stdout, and its files."""
+def _whole(name: str) -> Whole:
     folder = _fresh("whole")
-    child, _ = _begin(WAYS[name], _long(), folder)
+    child, begun = _begin(WAYS[name], _long(), folder)
     done, _ = _end(child)
+    seconds = time.monotonic() - begun
     if done.code not in (0, 1):
         raise Wrong(f"exit code {done.code}: {done.error}")
-    return done.code, done.output, {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
-@cache
-def _takes(name: str) -> float:
-    """Seconds of wall time that a command takes, once it has begun."""
-    child, begun = _begin(WAYS[name], _long(), _fresh("whole"))
-    _end(child)
-    return time.monotonic() - begun
+    return Whole(done.code, done.output, {path.name: path.read_bytes() for path in folder.iterdir()}, seconds)
 
 
 def _check_whole(name: str, output: bytes, files: dict[str, bytes]) -> None:
-    _, expected, expected_files = _whole(name)
-    if WAYS[name].to_file and files != expected_files:
+    whole = _whole(name)
+    if WAYS[name].to_file and files != whole.files:
         raise Wrong(f"other files: {sorted(files)}")
-    if not WAYS[name].to_file and output != expected:
-        raise Wrong(f"another output: {len(output)} bytes, expected {len(expected)}")
+    if not WAYS[name].to_file and output != whole.output:
+        raise Wrong(f"another output: {len(output)} bytes, expected {len(whole.output)}")
 
 
 _so_far: Counter[str] = Counter()  # by command, how often Ctrl-C ended it with what was read so far
@@ -180,7 +182,7 @@ def _signal_all(child: subprocess.Popen[bytes], number: int) -> None:
 
 
 def _signalled(name: str, number: int, moment: float) -> str:
-    way = WAYS[name]
+    way, whole = WAYS[name], _whole(name)
     folder = _fresh("signalled")
     child, begun = _begin(way, _long(), folder)
     time.sleep(max(0.0, begun + moment - time.monotonic()))
@@ -189,28 +191,30 @@ def _signalled(name: str, number: int, moment: float) -> str:
     done, seconds = _end(child)
     files = {path.name: path.read_bytes() for path in folder.iterdir()}
     quiet(done)
-    if done.code == _whole(name)[0]:
+    if done.code == whole.code:
         _check_whole(name, done.output, files)
-        if not ended and moment < _takes(name) / 2:
+        if not ended and moment < whole.seconds / 2:
             raise Wrong(f"signal {number} was of no effect")
         return FINISHED
     if done.code not in (128 + number, -number):
         raise Wrong(f"exit code {done.code} by signal {number}: {done.error!r}")
     if seconds > _AT_ONCE:
         raise Wrong(f"ended {seconds:.1f} s after signal {number}")
-    if any(file not in _whole(name)[2] for file in files):
+    if any(file not in whole.files for file in files):
         raise Wrong(f"left behind: {sorted(files)}")
-    if way.kind == "capture" and any(files[file] != _whole(name)[2][file] for file in files):
+    if way.kind == "capture" and any(files[file] != whole.files[file] for file in files):
         raise Wrong("a capture that is not whole has its name")
     for data in files.values():
         _check_report(way, data)
-    if way.reports_so_far and number == signal.SIGINT and done.code == 130 and (done.output or files):
+    begins = whole.output.startswith(done.output)  # where nothing came on stdout, too
+    if way.reports_so_far and done.code == 130 and (done.output or files) and not (way.row_by_row and begins):
         if not way.to_file:
             _check_report(way, done.output)
         _so_far[name] += 1
         return SO_FAR
-    plain(done.output.decode(errors="ignore"), "what was written before it came")  # it may end within a character
-    return ENDED
+    if not begins:
+        raise Wrong(f"{len(done.output)} bytes on stdout that are not how its output begins")
+    return BEGINNING if done.output else ENDED
 
 
 def _check_report(way: Way, data: bytes) -> None:
@@ -242,7 +246,7 @@ def _some_so_far(name: str) -> str:
 
 
 def _after(name: str, number: int, share: float) -> str:
-    return _signalled(name, number, _takes(name) * share)
+    return _signalled(name, number, _whole(name).seconds * share)
 
 
 # Disks.
@@ -258,7 +262,7 @@ def _limited(size: int) -> Callable[[], None]:
 def _short_of(name: str, share: float, before: bytes | None) -> str:
     """A disk on which a file has room for a share of the output alone: no byte more can be written."""
     way = WAYS[name]
-    whole = _whole(name)[2]
+    whole = _whole(name).files
     size = max(map(len, whole.values()))
     room = int(size * share)
     folder = _fresh("short")
@@ -334,6 +338,7 @@ def disks(name: str) -> Iterator[Case]:
 
 def _read_in_part(name: str, size: int) -> str:
     """A reader that takes so many bytes, and goes away."""
+    whole = _whole(name)
     child, _ = _begin(WAYS[name], _long(), _fresh("pipe"))
     assert child.stdout is not None
     got = b""
@@ -342,10 +347,10 @@ def _read_in_part(name: str, size: int) -> str:
     child.stdout.close()
     child.stdout = None
     done, _ = _end(child)
-    if not _whole(name)[1].startswith(got) or (len(got) < size and got != _whole(name)[1]):
+    if not whole.output.startswith(got) or (len(got) < size and got != whole.output):
         raise Wrong("what was read is not how it begins, or not all of it")
     quiet(done, lines=0)
-    if done.code == _whole(name)[0]:
+    if done.code == whole.code:
         return ALL
     if done.code != 141:
         raise Wrong(f"exit code {done.code}")
