@@ -4,8 +4,8 @@
 
 A case comes from a seed, a kept case, the C fuzzers' corpora where they are there, or the generator of
 tests/engine/test_native_twin.py; it is changed a few times, dealt to one to three inputs and read by both engines,
-the C one in cuts. Tables are compared for each case, the answers to all questions and packet lists for some,
-reports for fewer. A case whose tables show something for the first time is kept to be changed further. Each run
+the C one in cuts. Tables are compared for each case, reports, answers to all questions and packet lists for some.
+A case whose tables show something for the first time is kept to be changed further. Each run
 continues behind the case at which the last one stopped. What differs is made small and lies in build/fuzz/finds.
 Exit status: 0 no difference, 1 one or more.
 """
@@ -38,7 +38,7 @@ FOLDER = run.BUILD / "differential"
 STATE = FOLDER / "state.json"
 MOST_BYTES = 2500  # of a case
 MOST_KEPT = 4000
-QUESTIONS_OF, REPORTS_OF, LISTS_OF = 10, 40, 10  # one case of so many
+QUESTIONS_OF, REPORTS_OF, LISTS_OF = 50, 40, 100  # one case of so many
 
 
 # Running a case.
@@ -47,12 +47,12 @@ QUESTIONS_OF, REPORTS_OF, LISTS_OF = 10, 40, 10  # one case of so many
 def engine_of(case: Case, name: str, cuts: random.Random | None = None) -> Engine:
     engine = make_engine(case.options, name)
     left = list(case.files)
-    most = cuts.choice([3, 40, 400, 5000]) if cuts else 0
+    most = cuts.choice([3, 40, 40, 40, 400, 400, 400, 5000]) if cuts else 0
     while (index := engine.wants()) is not None:
         if not left[index]:
             engine.end(index)
             continue
-        size = cuts.randint(1, most) if cuts else len(left[index])
+        size = 1 + int(cuts.random() * most) if cuts else len(left[index])
         engine.feed(index, left[index][:size])
         left[index] = left[index][size:]
     for index, rest in enumerate(left):  # behind damage, where bytes count and nothing else
