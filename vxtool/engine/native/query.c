@@ -766,7 +766,7 @@ static inline void add_to_measure(uint64_t *measure, vx_order_by by, const vx_ta
         time = earlier(vx_first_time(tally, cell));
         *measure = time < *measure ? time : *measure;
         break;
-    case VX_BY_END: /* 0 stands for none until all are seen */
+    case VX_BY_END:
         time = earlier(row->last_time);
         *measure = time > *measure ? time : *measure;
         break;
@@ -781,12 +781,14 @@ static inline bool counts(vx_set set, uint32_t bundle) {
 static void measure_flows(const vx_wanted *wanted, const vx_order *order, const vx_map *tails, ranking *by) {
     const vx_tally *tally = by->tally;
     uint32_t places = flow_count(tally) + 1;
-    memset(by->measures, order->by == VX_BY_END ? 0 : 0xff, places * sizeof *by->measures);
+    memset(by->measures, 0xff, places * sizeof *by->measures);
+    /* What is to be the latest begins before all; what has none there stays behind all. */
+    for (uint32_t i = 0; order->by == VX_BY_END && (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++)
+        if (counts(order->counting, wanted->numbers[i]))
+            by->measures[counts_at(tally, tails, vx_cell_at(tally, i))] = 0;
     for (uint32_t i = 0; (i = vx_query_next(tally, wanted, i)) != VX_NONE; i++)
         if (counts(order->counting, wanted->numbers[i]))
             add_to_measure(&by->measures[counts_at(tally, tails, vx_cell_at(tally, i))], order->by, tally, i);
-    for (uint32_t i = 0; order->by == VX_BY_END && i < places; i++)
-        by->measures[i] = by->measures[i] == 0 ? UINT64_MAX : by->measures[i];
 }
 
 /* Count the flows and what they have in the bundles that are asked for; leave out those that have nothing
