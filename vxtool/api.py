@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from vxtool.listing.crosscheck import Crosscheck
     from vxtool.listing.detail import RecordDetail
     from vxtool.listing.lister import Lister
-    from vxtool.listing.spool import Inputs
     from vxtool.listing.wireshark import Row
     from vxtool.overheads import Family, MtuPlan
     from vxtool.report import Target
@@ -90,6 +89,7 @@ def analyze(
     memory_bytes: int = DEFAULT_MEMORY,
     progress: ProgressCallback | None = None,
     control: Control | None = None,
+    _open: Callable[[int], Source] | None = None,
 ) -> Report:
     """Analyze captures taken at one place, merged by time.
 
@@ -135,7 +135,18 @@ def analyze(
             return build_report(tables, inputs, tool, knowledge or Knowledge(paths), question)
 
     return report(
-        *_observe(paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, control=control, interim=report)
+        *_observe(
+            paths,
+            ports,
+            window_ns,
+            settle_ns,
+            jobs,
+            memory_bytes,
+            progress,
+            open_input=_open,
+            control=control,
+            interim=report,
+        )
     )
 
 
@@ -233,27 +244,29 @@ def diff(
     from vxtool.analysis.difference import compare, holds_report, load_report
 
     def report_of(path: str) -> Report:
-        if holds_report(path):
-            return load_report(path)
-        report = analyze(
-            [path],
-            cluster=cluster,
-            links=links,
-            routes=routes,
-            interfaces=interfaces,
-            namespace=namespace,
-            cluster_id_bits=cluster_id_bits,
-            top=1,
-            scope=scope,
-            overlay=overlay,
-            ports=ports,
-            window_ns=window_ns,
-            settle_ns=settle_ns,
-            jobs=jobs,
-            memory_bytes=memory_bytes,
-            progress=progress,
-            control=control,
-        )
+        with open_source(path) as source:
+            if holds_report(source):
+                return load_report(source)
+            report = analyze(
+                [path],
+                cluster=cluster,
+                links=links,
+                routes=routes,
+                interfaces=interfaces,
+                namespace=namespace,
+                cluster_id_bits=cluster_id_bits,
+                top=1,
+                scope=scope,
+                overlay=overlay,
+                ports=ports,
+                window_ns=window_ns,
+                settle_ns=settle_ns,
+                jobs=jobs,
+                memory_bytes=memory_bytes,
+                progress=progress,
+                control=control,
+                _open=lambda _: source,
+            )
         item = report["inputs"][0]
         if item["error"] is not None and item["records"] == 0 and not item["truncated"]:
             raise InputError(item["error"] if path in item["error"] else f"{path}: {item['error']}")
@@ -471,8 +484,9 @@ def summary(
     has one line for each, as wide as it is; with `fit` it is laid out for the width of `target`, which also tells
     whether it may be coloured. Other arguments are those of `analyze`.
 
-    The inputs are read twice; standard input and pipes are copied to a temporary file for that. Raises UsageError
-    for options and files that make no sense, and InputError where not one input could be read.
+    The inputs are read twice; what standard input and pipes give is kept in a temporary file for that. Raises
+    UsageError for options and files that make no sense, and InputError where not one input could be read, or there
+    was no room for what it gave.
     """
     from vxtool.engine.tables import WHOLE
     from vxtool.listing.lister import Lister, Wish, check_wish, readable
@@ -486,8 +500,9 @@ def summary(
     try:
         most = most_listed(memory_bytes) // 2  # the lister has arrays of as many
         tables, inputs, tool = _observe(
-            paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, most, files
+            paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, most, files.open
         )
+        files.check()
         from vxtool.analysis import Knowledge
         from vxtool.analysis.outcomes import Judge
         from vxtool.analysis.traffic import tell_overlay
@@ -607,8 +622,9 @@ def summary_detail(
     most = most_listed(memory_bytes)
     with Inputs(paths) as files:
         tables, inputs, tool = _observe(
-            paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, most, files
+            paths, ports, window_ns, settle_ns, jobs, memory_bytes, progress, most, most, files.open
         )
+        files.check()
         from vxtool.analysis import Knowledge
         from vxtool.analysis.outcomes import Judge
         from vxtool.analysis.traffic import tell_overlay
@@ -665,7 +681,7 @@ def _observe(
     progress: ProgressCallback | None,
     most_datagrams: int = 0,
     most_sightings: int = 0,
-    files: Inputs | None = None,
+    open_input: Callable[[int], Source] | None = None,
     control: Control | None = None,
     interim: Callable[[Tables, list[Input], Tool], Report] | None = None,
 ) -> tuple[Tables, list[Input], Tool]:
@@ -682,7 +698,7 @@ def _observe(
         most_sightings=most_sightings,
     )
     engine = make_engine(within(options, memory_bytes, name), name)
-    sources, errors = _open_all(paths, files)
+    sources, errors = _open_all(paths, open_input)
     reader = _Reader(sources, errors, progress, control)
     if control is not None:
         control.reading, control.has_read = True, False
@@ -782,12 +798,14 @@ def _load_knowledge(
     return knowledge
 
 
-def _open_all(paths: Sequence[str], files: Inputs | None) -> tuple[list[Source | None], list[str | None]]:
+def _open_all(
+    paths: Sequence[str], open_input: Callable[[int], Source] | None
+) -> tuple[list[Source | None], list[str | None]]:
     sources: list[Source | None] = []
     errors: list[str | None] = []
     for index, path in enumerate(paths):
         try:
-            sources.append(open_source(path) if files is None else files.open(index))
+            sources.append(open_source(path) if open_input is None else open_input(index))
             errors.append(None)
         except InputError as error:
             sources.append(None)

@@ -402,3 +402,24 @@ def test_an_interrupt_while_the_command_is_imported_ends_it_without_a_word(ignor
         check=False,
     )
     assert (done.returncode, done.stderr) == (code, "")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_where_python_can_raise_nothing_is_not_lost(number: int, code: int) -> None:
+    """As in callbacks of weak references, of which importing makes use: Python prints what is raised and goes on."""
+    code_of_child = (
+        "import signal, weakref\n"
+        "from vxtool import cli\n"
+        "class Thing: pass\n"
+        "def run():\n"
+        "    thing = Thing()\n"
+        f"    reference = weakref.ref(thing, lambda _: signal.raise_signal({int(number)}))\n"
+        "    del thing\n"
+        "    signal.pause()\n"
+        "cli.run = run\n"
+        "cli.main()\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", code_of_child], capture_output=True, check=False, timeout=PATIENCE
+    )
+    assert (found.returncode, found.stdout, found.stderr) == (code, b"", b"")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -28,6 +31,41 @@ def test_each_side_may_be_a_report(tmp_path: Path, capfd: pytest.CaptureFixture[
     from_report = json.loads(capfd.readouterr().out)
     assert run(["diff", NATIVE, VXLAN, "--format", "json"]) == 0
     assert json.loads(capfd.readouterr().out) == from_report
+
+
+def _piped(path: Path) -> int:
+    """The descriptor of a pipe that a file comes through."""
+    reading, writing = os.pipe()
+
+    def feed() -> None:
+        with open(writing, "wb") as pipe:
+            pipe.write(path.read_bytes())
+
+    threading.Thread(target=feed).start()
+    return reading
+
+
+@pytest.mark.parametrize("kind", ["capture", "report", "gzip"])
+def test_each_side_may_come_by_a_pipe(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """As by `vxtool diff <(ssh node cat vxlan.pcap) ...`: what it is can be told without reading it twice."""
+    path = Path(NATIVE)
+    if kind == "report":
+        path = tmp_path / "native.json"
+        assert run(["analyze", NATIVE, "--format", "json", "-o", str(path)]) == 0
+    elif kind == "gzip":
+        path = tmp_path / "native.pcap.gz"
+        path.write_bytes(gzip.compress(Path(NATIVE).read_bytes()))
+    assert run(["diff", NATIVE, VXLAN, "--format", "json"]) == 0
+    expected = json.loads(capfd.readouterr().out)
+    expected["before"]["paths"] = expected["after"]["paths"] = None
+    for arguments, side in ((["{}", VXLAN], "before"), ([NATIVE, "{}"], "after")):
+        descriptor = _piped(path if side == "before" else Path(VXLAN))
+        named = [argument.replace("{}", f"/dev/fd/{descriptor}") for argument in arguments]
+        assert run(["diff", *named, "--format", "json"]) == 0
+        os.close(descriptor)
+        found = json.loads(capfd.readouterr().out)
+        found["before"]["paths"] = found["after"]["paths"] = None
+        assert found == expected
 
 
 def test_what_cannot_be_read_has_an_exit_code_and_a_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

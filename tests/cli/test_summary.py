@@ -147,6 +147,26 @@ def test_no_room_for_a_copy_is_one_line(command: str, tmp_path: Path) -> None:
     assert found.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("capture", "code", "lines"), [("", 3, 0), (VXLAN, 0, 4)])
+def test_a_stream_without_end_is_not_kept_behind_what_is_no_capture(capture: str, code: int, lines: int) -> None:
+    feed = f"cat '{capture}'; exec yes" if capture else "exec yes"
+    with subprocess.Popen(["sh", "-c", feed], stdout=subprocess.PIPE) as endless:
+        found = subprocess.run(
+            [*COMMAND, "-", "--all"],
+            stdin=endless.stdout,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20)),
+        )
+        assert endless.stdout is not None
+        endless.stdout.close()
+    assert found.returncode == code
+    assert found.stderr.count("\n") == 1
+    assert found.stdout.count("\n") == lines
+
+
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:
     with subprocess.Popen(
         [*COMMAND, str(CAPTURES / "drops.pcap"), "--format", "json"], stdout=subprocess.PIPE, stderr=subprocess.PIPE

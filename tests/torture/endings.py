@@ -1,10 +1,12 @@
-"""Section endings: Ctrl-C and signals at any moment, disks that are full, readers that go away, reports in between.
+"""Section endings: Ctrl-C and signals at any moment, disks that are full, readers that go away, reports in between,
+streams that never end.
 
 All are processes of their own. Moments count from vxtool's start.py on: what comes before it is Python's own start.
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -15,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -27,9 +30,10 @@ from torture.layout import layout
 from torture.tally import Wrong
 from torture.ways import CAPTURES, Done, plain, quiet, work_folder
 
-FINISHED, ENDED, SO_FAR, BEGINNING, REFUSED, UNREAD, ALL = (
+FINISHED, ENDED, SO_FAR, BEGINNING, REFUSED, UNREAD, ALL, BEFORE = (
     "done before it came", "ended, nothing half-written", "ended, with what was read so far",
     "ended where the output was", "refused in one line", "ended without a word", "all of it written",
+    "read up to the damage",
 )  # fmt: skip
 SECONDS = 60.0  # of wall time, for a command to end
 _AT_ONCE = 10.0  # s, for a command to end by a signal, on a loaded machine
@@ -84,6 +88,7 @@ def jobs() -> Iterator[Job]:
         if not WAYS[name].to_file:
             yield Job("endings", f"pipes-{name}", pipes, (name,))
     yield Job("endings", "interim", interim)
+    yield Job("endings", "endless", endless)
 
 
 @cache
@@ -496,3 +501,85 @@ def interim() -> Iterator[Case]:
             run = partial(_measured, _ended_in_between, number, part / 60)
             label = f"{number.name} after {part / 60:.2f} s"
             yield Case(label, "signals while reports in between are written", run, _SAMPLE.stat().st_size)
+
+
+# Streams without end.
+
+_TEXT = b"y\n" * 32768
+_MOST_READ = 256 << 20  # bytes of a report
+_KEPT = 4 << 20  # bytes that a file may have meanwhile
+_FED = {
+    "a cluster's objects": ("analyze", str(_SAMPLE), "--cluster", "/dev/stdin"),
+    "links": ("analyze", str(_SAMPLE), "--links", "/dev/stdin"),
+    "routes": ("analyze", str(_SAMPLE), "--routes", "/dev/stdin"),
+    "expectations": ("analyze", str(_SAMPLE), "--expect", "/dev/stdin"),
+    "analyze": ("analyze", "-"),
+    "flows": ("flows", "-"),
+    "flows, packets": ("flows", "-", "--packets"),
+    "summary": ("summary", "-"),
+    "summary of a pipe with a name": ("summary", "/dev/stdin", "--all"),
+    "a record in full": ("summary", "-", "--detail", "1"),
+    "diff, before": ("diff", "-", str(_SAMPLE)),
+    "diff, after": ("diff", str(_SAMPLE), "/dev/stdin"),
+    "encap": ("encap", "-", *_OUTER, "-o", "out"),
+    "crosscheck": ("crosscheck", "-"),
+}
+
+
+_OPERATORS = 4  # the first of these are files of the operator
+
+
+def _streams() -> dict[str, tuple[bytes, bytes, bool | None]]:
+    """What comes first, what comes ever after, and whether there are records in it; None: it is a capture of none,
+    which one command tells of and another refuses."""
+    capture = _SAMPLE.read_bytes()
+    packer = zlib.compressobj(wbits=16 + zlib.MAX_WBITS)
+    head = packer.compress(_TEXT) + packer.flush(zlib.Z_FULL_FLUSH)
+    more = packer.compress(_TEXT) + packer.flush(zlib.Z_FULL_FLUSH)  # nothing of it refers to what was before
+    return {
+        "zeros": (b"", bytes(1 << 16), False),
+        "text": (b"", _TEXT, False),
+        "JSON": (b'{"a": [', b"1, " * 20_000, False),
+        "a header of pcap, then text": (capture[:24], _TEXT, None),
+        "a capture, then text": (capture, _TEXT, True),
+        "gzip of text": (head, more, False),
+        "gzip of a capture, then text": (gzip.compress(capture), _TEXT, True),
+    }
+
+
+def _feed(descriptor: int, head: bytes, more: bytes) -> None:
+    with open(descriptor, "wb", buffering=0) as pipe, suppress(BrokenPipeError):
+        pipe.write(head)
+        while True:
+            pipe.write(more)
+
+
+def _endless(name: str, stream: str) -> str:
+    """A stream that never ends by itself: to read on would show nothing more, nor is it kept anywhere."""
+    head, more, has_records = _streams()[stream]
+    folder = _fresh("endless")
+    reading, writing = os.pipe()
+    feeder = threading.Thread(target=_feed, args=(writing, head, more), daemon=True)
+    feeder.start()
+    try:
+        way = Way(_FED[name], "text", False)
+        child, _ = _begin(way, "", folder, stdin=reading, preexec_fn=_limited(_KEPT))
+    finally:
+        os.close(reading)
+    done, _ = _end(child)
+    feeder.join()
+    quiet(done, lines=2)  # encap tells of what it wrote, too
+    is_read = done.code in (0, 1) and (done.output or any(folder.iterdir()))
+    takes_captures = list(_FED).index(name) >= _OPERATORS
+    if is_read and takes_captures and has_records is not False:
+        return BEFORE
+    if done.code not in (2, 3) or not done.error or "TMPDIR" in done.error or (takes_captures and has_records):
+        raise Wrong(f"exit code {done.code}, {len(done.output)} bytes: {done.error!r}")
+    return REFUSED
+
+
+def endless() -> Iterator[Case]:
+    for name in _FED:
+        for stream in _streams():
+            run = partial(_measured, _endless, name, stream)
+            yield Case(f"{name}: {stream}", "streams that never end", run, _MOST_READ)

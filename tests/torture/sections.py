@@ -18,7 +18,7 @@ SECTIONS = {
     "files": ("files", "files beside the capture: JSON, YAML, tables, archives, TOML, reports"),
     "text": ("texts", "hostile text in names, labels, comments, options and variables, through every command"),
     "floods": ("floods", "more flows, addresses, open journeys, fragments, VNIs, ... than memory has room for"),
-    "endings": ("endings", "Ctrl-C and signals at any moment, full disks, readers that leave, reports in between"),
+    "endings": ("endings", "Ctrl-C and signals at any moment, full disks, readers that leave, streams without end"),
 }
 
 

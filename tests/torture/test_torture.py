@@ -27,7 +27,7 @@ SHARE = {
     "files": (["ciliumendpoints-values", "links-values", "objects-values", "expectations", "reports"], 40, 37),
     "text": (["pod-name", "interface-name-in-pcapng", "labels", "options"], 60, 7),
     "floods": (["tails", "macs"], 2, 1),
-    "endings": (["signals-decap", "disks-decap", "pipes-flows, JSON", "interim"], 3, 5),
+    "endings": (["signals-decap", "disks-decap", "pipes-flows, JSON", "interim", "endless"], 3, 5),
 }
 
 

@@ -16,6 +16,7 @@ from vxtool.errors import UsageError, reason_of
 
 if TYPE_CHECKING:
     from vxtool.analysis.model import Change, Counts, Difference, DiffSide, Path, Report
+    from vxtool.capture.source import Source
 
 SCHEMA = "vxtool.diff/1"
 
@@ -227,26 +228,23 @@ def _findings(report: Report) -> dict[str, _Value]:
 # A report from a file.
 
 
-def holds_report(path: str) -> bool:
-    """Whether a file holds JSON, and so no capture."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(64).lstrip().startswith(b"{")
-    except OSError:
-        return False
+def holds_report(source: Source) -> bool:
+    """Whether it is JSON that is there to read, and so no capture. Raises InputError where nothing can be read."""
+    return source.first().lstrip().startswith(b"{")
 
 
-def load_report(path: str) -> Report:
+def load_report(source: Source) -> Report:
     """A report as `vxtool analyze --format json` wrote it. Raises UsageError for anything else."""
-    what = "expected a capture, or what `vxtool analyze --format json` prints"
-    try:
-        with open(path, "rb") as file:
-            data = file.read(_LARGEST + 1)
+    path, what = source.path, "expected a capture, or what `vxtool analyze --format json` prints"
+    data = bytearray()
+    while chunk := source.read():
+        data += chunk
         if len(data) > _LARGEST:
             raise UsageError(f"{path}: is larger than 256 MiB; {what}.")
+    if source.error is not None:
+        raise UsageError(f"{source.error}; {what}.")
+    try:
         value = json.loads(data)
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}; {what}.") from None
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: is not JSON: {reason_of(error)}; {what}.") from None
     if not isinstance(value, dict) or value.get("schema") != _REPORT:

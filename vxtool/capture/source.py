@@ -16,14 +16,10 @@ import stat
 import sys
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, BinaryIO, Literal, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 from vxtool.errors import InputError
 
-if TYPE_CHECKING:
-    from vxtool.control import Control
-
-_WAIT = 0.05  # s, for more of a pipe, before it is asked whether that is still wanted
 CHUNK = 1 << 20
 """Bytes of one read at most, compressed and decompressed alike."""
 
@@ -42,19 +38,21 @@ _ENOUGH = 1 << 16
 _MANY_STREAMS, _SHORT_STREAM = 4096, 64
 
 
-def open_source(path: str | os.PathLike[str] | BinaryIO) -> Source:
+def open_source(path: str | os.PathLike[str] | BinaryIO, make: Callable[..., Source] | None = None) -> Source:
     """A source over a file, a named pipe, standard input (`-`), or a binary file object (which stays open).
 
-    Raises InputError where it cannot be opened, or is a directory or a terminal. Nothing is read yet.
+    `make` makes the source, as `Source` does. Raises InputError where it cannot be opened, or is a directory or a
+    terminal. Nothing is read yet.
     """
+    make = make or Source
     if not isinstance(path, (str, os.PathLike)):
-        return Source(path, str(getattr(path, "name", "<stream>")), owned=False)
+        return make(path, str(getattr(path, "name", "<stream>")), owned=False)
     name = os.fspath(path)
     if name == "-":
-        return Source(_standard_input(), "-", owned=False)
+        return make(_standard_input(), "-", owned=False)
     try:
         # Unbuffered: a buffered file would wait on a pipe until its buffer is full.
-        return Source(open(name, "rb", buffering=0), name, owned=True)
+        return make(open(name, "rb", buffering=0), name, owned=True)
     except IsADirectoryError:
         raise InputError(f"{name}: is a directory, expected a capture file: name the files in it") from None
     except ValueError as error:
@@ -171,16 +169,12 @@ class Source:
         self._ended = not chunk
         return chunk
 
-    def copy_to(self, file: BinaryIO, control: Control | None = None) -> None:
-        """Write all that comes as it is, compressed or not, in place of reading it; what came until `control` says
-        stop. Errors are those of `read`, and OSError where the file takes no more."""
-        while control is None or not control.stopped:
-            if control is not None and not self.ready(_WAIT):
-                continue
-            chunk = self._raw()
-            if not chunk:
-                break
-            file.write(chunk)
+    def first(self) -> bytes:
+        """What comes first, as it is in the file, which is read nevertheless: some bytes, unless there are none."""
+        if not self._begun:
+            self._begin()
+            self._first = self._first or bytes(self._raw())
+        return self._first or b""
 
     def _begin(self) -> None:
         first = b""

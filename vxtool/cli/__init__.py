@@ -11,6 +11,7 @@ vxtool; 129, 130 and 143 ended by SIGHUP, Ctrl-C and SIGTERM; 141 the reader of 
 
 from __future__ import annotations
 
+import _thread
 import errno
 import gc
 import os
@@ -38,6 +39,7 @@ EXIT_BUG = 70
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 EXIT_PIPE = 141  # 128 + SIGPIPE
 _ENDING = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
+_A_MOMENT = 0.001  # s, until an interrupt comes again that came where it was of no effect
 _ONCE = 1.0  # s: signals to end that come within are one; `timeout` sends each to a process and to its group
 
 
@@ -136,6 +138,26 @@ def _handle_signals() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, end)
+    main_thread = _thread.get_ident()
+
+    def send_again(number: int) -> None:
+        time.sleep(_A_MOMENT)
+        if hasattr(signal, "pthread_kill"):
+            signal.pthread_kill(main_thread, number)
+        else:
+            _thread.interrupt_main(number)
+
+    def tell_lost(lost: sys.UnraisableHookArgs) -> None:
+        nonlocal ended_at
+        if not issubclass(lost.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(lost)
+            return
+        ended_at = None
+        number = lost.exc_value.code - 128 if isinstance(lost.exc_value, Ended) else signal.SIGINT
+        _thread.start_new_thread(send_again, (number,))
+
+    # Callbacks of weak references, of which importing makes use, can raise nothing.
+    sys.unraisablehook = tell_lost
     if hasattr(signal, "SIGUSR1"):
         signal.signal(signal.SIGUSR1, signal.SIG_IGN)
 

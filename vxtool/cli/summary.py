@@ -99,7 +99,7 @@ def command(
     """List the packets in the captures FILE...: when, by which way and how fast, from whom to whom, and what they
     say. A datagram is one line, with the record that it was first seen in; what was passed on is no retransmission.
 
-    The captures are read twice: standard input and pipes are copied to a temporary file for that.
+    The captures are read twice: what standard input and pipes give is kept in a temporary file for that.
 
     \b
       vxtool summary vxlan.pcap --links links.json

@@ -1,12 +1,14 @@
-"""Inputs that are read twice: what can be read only once is copied to a temporary file first."""
+"""Inputs that are read twice: what can be read only once is copied to a temporary file the first time."""
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, BinaryIO
 
 from vxtool.capture.source import Source, open_source
@@ -16,16 +18,23 @@ if TYPE_CHECKING:
     from vxtool.control import Control
 
 _PIECE = 1 << 18  # bytes read at once
+_WAIT = 0.05  # s, for more of a stream, before it is asked whether that is still wanted
 
 
 class Inputs:
-    """Opens inputs by their names, as often as they are wanted. Also a context manager that removes the copies."""
+    """Opens inputs by their names, as often as they are wanted. Also a context manager that removes the copies.
+
+    What is read of a stream the first time is all there is to it from then on: an input that is no capture, or that
+    is damaged, is not copied on, however long it would be.
+    """
 
     def __init__(self, paths: Sequence[str], control: Control | None = None) -> None:
-        """`control` may end the copying early."""
+        """`control` may end the streams early."""
         self.paths = paths
         self._control = control
         self._copies: dict[int, BinaryIO] = {}
+        self._failures: list[InputError] = []
+        self._streams = 0  # that are being copied
 
     def __enter__(self) -> Inputs:
         return self
@@ -39,16 +48,55 @@ class Inputs:
         self._copies.clear()
 
     def open(self, index: int) -> Source:
-        """Raises InputError as `open_source` does."""
+        """Raises InputError as `open_source` does. Of a stream, one is to be closed before the next is opened."""
         path = self.paths[index]
         if index not in self._copies:
-            if not _is_stream(path):
-                return open_source(path)
-            self._copies[index] = _copied(path, self._control)
+            return self._open_stream(index) if _is_stream(path) else open_source(path)
         # One reads after the other, so that it does not matter that both move the same position.
         descriptor = os.dup(self._copies[index].fileno())
         os.lseek(descriptor, 0, os.SEEK_SET)
         return Source(open(descriptor, "rb", buffering=0), path, owned=True)
+
+    def check(self) -> None:
+        """InputError where there was no room for a copy of what was read."""
+        for failure in self._failures:
+            raise failure
+
+    def _open_stream(self, index: int) -> Source:
+        path = self.paths[index]
+        with ExitStack() as stack:
+            try:
+                copy = stack.enter_context(tempfile.TemporaryFile(buffering=0))
+            except OSError as error:  # which names the places that were tried, if that is what it is about
+                raise no_copy(path, "a temporary file", error) from error
+            source = open_source(path, partial(_Stream, copy=copy, inputs=self))
+            stack.pop_all()
+        self._copies[index] = copy
+        self.tell_of_streams(1)
+        return source
+
+    def tell_of_streams(self, more: int) -> None:
+        self._streams += more
+        if self._control is not None:
+            self._control.reading = self._streams > 0
+
+    def wait_for(self, source: Source) -> bool:
+        """Whether more of a stream is wanted, once there is any."""
+        while self._control is not None:
+            if self._control.stopped:
+                return False
+            if source.ready(_WAIT):
+                break
+        return True
+
+    def keep(self, copy: BinaryIO, path: str, chunk: bytes | memoryview) -> None:
+        left = memoryview(chunk)
+        try:
+            while left:
+                left = left[copy.write(left) :]
+        except OSError as error:
+            self._failures.append(no_copy(path, tempfile.gettempdir(), error))
+            raise self._failures[-1] from error
 
     @contextmanager
     def opened(self, wanted: Sequence[bool]) -> Iterator[Reading]:
@@ -58,6 +106,36 @@ class Inputs:
                 stack.enter_context(self.open(index)) if wanted[index] else None for index in range(len(wanted))
             ]
             yield Reading(sources)
+
+
+class _Stream(Source):
+    """A stream that is copied as it is, compressed or not, while it is read."""
+
+    def __init__(
+        self, stream: BinaryIO | io.RawIOBase, name: str, *, owned: bool, copy: BinaryIO, inputs: Inputs
+    ) -> None:
+        super().__init__(stream, name, owned=owned)
+        self._copy = copy
+        self._inputs: Inputs | None = inputs  # until it has ended
+
+    def _some(self, into: memoryview | None) -> bytes | memoryview | None:
+        if self._inputs is None or not self._inputs.wait_for(self):
+            return b""
+        chunk = super()._some(into)
+        if chunk:
+            self._inputs.keep(self._copy, self.path, chunk)
+        elif chunk is not None:
+            self._end()
+        return chunk
+
+    def close(self) -> None:
+        super().close()
+        self._end()
+
+    def _end(self) -> None:
+        if self._inputs is not None:
+            self._inputs.tell_of_streams(-1)
+            self._inputs = None
 
 
 class Reading:
@@ -89,26 +167,3 @@ def no_copy(path: str, where: str, error: OSError) -> InputError:
     return InputError(
         f"{path}: cannot be copied to {where}: {error.strerror or error}; give TMPDIR a place with room"
     )
-
-
-def _copied(path: str, control: Control | None) -> BinaryIO:
-    """A copy of what comes from a pipe or from standard input, as it was. It has no name: closed, it is gone."""
-    with ExitStack() as stack:
-        try:
-            copy = stack.enter_context(tempfile.TemporaryFile())
-        except OSError as error:  # which names the places that were tried, if that is what it is about
-            raise no_copy(path, "a temporary file", error) from error
-        source = stack.enter_context(open_source(path))
-        if control is not None:
-            control.reading = True
-        try:
-            source.copy_to(copy, control)
-            copy.flush()
-        except OSError as error:
-            raise no_copy(path, tempfile.gettempdir(), error) from error
-        finally:
-            if control is not None:
-                control.reading = False
-        source.close()
-        stack.pop_all()
-        return copy
