@@ -406,7 +406,7 @@ def test_an_interrupt_while_the_command_is_imported_ends_it_without_a_word(ignor
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_where_python_can_raise_nothing_is_not_lost(number: int, code: int) -> None:
-    """As in callbacks of weak references, of which importing makes use: Python prints what is raised and goes on."""
+    """As in callbacks of weak references, of which importing makes use: Python prints what was raised."""
     code_of_child = (
         "import signal, weakref\n"
         "from vxtool import cli\n"
