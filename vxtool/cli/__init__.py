@@ -145,7 +145,7 @@ def _handle_signals() -> None:
         if hasattr(signal, "pthread_kill"):
             signal.pthread_kill(main_thread, number)
         else:
-            _thread.interrupt_main(number)
+            _thread.interrupt_main(signal.Signals(number))
 
     def tell_lost(lost: sys.UnraisableHookArgs) -> None:
         nonlocal ended_at
