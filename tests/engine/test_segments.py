@@ -678,3 +678,24 @@ def test_without_directions_a_super_frame_is_longer_than_a_packet(engine: str, l
     second = segment(2000, length - 1000, way=OUT, outer_id=0x1112, inner_id=8)
     found = untold_counts(observe_untold(engine, (0, whole), (MS, first), (MS, second)))
     assert found == ([("in out segmented", 1, 2, 2)] if joined else [("?", 1, 1, 0), ("?", 2, 2, 0)])
+
+
+@pytest.mark.parametrize(("port", "waits"), [(4000, True), (4001, True), (4002, False)])
+def test_flows_that_share_a_hash_wait_for_each_others_pieces_by_both_engines(
+    engine: str, port: int, waits: bool
+) -> None:
+    """Of a flow with a super-frame all small packets wait, and are counted last: 4000 * 65536 + 80 and
+    4001 * 65536 + 65 are equal modulo 65521."""
+    ports = {4000: 80, 4001: 65, 4002: 65}
+    packets = [
+        tcp(port, ports[port], 1, bytes(100)),
+        tcp(5000, 90, 1, b""),  # no data: of no super-frame
+        tcp(4000, 80, 1, bytes(5000)),
+    ]
+    entries = [Entry(EPOCH + at, ethernet(ipv4(POD, PEER, TCP, packet))) for at, packet in enumerate(packets)]
+    whole = make_engine(EngineOptions(most_datagrams=1), engine)
+    whole.feed(0, to_pcap(entries, EN10MB))
+    whole.end(0)
+    tables = whole.tables()
+    assert [row.sample.record for row in tables.datagrams] == [2 if waits else 1]
+    assert tables.counters.unlisted_datagrams == 2

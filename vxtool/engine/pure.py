@@ -111,6 +111,7 @@ MOST_VNIS = 8  # under which the same ends send and doubtful journeys are weighe
 MOST_RANGES = 32  # gaps in one flow's sequence space that are kept apart
 LARGE_WEIGHT = 4  # so many journeys count as one that has more than FEW_SIGHTINGS
 FEW_SIGHTINGS = 2
+_FLOW_HASHES = 65521  # the largest prime below 2^16
 LOOSE_PART, UNDECIDED_PART, DOUBTFUL_PART = 2, 4, 4  # of `most_journeys`, that may wait: one in so many
 SMALL_SIZES = 1536  # inner sizes below this are all kept
 FEW_PORTS = 12  # source ports of a tunnel that are counted in any case
@@ -904,6 +905,8 @@ class PureEngine:
     def _may_be_untold(self, journey: _Journey) -> bool:
         """The same where the capture tells no direction: it was seen once, or else TTLs have to tell the sides; and
         there has to be a super-frame close by."""
+        if not self._may_be_cut:
+            return False
         large_at = self._may_be_cut.get(_flow_hash(journey.sightings[0].frame))
         reach = self._options.window + self._options.settle  # as of what a part holds back
         if large_at is None or large_at + reach < journey.clock or len(journey.sightings) > 2:
@@ -1028,7 +1031,9 @@ class PureEngine:
             measured = egress if egress and egress.frame.wear != PLAIN else tunnelled[0]
         frame = measured.frame
 
-        if ingress and egress and cut is None and _is_partial(ingress, egress):
+        # What was joined is all there: the headers that it was joined under may be longer.
+        is_compared = cut is None and not flags & JOINED
+        if ingress and egress and is_compared and _is_partial(ingress, egress):
             flags |= PARTIAL
         for other in tunnelled[1:]:
             if _outer(other.frame) != _outer(tunnelled[0].frame):
@@ -1744,11 +1749,17 @@ def _lacks(sighting: _Sighting) -> bool:
 
 
 def _is_large_untold(sighting: _Sighting) -> bool:
-    return sighting.place[1] == UNKNOWN and sighting.frame.inner_length > LONGEST_PACKET
+    frame = sighting.frame
+    return sighting.place[1] == UNKNOWN and frame.inner_length > LONGEST_PACKET and frame.flow[0] in (TCP, UDP)
 
 
 def _flow_hash(frame: Frame) -> int:
-    return hash(frame.flow) & 0xFFFF
+    """As the native engine has it: protocol, ports and addresses as one number, modulo a prime. Flows that share it
+    wait alike."""
+    protocol, source, source_port, destination, destination_port = frame.flow
+    ends = protocol << 32 | max(source_port, 0) << 16 | max(destination_port, 0)
+    addresses = source + destination
+    return (ends << 8 * len(addresses) | int.from_bytes(addresses, "big")) % _FLOW_HASHES
 
 
 def _as_long_as(egress: _Sighting, ingress: _Sighting) -> _Sighting:

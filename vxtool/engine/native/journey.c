@@ -2,6 +2,7 @@
 #include "journey.h"
 
 #include "doubt.h"
+#include "usual.h"
 
 #include <stdlib.h>
 
@@ -566,8 +567,15 @@ static bool has_segment(const vx_key *key, const vx_sighting *sighting) {
 /* How far from the start of a part an earlier one may know what is seen. */
 static inline uint64_t reach_of(const vx_journeys *journeys) { return journeys->window + journeys->settle; }
 
+/* The hash of a flow, which the pure engine has alike: protocol, ports and addresses as one number, modulo a
+ * prime. Flows that share one wait alike. */
 static uint32_t large_hash(const vx_key *key) {
-    return (uint32_t)(vx_hash(&key->ends, sizeof key->ends, 0) % VX_FLOW_HASHES);
+    uint64_t rest = key->ends.protocol;
+    rest = (rest << 32 | (uint32_t)key->ends.source_port << 16 | key->ends.destination_port) % VX_FLOW_HASHES;
+    unsigned size = key->ends.shape & VX_KEY_IPV6 ? 32 : 8;
+    for (unsigned at = 0; at < size; at += 4)
+        rest = (rest << 32 | vx_big32(key->ends.addresses + at)) % VX_FLOW_HASHES;
+    return (uint32_t)rest;
 }
 
 /* Note that a flow had a super-frame. */
@@ -584,8 +592,10 @@ static VX_RARE int note_large(vx_journeys *journeys, const vx_key *key, uint64_t
     return 0;
 }
 
-static inline bool is_large_untold(const vx_sighting *sighting) {
-    return sighting->traits.inner_length > VX_LONGEST_PACKET && sighting->traits.direction == VX_UNKNOWN;
+static inline bool is_large_untold(const vx_key *key, const vx_sighting *sighting) {
+    return sighting->traits.inner_length > VX_LONGEST_PACKET && sighting->traits.direction == VX_UNKNOWN &&
+           !(key->ends.shape & (VX_KEY_OPAQUE | VX_KEY_NON_IP)) &&
+           (key->ends.protocol == VX_TCP || key->ends.protocol == VX_UDP);
 }
 
 /* Whether a journey of which no direction is told may be one: it was seen once, or else TTLs have to tell the
@@ -1043,7 +1053,8 @@ static inline int add_sighting(vx_journeys *journeys, uint32_t number, vx_journe
         return -1;
     *added = *sighting;
     journeys->sides |= side_of(&sighting->traits);
-    if (VX_RARELY(is_large_untold(sighting)) && see_large(journeys, &journey->key, moment) < 0)
+    if (VX_RARELY(is_large_untold(&journey->key.key, sighting)) &&
+        see_large(journeys, &journey->key, moment) < 0)
         return -1;
     journey->sides |= side_of(&sighting->traits) | (sighting->pieces != VX_NONE ? VX_IN_PIECES : 0);
     if (journey->outer_id == 0)
@@ -1247,7 +1258,7 @@ static int is_attached(const vx_journeys *journeys, vx_map *attached, const void
 static int hold(vx_journeys *journeys, const vx_event *event) {
     journeys->sides |= side_of(&event->sighting.traits);
     uint64_t clock = event->moment.clock;
-    if (!event->is_tail && is_large_untold(&event->sighting) &&
+    if (!event->is_tail && is_large_untold(&event->key.key, &event->sighting) &&
         note_large(journeys, &event->key.key, clock) < 0)
         return -1;
     if (!event->is_tail && has_segment(&event->key.key, &event->sighting)) {

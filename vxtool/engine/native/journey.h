@@ -88,7 +88,7 @@ typedef struct {
     uint32_t taken; /* entries that are not vacant */
 } vx_ring;
 
-enum { VX_FLOW_HASHES = 1 << 16 };
+enum { VX_FLOW_HASHES = 65521 }; /* the largest prime below 2^16 */
 
 typedef struct {
     vx_tally *tally;

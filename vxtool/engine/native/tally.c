@@ -1205,7 +1205,9 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
     const vx_sighting *measured = start;
     if (tunnelled != NULL && measured->traits.wear == VX_PLAIN)
         measured = egress != NULL && egress->traits.wear != VX_PLAIN ? egress : tunnelled;
-    if (ingress != NULL && egress != NULL && view->packets == 0 && vx_view_is_partial(view))
+    /* What was joined is all there: the headers that it was joined under may be longer. */
+    bool is_compared = view->packets == 0 && !(flags & VX_JOINED);
+    if (ingress != NULL && egress != NULL && is_compared && vx_view_is_partial(view))
         flags |= VX_PARTIAL;
     if (tunnelled != NULL && is_translated(view, tunnelled))
         flags |= VX_TRANSLATED;
