@@ -243,10 +243,24 @@ def diff(
     """
     from vxtool.analysis.difference import compare, holds_report, load_report
 
+    def has_come(source: Source) -> bool:
+        """Whether something of it can be read, unless it is to stop before."""
+        while control is not None and not source.ready(_TELLING / 1000):
+            if control.stopped:
+                return False
+        return True
+
     def report_of(path: str) -> Report:
         with open_source(path) as source:
-            if holds_report(source):
-                return load_report(source)
+            if source.size is None:  # what is wrong with the operator's files need not wait for a pipe
+                _load_knowledge([path], cluster, links, routes, interfaces, namespace, cluster_id_bits)
+            if control is not None:
+                control.reading = True
+            if has_come(source) and holds_report(source):
+                report = load_report(source)
+                if control is not None:
+                    control.reading = False
+                return report
             report = analyze(
                 [path],
                 cluster=cluster,
@@ -489,7 +503,7 @@ def summary(
     was no room for what it gave.
     """
     from vxtool.engine.tables import WHOLE
-    from vxtool.listing.lister import Lister, Wish, check_wish, readable
+    from vxtool.listing.lister import Lister, Wish, check_wish, sizes_again
     from vxtool.listing.spool import Inputs
     from vxtool.listing.tails import find_tails, no_tails
 
@@ -519,7 +533,7 @@ def summary(
             told = tell_overlay(overlay, tables, knowledge)
             tails = no_tails()
             if any(stage.form != WHOLE for path in tables.queries.paths for stage in path.stages):
-                tails = find_tails(files, readable(inputs), window_ns, engine_name())
+                tails = find_tails(files, sizes_again(inputs), window_ns, engine_name())
             lister = Lister(
                 tables,
                 judge,

@@ -219,6 +219,37 @@ def test_an_interrupt_ends_a_long_file(run: Any, engine: str, jobs: str, tmp_pat
     )
 
 
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_packets_that_came_before_an_interrupt_are_listed(run: Any, jobs: str) -> None:
+    """As of `tcpdump -w - | vxtool summary -`, where Ctrl-C ends tcpdump as well, and so the stream."""
+    process = run("summary", "-", "--all", "--jobs", jobs)
+    begun(process, signal.SIGINT)
+    give(process, SAMPLE)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    process.stdin.close()
+    process.stdin = None
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert out.count(b"\n") == RECORDS
+    assert err.count(b"\n") == 1
+
+
+def test_a_comparison_waits_for_what_an_interrupt_brings(run: Any) -> None:
+    """tcpdump writes nothing before its buffer is full, or it is ended."""
+    process = run("diff", str(CAPTURES / "drops.pcap"), "-")
+    begun(process, signal.SIGINT)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    give(process, SAMPLE)
+    process.stdin.close()
+    process.stdin = None
+    out, err = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 130
+    assert out.startswith(b"No difference")
+    assert err.count(b"\n") == 1
+
 @needs_proc
 def test_flows_of_what_was_read_are_listed(run: Any) -> None:
     process = run("flows", "-", "--format", "json")

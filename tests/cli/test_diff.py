@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -38,34 +39,38 @@ def _piped(path: Path) -> int:
     reading, writing = os.pipe()
 
     def feed() -> None:
-        with open(writing, "wb") as pipe:
-            pipe.write(path.read_bytes())
+        with open(writing, "wb", buffering=0) as pipe:
+            for at, data in enumerate((path.read_bytes()[:1], path.read_bytes()[1:])):
+                time.sleep(0.05 * at)
+                pipe.write(data)
 
-    threading.Thread(target=feed).start()
+    threading.Thread(target=feed, daemon=True).start()
     return reading
 
 
-@pytest.mark.parametrize("kind", ["capture", "report", "gzip"])
+@pytest.mark.parametrize("kind", ["capture", "report", "report behind a line", "gzip"])
 def test_each_side_may_come_by_a_pipe(kind: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """As by `vxtool diff <(ssh node cat vxlan.pcap) ...`: what it is can be told without reading it twice."""
     path = Path(NATIVE)
-    if kind == "report":
+    if kind.startswith("report"):
         path = tmp_path / "native.json"
         assert run(["analyze", NATIVE, "--format", "json", "-o", str(path)]) == 0
+        if kind != "report":
+            path.write_text("\n" + path.read_text())
     elif kind == "gzip":
         path = tmp_path / "native.pcap.gz"
         path.write_bytes(gzip.compress(Path(NATIVE).read_bytes()))
-    assert run(["diff", NATIVE, VXLAN, "--format", "json"]) == 0
-    expected = json.loads(capfd.readouterr().out)
-    expected["before"]["paths"] = expected["after"]["paths"] = None
-    for arguments, side in ((["{}", VXLAN], "before"), ([NATIVE, "{}"], "after")):
-        descriptor = _piped(path if side == "before" else Path(VXLAN))
+    for arguments in (["{}", VXLAN], [VXLAN, "{}"]):
+        assert run(["diff", *(argument.replace("{}", NATIVE) for argument in arguments), "--format", "json"]) == 0
+        expected = json.loads(capfd.readouterr().out)
+        descriptor = _piped(path)
         named = [argument.replace("{}", f"/dev/fd/{descriptor}") for argument in arguments]
-        assert run(["diff", *named, "--format", "json"]) == 0
+        code = run(["diff", *named, "--format", "json"])
         os.close(descriptor)
         found = json.loads(capfd.readouterr().out)
+        expected["before"]["paths"] = expected["after"]["paths"] = None
         found["before"]["paths"] = found["after"]["paths"] = None
-        assert found == expected
+        assert (code, found) == (0, expected)
 
 
 def test_what_cannot_be_read_has_an_exit_code_and_a_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import gzip
 import json
 import os
 import pty
@@ -164,7 +165,26 @@ def test_a_stream_without_end_is_not_kept_behind_what_is_no_capture(capture: str
         endless.stdout.close()
     assert found.returncode == code
     assert found.stderr.count("\n") == 1
+    assert ("what came before counts" if lines else "not a capture") in found.stderr
     assert found.stdout.count("\n") == lines
+
+
+@pytest.mark.parametrize("first", [1, 100, 200, 511, 513])
+def test_what_a_damaged_stream_gave_is_what_is_listed(first: int, tmp_path: Path) -> None:
+    """How much of the damaged bytes can be unpacked depends on the pieces in which they come."""
+    packed = bytearray(gzip.compress((CAPTURES / "drops.pcap").read_bytes(), mtime=0))
+    packed[-8:-4] = bytes(4)  # the checksum
+    listed = [*COMMAND, "-", "--format", "json", "--all"]
+    with subprocess.Popen(listed, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin is not None
+        process.stdin.write(packed[:first])
+        process.stdin.flush()
+        time.sleep(0.3)
+        out, err = process.communicate(bytes(packed[first:]), timeout=60)
+    found = json.loads(out)
+    assert found["inputs"][0]["truncated"]
+    assert len(found["records"]) == found["inputs"][0]["records"] > 700
+    assert b"Traceback" not in err
 
 
 def test_a_reader_that_goes_away_ends_it_quietly() -> None:

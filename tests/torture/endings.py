@@ -160,10 +160,11 @@ class Whole(NamedTuple):
 
 @cache
 def _whole(name: str) -> Whole:
-    folder = _fresh("whole")
-    child, begun = _begin(WAYS[name], _long(), folder)
-    done, _ = _end(child)
-    seconds = time.monotonic() - begun
+    for _ in range(2):  # the first time takes longer
+        folder = _fresh("whole")
+        child, begun = _begin(WAYS[name], _long(), folder)
+        done, _ = _end(child)
+        seconds = time.monotonic() - begun
     if done.code not in (0, 1):
         raise Wrong(f"exit code {done.code}: {done.error}")
     return Whole(done.code, done.output, {path.name: path.read_bytes() for path in folder.iterdir()}, seconds)

@@ -230,7 +230,7 @@ def _findings(report: Report) -> dict[str, _Value]:
 
 def holds_report(source: Source) -> bool:
     """Whether it is JSON that is there to read, and so no capture. Raises InputError where nothing can be read."""
-    return source.first().lstrip().startswith(b"{")
+    return source.first().lstrip()[:1] == b"{"
 
 
 def load_report(source: Source) -> Report:

@@ -87,11 +87,14 @@ class Source:
     """Bytes of the (compressed) file, for progress; None where it is no regular file."""
     error: str | None
     """One sentence with the path, where the stream ended by damage; what was read before it counts."""
+    damaged_at: int | None
+    """Bytes of the file before those that could not be unpacked, where they could not."""
 
     def __init__(self, stream: BinaryIO | io.RawIOBase, name: str, *, owned: bool) -> None:
         self.path = name
         self.compression = None
         self.error = None
+        self.damaged_at = None
         self._stream = stream
         self._owned = owned
         # read1 is a buffered file's way to give what is there; a raw file's read does just that.
@@ -170,11 +173,19 @@ class Source:
         return chunk
 
     def first(self) -> bytes:
-        """What comes first, as it is in the file, which is read nevertheless: some bytes, unless there are none."""
+        """What comes first, as it is in the file, which is read nevertheless: some bytes up to one that is no white
+        space, unless there is none in as many as a chunk has."""
         if not self._begun:
             self._begin()
-            self._first = self._first or bytes(self._raw())
-        return self._first or b""
+        first = self._first or b""
+        while not first.strip() and len(first) < CHUNK:
+            self._first = None
+            more = bytes(self._raw())
+            first += more
+            if not more:
+                break
+        self._first = first
+        return first
 
     def _begin(self) -> None:
         first = b""
@@ -227,6 +238,7 @@ class Source:
             try:
                 chunk = decoder.take()
             except decoder.errors as error:
+                self.damaged_at = decoder.taken
                 self._damaged(f"is damaged ({error})")
                 return b""
             if chunk:
@@ -306,6 +318,7 @@ class _Decoder:
         self._at = 0  # what is before it was taken
         self._streams = 1
         self._before = 0  # bytes given before these
+        self.taken = 0  # bytes before the last piece
         self._failure: Exception | None = None
 
     @property
@@ -344,6 +357,7 @@ class _Decoder:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _take(self, most: int) -> bytes:
+        self.taken = self._before + self._at
         if self._stream is None:
             # Between streams there may be padding with zeros: xz has it by its format, tapes add it to gzip.
             piece = self._given[self._at : self._at + _PIECE]

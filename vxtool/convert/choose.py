@@ -111,10 +111,10 @@ def read_again(inputs: Sequence[Input], open_input: Callable[[int], Source] | No
             source = inputs[index]["path"] if open_input is None else open_input(index)
             capture = stack.enter_context(Capture(source))
             described = capture.container.interfaces
-            for number, record in enumerate(capture, 1):
+            # Of those that were damaged later on, as much is read as before, and of those that grow.
+            for number, record in zip(range(1, inputs[index]["records"] + 1), capture, strict=False):
                 yield index, number, described[record.interface], record
 
-        # Of those that were damaged later on, as much is read as before.
         readable = [index for index, item in enumerate(inputs) if item["records"]]
         if len(readable) == 1:
             yield from map(Numbered._make, opened(readable[0]))

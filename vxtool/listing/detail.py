@@ -14,7 +14,7 @@ from vxtool.convert.choose import Numbered, read_again
 from vxtool.convert.extract import place_of
 from vxtool.engine.answers import Wanted
 from vxtool.engine.tables import INGRESS, OUT, UNKNOWN, InterfaceKey
-from vxtool.errors import UsageError
+from vxtool.errors import InputError, UsageError
 from vxtool.listing.headers import Names
 from vxtool.listing.layers import dissect
 from vxtool.listing.tree import Field, LayerTold, Place, Value
@@ -128,7 +128,8 @@ class Detailer:
         self._open_input = open_input
 
     def describe(self, index: int, number: int) -> RecordDetail:
-        """Record `number` of the input with this index. UsageError where there is none."""
+        """Record `number` of the input with this index. UsageError where there is none, InputError where one that
+        was there cannot be found again."""
         wanted = _Named(index, number)
         held = self._inputs[index]["records"]
         if not 1 <= number <= held:
@@ -199,6 +200,9 @@ class Detailer:
                 found[name] = one
                 if not left:
                     break
+        for name in left:
+            path = self._inputs[name.input]["path"]
+            raise InputError(f"{path}: record {name.record} is not there any more: is the file being written?")
         return found
 
     def _place(self, found: Numbered, item: Judged | None) -> tuple[InterfaceKey, Direction | None]:

@@ -61,9 +61,9 @@ class Machine(Protocol):
     def wants(self) -> int | None: ...
 
 
-def readable(inputs: Sequence[Input]) -> list[bool]:
-    """Which inputs to read once more: of those that were damaged later on, as much is read as before."""
-    return [item["records"] > 0 for item in inputs]
+def sizes_again(inputs: Sequence[Input]) -> list[int]:
+    """How many bytes of each input to read once more: as many as before, however many there are by now."""
+    return [item["bytes"] if item["records"] else 0 for item in inputs]
 
 
 def check_wish(wish: Wish) -> None:
@@ -236,7 +236,7 @@ class Lister:
 
     def _blocks(self, inputs: Inputs) -> Iterator[bytes]:
         machine = self._machine
-        with inputs.opened(readable(self._inputs)) as reading:
+        with inputs.opened(sizes_again(self._inputs)) as reading:
             while (index := machine.wants()) is not None:
                 chunk = reading.read(index)
                 text = machine.feed(index, chunk) if chunk else machine.end(index)

@@ -48,7 +48,8 @@ class Inputs:
         self._copies.clear()
 
     def open(self, index: int) -> Source:
-        """Raises InputError as `open_source` does. Of a stream, one is to be closed before the next is opened."""
+        """Raises InputError as `open_source` does. Of a stream, one is to be closed before the next is opened; it
+        counts as being read, for `control`, until then."""
         path = self.paths[index]
         if index not in self._copies:
             return self._open_stream(index) if _is_stream(path) else open_source(path)
@@ -58,7 +59,7 @@ class Inputs:
         return Source(open(descriptor, "rb", buffering=0), path, owned=True)
 
     def check(self) -> None:
-        """InputError where there was no room for a copy of what was read."""
+        """InputError where there was no room for a copy."""
         for failure in self._failures:
             raise failure
 
@@ -68,7 +69,7 @@ class Inputs:
             try:
                 copy = stack.enter_context(tempfile.TemporaryFile(buffering=0))
             except OSError as error:  # which names the places that were tried, if that is what it is about
-                raise no_copy(path, "a temporary file", error) from error
+                raise self._no_room(path, "a temporary file", error) from error
             source = open_source(path, partial(_Stream, copy=copy, inputs=self))
             stack.pop_all()
         self._copies[index] = copy
@@ -95,17 +96,20 @@ class Inputs:
             while left:
                 left = left[copy.write(left) :]
         except OSError as error:
-            self._failures.append(no_copy(path, tempfile.gettempdir(), error))
-            raise self._failures[-1] from error
+            raise self._no_room(path, tempfile.gettempdir(), error) from error
+
+    def _no_room(self, path: str, where: str, error: OSError) -> InputError:
+        self._failures.append(no_copy(path, where, error))
+        return self._failures[-1]
 
     @contextmanager
-    def opened(self, wanted: Sequence[bool]) -> Iterator[Reading]:
-        """Those inputs that are wanted."""
+    def opened(self, sizes: Sequence[int]) -> Iterator[Reading]:
+        """As many bytes of each input; where it is none, it is not opened."""
         with ExitStack() as stack:
             sources = [
-                stack.enter_context(self.open(index)) if wanted[index] else None for index in range(len(wanted))
+                stack.enter_context(self.open(index)) if sizes[index] else None for index in range(len(sizes))
             ]
-            yield Reading(sources)
+            yield Reading(sources, sizes)
 
 
 class _Stream(Source):
@@ -116,7 +120,7 @@ class _Stream(Source):
     ) -> None:
         super().__init__(stream, name, owned=owned)
         self._copy = copy
-        self._inputs: Inputs | None = inputs  # until it has ended
+        self._inputs: Inputs | None = inputs  # until it is closed
 
     def _some(self, into: memoryview | None) -> bytes | memoryview | None:
         if self._inputs is None or not self._inputs.wait_for(self):
@@ -124,31 +128,33 @@ class _Stream(Source):
         chunk = super()._some(into)
         if chunk:
             self._inputs.keep(self._copy, self.path, chunk)
-        elif chunk is not None:
-            self._end()
         return chunk
 
     def close(self) -> None:
         super().close()
-        self._end()
-
-    def _end(self) -> None:
-        if self._inputs is not None:
-            self._inputs.tell_of_streams(-1)
-            self._inputs = None
+        if self._inputs is None:
+            return
+        self._inputs.tell_of_streams(-1)
+        self._inputs = None
+        # What damaged bytes unpack to depends on how they are given: next time as little as this time.
+        if self.damaged_at is not None:
+            self._copy.truncate(self.damaged_at)
 
 
 class Reading:
     """Some of the inputs, open; each is read once from the beginning."""
 
-    def __init__(self, sources: Sequence[Source | None]) -> None:
+    def __init__(self, sources: Sequence[Source | None], sizes: Sequence[int]) -> None:
         self._sources = sources
+        self._left = list(sizes)
         self._memory = memoryview(bytearray(_PIECE))
 
     def read(self, index: int) -> bytes | memoryview:
         """The next bytes of an input, good until the next are read; none at its end, or where it is left out."""
-        source = self._sources[index]
-        return source.borrow(self._memory) if source is not None else b""
+        source, left = self._sources[index], self._left[index]
+        chunk = source.borrow(self._memory)[:left] if source is not None and left > 0 else b""
+        self._left[index] -= len(chunk)
+        return chunk
 
 
 def _is_stream(path: str) -> bool:

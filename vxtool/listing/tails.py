@@ -45,16 +45,16 @@ def no_tails() -> Pairs:
     return memoryview(array("Q")), memoryview(array("Q"))
 
 
-def find_tails(inputs: Inputs, readable: Sequence[bool], window: int, engine: str) -> Pairs:
-    """Read the inputs that are readable, and pair what they hold."""
+def find_tails(inputs: Inputs, sizes: Sequence[int], window: int, engine: str) -> Pairs:
+    """Read as many bytes of each input, and pair what they hold."""
     finder: Finder
     if engine == "native":
         from vxtool import _native
 
-        finder = _native.Tails(len(readable), window, int.from_bytes(os.urandom(8), "little"))
+        finder = _native.Tails(len(sizes), window, int.from_bytes(os.urandom(8), "little"))
     else:
-        finder = Tails(len(readable), window)
-    with inputs.opened(readable) as reader:
+        finder = Tails(len(sizes), window)
+    with inputs.opened(sizes) as reader:
         while (index := finder.wants()) is not None:
             if chunk := reader.read(index):
                 finder.feed(index, chunk)
