@@ -257,10 +257,9 @@ def diff(
             if control is not None:
                 control.reading = True
             if has_come(source) and holds_report(source):
-                report = load_report(source)
                 if control is not None:
                     control.reading = False
-                return report
+                return load_report(source)
             report = analyze(
                 [path],
                 cluster=cluster,

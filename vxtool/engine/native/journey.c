@@ -568,7 +568,7 @@ static bool has_segment(const vx_key *key, const vx_sighting *sighting) {
 static inline uint64_t reach_of(const vx_journeys *journeys) { return journeys->window + journeys->settle; }
 
 /* The hash of a flow, which the pure engine has alike: protocol, ports and addresses as one number, modulo a
- * prime. Flows that share one wait alike. */
+ * prime. Flows that share it wait alike. */
 static uint32_t large_hash(const vx_key *key) {
     uint64_t rest = key->ends.protocol;
     rest = (rest << 32 | (uint32_t)key->ends.source_port << 16 | key->ends.destination_port) % VX_FLOW_HASHES;
