@@ -559,15 +559,15 @@ static PyObject *exact_of(const vx_latencies *latencies) {
     return list;
 }
 
-/* (count, total, smallest, largest, [(bucket, count), ...], exact ones or None), or None where a path has
- * none */
+/* (count, total, 2^64 so many times beside it, smallest, largest, [(bucket, count), ...], exact ones or
+ * None), or None where a path has none */
 static PyObject *latencies_of(const vx_tally *tally, uint32_t number) {
     const vx_latencies *row = ((const vx_path *)vx_map_at(&tally->paths, number))->latencies;
     if (row == NULL)
         return none();
-    return Py_BuildValue("(KKKKNN)", (unsigned long long)row->count, (unsigned long long)row->total,
-                         (unsigned long long)row->smallest, (unsigned long long)row->largest, buckets_of(row),
-                         exact_of(row));
+    return Py_BuildValue("(KKKKKNN)", (unsigned long long)row->count, (unsigned long long)row->total,
+                         (unsigned long long)row->carried, (unsigned long long)row->smallest,
+                         (unsigned long long)row->largest, buckets_of(row), exact_of(row));
 }
 
 static PyObject *ports_of(const vx_underlay *underlay) {

@@ -113,6 +113,18 @@ class _LaterRows(Sequence[Any]):
     __hash__ = None  # type: ignore[assignment]
 
 
+def _latencies(
+    count: int,
+    total: int,
+    carried: int,
+    smallest: int,
+    largest: int,
+    buckets: list[tuple[int, int]],
+    exact: list[int] | None,
+) -> Latencies:
+    return Latencies(count, carried << 64 | total, smallest, largest, dict(buckets), exact)
+
+
 def tables_of(engine: _native.Engine, names: dict[str, str], most_flows: int, ahead: bool = False) -> Tables:
     """The tables of an engine that is finished, and keeps so many flows; `names` by address. See NativeQueries for
     `ahead`."""
@@ -140,9 +152,7 @@ def tables_of(engine: _native.Engine, names: dict[str, str], most_flows: int, ah
         flows=_Later(large, "flows"),
         cells=_Later(large, "cells"),
         latencies={
-            path: Latencies(*(*row[:4], dict(row[4]), row[5]))
-            for path, row in zip(paths, raw["latencies"], strict=True)
-            if row is not None
+            path: _latencies(*row) for path, row in zip(paths, raw["latencies"], strict=True) if row is not None
         },
         tunnels=_Later(large, "tunnels"),
         overheads=raw["overheads"],

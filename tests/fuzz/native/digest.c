@@ -93,7 +93,8 @@ static void add_latencies(const vx_tally *tally, uint32_t number, digest *sum) {
     for (unsigned page = 0; page < VX_LATENCY_PAGES; page++)
         for (unsigned i = 0; row->pages[page] != NULL && i < 64; i++)
             buckets += join(page * 64 + i, 9) * row->pages[page][i];
-    const uint64_t words[] = {row->count, row->total, row->smallest, row->largest, exact, buckets};
+    const uint64_t words[] = {row->count,   row->total, row->carried, row->smallest,
+                              row->largest, exact,      buckets};
     sum->latencies += bytes_of(key, words, sizeof words);
 }
 

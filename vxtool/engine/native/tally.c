@@ -431,6 +431,11 @@ static VX_RARE int add_exact(vx_latencies *latencies, uint64_t latency) {
     return 0;
 }
 
+static inline void add_to_total(vx_latencies *latencies, uint64_t more) {
+    latencies->total += more;
+    latencies->carried += latencies->total < more;
+}
+
 static inline int add_latency(vx_path *path, uint64_t latency) {
     vx_latencies *latencies = path->latencies;
     if (VX_RARELY(latencies == NULL)) {
@@ -448,7 +453,7 @@ static inline int add_latency(vx_path *path, uint64_t latency) {
     if (latency > latencies->largest)
         latencies->largest = latency;
     latencies->count++;
-    latencies->total += latency;
+    add_to_total(latencies, latency);
     return 0;
 }
 
@@ -1369,7 +1374,8 @@ static int add_latencies(vx_path *mine, vx_path *other) {
         forget_exact(sum);
     }
     sum->count = count;
-    sum->total += theirs->total;
+    add_to_total(sum, theirs->total);
+    sum->carried += theirs->carried;
     sum->smallest = theirs->smallest < sum->smallest ? theirs->smallest : sum->smallest;
     sum->largest = theirs->largest > sum->largest ? theirs->largest : sum->largest;
     for (unsigned page = 0; page < VX_LATENCY_PAGES; page++) {

@@ -126,6 +126,7 @@ typedef struct {
 typedef struct {
     uint64_t count;
     uint64_t total;
+    uint64_t carried; /* 2^64 so many times beside the total: clocks that jump make latencies of centuries */
     uint64_t smallest;
     uint64_t largest;
     uint64_t *exact; /* in no order; NULL above VX_EXACT_LATENCIES */
