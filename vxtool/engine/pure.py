@@ -865,8 +865,9 @@ class PureEngine:
             if len(self._undecided) < self._options.most_journeys // UNDECIDED_PART:
                 self._undecided.append(journey)
                 return
-            # One that was evicted is counted as such already.
-            self._counters.evicted_journeys += self._clock - journey.clock > self._options.window
+            # One that was evicted is counted as such already. When one that settled is closed does not tell.
+            if not journey.is_settled():
+                self._counters.evicted_journeys += self._clock - journey.clock > self._options.window
             start = _start(journey, sides).time
             flags = AT_START if start - self._first_time <= self._grace() else 0  # type: ignore[operator]
         if not _is_doubtful(journey, sides) or not self._doubt(journey):

@@ -530,6 +530,20 @@ static bool begins(const vx_journeys *journeys, const vx_view *view, uint64_t gr
     return view->ingress == NULL && (uint64_t)time - (uint64_t)journeys->tally->first_time <= grace;
 }
 
+static inline uint8_t side_of(const vx_traits *traits) {
+    return traits->direction == VX_OUT       ? VX_WENT_OUT
+           : traits->direction == VX_UNKNOWN ? VX_SIDE_UNKNOWN
+                                             : VX_CAME_IN;
+}
+
+/* Whether it came in and went out, as far as directions are known. */
+static VX_RARE bool has_settled(const vx_journeys *journeys, const vx_journey *journey) {
+    uint8_t sides = 0;
+    for (unsigned i = 0; i < journey->count; i++)
+        sides |= side_of(&vx_sighting_at(journey, &journeys->more, i)->traits);
+    return sides & VX_SIDE_UNKNOWN ? journey->count > 1 : sides == (VX_CAME_IN | VX_WENT_OUT);
+}
+
 /* Count a journey that stands nowhere any more and waits for no other, and give it back. */
 static int count_alone(vx_journeys *journeys, uint32_t number) {
     const vx_journey *journey = journey_at(journeys, number);
@@ -542,8 +556,9 @@ static int count_alone(vx_journeys *journeys, uint32_t number) {
             share_room(journeys);
             return 0;
         }
-        /* One that was evicted is counted as such already. */
-        journeys->tally->counters.evicted_journeys += journeys->clock - journey->clock > journeys->window;
+        /* One that was evicted is counted as such already. When one that settled is closed does not tell. */
+        journeys->tally->counters.evicted_journeys +=
+            journeys->clock - journey->clock > journeys->window && !has_settled(journeys, journey);
         flags = begins(journeys, &view, grace_of(journeys)) ? VX_AT_START : 0;
     }
     if (vx_is_doubtful(&view) && doubt(journeys, number))
@@ -1014,12 +1029,6 @@ static VX_RARE int keep_moment(vx_journeys *journeys, uint32_t number, unsigned 
             return -1;
     ((vx_moment *)vx_pool_at(&journeys->moments, number))[sighting] = *moment;
     return 0;
-}
-
-static inline uint8_t side_of(const vx_traits *traits) {
-    return traits->direction == VX_OUT       ? VX_WENT_OUT
-           : traits->direction == VX_UNKNOWN ? VX_SIDE_UNKNOWN
-                                             : VX_CAME_IN;
 }
 
 /* Keep for the merge what a part holds back. */
