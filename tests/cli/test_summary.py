@@ -170,7 +170,7 @@ def test_a_stream_without_end_is_not_kept_behind_what_is_no_capture(capture: str
 
 
 @pytest.mark.parametrize("first", [1, 100, 200, 511, 513])
-def test_what_a_damaged_stream_gave_is_what_is_listed(first: int, tmp_path: Path) -> None:
+def test_what_a_damaged_stream_gave_is_what_is_listed(first: int) -> None:
     """How much of the damaged bytes can be unpacked depends on the pieces in which they come."""
     packed = bytearray(gzip.compress((CAPTURES / "drops.pcap").read_bytes(), mtime=0))
     packed[-8:-4] = bytes(4)  # the checksum

@@ -137,8 +137,8 @@ def difference(
 class Source:
     """Cases without end, each from its number alone, given the same pool."""
 
-    def __init__(self, library: CaseLibrary, seed: int) -> None:
-        self.library = library
+    def __init__(self, changer: CaseLibrary, seed: int) -> None:
+        self.changer = changer
         self.seed = seed
         self.pool = list(self._beginnings())
         self.signs: set[int] = set()
@@ -162,9 +162,9 @@ class Source:
             return self._generated(chance)
         data = chance.choice(self.pool)
         if chance.random() < 0.15:
-            data = self.library.cross(data, chance.choice(self.pool), MOST_BYTES, chance.getrandbits(60))
+            data = self.changer.cross(data, chance.choice(self.pool), MOST_BYTES, chance.getrandbits(60))
         for _ in range(chance.choice([1, 1, 2, 4, 8])):
-            data = self.library.mutate(data, MOST_BYTES, chance.getrandbits(60))
+            data = self.changer.mutate(data, MOST_BYTES, chance.getrandbits(60))
         return data
 
     def _generated(self, chance: random.Random) -> bytes:
@@ -211,11 +211,11 @@ def _signs(tables: Tables) -> Iterator[int]:
 # Making a find small.
 
 
-def shrink(library: CaseLibrary, data: bytes, what: str) -> bytes:
+def shrink(changer: CaseLibrary, data: bytes, what: str) -> bytes:
     """A shorter case in which the engines differ in the same."""
 
     def still(candidate: bytes) -> bool:
-        case = library.read(candidate)
+        case = changer.read(candidate)
         if case is None:
             return False
         kind = what.split(":")[0]
@@ -240,7 +240,7 @@ def shrink(library: CaseLibrary, data: bytes, what: str) -> bytes:
     for _ in range(2000):
         if time.monotonic() > end:
             break
-        candidate = library.mutate(data, len(data), random.getrandbits(60))
+        candidate = changer.mutate(data, len(data), random.getrandbits(60))
         if len(candidate) < len(data) and still(candidate):
             data = candidate
     return data
@@ -257,9 +257,9 @@ def main() -> int:
     parser.add_argument("--show", type=Path, help="only say in what the engines differ on this case")
     given = parser.parse_args()
     FOLDER.mkdir(parents=True, exist_ok=True)
-    library = CaseLibrary(FOLDER)
+    changer = CaseLibrary(FOLDER)
     if given.show is not None:
-        case = library.read(given.show.read_bytes())
+        case = changer.read(given.show.read_bytes())
         everything = {"questions": True, "report": True, "lists": True}
         found = None if case is None else difference(case, random.Random(case.seed), **everything)[0]
         print(found or "no difference")
@@ -268,13 +268,13 @@ def main() -> int:
     state = json.loads(STATE.read_text()) if STATE.exists() else {"seed": 1, "next": 0, "executions": 0}
     if given.seed is not None and given.seed != state["seed"]:
         state |= {"seed": given.seed, "next": 0}
-    source = Source(library, state["seed"])
+    source = Source(changer, state["seed"])
     began, processor = time.monotonic(), time.process_time()
     executions = finds = reports = lists = 0
     number = state["next"]
     while time.monotonic() - began < given.seconds and (given.cases is None or executions < given.cases):
         data = source.case(number)
-        case = library.read(data)
+        case = changer.read(data)
         number += 1
         if case is None:
             continue
@@ -292,7 +292,7 @@ def main() -> int:
             source.keep(data, tables)
             continue
         finds += 1
-        small = shrink(library, data, found)
+        small = shrink(changer, data, found)
         path = run.BUILD / "finds" / f"differential-{hashlib.sha1(small).hexdigest()[:12]}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(small)
