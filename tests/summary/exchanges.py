@@ -74,6 +74,19 @@ def handshake(kind: int, contents: bytes) -> bytes:
     return bytes([kind]) + len(contents).to_bytes(3, "big") + contents
 
 
+def encrypted_looks_plain(records: bytes) -> bool:
+    """Whether a handshake record behind a Change Cipher Spec among these begins like a message in the clear."""
+    at, is_encrypted = 0, False
+    while at + 5 < len(records):
+        kind, _, length = struct.unpack_from(">BHH", records, at)
+        start = records[at + 5 : at + 10]
+        if kind == 22 and is_encrypted and start[0] <= 67 and start[1] == 0 and any(start):
+            return True
+        is_encrypted |= kind == 20
+        at += 5 + length
+    return False
+
+
 def extension(kind: int, value: bytes) -> bytes:
     return struct.pack(">HH", kind, len(value)) + value
 

@@ -21,6 +21,7 @@ from summary.exchanges import (
     datagram,
     dhcp,
     dns,
+    encrypted_looks_plain,
     extension,
     handshake,
     listed,
@@ -484,9 +485,28 @@ class TestAsTshark:
     @pytest.mark.parametrize("version", ["TLSv1", "TLSv1_1", "TLSv1_2", "TLSv1_3"])
     def test_sessions_of_openssl(self, tmp_path: Path, version: str) -> None:
         said = tls_session(ssl.TLSVersion[version], tmp_path)
+        while any(encrypted_looks_plain(data) for _, data in said):  # one of 2,600, which the next test is about
+            said = tls_session(ssl.TLSVersion[version], tmp_path)
         for size in (1400, 97, 9000):
             packets = segments(said, 443, size=size)
             self._compare(packets, tmp_path)
+
+    def test_encrypted_bytes_that_look_like_a_message(self, tmp_path: Path) -> None:
+        """Behind Change Cipher Spec all is encrypted, whatever the bytes (RFC 5246, 7.1): Wireshark goes by them."""
+        change = tls_record(20, b"\1")
+        look_plain = [bytes.fromhex("0e002a3b"), bytes.fromhex("14000000")]
+        look_encrypted = [bytes(8), bytes.fromhex("0e012a3b"), bytes.fromhex("fe000000")]
+        said = [change + tls_record(22, start + b"\xee" * 36) for start in look_plain + look_encrypted]
+        assert [encrypted_looks_plain(data) for data in said] == [True, True, False, False, False]
+        packets = [packet for number, data in enumerate(said) for packet in segments([(True, data)], 443, number)]
+        path = tmp_path / "encrypted.pcap"
+        write_capture(path, packets)
+        right = ("TLSv1.2", "Change Cipher Spec, Encrypted Handshake Message")
+        assert listed(packets) == [right] * 5
+        theirs = wireshark(path)
+        assert theirs[2:] == [right] * 3
+        assert theirs[0] == ("TLSv1.2", "Change Cipher Spec, [Server Hello Done Fragment]")
+        assert theirs[1] != right
 
     @pytest.mark.parametrize("snaplen", [44, 60, 64, 76, 80])
     def test_packets_that_the_capture_cut(self, tmp_path: Path, snaplen: int) -> None:
