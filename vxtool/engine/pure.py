@@ -888,7 +888,7 @@ class PureEngine:
             one, other = ingress.frame, egress.frame
             if one.payload_length == other.payload_length or one.wear != other.wear:
                 return False
-            if ingress.covered == egress.covered or (egress.frame.fragmented and not _is_partial(ingress, egress)):
+            if _whole(ingress) == _whole(egress) or (egress.frame.fragmented and not _is_partial(ingress, egress)):
                 return False
         if any(sighting.place[1] == UNKNOWN for sighting in journey.sightings):
             if not self._may_be_untold(journey):
@@ -1742,11 +1742,16 @@ def _has_segment(frame: Frame) -> bool:
 
 def _lacks(sighting: _Sighting) -> bool:
     """Whether some of a tunnel's fragments were not seen, whose headers tell how long it is."""
+    return sighting.frame.fragmented and sighting.covered < _whole(sighting)
+
+
+def _whole(sighting: _Sighting) -> int:
+    """Payload bytes of the outermost IP packet, all of its fragments together, as a tunnel's headers tell it."""
     frame = sighting.frame
     if not frame.fragmented:
-        return False
+        return frame.covered
     header = frame.wire_length - frame.covered - (8 if len(frame.fragment_key[0]) == 16 else 0)  # type: ignore[arg-type]
-    return sighting.covered < frame.outer_length - header
+    return frame.outer_length - header
 
 
 def _is_large_untold(sighting: _Sighting) -> bool:

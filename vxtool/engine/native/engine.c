@@ -666,8 +666,12 @@ static inline int advance(vx_engine *engine, const vx_sample *sample) {
         clock += vx_wait(&engine->journeys, engine->last_record_time, time);
     }
     engine->last_record_time = time;
-    if (time < tally->first_time)
+    if (VX_RARELY(time < tally->first_time)) {
+        /* What went out alone was near the start as it was when that closed. */
+        if (vx_journeys_tidy(&engine->journeys) < 0)
+            return -1;
         tally->first_time = time;
+    }
     if (time > tally->last_time)
         tally->last_time = time;
     return vx_journeys_advance(&engine->journeys, clock);
