@@ -492,7 +492,7 @@ class TestAsTshark:
             self._compare(packets, tmp_path)
 
     def test_encrypted_bytes_that_look_like_a_message(self, tmp_path: Path) -> None:
-        """Behind Change Cipher Spec all is encrypted, whatever the bytes (RFC 5246, 7.1): Wireshark goes by them."""
+        """All behind Change Cipher Spec is encrypted (RFC 5246, 7.1); Wireshark goes by the bytes."""
         change = tls_record(20, b"\1")
         look_plain = [bytes.fromhex("0e002a3b"), bytes.fromhex("14000000")]
         look_encrypted = [bytes(8), bytes.fromhex("0e012a3b"), bytes.fromhex("fe000000")]
