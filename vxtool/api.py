@@ -243,20 +243,14 @@ def diff(
     """
     from vxtool.analysis.difference import compare, holds_report, load_report
 
-    def has_come(source: Source) -> bool:
-        """Whether something of it can be read, unless it is to stop before."""
-        while control is not None and not source.ready(_TELLING / 1000):
-            if control.stopped:
-                return False
-        return True
-
     def report_of(path: str) -> Report:
         with open_source(path) as source:
             if source.size is None:  # what is wrong with the operator's files need not wait for a pipe
                 _load_knowledge([path], cluster, links, routes, interfaces, namespace, cluster_id_bits)
             if control is not None:
                 control.reading = True
-            if has_come(source) and holds_report(source):
+            comes = control is None or source.comes(lambda: control.stopped)
+            if comes and holds_report(source):
                 if control is not None:
                     control.reading = False
                 return load_report(source)
@@ -891,9 +885,8 @@ class _Reader:
         source = self._sources[index]
         chunk: bytes | memoryview = b""
         if source is not None:
-            while self._control is not None and not source.ready(_TELLING / 1000):
-                if self.paused:
-                    return None
+            if self._control is not None and not source.comes(lambda: self.paused):
+                return None
             try:
                 chunk = source.borrow(memory)
             except InputError as error:

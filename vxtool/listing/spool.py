@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from vxtool.control import Control
 
 _PIECE = 1 << 18  # bytes read at once
-_WAIT = 0.05  # s, for more of a stream, before it is asked whether that is still wanted
 
 
 class Inputs:
@@ -83,12 +82,8 @@ class Inputs:
 
     def wait_for(self, source: Source) -> bool:
         """Whether more of a stream is wanted, once there is any."""
-        while self._control is not None:
-            if self._control.stopped:
-                return False
-            if source.ready(_WAIT):
-                break
-        return True
+        control = self._control
+        return control is None or (not control.stopped and source.comes(lambda: control.stopped))
 
     def keep(self, copy: BinaryIO, path: str, chunk: bytes | memoryview) -> None:
         left = memoryview(chunk)

@@ -537,11 +537,9 @@ static inline uint8_t side_of(const vx_traits *traits) {
 }
 
 /* Whether it came in and went out, as far as directions are known. */
-static VX_RARE bool has_settled(const vx_journeys *journeys, const vx_journey *journey) {
-    uint8_t sides = 0;
-    for (unsigned i = 0; i < journey->count; i++)
-        sides |= side_of(&vx_sighting_at(journey, &journeys->more, i)->traits);
-    return sides & VX_SIDE_UNKNOWN ? journey->count > 1 : sides == (VX_CAME_IN | VX_WENT_OUT);
+static inline bool has_settled(const vx_journey *journey) {
+    const uint8_t both = VX_CAME_IN | VX_WENT_OUT;
+    return (journey->sides & both) == both || (journey->sides & VX_SIDE_UNKNOWN && journey->count > 1);
 }
 
 /* Count a journey that stands nowhere any more and waits for no other, and give it back. */
@@ -558,7 +556,7 @@ static int count_alone(vx_journeys *journeys, uint32_t number) {
         }
         /* One that was evicted is counted as such already. When one that settled is closed does not tell. */
         journeys->tally->counters.evicted_journeys +=
-            journeys->clock - journey->clock > journeys->window && !has_settled(journeys, journey);
+            journeys->clock - journey->clock > journeys->window && !has_settled(journey);
         flags = begins(journeys, &view, grace_of(journeys)) ? VX_AT_START : 0;
     }
     if (vx_is_doubtful(&view) && doubt(journeys, number))
@@ -1137,9 +1135,8 @@ static inline int continue_journey(vx_journeys *journeys, uint32_t number, vx_jo
         return -1;
     if (VX_RARELY(journey->is_settled) && sighting->pieces != VX_NONE)
         pieces_at(journeys, sighting->pieces)->joined_late = true;
-    bool settles = (journey->sides & (VX_CAME_IN | VX_WENT_OUT)) == (VX_CAME_IN | VX_WENT_OUT) ||
-                   journey->sides & VX_SIDE_UNKNOWN;
-    if (settles && !journey->is_settled && enter_settled(journeys, number, journey, moment->clock) < 0)
+    if (has_settled(journey) && !journey->is_settled &&
+        enter_settled(journeys, number, journey, moment->clock) < 0)
         return -1;
     if (journey->count != VX_FIRST_SIGHTINGS + 1)
         return 0;
