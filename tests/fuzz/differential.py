@@ -3,10 +3,11 @@
     PYTHONPATH=tests python -P -m fuzz.differential [--seconds 60] [--cases N] [--seed S] [--show FILE]
 
 A case comes from a seed, a kept case, the C fuzzers' corpora where they are there, or the generator of
-tests/engine/test_native_twin.py; it is changed a few times, dealt to one to three inputs and read by both engines,
-the C one in cuts. Tables are compared for each case, reports, answers to all questions and packet lists for some.
-A case whose tables show something for the first time is kept to be changed further. Each run
-continues behind the case at which the last one stopped. What differs is made small and lies in build/fuzz/finds.
+tests/engine/test_native_twin.py; it is changed a few times, dealt to one to three inputs and read by both engines:
+by the C one in cuts, or at once, where it takes records by the batch. Tables are compared for each case, reports,
+answers to all questions and packet lists for some. A case whose tables show something for the first time is kept to
+be changed further. Each run continues behind the case at which the last one stopped. What differs is made small and
+lies in build/fuzz/finds.
 Exit status: 0 no difference, 1 one or more.
 """
 
@@ -38,7 +39,7 @@ FOLDER = run.BUILD / "differential"
 STATE = FOLDER / "state.json"
 MOST_BYTES = 2500  # of a case
 MOST_KEPT = 4000
-QUESTIONS_OF, REPORTS_OF, LISTS_OF = 50, 40, 100  # one case of so many
+QUESTIONS_OF, REPORTS_OF, LISTS_OF, AT_ONCE_OF = 50, 40, 100, 3  # one case of so many
 
 
 # Running a case.
@@ -110,12 +111,12 @@ def _first_of(plain: str, native: str) -> str:
 
 
 def difference(
-    case: Case, chance: random.Random, *, questions: bool, report: bool, lists: bool
+    case: Case, cuts: random.Random | None, *, questions: bool, report: bool, lists: bool
 ) -> tuple[str | None, Tables]:
-    """What the engines differ in, and the plain one's tables."""
+    """What the engines differ in, the C one fed in these cuts, and the plain one's tables."""
     plain = engine_of(case, "pure").tables()
     # Which journeys and fragments are too many depends on when the others are looked through.
-    native = engine_of(case, "native", None if hit_a_limit(plain) else chance).tables()
+    native = engine_of(case, "native", None if hit_a_limit(plain) else cuts).tables()
     for name in Tables._fields:
         if getattr(plain, name) != getattr(native, name):
             return name, plain
@@ -129,6 +130,15 @@ def difference(
     if lists and (differing := list_difference(case)) is not None:
         return f"list: {differing}", plain
     return None, plain
+
+
+def difference_in_all(case: Case) -> str | None:
+    """What they differ in anywhere, fed in cuts or at once."""
+    for cuts in (None, random.Random(case.seed)):
+        found, _ = difference(case, cuts, questions=True, report=True, lists=cuts is None)
+        if found is not None:
+            return found
+    return None
 
 
 # Cases.
@@ -211,8 +221,8 @@ def _signs(tables: Tables) -> Iterator[int]:
 # Making a find small.
 
 
-def shrink(changer: CaseLibrary, data: bytes, what: str) -> bytes:
-    """A shorter case in which the engines differ in the same."""
+def shrink(changer: CaseLibrary, data: bytes, what: str, at_once: bool) -> bytes:
+    """A shorter case in which the engines differ in the same, fed alike."""
 
     def still(candidate: bytes) -> bool:
         case = changer.read(candidate)
@@ -220,7 +230,7 @@ def shrink(changer: CaseLibrary, data: bytes, what: str) -> bytes:
             return False
         kind = what.split(":")[0]
         asked = {"questions": kind == "answers", "report": kind == "report", "lists": kind == "list"}
-        found, _ = difference(case, random.Random(case.seed), **asked)
+        found, _ = difference(case, None if at_once else random.Random(case.seed), **asked)
         return found is not None and found.split(":")[0] == kind
 
     if not still(data):
@@ -260,8 +270,7 @@ def main() -> int:
     changer = CaseLibrary(FOLDER)
     if given.show is not None:
         case = changer.read(given.show.read_bytes())
-        everything = {"questions": True, "report": True, "lists": True}
-        found = None if case is None else difference(case, random.Random(case.seed), **everything)[0]
+        found = None if case is None else difference_in_all(case)
         print(found or "no difference")
         return 1 if found else 0
 
@@ -278,7 +287,7 @@ def main() -> int:
         number += 1
         if case is None:
             continue
-        chance = random.Random(number)
+        at_once = number % AT_ONCE_OF == 0
         asked = {
             "questions": number % QUESTIONS_OF == 0,
             "report": number % REPORTS_OF == 0,
@@ -287,12 +296,12 @@ def main() -> int:
         reports += asked["report"]
         lists += asked["lists"]
         executions += 1
-        found, tables = difference(case, chance, **asked)
+        found, tables = difference(case, None if at_once else random.Random(number), **asked)
         if found is None:
             source.keep(data, tables)
             continue
         finds += 1
-        small = shrink(changer, data, found)
+        small = shrink(changer, data, found, at_once)
         path = run.BUILD / "finds" / f"differential-{hashlib.sha1(small).hexdigest()[:12]}.bin"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(small)

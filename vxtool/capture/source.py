@@ -36,7 +36,7 @@ _PIECE = 512
 _ENOUGH = 1 << 16
 # To begin a stream takes its time: so many, of fewer bytes than this on average, are no capture.
 _MANY_STREAMS, _SHORT_STREAM = 4096, 64
-_LOOK = 0.05  # s, for more of a stream, before it is asked whether that is still wanted
+_LOOK = 0.05  # s, for more of a stream, before it is asked whether to wait on
 
 
 def open_source(path: str | os.PathLike[str] | BinaryIO, make: Callable[..., Source] | None = None) -> Source:
@@ -156,10 +156,11 @@ class Source:
         # Nothing is held by the stream's own buffer: each read takes more than that has room for.
         return bool(select.select([descriptor], [], [], seconds)[0])
 
-    def comes(self, is_over: Callable[[], bool]) -> bool:
-        """Wait until a read would not have to; False: `is_over` said first that nobody wants it any more."""
+    def comes(self, gives_up: Callable[[], bool]) -> bool:
+        """Wait until a read would not have to; False: `gives_up`, asked whenever nothing came for a while, said so
+        first."""
         while not self.ready(_LOOK):
-            if is_over():
+            if gives_up():
                 return False
         return True
 

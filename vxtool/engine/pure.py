@@ -1746,7 +1746,8 @@ def _lacks(sighting: _Sighting) -> bool:
 
 
 def _whole(sighting: _Sighting) -> int:
-    """Payload bytes of the outermost IP packet, all of its fragments together, as a tunnel's headers tell it."""
+    """Payload bytes of the outermost IP packet, all of its fragments together, as a tunnel's headers tell it; of a
+    fragment without a tunnel its own alone."""
     frame = sighting.frame
     if not frame.fragmented:
         return frame.covered

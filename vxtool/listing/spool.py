@@ -83,6 +83,7 @@ class Inputs:
     def wait_for(self, source: Source) -> bool:
         """Whether more of a stream is wanted, once there is any."""
         control = self._control
+        # A stream that always has more never asks whether to wait on.
         return control is None or (not control.stopped and source.comes(lambda: control.stopped))
 
     def keep(self, copy: BinaryIO, path: str, chunk: bytes | memoryview) -> None:

@@ -667,7 +667,7 @@ static inline int advance(vx_engine *engine, const vx_sample *sample) {
     }
     engine->last_record_time = time;
     if (VX_RARELY(time < tally->first_time)) {
-        /* What went out alone was near the start as it was when that closed. */
+        /* Whether what went out alone came near the start goes by the start as it was when that closed. */
         if (vx_journeys_tidy(&engine->journeys) < 0)
             return -1;
         tally->first_time = time;

@@ -1043,8 +1043,11 @@ static int keep_event(vx_journeys *journeys, const vx_event *event) {
     return 0;
 }
 
-/* Note a super-frame. In a part that also concerns what an earlier one has to close. */
+/* Note a super-frame, for what closes from now on. In a part that also concerns what an earlier one has to
+ * close. */
 static VX_RARE int see_large(vx_journeys *journeys, const vx_tagged_key *key, const vx_moment *moment) {
+    if (close_settled(journeys, journeys->clock) < 0)
+        return -1;
     if (note_large(journeys, &key->key, moment->clock) < 0)
         return -1;
     vx_event event = {.key = *key, .moment = *moment, .is_large = true};
