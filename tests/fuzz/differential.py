@@ -85,11 +85,6 @@ def report_of(case: Case, tables: Tables) -> str:
     return json.dumps(build_report(tables, inputs, tool, knowledge, question), sort_keys=True)
 
 
-def hit_a_limit(tables: Tables) -> bool:
-    counters = tables.counters
-    return bool(counters.evicted_journeys or counters.evicted_fragments)
-
-
 def list_difference(case: Case) -> str | None:
     """In which line the packet lists of the two engines differ, or what they tell of a record."""
     chance = random.Random(case.seed)
@@ -115,8 +110,7 @@ def difference(
 ) -> tuple[str | None, Tables]:
     """What the engines differ in, the C one fed in these cuts, and the plain one's tables."""
     plain = engine_of(case, "pure").tables()
-    # Which journeys and fragments are too many depends on when the others are looked through.
-    native = engine_of(case, "native", None if hit_a_limit(plain) else cuts).tables()
+    native = engine_of(case, "native", cuts).tables()
     for name in Tables._fields:
         if getattr(plain, name) != getattr(native, name):
             return name, plain

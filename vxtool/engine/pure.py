@@ -218,7 +218,7 @@ class _Group:
 
 
 class _Journey:
-    __slots__ = ("clock", "closed", "key", "order", "outer_id", "settled", "sightings")
+    __slots__ = ("clock", "closed", "evicted", "key", "order", "outer_id", "settled", "sightings")
 
     def __init__(self, sighting: _Sighting) -> None:
         frame = sighting.frame
@@ -227,6 +227,7 @@ class _Journey:
         self.order = sighting.order
         self.settled: int | None = None
         self.closed = False
+        self.evicted = False  # counted among those for which there was no room
         self.outer_id = frame.outer_id  # 0 of what is plain
         self.sightings = [sighting]
 
@@ -676,6 +677,10 @@ class PureEngine:
         del self._groups[key]
         self._attached[key] = clock
 
+    def _see_if_large(self, sighting: _Sighting) -> None:
+        if _is_large_untold(sighting):
+            self._see_large(_Large(sighting))
+
     def _see_large(self, large: _Large) -> None:
         """Note it. That also concerns what an earlier part has to close."""
         self._note_large(large)
@@ -757,8 +762,6 @@ class PureEngine:
     def _join(self, sighting: _Sighting) -> None:
         direction = sighting.place[1]
         self._directions.add(direction)
-        if _is_large_untold(sighting):
-            self._see_large(_Large(sighting))
         ttl = sighting.frame.outer_ttl
         chain = self._chains.get(sighting.frame.key)
         if chain is None:
@@ -781,6 +784,7 @@ class PureEngine:
             if full or not _may_be_same(journey, sighting):
                 continue
             if held is None:
+                self._see_if_large(sighting)
                 journey.add(sighting)
                 if journey.settled is None and journey.is_settled():
                     journey.settled = sighting.clock
@@ -795,6 +799,7 @@ class PureEngine:
                 sighting.closed = True
                 self._list_sighting(sighting.sample, held.sample)
                 return
+        self._see_if_large(sighting)
         journey = _Journey(sighting)
         if all_hold and chain.journeys:
             chain.held_place, chain.held_ttl = sighting.place, highest
@@ -810,8 +815,13 @@ class PureEngine:
         while self._open and self._open_count + self._loose_weight + len(self._undecided) > most:
             oldest = self._open.popleft()
             if not oldest.closed:
-                self._counters.evicted_journeys += 1
+                self._crowd_out(oldest)
                 self._close(oldest)
+
+    def _crowd_out(self, journey: _Journey) -> None:
+        """There is no room to let it wait as long as it should: count that once."""
+        self._counters.evicted_journeys += not journey.evicted
+        journey.evicted = True
 
     def _expire(self, clock: int) -> None:
         """Close what cannot be continued any more. Strictly later: equality still joins."""
@@ -852,7 +862,8 @@ class PureEngine:
         elif self._may_be_loose(journey, sides):
             self._set_loose(journey, is_open=False)
             if self._loose_weight > self._options.most_journeys // LOOSE_PART:
-                self._counters.evicted_journeys += len(self._loose)
+                for item in self._loose:
+                    self._crowd_out(item.journey)
                 self._decide_loose(at_once=True)
         else:
             self._count_alone(journey, sides)
@@ -865,9 +876,7 @@ class PureEngine:
             if len(self._undecided) < self._options.most_journeys // UNDECIDED_PART:
                 self._undecided.append(journey)
                 return
-            # One that was evicted is counted as such already. When one that settled is closed does not tell.
-            if not journey.is_settled():
-                self._counters.evicted_journeys += self._clock - journey.clock > self._options.window
+            self._crowd_out(journey)
             start = _start(journey, sides).time
             flags = AT_START if start - self._first_time <= self._grace() else 0  # type: ignore[operator]
         if not _is_doubtful(journey, sides) or not self._doubt(journey):
@@ -928,7 +937,7 @@ class PureEngine:
             if not sightings:
                 continue
             side = _Journey(sightings[0])
-            side.sightings, side.closed = sightings, journey.closed
+            side.sightings, side.closed, side.evicted = sightings, journey.closed, journey.evicted
             self._loose_weight += side.weight()
             end = sightings[-1 if went_out else 0]
             frame = end.frame
@@ -968,9 +977,11 @@ class PureEngine:
         def may_decide(first: int, last: int) -> bool:
             return at_once or (last < closed_by and (held_by is None or first > held_by))
 
-        decided, self._loose, evicted = decide(self._loose, window, may_decide)
+        decided, self._loose = decide(self._loose, window, may_decide)
         self._loose_weight = sum(item.journey.weight() for item in self._loose)
-        self._counters.evicted_journeys += evicted
+        for item in decided:
+            if item.too_many:
+                self._crowd_out(item.journey)
         rest = []
         for item in decided:
             if not item.pieces and item.around is None:
@@ -1390,6 +1401,8 @@ class PureEngine:
         self._count_the_rest()
         for flow in self._flows.values():
             _rebase(flow)
+        sizes = dict(self._small_sizes)
+        _add_counts(sizes, self._sizes)  # where lengths are rounded, to some of the small ones
         return Tables(
             inputs=[self._input_row(index) for index in range(len(self._containers))],
             names=self._names(),
@@ -1404,7 +1417,7 @@ class PureEngine:
             latencies={path.key: path.latencies for path in self._paths.values() if path.latencies.count},
             tunnels=self._tunnels,
             overheads=self._overheads,
-            sizes=self._small_sizes | self._sizes,
+            sizes=sizes,
             large=self._large,
             mss=self._mss,
             icmp_errors=self._icmp_errors,

@@ -93,6 +93,7 @@ class Loose(Generic[_Journey, _End]):
         "parent",
         "pieces",
         "start",
+        "too_many",
         "vni",
         "went_out",
     )
@@ -128,6 +129,7 @@ class Loose(Generic[_Journey, _End]):
         self.hop = hop
         self.form = form
         self.lacks = lacks
+        self.too_many = False  # it is decided although it should have waited too
         self.forget()
 
     def forget(self) -> None:
@@ -198,9 +200,8 @@ _Edge = tuple[Loose[_Journey, _End], Loose[_Journey, _End]]  # what holds, and w
 
 def decide(
     loose: list[Loose[_Journey, _End]], window: int, may_decide: Callable[[int, int], bool]
-) -> tuple[list[Loose[_Journey, _End]], list[Loose[_Journey, _End]], int]:
-    """Find out which are pieces of which. Returns those that are decided, those that have to wait, and how many of
-    the former should have waited too, but were too many.
+) -> tuple[list[Loose[_Journey, _End]], list[Loose[_Journey, _End]]]:
+    """Find out which are pieces of which. Returns those that are decided, and those that have to wait.
 
     `may_decide` is asked with the clocks of the first and of the last of what hangs together.
     """
@@ -216,6 +217,8 @@ def decide(
     too_many = {root for root, count in together.items() if count > MOST_TOGETHER} - ready
     ready |= too_many
     decided = [item for item in loose if id(item.root()) in ready]
+    for item in decided:
+        item.too_many = id(item.root()) in too_many
     waiting = [item for item in loose if id(item.root()) not in ready]
     edges = [(around, inside) for around, inside in edges if id(around.root()) in ready]
     # What went out is shared out in the order in which it went, then what came in, in the order in which it came.
@@ -228,7 +231,7 @@ def decide(
             item.pieces = []
     for item in waiting:
         item.forget()
-    return decided, waiting, sum(together[root] for root in too_many)
+    return decided, waiting
 
 
 def _find_edges(loose: list[Loose[_Journey, _End]], window: int) -> list[_Edge[_Journey, _End]]:

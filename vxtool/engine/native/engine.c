@@ -666,12 +666,14 @@ static inline int advance(vx_engine *engine, const vx_sample *sample) {
         clock += vx_wait(&engine->journeys, engine->last_record_time, time);
     }
     engine->last_record_time = time;
-    if (VX_RARELY(time < tally->first_time)) {
-        /* Whether what went out alone came near the start goes by the start as it was when that closed. */
-        if (vx_journeys_tidy(&engine->journeys) < 0)
-            return -1;
+    /* Whether a journey came near the start, and how wide a step of the timeline is, goes by the start and
+     * the end as they were when it closed. */
+    bool widens =
+        time < tally->first_time || (uint64_t)time - (uint64_t)tally->first_time >= tally->step_span;
+    if (VX_RARELY(widens) && vx_journeys_tidy(&engine->journeys) < 0)
+        return -1;
+    if (time < tally->first_time)
         tally->first_time = time;
-    }
     if (time > tally->last_time)
         tally->last_time = time;
     return vx_journeys_advance(&engine->journeys, clock);

@@ -542,6 +542,13 @@ static inline bool has_settled(const vx_journey *journey) {
     return (journey->sides & both) == both || (journey->sides & VX_SIDE_UNKNOWN && journey->count > 1);
 }
 
+/* There is no room to let a journey wait as long as it should: count that once. */
+static VX_RARE void crowd_out(vx_journeys *journeys, uint32_t number) {
+    vx_journey *journey = journey_at(journeys, number);
+    journeys->tally->counters.evicted_journeys += !(journey->sides & VX_EVICTED);
+    journey->sides |= VX_EVICTED;
+}
+
 /* Count a journey that stands nowhere any more and waits for no other, and give it back. */
 static int count_alone(vx_journeys *journeys, uint32_t number) {
     const vx_journey *journey = journey_at(journeys, number);
@@ -554,9 +561,7 @@ static int count_alone(vx_journeys *journeys, uint32_t number) {
             share_room(journeys);
             return 0;
         }
-        /* One that was evicted is counted as such already. When one that settled is closed does not tell. */
-        journeys->tally->counters.evicted_journeys +=
-            journeys->clock - journey->clock > journeys->window && !has_settled(journey);
+        crowd_out(journeys, number);
         flags = begins(journeys, &view, grace_of(journeys)) ? VX_AT_START : 0;
     }
     if (vx_is_doubtful(&view) && doubt(journeys, number))
@@ -668,12 +673,12 @@ static uint32_t split_egress(vx_journeys *journeys, uint32_t number) {
         return VX_NONE;
     vx_journey *journey = journey_at(journeys, number), *other = journey_at(journeys, other_number);
     const vx_view view = view_of(journeys, number);
-    const uint8_t untold = journey->sides & VX_SIDE_UNKNOWN;
+    const uint8_t kept_sides = journey->sides & (VX_SIDE_UNKNOWN | VX_EVICTED);
     other->key = journey->key;
     other->more = other->held = VX_NONE;
     other->outer_id = journey->outer_id;
     other->count = 0;
-    other->sides = VX_WENT_OUT | untold;
+    other->sides = VX_WENT_OUT | kept_sides;
     other->is_open = other->is_settled = false;
     other->clock = journey->clock;
     other->order = journey->order;
@@ -694,7 +699,7 @@ static uint32_t split_egress(vx_journeys *journeys, uint32_t number) {
         *vx_sighting_at(other, &journeys->more, other->count++) = *sighting;
     }
     journey->count = (uint8_t)kept;
-    journey->sides = VX_CAME_IN | untold;
+    journey->sides = VX_CAME_IN | kept_sides;
     const vx_secrets *secrets = &journeys->tally->secrets;
     vx_tag_key(&journey->key, vx_vni_of(&journey->sightings[0].traits), secrets);
     vx_tag_key(&other->key, vx_vni_of(&other->sightings[0].traits), secrets);
@@ -836,11 +841,11 @@ static VX_RARE int decide_loose(vx_journeys *journeys, bool at_once) {
         .has_first = !at_once && journeys->holds_segments,
         .first_behind = journeys->last_held + window,
     };
-    uint64_t evicted = 0;
-    if (vx_loose_decide(journeys->loose, journeys->loose_count, &journeys->journeys, window, &when,
-                        &evicted) < 0)
+    if (vx_loose_decide(journeys->loose, journeys->loose_count, &journeys->journeys, window, &when) < 0)
         return -1;
-    journeys->tally->counters.evicted_journeys += evicted;
+    for (uint32_t i = 0; i < journeys->loose_count; i++)
+        if (VX_RARELY(journeys->loose[i].too_many))
+            crowd_out(journeys, journeys->loose[i].journey);
     return count_decided(journeys);
 }
 
@@ -878,7 +883,8 @@ static VX_RARE int count_closed(vx_journeys *journeys, uint32_t number) {
         return -1;
     if (journeys->loose_weight <= journeys->most / LOOSE_PART)
         return 0;
-    journeys->tally->counters.evicted_journeys += journeys->loose_count;
+    for (uint32_t i = 0; i < journeys->loose_count; i++)
+        crowd_out(journeys, journeys->loose[i].journey);
     return settle_loose(journeys, true);
 }
 
@@ -1087,11 +1093,17 @@ static VX_RARE int evict(vx_journeys *journeys) {
         return -1;
     const vx_ring_entry *first;
     while (journeys->open_count > journeys->most_open && (first = first_of(&journeys->open)) != NULL) {
-        journeys->tally->counters.evicted_journeys++;
+        crowd_out(journeys, first->number);
         if (close_journey(journeys, first->number, VX_NONE) < 0)
             return -1;
     }
     return 0;
+}
+
+/* Whether there may be more than there is room for. One that settled, and that may be due to close, can then
+ * weigh more than before: both of its sides wait. */
+static inline bool may_be_too_many(const vx_journeys *journeys) {
+    return journeys->open_count + LARGE_WEIGHT * (uint64_t)journeys->settled.taken > journeys->most_open;
 }
 
 /* The new journey's number; VX_NONE: no memory. */
@@ -1122,7 +1134,7 @@ static inline int open_first(vx_journeys *journeys, const vx_tagged_key *key, co
                              const vx_moment *moment) {
     if (open_journey(journeys, key, VX_NONE, sighting, moment) == VX_NONE)
         return -1;
-    return VX_RARELY(journeys->open_count > journeys->most_open) ? evict(journeys) : 0;
+    return VX_RARELY(may_be_too_many(journeys)) ? evict(journeys) : 0;
 }
 
 /* Whether equal inner packets are not told apart by the outer identification, where both have one. */
@@ -1144,7 +1156,7 @@ static inline int continue_journey(vx_journeys *journeys, uint32_t number, vx_jo
     if (journey->count != VX_FIRST_SIGHTINGS + 1)
         return 0;
     journeys->open_count += LARGE_WEIGHT - 1;
-    return VX_RARELY(journeys->open_count > journeys->most_open) ? evict(journeys) : 0;
+    return VX_RARELY(may_be_too_many(journeys)) ? evict(journeys) : 0;
 }
 
 /* Whether it is the same datagram in a loop, that this journey has seen at this stage before. */

@@ -510,7 +510,7 @@ static bool may_decide(const span *whole, const vx_decidable *when) {
            (!when->has_first || whole->first > when->first_behind);
 }
 
-static int mark_decided(vx_loose *all, uint32_t count, const vx_decidable *when, uint64_t *evicted) {
+static int mark_decided(vx_loose *all, uint32_t count, const vx_decidable *when) {
     span *spans = vx_allocate((size_t)count + 1, sizeof *spans);
     if (spans == NULL)
         return -1;
@@ -524,16 +524,16 @@ static int mark_decided(vx_loose *all, uint32_t count, const vx_decidable *when,
     }
     for (uint32_t i = 0; i < count; i++) {
         const span *whole = &spans[root_of(all, i)];
-        bool may = may_decide(whole, when), are_too_many = whole->count > MOST_TOGETHER;
-        all[i].decided = may || are_too_many;
-        *evicted += !may && are_too_many;
+        bool may = may_decide(whole, when);
+        all[i].too_many = !may && whole->count > MOST_TOGETHER;
+        all[i].decided = may || all[i].too_many;
     }
     free(spans);
     return 0;
 }
 
 int vx_loose_decide(vx_loose *all, uint32_t count, const vx_pool *journeys, uint64_t window,
-                    const vx_decidable *when, uint64_t *evicted) {
+                    const vx_decidable *when) {
     edges found = {0};
     for (uint32_t i = 0; i < count; i++)
         forget(&all[i], i);
@@ -546,7 +546,7 @@ int vx_loose_decide(vx_loose *all, uint32_t count, const vx_pool *journeys, uint
     for (size_t i = 0; i < found.count && status == 0; i++)
         all[root_of(all, found.all[i].inside)].parent = root_of(all, found.all[i].around);
     if (status == 0)
-        status = mark_decided(all, count, when, evicted);
+        status = mark_decided(all, count, when);
     if (status == 0 && found.count > 0) {
         qsort(found.all, found.count, sizeof *found.all, by_inside);
         take_pieces(all, &found, true);

@@ -35,6 +35,7 @@ typedef struct {
     bool numbered; /* of UDP, where identifications alone tell the place of a piece */
     /* What is found out: */
     bool decided;
+    bool too_many;        /* it should have waited too */
     uint32_t parent;      /* leads to the one that stands for all that hang together with it */
     uint32_t around;      /* in what it lies */
     uint32_t first_piece; /* that lies within it, in the order of being found */
@@ -73,9 +74,8 @@ typedef struct {
     bool has_first;
 } vx_decidable;
 
-/* Find out which are pieces of which. `journeys`: of vx_journey; what is decided although it should wait,
- * since it is too many, is added to `evicted`. 0, or -1: no memory. */
+/* Find out which are pieces of which. `journeys`: of vx_journey. 0, or -1: no memory. */
 int vx_loose_decide(vx_loose *all, uint32_t count, const vx_pool *journeys, uint64_t window,
-                    const vx_decidable *when, uint64_t *evicted);
+                    const vx_decidable *when);
 
 #endif

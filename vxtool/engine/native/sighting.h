@@ -78,8 +78,9 @@ typedef struct {
     uint8_t highest_ttl;
 } vx_held;
 
-/* Sides of a journey: those of direction in, out, and unknown; and whether any sighting has pieces. */
-enum { VX_CAME_IN = 1, VX_WENT_OUT = 2, VX_SIDE_UNKNOWN = 4, VX_IN_PIECES = 8 };
+/* Sides of a journey: those of direction in, out, and unknown; whether any sighting has pieces; and whether
+ * it is counted among those for which there was no room. */
+enum { VX_CAME_IN = 1, VX_WENT_OUT = 2, VX_SIDE_UNKNOWN = 4, VX_IN_PIECES = 8, VX_EVICTED = 16 };
 
 /* Four cache lines. */
 typedef struct {
