@@ -34,7 +34,10 @@ class Engine(Protocol):
         """The input without whose next bytes nothing goes on; None when all have ended or are damaged."""
 
     def merge(self, other: Self) -> None:
-        """Take in the part that directly follows, made with `part=True`; `other` is used up."""
+        """Take in the part that directly follows, made with `part=True`; `other` is used up.
+
+        It does not begin with pcapng's simple packets: their time is that of the record before.
+        """
 
     def tables(self) -> Tables:
         """Close what is open and return the tables; the engine takes nothing more."""

@@ -12,14 +12,17 @@ typedef struct {
     unsigned end;
 } span;
 
-/* The items that every part needs: those before the first packet. -1: others come later too. */
+enum { SECTION = 0x0a0d0d0a, INTERFACE = 1, SIMPLE_PACKET = 3, NAMES = 4 };
+
+/* The items that every part needs: those before the first packet. -1: others come later too; or there are
+ * simple packets, whose time is that of the record before, which a part does not know. */
 static int common_items(const test_case *from, const layout *laid) {
     unsigned common = 0;
     while (laid->ng && common < laid->count && laid->items[common].frame == 0)
         common++;
-    for (unsigned i = common; i < laid->count; i++) {
+    for (unsigned i = 0; laid->ng && i < laid->count; i++) {
         uint32_t kind = get32(laid, from->bytes + laid->items[i].start);
-        if (laid->ng && (kind == 0x0a0d0d0a || kind == 1 || kind == 4))
+        if (kind == SIMPLE_PACKET || (i >= common && (kind == SECTION || kind == INTERFACE || kind == NAMES)))
             return -1;
     }
     return (int)common;
