@@ -59,6 +59,9 @@ PACKET_TYPES = {0: IN, 1: BROADCAST, 2: MULTICAST, 3: OTHER, 4: OUT}
 # SLL2 20, outer VLAN tags 8, outer IPv6 40, UDP 8, VXLAN 8, inner Ethernet 14, inner VLAN tag 4.
 KEY_PAYLOAD = 64
 DEEPEST_IP = 102
+# Bytes of a packet whose length only the record tells: what records claim beyond that is no packet's, and with a
+# tunnel's headers around it would not fit the C engine's 32 bits.
+LONGEST_TOLD = (1 << 31) - 1
 
 ICMP_ERRORS = {4: frozenset({3, 4, 5, 11, 12}), 6: frozenset({1, 2, 3, 4})}
 
@@ -195,7 +198,7 @@ class Ip:
         if self.header < 20:
             raise _Short(malformed=True)
         # Linux writes 0 where the packet is longer than 65,535 bytes (BIG TCP): the record tells the length.
-        self.length = _U16(data, offset + 2)[0] or octets.end - offset
+        self.length = _U16(data, offset + 2)[0] or min(octets.end - offset, LONGEST_TOLD)
         if self.length < self.header or offset + self.length > octets.end:
             raise _Short(malformed=True)
         octets.limit(offset + self.length)
@@ -221,7 +224,7 @@ class Ip:
         self.destination = data[offset + 24 : offset + 40]
         # 0 with something behind it is a jumbogram (RFC 2675), with or without its option (BIG TCP).
         if payload_length == 0 and self.protocol != 59:
-            payload_length = octets.end - offset - 40
+            payload_length = min(octets.end - offset, LONGEST_TOLD) - 40
         self.length = 40 + payload_length
         if offset + self.length > octets.end:
             raise _Short(malformed=True)

@@ -232,7 +232,8 @@ static inline origin_key origin_key_of(const vx_record *next, uint32_t link_type
         first = vx_load64(next->data);
         second = vx_load32(next->data + 8);
     }
-    return (origin_key){{first, second << 32 | (uint64_t)next->interface << 8 | (uint64_t)wear << 1 | 1}};
+    uint64_t rest = (uint64_t)next->interface << 8 | (uint64_t)has_macs << 7 | (uint64_t)wear << 1 | 1;
+    return (origin_key){{first, second << 32 | rest}};
 }
 
 _Static_assert(VX_MAX_INTERFACES <= 1 << 24, "does not fit a word");

@@ -72,6 +72,10 @@ static inline int64_t least(int64_t one, int64_t other) { return one < other ? o
 
 /* IP. */
 
+/* Bytes of a packet whose length only the record tells: what records claim beyond that is no packet's, and
+ * with a tunnel's headers around it would not fit 32 bits. */
+#define LONGEST_TOLD INT32_MAX
+
 static inline reading read_ipv4(ip_header *ip, octets *bytes, int64_t at) {
     reading status = need(bytes, at, 20);
     if (status != READ)
@@ -83,7 +87,7 @@ static inline reading read_ipv4(ip_header *ip, octets *bytes, int64_t at) {
     /* Linux writes 0 where the packet is longer than 65,535 bytes (BIG TCP): the record tells the length. */
     ip->length = get16(bytes, at + 2);
     if (ip->length == 0)
-        ip->length = bytes->end - at;
+        ip->length = least(bytes->end - at, LONGEST_TOLD);
     if (ip->length < ip->header || at + ip->length > bytes->end)
         return MALFORMED;
     limit(bytes, at + ip->length);
@@ -155,7 +159,7 @@ static inline reading read_ipv6(ip_header *ip, octets *bytes, int64_t at) {
     ip->addresses = header + 8;
     /* 0 with something behind it is a jumbogram (RFC 2675), with or without its option (BIG TCP). */
     if (payload_length == 0 && ip->protocol != HEADER_NONE)
-        payload_length = bytes->end - at - 40;
+        payload_length = least(bytes->end - at, LONGEST_TOLD) - 40;
     ip->length = 40 + payload_length;
     if (at + ip->length > bytes->end)
         return MALFORMED;

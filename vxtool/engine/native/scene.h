@@ -90,7 +90,7 @@ static inline bool vx_is_recent_underlay(const vx_scene *scene, const vx_recent_
     if (!outer.ipv6)
         return true;
     const vx_underlay_key *row = vx_pool_item(&scene->underlays.pool, recent->number_up1 - 1, sizeof *row);
-    return vx_same(row->addresses, outer.addresses, 24);
+    return row->size == 16 && vx_same(row->addresses, outer.addresses, 24); /* 0: of all beyond the limit */
 }
 
 static inline uint32_t vx_scene_underlay(vx_scene *scene, vx_outer outer) {

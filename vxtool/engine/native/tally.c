@@ -1229,8 +1229,8 @@ int vx_tally_count(vx_tally *tally, const vx_view *view, uint32_t flags) {
     uint64_t packets = packets_of(pieces), wire_bytes = wire_bytes_of(pieces, measured);
     if (view->packets > 0) {
         packets = view->packets;
-        wire_bytes +=
-            (packets - 1) * (uint64_t)(measured->traits.outer_length - measured->traits.payload_length);
+        uint64_t outer_length = measured->traits.outer_length;
+        wire_bytes = outer_length + (packets - 1) * (outer_length - measured->traits.payload_length);
     }
     const counted journey = {
         .view = view,
