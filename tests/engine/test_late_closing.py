@@ -7,7 +7,7 @@ in which the C engine closes late. The expected values are counted by hand.
 from __future__ import annotations
 
 import pytest
-from conftest import require_native
+from engine.both import observe
 from engine.generate import (
     EN10MB,
     EPOCH,
@@ -25,7 +25,6 @@ from engine.generate import (
     udp,
 )
 
-from vxtool.engine import Engine, make_engine
 from vxtool.engine.options import EngineOptions
 from vxtool.engine.tables import AT_START, Tables
 
@@ -34,27 +33,6 @@ IN, OUT = 0, 4  # SLL2 packet types
 CAME_IN = 1  # direction in pcapng
 ONE, OTHER, THIRD = "10.0.0.1", "10.0.0.2", "10.0.0.3"
 ARP = 0x0806
-
-
-def observe(file: bytes, options: EngineOptions | None = None) -> Tables:
-    """What both engines make of it, the C one fed at once and byte by byte."""
-    require_native()
-    options = options or EngineOptions()
-    plain, at_once, cut = (make_engine(options, name) for name in ("pure", "native", "native"))
-    _feed(plain, file, len(file))
-    _feed(at_once, file, len(file))
-    _feed(cut, file, 1)
-    tables = plain.tables()
-    for native in (at_once.tables(), cut.tables()):
-        for name in Tables._fields:
-            assert getattr(native, name) == getattr(tables, name), name
-    return tables
-
-
-def _feed(engine: Engine, file: bytes, size: int) -> None:
-    for at in range(0, len(file), size):
-        engine.feed(0, file[at : at + size])
-    engine.end(0)
 
 
 def segment(sequence: int, size: int, ttl: int = 64, identification: int = 7, source: str = ONE) -> bytes:
