@@ -21,6 +21,7 @@ def observe(file: bytes, options: EngineOptions | None = None) -> Tables:
     for native in (at_once.tables(), cut.tables()):
         for name in Tables._fields:
             assert getattr(native, name) == getattr(tables, name), name
+        assert list(native.cells) == list(tables.cells)
     return tables
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from conftest import capture_files, require_native
+from engine.both import observe
 from engine.generate import (
     ICMP,
     ICMPV6,
@@ -559,6 +560,71 @@ def test_an_engine_that_gave_its_tables_takes_nothing_more() -> None:
     engine.tables()
     with pytest.raises(RuntimeError, match="given its tables"):
         engine.feed(0, b"")
+
+
+def test_a_flow_that_is_folded_into_another_adds_to_the_cell_that_stands() -> None:
+    """Of rows with equal counts an answer with a limit has the first, so all stand in the same order. Some hosts
+    have one short flow, later several: what those are folded into is a row that the first made."""
+    entries: list[Entry] = []
+
+    def send(host: int, port: int, size: int) -> None:
+        number = len(entries) // 2
+        source = f"10.0.{host // 250}.{host % 250 + 1}"
+        inner = ipv4(source, "10.1.0.1", UDP, udp(port, 53, bytes(size)), identification=number & 0xFFFF)
+        data = udp(50000, 8472, vxlan(1, ethernet(inner)))
+        packet = ipv4("192.168.0.1", "192.168.1.1", UDP, data, identification=number & 0xFFFF)
+        entries.append(Entry(1000 * number, sll2(packet, 1, 0)))
+        entries.append(Entry(1000 * number + 100, sll2(packet, 2, 4)))
+
+    for host in range(150):
+        send(host, 1000, 572)
+    for host in [200 + host for host in range(150) for _ in range(6)]:
+        send(host, 1000, 272)
+    for host in range(150):
+        for port in range(5):
+            send(host, 2000 + port, 272)
+    for port in [port for port in range(450) for _ in range(6)]:
+        send(400, 10000 + port, 1172)
+    for port in range(602):
+        send(401, 20000 + port, 272)
+    tables = observe(to_pcap(entries, 276), EngineOptions(window=10_000_000, settle=1_000, most_flows=1500))
+    assert tables.counters.folded_flows > 0
+    assert sum(cell.datagrams for cell in tables.cells.values()) == len(entries) // 2
+
+
+def _parts(*parts: Sequence[Entry], **limits: int) -> tuple[Tables, Tables]:
+    """What each engine makes of these parts of one capture, 10 s apart."""
+    found = []
+    for name in ("pure", "native"):
+        engines = []
+        for at, entries in enumerate(parts):
+            later = [entry._replace(time=entry.time + at * 10**10) for entry in entries]
+            engines.append(_run(name, EngineOptions(part=at > 0, **limits), [to_pcap(later, 276)]))
+        for part in engines[1:]:
+            engines[0].merge(part)
+        found.append(engines[0].tables())
+    return found[0], found[1]
+
+
+def _seen(number: int, *places: tuple[int, int, int]) -> list[Entry]:
+    """A datagram at these times, interfaces and SLL2 packet types."""
+    packet = ipv4("10.0.0.1", "10.0.1.1", UDP, udp(1, 2, bytes(40)), identification=number)
+    return [Entry(time, sll2(packet, interface, kind)) for time, interface, kind in places]
+
+
+def test_what_only_says_that_some_were_folded_is_not_added_up() -> None:
+    many = [*_seen(1, (0, 1, 0)), *_seen(2, (10, 2, 0)), *_seen(3, (20, 3, 0))]
+    for tables in _parts(many, many, many, most_places=1):
+        assert tables.counters.folded_places == 1
+
+
+def test_a_part_without_latencies_changes_none() -> None:
+    """Beyond the limit, paths have but their ends: in the first part is a latency of 500, in the second none."""
+    first = _seen(1, (0, 1, 0), (500, 2, 4), (900, 3, 0))
+    second = [*_seen(3, (0, 9, 0)), *_seen(2, (10**10, 1, 0), (10**10 + 900, 3, 0)), *_seen(4, (3 * 10**10, 9, 0))]
+    for tables in _parts(first, second, most_paths=0):
+        (row,) = tables.latencies.values()
+        assert (row.count, row.smallest, row.largest) == (1, 500, 500)
 
 
 def test_a_part_that_was_merged_is_used_up() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import random
+import struct
 from pathlib import Path
 
 import pytest
@@ -37,7 +38,7 @@ from analysis.scenes import (
     tunnel,
 )
 from conftest import capture_files, require_native
-from engine.generate import UDP, address, ipv4, mss, udp
+from engine.generate import SLL2, TCP, UDP, address, ipv4, mss, sll2, tcp, udp
 from engine.questions import assert_answers_are_plain
 
 from vxtool.engine import make_engine
@@ -275,6 +276,26 @@ def test_what_asks_again_and_again_is_unanswered(
     shares = bundles.shares(Wanted(range(len(bundles.rows)), flows=answer.flows))
     assert sum(share.datagrams for share in shares) == told[2]
     assert {share.flow.source for share in shares} <= {address(POD_A)}
+
+
+def test_what_asks_again_after_centuries_is_unanswered(engine: str) -> None:
+    """The two SYNs lie at both ends of what 64 bits of nanoseconds hold: pcapng can move times by seconds."""
+
+    def block(kind: int, body: bytes) -> bytes:
+        length = struct.pack("<I", len(body) + 12)
+        return struct.pack("<I", kind) + length + body + length
+
+    file = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    for offset in (-(1 << 40), 1 << 40):  # if_tsoffset
+        file += block(1, struct.pack("<HHIHHq", SLL2, 0, 0, 14, 8, offset))
+    for interface in (0, 1):
+        packet = ipv4(POD_A, POD_B, TCP, tcp(32788, 80, 1, flags=2), identification=interface + 1)
+        frame = sll2(packet, 1, 0)
+        head = struct.pack("<IIIII", interface, 0, 0, len(frame), len(frame))
+        file += block(6, head + frame + bytes(-len(frame) % 4))
+    tables = tables_of(engine, [file])
+    assert (tables.first_time, tables.last_time) == (-(1 << 63), (1 << 63) - 1)
+    assert tables.queries.unanswered(SECOND, tables.last_time)[1:] == (1, 0, 2)
 
 
 def answers(times: int, *, every: int = SECOND, flags: int = 0x12, at: int = MS) -> list[Seen]:

@@ -36,7 +36,8 @@ class Engine(Protocol):
     def merge(self, other: Self) -> None:
         """Take in the part that directly follows, made with `part=True`; `other` is used up.
 
-        It does not begin with pcapng's simple packets: their time is that of the record before.
+        It does not begin with pcapng's simple packets, whose time is that of the record before; all inputs of both
+        have ended; and where limits are reached, what is folded may be other than in one pass.
         """
 
     def tables(self) -> Tables:

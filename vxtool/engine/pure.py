@@ -105,6 +105,7 @@ from vxtool.engine.tables import (
 )
 
 LONGEST_TIME = (1 << 63) - 1  # ns, that a row holds
+_FLAGS = ("folded_places", "folded_paths", "folded_ports")  # of the counters: 1 where some were
 LONGEST_IP = 40 + 65535  # of IPv6 without a jumbo payload, put together from fragments
 MOST_STAGES = 16  # of one journey
 MOST_VNIS = 8  # under which the same ends send and doubtful journeys are weighed
@@ -1296,8 +1297,11 @@ class PureEngine:
             return names[number] if number >= 0 else OTHER_FLOWS
 
         cells, self._cells = self._cells, {}
-        for (flow, path_key), cell in cells.items():
-            self._add_cell((end_of(flow), path_key), cell)
+        # What is added to a cell of a row that stays goes to where that stands, be it further behind.
+        staying = {named for named in cells if before.get(named[0], -1) not in into}
+        ends = [(named, (end_of(named[0]), named[1])) for named in cells]
+        for named, end in sorted(ends, key=lambda pair: pair[1] in staying and pair[0] not in staying):
+            self._add_cell(end, cells[named])
         for path in self._paths.values():
             path.flows = {}
         large, self._large = self._large, {}
@@ -1571,7 +1575,8 @@ class PureEngine:
             self._order += other._order
             self._add_tables(other, base)
         for name in Counters.__slots__:
-            setattr(self._counters, name, getattr(self._counters, name) + getattr(other._counters, name))
+            total = getattr(self._counters, name) + getattr(other._counters, name)
+            setattr(self._counters, name, min(total, 1) if name in _FLAGS else total)
         self._earlier_names = self._names()
         for address, named in other._earlier_names.items():
             self._earlier_names.setdefault(address, named)
@@ -2028,6 +2033,8 @@ def _merge_cell(mine: Cell, theirs: Cell) -> None:
 
 
 def _merge_latencies(mine: Latencies, theirs: Latencies) -> None:
+    if not theirs.count:
+        return
     mine.smallest = min(mine.smallest, theirs.smallest) if mine.count else theirs.smallest
     mine.largest = max(mine.largest, theirs.largest)
     mine.count += theirs.count

@@ -228,25 +228,22 @@ static VX_RARE void count_odd_record(vx_engine *engine, const vx_frame *frame, v
 static inline origin_key origin_key_of(const vx_record *next, uint32_t link_type, bool has_macs,
                                        uint8_t direction, bool loopback, uint8_t wear) {
     uint64_t first = (uint64_t)direction << 1 | (uint64_t)loopback, second = 0;
-    if (link_type == VX_LINK_SLL2 || has_macs) {
+    bool is_taken = link_type == VX_LINK_SLL2 || has_macs;
+    if (is_taken) {
         first = vx_load64(next->data);
         second = vx_load32(next->data + 8);
     }
-    uint64_t rest = (uint64_t)next->interface << 8 | (uint64_t)has_macs << 7 | (uint64_t)wear << 1 | 1;
+    uint64_t rest = (uint64_t)next->interface << 8 | (uint64_t)is_taken << 7 | (uint64_t)wear << 1 | 1;
     return (origin_key){{first, second << 32 | rest}};
 }
 
 _Static_assert(VX_MAX_INTERFACES <= 1 << 24, "does not fit a word");
 
-/* Where an origin with this key belongs: here, or at its twin. */
+/* Where an origin with this key belongs: here, or behind it. */
 static inline recent_origin *origin_at(engine_input *input, origin_key key) {
     const uint64_t one = UINT64_C(0x9e3779b97f4a7c15), other = UINT64_C(0xbf58476d1ce4e5b9);
     uint64_t hash = (key.words[0] ^ key.words[1] * other) * one;
-    return &input->origins[hash >> (64 - ORIGIN_BITS)];
-}
-
-static inline recent_origin *twin_of(engine_input *input, recent_origin *origin) {
-    return &input->origins[(origin - input->origins) ^ 1];
+    return &input->origins[hash >> (65 - ORIGIN_BITS) << 1];
 }
 
 static inline bool is_origin(const recent_origin *origin, origin_key key) {
@@ -257,17 +254,17 @@ static inline bool is_origin(const recent_origin *origin, origin_key key) {
 static VX_ALWAYS_INLINE recent_origin *known_origin(engine_input *input, origin_key key) {
     recent_origin *origin = origin_at(input, key);
     if (VX_RARELY(!is_origin(origin, key))) {
-        origin = twin_of(input, origin);
+        origin++;
         if (!is_origin(origin, key))
             return NULL;
     }
     return origin;
 }
 
-/* Remember one: of two that belong in the same place, the later comes first. */
+/* Remember one: of those that belong in the same place the last two, the later first. */
 static recent_origin *remember_origin(engine_input *input, const recent_origin *origin) {
     recent_origin *place = origin_at(input, origin->key);
-    *twin_of(input, place) = *place;
+    place[1] = place[0];
     *place = *origin;
     return place;
 }

@@ -1149,6 +1149,11 @@ static uint64_t least_of_asking(const vx_flow *flow) {
     return echo && flow->tcp_flags == VX_ECHO_REQUEST ? ECHOES_LEAST : 0;
 }
 
+/* Whether these times are at least `wait` apart: more than 64 bits hold may lie between, with a sign. */
+static bool lie_apart(int64_t first, int64_t last, int64_t wait) {
+    return last >= first && (uint64_t)last - (uint64_t)first >= (uint64_t)wait;
+}
+
 /* Mark the flows that ask and have no other direction: how many they are. */
 static uint32_t mark_asking(const vx_tally *tally, const uint32_t *reverses, uint8_t *found) {
     uint32_t count = 0;
@@ -1191,7 +1196,7 @@ int vx_query_unanswered(const vx_tally *tally, const uint32_t *reverses, int64_t
     for (uint32_t i = 0; status == 0 && i < vx_map_count(&rows); i++) {
         const asking *row = vx_map_at(&rows, i);
         const vx_flow *flow = flow_at(tally, row->flow);
-        bool waited = row->last - row->first >= wait || end - row->last >= wait;
+        bool waited = lie_apart(row->first, row->last, wait) || lie_apart(row->last, end, wait);
         if (!waited || row->datagrams < least_of_asking(flow)) {
             found[row->flow] = 0;
             continue;
@@ -1301,7 +1306,7 @@ int vx_query_stuck(const vx_tally *tally, const uint32_t *reverses, int64_t wait
     int status = add_asking(tally, found, &rows);
     for (uint32_t i = 0; status == 0 && i < vx_map_count(&rows); i++) {
         const asking *row = vx_map_at(&rows, i);
-        if (row->last - row->first < wait) {
+        if (!lie_apart(row->first, row->last, wait)) {
             found[row->flow] = 0;
             count--;
         }

@@ -1653,6 +1653,9 @@ void vx_counters_add(vx_counters *mine, const vx_counters *theirs) {
     const uint64_t *more = (const uint64_t *)theirs;
     for (size_t i = 0; i < sizeof *mine / sizeof *sums; i++)
         sums[i] += more[i];
+    uint64_t *const flags[] = {&mine->folded_places, &mine->folded_paths, &mine->folded_ports};
+    for (unsigned i = 0; i < 3; i++)
+        *flags[i] = *flags[i] > 0;
 }
 
 int vx_tally_add(vx_tally *tally, vx_tally *other, const vx_numbers *numbers, const uint64_t *base) {
