@@ -1298,9 +1298,10 @@ class PureEngine:
 
         cells, self._cells = self._cells, {}
         # What is added to a cell of a row that stays goes to where that stands, be it further behind.
-        staying = {named for named in cells if before.get(named[0], -1) not in into}
-        ends = [(named, (end_of(named[0]), named[1])) for named in cells]
-        for named, end in sorted(ends, key=lambda pair: pair[1] in staying and pair[0] not in staying):
+        moved = {named for named in cells if before.get(named[0], -1) in into}
+        ends = {named: (end_of(named[0]), named[1]) for named in cells}
+        staying = {end for named, end in ends.items() if named not in moved}
+        for named, end in sorted(ends.items(), key=lambda item: item[0] in moved and item[1] in staying):
             self._add_cell(end, cells[named])
         for path in self._paths.values():
             path.flows = {}
