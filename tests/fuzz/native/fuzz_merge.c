@@ -12,8 +12,6 @@ typedef struct {
     unsigned end;
 } span;
 
-enum { SECTION = 0x0a0d0d0a, INTERFACE = 1, SIMPLE_PACKET = 3, NAMES = 4 };
-
 /* The items that every part needs: those before the first packet. -1: others come later too; or there are
  * simple packets, whose time is that of the record before, which a part does not know. */
 static int common_items(const test_case *from, const layout *laid) {

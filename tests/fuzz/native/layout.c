@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { SECTION = 0x0a0d0d0a, INTERFACE = 1, PACKET = 6, LEAST_BLOCK = 12 };
+enum { LEAST_BLOCK = 12 };
 
 uint32_t get32(const layout *of, const uint8_t *at) {
     uint32_t big = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];

@@ -9,6 +9,9 @@
 
 enum { MOST_ITEMS = 512, PCAP_HEADER = 24, PCAP_RECORD = 16, PACKET_BLOCK = 28 };
 
+/* Types of pcapng's blocks. */
+enum { SECTION = 0x0a0d0d0a, INTERFACE = 1, SIMPLE_PACKET = 3, NAMES = 4, PACKET = 6 };
+
 typedef struct {
     size_t start;
     size_t size;

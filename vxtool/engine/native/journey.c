@@ -530,12 +530,6 @@ static bool begins(const vx_journeys *journeys, const vx_view *view, uint64_t gr
     return view->ingress == NULL && (uint64_t)time - (uint64_t)journeys->tally->first_time <= grace;
 }
 
-static inline uint8_t side_of(const vx_traits *traits) {
-    return traits->direction == VX_OUT       ? VX_WENT_OUT
-           : traits->direction == VX_UNKNOWN ? VX_SIDE_UNKNOWN
-                                             : VX_CAME_IN;
-}
-
 /* Whether it came in and went out, as far as directions are known. */
 static inline bool has_settled(const vx_journey *journey) {
     const uint8_t both = VX_CAME_IN | VX_WENT_OUT;
@@ -1033,6 +1027,12 @@ static VX_RARE int keep_moment(vx_journeys *journeys, uint32_t number, unsigned 
             return -1;
     ((vx_moment *)vx_pool_at(&journeys->moments, number))[sighting] = *moment;
     return 0;
+}
+
+static inline uint8_t side_of(const vx_traits *traits) {
+    return traits->direction == VX_OUT       ? VX_WENT_OUT
+           : traits->direction == VX_UNKNOWN ? VX_SIDE_UNKNOWN
+                                             : VX_CAME_IN;
 }
 
 /* Keep for the merge what a part holds back. */
